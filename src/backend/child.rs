@@ -1,0 +1,308 @@
+//! A backend that is another program, or a server: asked over a stream as a client asks, and
+//! not trusted. What breaks the protocol, ends or is late has failed for good.
+
+use super::gids::Gids;
+use super::{Hit, Outcome};
+use crate::limits::REPLY_PIECE;
+use crate::sys::clock::{self, timespec};
+use nssproto::Fault;
+use nssproto::entry::Record;
+use nssproto::nsss::{GroupListHead, Head, Reply, Request};
+use nssproto::stream::AreaCheck;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{recv, send, socketpair};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child as Process, Command, Stdio};
+
+/// A peer that answers nsss requests.
+pub struct Child {
+    stream: OwnedFd,
+    process: Option<Process>,
+    /// Tells that the process ended; `None` before Linux 5.3, where the end of its stream does.
+    pidfd: Option<OwnedFd>,
+    /// Milliseconds for an answer; `None`: no limit.
+    timeout: Option<u32>,
+    dead: bool,
+    buffer: Box<[u8]>,
+    have: usize,
+    /// Bytes of the buffer in front of the area of the record that was found.
+    head_len: usize,
+    /// The record is larger than the buffer: what of its area is still to come.
+    check: Option<AreaCheck>,
+}
+
+impl Child {
+    /// Starts `command` with one end of a socket pair as its standard input and output.
+    pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Self, Errno> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
+        let errno = |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+        let input = Stdio::from(theirs.try_clone().map_err(errno)?);
+        let process = Command::new(program).args(args).stdin(input).stdout(theirs).spawn();
+        let process = process.map_err(errno)?;
+        let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Ok(Child { process: Some(process), pidfd, ..Child::on(ours, timeout) })
+    }
+
+    /// A server at the other end of `stream`.
+    pub fn on(stream: OwnedFd, timeout: Option<u32>) -> Self {
+        Child {
+            stream,
+            process: None,
+            pidfd: None,
+            timeout,
+            dead: false,
+            buffer: vec![0; REPLY_PIECE].into_boxed_slice(),
+            have: 0,
+            head_len: 0,
+            check: None,
+        }
+    }
+
+    /// What to watch between requests: a byte, or the end, tells that the peer has failed.
+    pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        match self.dead {
+            true => [None, None],
+            false => [Some(self.stream.as_fd()), self.pidfd.as_ref().map(AsFd::as_fd)],
+        }
+    }
+
+    /// Between requests, when something was heard of a peer that has nothing to say.
+    pub fn fail(&mut self) -> Outcome {
+        self.dead = true;
+        if let Some(process) = &mut self.process {
+            // It may have ended already.
+            let _ = process.kill();
+        }
+        self.reap();
+        Outcome::Dead
+    }
+
+    /// Takes note of the end of a process that has failed, so that none stays a zombie.
+    pub fn reap(&mut self) {
+        if self.dead && self.process.as_mut().is_some_and(|p| !matches!(p.try_wait(), Ok(None))) {
+            self.process = None;
+        }
+    }
+
+    /// Whether it failed for good.
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Asks, and waits for the answer up to the buffer's size.
+    pub fn ask(&mut self, request: &Request<'_>, gids: &mut Gids, hit: &mut Hit) -> Outcome {
+        if self.dead {
+            self.reap();
+            return Outcome::Dead;
+        }
+        let deadline = self.timeout.map(|t| clock::millis() + u64::from(t));
+        self.exchange(request, deadline, gids, hit).unwrap_or_else(|_| self.fail())
+    }
+
+    fn exchange(
+        &mut self,
+        request: &Request<'_>,
+        deadline: Option<u64>,
+        gids: &mut Gids,
+        hit: &mut Hit,
+    ) -> Result<Outcome, Errno> {
+        if self.have > 0 || self.check.is_some() {
+            // Left over from a reply that was not taken to its end.
+            return Err(Errno::PROTO);
+        }
+        let mut out = [0; Request::MAX];
+        let asked = match *request {
+            // Not more than there is room for: the rest is asked for again.
+            Request::GroupList { max, user } => {
+                Request::GroupList { max: max.min(gids.wanted()), user }
+            }
+            other => other,
+        };
+        let len = asked.encode(&mut out).map_err(|_| Errno::INVAL)?;
+        self.send(out.get(..len).unwrap_or_default(), deadline)?;
+        let reply = loop {
+            match Reply::decode(&asked, self.buffer.get(..self.have).unwrap_or_default()) {
+                Ok(took) => break took,
+                Err(Fault::More(_)) => self.receive(deadline)?,
+                Err(_) => return Err(Errno::PROTO),
+            }
+        };
+        let outcome = match reply.value {
+            Reply::Done => Outcome::Done,
+            Reply::NotFound => Outcome::NotFound,
+            Reply::Failed(errno) => Outcome::Failed(errno),
+            Reply::GroupList(head) => {
+                self.drop_front(reply.len);
+                self.receive_gids(head, deadline, gids)?;
+                return Ok(Outcome::Groups);
+            }
+            Reply::Record(head) => {
+                self.head_len = reply.len;
+                self.receive_record(head, deadline)?;
+                *hit = Hit::Child(head);
+                return Ok(Outcome::Found);
+            }
+        };
+        if self.have != reply.len {
+            return Err(Errno::PROTO);
+        }
+        self.have = 0;
+        Ok(outcome)
+    }
+
+    /// A record that fits is read whole and checked, so that another backend can still be
+    /// asked; of a larger one what there is.
+    fn receive_record(&mut self, head: Head, deadline: Option<u64>) -> Result<(), Errno> {
+        let size = self.head_len + head.area_len() as usize;
+        if size > self.buffer.len() {
+            let mut check = AreaCheck::new(&head);
+            let first = self.buffer.get(self.head_len..self.have).unwrap_or_default();
+            check.feed(first).map_err(|_| Errno::PROTO)?;
+            self.check = Some(check);
+            return Ok(());
+        }
+        while self.have < size {
+            self.receive(deadline)?;
+        }
+        let area = self.buffer.get(self.head_len..self.have).unwrap_or_default();
+        head.record(area).map(|_| ()).map_err(|_| Errno::PROTO)
+    }
+
+    fn receive_gids(
+        &mut self,
+        head: GroupListHead,
+        deadline: Option<u64>,
+        gids: &mut Gids,
+    ) -> Result<(), Errno> {
+        let mut left = head.sent();
+        while left > 0 {
+            let whole = self.buffer.get(..self.have).unwrap_or_default().chunks_exact(4);
+            let count = whole.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            for gid in whole.take(count) {
+                gids.add(u32::from_be_bytes(gid.try_into().map_err(|_| Errno::PROTO)?));
+            }
+            left -= count as u64;
+            self.drop_front(count * 4);
+            if left > 0 {
+                self.receive(deadline)?;
+            }
+        }
+        if self.have > 0 {
+            return Err(Errno::PROTO);
+        }
+        gids.add_unsent(head.total - head.sent());
+        Ok(())
+    }
+
+    /// The record that was found, if it is whole.
+    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
+        head.record(self.buffer.get(self.head_len..self.have)?).ok()
+    }
+
+    /// A record that was lent whole has been taken: the buffer is free for the next one.
+    pub fn taken(&mut self) {
+        if self.check.is_none() {
+            self.have = 0;
+        }
+    }
+
+    /// The next bytes of the area of the record that was found, and whether it ends with them.
+    /// The error means that the peer failed, and the reply cannot be ended.
+    pub fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        self.area_checked(out).inspect_err(|_| {
+            self.fail();
+        })
+    }
+
+    fn area_checked(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        if self.have <= self.head_len {
+            self.have = 0;
+            self.head_len = 0;
+            let mut check = self.check.ok_or(Errno::PROTO)?;
+            let deadline = self.timeout.map(|t| clock::millis() + u64::from(t));
+            self.receive(deadline)?;
+            let fresh = self.buffer.get(..self.have).unwrap_or_default();
+            check.feed(fresh).map_err(|_| Errno::PROTO)?;
+            self.check = Some(check);
+        }
+        let area = self.buffer.get(self.head_len..self.have).unwrap_or_default();
+        let len = area.len().min(out.len());
+        if let (Some(from), Some(to)) = (area.get(..len), out.get_mut(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.head_len += len;
+        let ended = self.head_len == self.have && self.check.is_none_or(|c| c.left() == 0);
+        if ended {
+            self.check = None;
+            self.have = 0;
+            self.head_len = 0;
+        }
+        Ok((len, ended))
+    }
+
+    fn drop_front(&mut self, len: usize) {
+        self.buffer.copy_within(len.min(self.have)..self.have, 0);
+        self.have = self.have.saturating_sub(len);
+    }
+
+    /// Reads what there is, at least a byte.
+    fn receive(&mut self, deadline: Option<u64>) -> Result<(), Errno> {
+        self.wait(PollFlags::IN, deadline)?;
+        let room = self.buffer.get_mut(self.have..).unwrap_or_default();
+        if room.is_empty() {
+            return Err(Errno::PROTO);
+        }
+        loop {
+            match recv(&self.stream, &mut *room, RecvFlags::empty()) {
+                Ok((_, 0)) => return Err(Errno::PIPE),
+                Ok((_, len)) => {
+                    self.have += len;
+                    return Ok(());
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn send(&mut self, mut bytes: &[u8], deadline: Option<u64>) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match send(&self.stream, bytes, flags) {
+                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the stream; the error if the deadline passes or the process ends before.
+    fn wait(&self, events: PollFlags, deadline: Option<u64>) -> Result<(), Errno> {
+        loop {
+            let left = deadline.map(|d| d.saturating_sub(clock::millis()));
+            let timeout = left.map(timespec);
+            let watched = match &self.pidfd {
+                Some(pidfd) => PollFd::new(pidfd, PollFlags::IN),
+                None => PollFd::new(&self.stream, PollFlags::empty()),
+            };
+            let mut fds = [PollFd::new(&self.stream, events), watched];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                // What it said before it ended still counts.
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
+                Ok(_) => return Err(Errno::PIPE),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}

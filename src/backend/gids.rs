@@ -1,0 +1,128 @@
+//! Collects the groups of one user, in fixed room.
+//!
+//! A list of any length is sent in pieces by asking again: what was sent already is passed
+//! over, and a hash tells whether it is still the same.
+
+use crate::limits::MERGED_GROUPS;
+
+/// The groups of one user.
+pub struct Gids {
+    merge: bool,
+    list: heapless::Vec<u32, MERGED_GROUPS>,
+    skip: u64,
+    total: u64,
+    passed: u64,
+    overflow: bool,
+    owner: Option<u32>,
+}
+
+/// FNV-1a, a number at a time: two runs must collect the same gids.
+pub fn hash(start: u64, gids: &[u32]) -> u64 {
+    gids.iter().fold(start, |h, gid| (h ^ u64::from(*gid)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The hash of no gids.
+pub const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+impl Gids {
+    /// `merge`: a gid counts once, whoever names it.
+    pub fn new(merge: bool) -> Self {
+        Gids {
+            merge,
+            list: heapless::Vec::new(),
+            skip: 0,
+            total: 0,
+            passed: HASH_START,
+            overflow: false,
+            owner: None,
+        }
+    }
+
+    /// Takes the collector for a client; false while another one is using it.
+    pub fn claim(&mut self, client: u32) -> bool {
+        match self.owner {
+            Some(owner) => owner == client,
+            None => {
+                self.owner = Some(client);
+                true
+            }
+        }
+    }
+
+    /// Whether a client has claimed it.
+    pub fn is_claimed_by(&self, client: u32) -> bool {
+        self.owner == Some(client)
+    }
+
+    /// Gives it back; no matter if it was not claimed.
+    pub fn release(&mut self, client: u32) {
+        if self.owner == Some(client) {
+            self.owner = None;
+        }
+    }
+
+    /// Starts a list of which the first `skip` gids are not wanted.
+    pub fn start(&mut self, skip: u64) {
+        self.list.clear();
+        self.skip = skip;
+        self.total = 0;
+        self.passed = HASH_START;
+        self.overflow = false;
+    }
+
+    /// Drops what the backend at hand gave, before the next one is asked; a merge keeps it.
+    pub fn next_backend(&mut self) {
+        if !self.merge {
+            self.start(self.skip);
+        }
+    }
+
+    /// Adds a group.
+    pub fn add(&mut self, gid: u32) {
+        if self.merge {
+            if !self.list.contains(&gid) {
+                self.overflow |= self.list.push(gid).is_err();
+                self.total = self.list.len() as u64;
+            }
+            return;
+        }
+        if self.total < self.skip {
+            self.passed = hash(self.passed, &[gid]);
+        } else {
+            // What has no room is collected by a later run.
+            let _ = self.list.push(gid);
+        }
+        self.total += 1;
+    }
+
+    /// Counts groups that a peer has and did not send.
+    pub fn add_unsent(&mut self, count: u64) {
+        self.total = self.total.saturating_add(count);
+        self.overflow |= self.merge && count > 0;
+    }
+
+    /// How many more gids are worth asking a peer for.
+    pub fn wanted(&self) -> u64 {
+        if self.merge { MERGED_GROUPS as u64 + 1 } else { self.skip + MERGED_GROUPS as u64 }
+    }
+
+    /// A merge had more distinct gids than its room.
+    pub fn overflowed(&self) -> bool {
+        self.overflow
+    }
+
+    /// How many groups list the user.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The gids from number `skip` on, as far as they were kept, and the hash of those before.
+    pub fn after_skipped(&self) -> (&[u32], u64) {
+        if !self.merge {
+            return (&self.list, self.passed);
+        }
+        let at = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.list.len());
+        let (before, after) = self.list.split_at_checked(at).unwrap_or_default();
+        (after, hash(HASH_START, before))
+    }
+}

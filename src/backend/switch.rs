@@ -1,0 +1,288 @@
+//! Asks backends in order, by the decision table of doc/protocols/nsss.md, section 7.
+//!
+//! A single backend is a switch with one place.
+
+use super::child::Child;
+use super::unix::Unix;
+use super::{Client, Hit, Outcome, Shared, Step, unix};
+use crate::limits::BACKENDS;
+use nssproto::entry::Record;
+use nssproto::nsss::{Head, Request};
+use rustix::io::Errno;
+use std::os::fd::BorrowedFd;
+
+/// When to stop asking: the bits of a backend's bitfield.
+mod stop {
+    /// The backend failed for good.
+    pub const DEAD: u8 = 1;
+    /// It answered a failure.
+    pub const FAILED: u8 = 2;
+    /// It has no such entry.
+    pub const NOT_FOUND: u8 = 4;
+}
+
+/// Where answers come from.
+pub enum Backend {
+    /// Local files, in process.
+    Unix(Box<Unix>),
+    /// Another program or a server.
+    Child(Box<Child>),
+    /// A program that could not be started.
+    Missing,
+}
+
+/// One backend of a switch.
+pub struct Slot {
+    /// When to stop at it; only the low three bits count.
+    pub bits: u8,
+    /// The backend.
+    pub backend: Backend,
+}
+
+/// A list of backends, and what they share.
+pub struct Switch {
+    slots: heapless::Vec<Slot, BACKENDS>,
+    shared: Shared,
+    merge: bool,
+}
+
+impl Switch {
+    /// `merge`: the groups of a user are the union over the backends.
+    pub fn new(slots: heapless::Vec<Slot, BACKENDS>, merge: bool) -> Self {
+        Switch { slots, shared: Shared::new(merge), merge }
+    }
+
+    /// A switch with one backend.
+    pub fn of(backend: Backend) -> Self {
+        let mut slots = heapless::Vec::new();
+        // The list has room for eight.
+        let _ = slots.push(Slot { bits: 0, backend });
+        Switch::new(slots, false)
+    }
+
+    /// Readies `client` for this switch; not after its first request.
+    pub fn admit(&self, client: &mut Client) {
+        client.places.clear();
+        for _ in &self.slots {
+            // As many as slots, and both have room for eight.
+            let _ = client.places.push(unix::Places::default());
+        }
+    }
+
+    /// Forgets `client`, who has left.
+    pub fn dismiss(&mut self, client: &Client) {
+        self.shared.gids.release(client.number);
+    }
+
+    /// Serves one request. Between two calls for the same request, after `Pending`, other
+    /// clients may be served. `skip` gids of a group list are not wanted.
+    pub fn ask(&mut self, client: &mut Client, request: &Request<'_>, skip: u64) -> Outcome {
+        if matches!(request, Request::GroupList { .. }) && !self.claim(client, skip) {
+            return Outcome::Pending;
+        }
+        let outcome = match request {
+            Request::End(_) => self.tell_all(client, request).map_or(Outcome::Done, |_| Outcome::Done),
+            Request::Rewind(_) => self.tell_all(client, request).unwrap_or_else(|failure| failure),
+            Request::GroupList { .. } if self.merge => self.merge_groups(client, request),
+            _ => self.ask_in_order(client, request),
+        };
+        match outcome {
+            Outcome::Pending | Outcome::Groups => outcome,
+            Outcome::Dead => {
+                self.shared.gids.release(client.number);
+                // Not "not found": nobody has looked.
+                Outcome::failed(Errno::IO)
+            }
+            _ => {
+                self.shared.gids.release(client.number);
+                outcome
+            }
+        }
+    }
+
+    /// Takes the collector of gids for a request that begins; false while another client has it.
+    fn claim(&mut self, client: &Client, skip: u64) -> bool {
+        let gids = &mut self.shared.gids;
+        let new = !gids.is_claimed_by(client.number);
+        if !gids.claim(client.number) {
+            return false;
+        }
+        if new {
+            gids.start(skip);
+        }
+        true
+    }
+
+    /// END and REWIND go to every backend. Good if one of them succeeds.
+    fn tell_all(&mut self, client: &mut Client, request: &Request<'_>) -> Result<Outcome, Outcome> {
+        let mut result = Err(Outcome::Dead);
+        while client.slot < self.slots.len() {
+            match self.ask_slot(client, request) {
+                Outcome::Done => result = Ok(Outcome::Done),
+                Outcome::Dead => {}
+                failure => result = result.or(Err(failure)),
+            }
+            client.slot += 1;
+        }
+        result
+    }
+
+    fn ask_in_order(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
+        while let Some(slot) = self.slots.get(client.slot) {
+            let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
+            let outcome = self.ask_slot(client, request);
+            let stops = match outcome {
+                Outcome::Done | Outcome::Found | Outcome::Groups | Outcome::Pending => return outcome,
+                Outcome::Dead => bits & stop::DEAD,
+                Outcome::Failed(_) => bits & stop::FAILED,
+                Outcome::NotFound => bits & stop::NOT_FOUND,
+            };
+            if stops != 0 {
+                return outcome;
+            }
+            // The last backend that was really asked has the last word.
+            if !was_dead {
+                client.last = Some(outcome);
+            }
+            self.to_next(client);
+        }
+        client.last.unwrap_or(Outcome::Dead)
+    }
+
+    /// The union of the groups that the backends know, in the order in which they are met.
+    fn merge_groups(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
+        while let Some(slot) = self.slots.get(client.slot) {
+            let bits = slot.bits;
+            let outcome = self.ask_slot(client, request);
+            let stops = match outcome {
+                Outcome::Pending => return outcome,
+                Outcome::Groups => {
+                    client.last = Some(outcome);
+                    0
+                }
+                Outcome::Dead => bits & stop::DEAD,
+                Outcome::NotFound => bits & stop::NOT_FOUND,
+                _ => bits & stop::FAILED,
+            };
+            if stops != 0 {
+                return outcome;
+            }
+            if client.last != Some(Outcome::Groups) && outcome != Outcome::Dead {
+                client.last = Some(outcome);
+            }
+            self.to_next(client);
+        }
+        if self.shared.gids.overflowed() {
+            return Outcome::failed(Errno::RANGE);
+        }
+        client.last.unwrap_or(Outcome::Dead)
+    }
+
+    fn to_next(&mut self, client: &mut Client) {
+        client.slot += 1;
+        client.search = unix::Search::default();
+        self.shared.gids.next_backend();
+    }
+
+    fn ask_slot(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
+        let Client { slot, places, search, hit, turn, asker, .. } = client;
+        let backend = self.slots.get_mut(*slot).map(|s| &mut s.backend);
+        match (backend, places.get_mut(*slot)) {
+            (Some(Backend::Unix(unix)), Some(places)) => {
+                let shared = &mut self.shared;
+                unix.ask(Step { shared, asker: *asker, turn, search, hit }, places, request)
+            }
+            (Some(Backend::Child(child)), _) => child.ask(request, &mut self.shared.gids, hit),
+            _ => Outcome::Dead,
+        }
+    }
+
+    /// The record that was found, if it is whole. Valid until anything else is asked.
+    pub fn record(&self, client: &Client) -> Option<Record<'_>> {
+        match (self.slots.get(client.slot).map(|s| &s.backend)?, &client.hit) {
+            (Backend::Unix(unix), Hit::Line { of, start, end, .. }) => {
+                unix.record(&self.shared.window, *of, *start, *end)
+            }
+            (Backend::Child(child), Hit::Child(head)) => child.record(head),
+            _ => None,
+        }
+    }
+
+    /// The head of the record that was found, which will be taken in pieces.
+    pub fn long(&mut self, client: &mut Client) -> Option<Head> {
+        match (self.slots.get(client.slot).map(|s| &s.backend)?, &mut client.hit) {
+            (_, Hit::Long(long)) => Some(long.head),
+            (_, Hit::Child(head)) => Some(*head),
+            (Backend::Unix(unix), hit) => {
+                unix.measure(&self.shared.window, client.places.get(client.slot)?, hit)
+            }
+            _ => None,
+        }
+    }
+
+    /// The next bytes of the strings of a record that is taken in pieces, and whether they are
+    /// the last. The error means that the reply cannot be ended.
+    pub fn area(&mut self, client: &mut Client, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        let slot = self.slots.get_mut(client.slot).ok_or(Errno::INVAL)?;
+        match (&mut slot.backend, &mut client.hit, client.places.get(client.slot)) {
+            (Backend::Unix(unix), Hit::Long(long), Some(places)) => {
+                let len = unix.area(&mut self.shared.window, places, long, out)?;
+                Ok((len, long.done()))
+            }
+            (Backend::Child(child), Hit::Child(_), _) => child.area(out),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// The record or the groups that were found have been taken whole.
+    pub fn taken(&mut self, client: &Client) {
+        if let Some(Backend::Child(child)) = self.slots.get_mut(client.slot).map(|s| &mut s.backend) {
+            child.taken();
+        }
+        self.shared.gids.release(client.number);
+    }
+
+    /// The groups that were found.
+    pub fn gids(&self) -> &super::gids::Gids {
+        &self.shared.gids
+    }
+
+    /// What to watch while no request is in hand, by backend.
+    pub fn watched(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        let each = self.slots.iter().enumerate();
+        each.flat_map(|(at, s)| s.backend.watched().into_iter().flatten().map(move |fd| (at, fd)))
+    }
+
+    /// Something was heard of backend `at` that has nothing to say: it has failed.
+    pub fn fail(&mut self, at: usize) {
+        if let Some(Backend::Child(child)) = self.slots.get_mut(at).map(|s| &mut s.backend) {
+            child.fail();
+        }
+    }
+
+    /// Takes note of ended children.
+    pub fn reap(&mut self) {
+        for slot in &mut self.slots {
+            if let Backend::Child(child) = &mut slot.backend {
+                child.reap();
+            }
+        }
+    }
+}
+
+impl Backend {
+    fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        match self {
+            Backend::Child(child) => child.watched(),
+            _ => [None, None],
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        match self {
+            Backend::Unix(_) => false,
+            Backend::Child(child) => child.is_dead(),
+            Backend::Missing => true,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One file, kept open, and kept in memory when it is small: what is known of it, and whether
+//! that still holds.
+
+use super::recent::Recent;
+use super::report;
+use crate::limits::WINDOW;
+use crate::sys::access::Asker;
+use crate::sys::clock;
+use nssproto::entry::Db;
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
+use rustix::io::{Errno, pread, retry_on_intr};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Times of a file this close to the clock cannot tell two writes apart: a few ticks of the
+/// slowest kernel clock (100 Hz).
+const FRESH: i128 = 40_000_000;
+
+/// The same where the file system keeps whole seconds, FAT two of them.
+const FRESH_SECONDS: i128 = 2_500_000_000;
+
+/// How often a file that changes while it is being read is read again at once.
+const TRIES: u8 = 3;
+
+/// What tells two versions of a file apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    dev: u64,
+    ino: u64,
+    size: u64,
+    mtime: i128,
+    ctime: i128,
+}
+
+impl Stamp {
+    /// The stamp of `file`.
+    pub fn of(file: &Stat) -> Self {
+        let nanos = |secs: i128, nanos: i128| secs * 1_000_000_000 + nanos;
+        Stamp {
+            dev: file.st_dev as u64,
+            ino: file.st_ino as u64,
+            size: file.st_size as u64,
+            mtime: nanos(file.st_mtime as i128, file.st_mtime_nsec as i128),
+            ctime: nanos(file.st_ctime as i128, file.st_ctime_nsec as i128),
+        }
+    }
+
+    /// Whether a write after `now`, on the clock of file times, is sure to change the stamp.
+    fn is_settled(&self, now: i128) -> bool {
+        let last = self.mtime.max(self.ctime);
+        let whole = self.mtime % 1_000_000_000 == 0 && self.ctime % 1_000_000_000 == 0;
+        now - last > if whole { FRESH_SECONDS } else { FRESH }
+    }
+}
+
+/// A file of a database.
+pub struct Source {
+    /// Which database.
+    pub db: Db,
+    path: CString,
+    file: Option<OwnedFd>,
+    stamp: Option<Stamp>,
+    settled: bool,
+    content: Box<[u8]>,
+    /// Bytes of `content` that are the whole file; `None` for a file larger than that.
+    kept: Option<usize>,
+    /// Counts the versions that were seen.
+    version: u32,
+    /// Name bad lines on standard error.
+    verbose: bool,
+    /// Where recent answers stood in a file that is not kept.
+    pub recent: Recent,
+}
+
+impl Source {
+    /// The file of `db` at `path`. Nothing is opened yet.
+    pub fn new(db: Db, path: CString, verbose: bool) -> Self {
+        Source {
+            db,
+            path,
+            file: None,
+            stamp: None,
+            settled: false,
+            content: vec![0; WINDOW].into_boxed_slice(),
+            kept: None,
+            version: 0,
+            verbose,
+            recent: Recent::new(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Makes sure that what is known of the file holds now, and that `asker` may read it. One
+    /// stat(2) where nothing has changed. Returns the number of the version.
+    pub fn refresh(&mut self, asker: Asker) -> Result<u32, Errno> {
+        let now = stat(&*self.path).inspect_err(|_| self.forget())?;
+        if !asker.may_read(&now) {
+            return Err(Errno::ACCESS);
+        }
+        if self.settled && self.stamp == Some(Stamp::of(&now)) {
+            return Ok(self.version);
+        }
+        self.load(asker).inspect_err(|_| self.forget())?;
+        Ok(self.version)
+    }
+
+    fn forget(&mut self) {
+        self.file = None;
+        self.stamp = None;
+        self.settled = false;
+        self.kept = None;
+        self.recent.clear();
+    }
+
+    fn load(&mut self, asker: Asker) -> Result<(), Errno> {
+        let file = open_to_read(&self.path)?;
+        for _ in 0..TRIES {
+            let clock = clock::file_time();
+            let before = fstat(&file)?;
+            // The path may lead elsewhere since it was looked at.
+            if !asker.may_read(&before) {
+                return Err(Errno::ACCESS);
+            }
+            let stamp = Stamp::of(&before);
+            let len = fill(&file, &mut self.content, 0)?;
+            let whole = len < self.content.len();
+            if !whole && FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+                // A device without end; an empty one (/dev/null) is fine.
+                return Err(Errno::INVAL);
+            }
+            self.settled = stamp.is_settled(clock);
+            self.recent.clear();
+            self.kept = whole.then_some(len);
+            let news = self.stamp.replace(stamp) != Some(stamp);
+            if news {
+                self.version = self.version.wrapping_add(1);
+            }
+            if news && self.verbose {
+                report::bad_lines(self.db, &self.path, &file);
+            }
+            if Stamp::of(&fstat(&file)?) == stamp {
+                break;
+            }
+            // Written to while it was being read: believed this once at most.
+            self.settled = false;
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// The whole file, if it is small.
+    pub fn content(&self) -> Option<&[u8]> {
+        self.kept.and_then(|len| self.content.get(..len))
+    }
+
+    /// The open file.
+    pub fn file(&self) -> Result<&OwnedFd, Errno> {
+        self.file.as_ref().ok_or(Errno::BADF)
+    }
+
+    /// Whether places in the file can be remembered.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The stamp of what is open.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
+    /// Whether the path still leads to what is open, unchanged.
+    pub fn is_current(&self) -> bool {
+        let now = stat(&*self.path).ok().map(|s| Stamp::of(&s));
+        now.is_some() && now == self.stamp
+    }
+}
+
+/// Opens for reading. A FIFO in place of the file does not block, a terminal does not become
+/// ours.
+pub fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    retry_on_intr(|| open(path, flags, Mode::empty()))
+}
+
+/// Reads from offset `at` until `room` is full or the file ends; the number of bytes. Less than
+/// `room` means that the file ended there.
+pub fn fill(file: impl AsFd, room: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut len = 0;
+    while let Some(rest) = room.get_mut(len..).filter(|r| !r.is_empty()) {
+        match retry_on_intr(|| pread(&file, &mut *rest, at + len as u64))? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    Ok(len)
+}

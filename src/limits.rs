@@ -1,0 +1,35 @@
+//! Every limit of the program, with its reason.
+
+/// Backends of one switch, as in nsss. For more, one of them is another switch.
+pub const BACKENDS: usize = 8;
+
+/// Distinct groups of one user that a merge (`nsssd-switch -m`) keeps: 16 KiB. The kernel
+/// takes 65,536, but people are in tens.
+pub const MERGED_GROUPS: usize = 4096;
+
+/// A reply up to this size is sent as one piece; a larger record is streamed.
+pub const REPLY_PIECE: usize = 4096;
+
+/// What is kept of a file, and read of a larger one at a time.
+pub const WINDOW: usize = 32 * 1024;
+
+/// First read where one line is expected: most lines are far shorter, few are longer.
+pub const ONE_LINE: usize = 4096;
+
+/// Bytes of files that are read for one client before others get their turn: about a
+/// millisecond's work.
+pub const TURN: u64 = 2 * 1024 * 1024;
+
+/// How often a search starts again because its file was replaced meanwhile.
+pub const RESTARTS: u8 = 4;
+
+/// Connections of ipcserver, default and most.
+#[cfg(feature = "ipcserver")]
+pub const CONNECTIONS: (u32, u32) = (256, 8192);
+
+/// Milliseconds that a client may take, since its last progress, to send the rest of a request
+/// or to take more of a reply. Only for what is served in one process, where a client that
+/// stops holds a place of the table; NSSSD_TIMEOUT sets another. It is no deadline for our
+/// answer, which waits for nothing.
+#[cfg(feature = "ipcserver")]
+pub const CLIENT_MILLIS: u32 = 1000;

@@ -1,0 +1,31 @@
+//! nssbox: users and groups for small machines, in one executable. What it does depends on the
+//! name that it is called by; `nssbox --help` tells the rest.
+
+#![forbid(unsafe_code)]
+
+mod applets;
+mod backend;
+#[cfg(feature = "getent")]
+mod etcdb;
+mod limits;
+mod options;
+mod server;
+mod sys;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+#[cfg(feature = "abort-on-alloc")]
+#[global_allocator]
+static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
+
+fn main() -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let program = if args.is_empty() { OsString::new() } else { args.remove(0) };
+    let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+    match applets::find(&name) {
+        Some(applet) => applets::run(applet, &args),
+        None => applets::nssbox(&name, &args),
+    }
+}

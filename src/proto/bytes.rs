@@ -1,0 +1,207 @@
+//! The only code that touches offsets: a checked reader, a checked writer, decimal numbers.
+
+use crate::Fault;
+
+/// Reads from the front of a slice. Integers are big-endian, as in nsss and nslcd.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor<'a> {
+    rest: &'a [u8],
+    taken: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// A reader at the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Cursor { rest: bytes, taken: 0 }
+    }
+
+    /// Bytes read so far.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// The next `len` bytes, or [`Fault::More`] with the number that is missing.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+        match self.rest.split_at_checked(len) {
+            Some((head, rest)) => {
+                self.rest = rest;
+                self.taken += len;
+                Ok(head)
+            }
+            None => Err(Fault::More(len - self.rest.len())),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let bytes = self.take(N)?;
+        bytes.try_into().map_err(|_| Fault::More(N))
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, Fault> {
+        self.array::<1>().map(|[b]| b)
+    }
+
+    /// Four bytes, big-endian.
+    pub fn u32_be(&mut self) -> Result<u32, Fault> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// Eight bytes, big-endian.
+    pub fn u64_be(&mut self) -> Result<u64, Fault> {
+        self.array().map(u64::from_be_bytes)
+    }
+}
+
+/// Writes to the front of a slice. Whoever uses it has checked the whole size with
+/// [`Sink::new`], so that a unit is written whole or not at all.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Sink<'a> {
+    /// A writer of a unit of `size` bytes; [`Fault::Room`] if `out` is smaller.
+    pub fn new(out: &'a mut [u8], size: usize) -> Result<Self, Fault> {
+        if out.len() < size {
+            return Err(Fault::Room(size));
+        }
+        Ok(Sink { out, at: 0 })
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> usize {
+        self.at
+    }
+
+    /// Appends `bytes`; what has no room is dropped, which a right size in `new` rules out.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.out.get_mut(self.at..self.at.saturating_add(bytes.len())) {
+            room.copy_from_slice(bytes);
+            self.at += bytes.len();
+        }
+    }
+
+    /// Appends `bytes` and a NUL.
+    pub fn put_string(&mut self, bytes: &[u8]) {
+        self.put(bytes);
+        self.put(&[0]);
+    }
+
+    /// Appends four bytes, big-endian.
+    pub fn put_u32(&mut self, value: u32) {
+        self.put(&value.to_be_bytes());
+    }
+
+    /// Appends eight bytes, big-endian.
+    pub fn put_u64(&mut self, value: u64) {
+        self.put(&value.to_be_bytes());
+    }
+}
+
+/// A decimal number read digit by digit: digits only, leading zeros allowed, at most `u64::MAX`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decimal {
+    value: u64,
+    digits: bool,
+    bad: bool,
+}
+
+impl Decimal {
+    /// Takes one more byte of the number.
+    pub fn push(&mut self, byte: u8) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            self.bad = true;
+            return;
+        }
+        self.digits = true;
+        match self.value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))) {
+            Some(v) => self.value = v,
+            None => self.bad = true,
+        }
+    }
+
+    /// The number; `None` if it was empty, had another byte than a digit, or was too large.
+    pub fn value(&self) -> Option<u64> {
+        (self.digits && !self.bad).then_some(self.value)
+    }
+
+    /// Whether no byte came at all.
+    pub fn is_empty(&self) -> bool {
+        !self.digits && !self.bad
+    }
+}
+
+/// `bytes` as a decimal number below 2^64; see [`Decimal`].
+pub fn decimal_u64(bytes: &[u8]) -> Option<u64> {
+    let mut number = Decimal::default();
+    bytes.iter().for_each(|b| number.push(*b));
+    number.value()
+}
+
+/// `bytes` as a decimal number below 2^32; see [`Decimal`].
+pub fn decimal_u32(bytes: &[u8]) -> Option<u32> {
+    decimal_u64(bytes).and_then(|n| u32::try_from(n).ok())
+}
+
+/// Room for any number that [`write_decimal`] writes.
+pub const DECIMAL_MAX: usize = 20;
+
+/// `value` in decimal digits, written to the end of `room`.
+pub fn write_decimal(mut value: u64, room: &mut [u8; DECIMAL_MAX]) -> &[u8] {
+    let mut start = DECIMAL_MAX;
+    for (at, place) in room.iter_mut().enumerate().rev() {
+        *place = b'0' + (value % 10) as u8;
+        start = at;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    room.get(start..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_takes_digits_only() {
+        assert_eq!(decimal_u32(b"0"), Some(0));
+        assert_eq!(decimal_u32(b"00017"), Some(17));
+        assert_eq!(decimal_u32(b"4294967295"), Some(u32::MAX));
+        for bad in [&b""[..], b"4294967296", b"-1", b"+1", b" 1", b"1 ", b"0x1", b"1a"] {
+            assert_eq!(decimal_u32(bad), None, "{bad:?}");
+        }
+        assert_eq!(decimal_u64(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(decimal_u64(b"18446744073709551616"), None);
+        assert_eq!(decimal_u64(b"99999999999999999999999999"), None);
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for n in [0, 7, 10, 4294967295, u64::MAX] {
+            let mut room = [0xa5; DECIMAL_MAX];
+            assert_eq!(decimal_u64(write_decimal(n, &mut room)), Some(n));
+        }
+        assert_eq!(write_decimal(0, &mut [0; DECIMAL_MAX]), b"0");
+    }
+
+    #[test]
+    fn a_short_slice_tells_what_is_missing() {
+        let mut c = Cursor::new(&[1, 2, 3]);
+        assert_eq!(c.u32_be(), Err(Fault::More(1)));
+        assert_eq!(c.u8(), Ok(1));
+        assert_eq!(c.take(9), Err(Fault::More(7)));
+        assert_eq!(c.taken(), 1);
+    }
+
+    #[test]
+    fn a_sink_that_is_too_small_writes_nothing() {
+        let mut out = [0xa5; 3];
+        assert_eq!(Sink::new(&mut out, 4).err(), Some(Fault::Room(4)));
+        assert_eq!(out, [0xa5; 3]);
+    }
+}

@@ -1,0 +1,238 @@
+//! The records that all codecs share. Every field is bytes, not UTF-8, and borrowed.
+
+/// The three databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Db {
+    /// Users, passwd(5).
+    Passwd,
+    /// Groups, group(5).
+    Group,
+    /// Password ageing, shadow(5).
+    Shadow,
+}
+
+impl Db {
+    /// All three, in the order of their opcodes.
+    pub const ALL: [Db; 3] = [Db::Passwd, Db::Group, Db::Shadow];
+
+    /// The name of the database and of its file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Db::Passwd => "passwd",
+            Db::Group => "group",
+            Db::Shadow => "shadow",
+        }
+    }
+}
+
+/// A user's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uid(pub u32);
+
+/// A group's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gid(pub u32);
+
+/// A login or group name: at most 254 bytes, no NUL. The empty name is legal and finds what
+/// has an empty name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a>(&'a [u8]);
+
+impl<'a> Name<'a> {
+    /// 254: nsss takes 255 (LOGIN_NAME_MAX - 1) and counts the NUL.
+    pub const MAX: usize = 254;
+
+    /// `bytes` as a name; `None` if it is too long or holds a NUL.
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        (bytes.len() <= Self::MAX && !bytes.contains(&0)).then_some(Name(bytes))
+    }
+
+    /// The bytes, without a NUL.
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// A passwd record, passwd(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passwd<'a> {
+    /// Login name.
+    pub name: &'a [u8],
+    /// Password field, usually `x`.
+    pub password: &'a [u8],
+    /// User number.
+    pub uid: Uid,
+    /// Primary group.
+    pub gid: Gid,
+    /// Real name and the like.
+    pub gecos: &'a [u8],
+    /// Home directory.
+    pub home: &'a [u8],
+    /// Login shell; may hold colons.
+    pub shell: &'a [u8],
+}
+
+/// A group record, group(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// Group name.
+    pub name: &'a [u8],
+    /// Password field.
+    pub password: &'a [u8],
+    /// Group number.
+    pub gid: Gid,
+    /// Names of the members.
+    pub members: Members<'a>,
+}
+
+/// A shadow record, shadow(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shadow<'a> {
+    /// Login name.
+    pub name: &'a [u8],
+    /// Password hash.
+    pub password: &'a [u8],
+    /// Last change, min, max, warn, inactive, expire (days), flag. An empty field is
+    /// [`Shadow::EMPTY`].
+    pub numbers: [u64; 7],
+}
+
+impl Shadow<'_> {
+    /// What an empty number field is sent as: -1.
+    pub const EMPTY: u64 = u64::MAX;
+}
+
+/// The members of a group: one slice, names between separators, as they stand in a group line
+/// (`,`) or on the wire (NUL). Iterating yields `&[u8]` and cannot fail; a copy starts again.
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a> {
+    bytes: &'a [u8],
+    separator: u8,
+    left: u32,
+}
+
+impl<'a> Members<'a> {
+    /// The member field of a group line. Empty: no members. Otherwise split at every comma, so
+    /// `a,` and `,a` have an empty member each.
+    pub fn from_field(field: &'a [u8]) -> Self {
+        let commas = field.iter().filter(|b| **b == b',').count();
+        let left = if field.is_empty() { 0 } else { u32::try_from(commas).unwrap_or(u32::MAX - 1) + 1 };
+        Members { bytes: field, separator: b',', left }
+    }
+
+    /// `count` strings, each closed by a NUL, as nsss sends them; the caller has counted them.
+    pub fn from_strings(strings: &'a [u8], count: u32) -> Self {
+        Members { bytes: strings.strip_suffix(&[0]).unwrap_or(strings), separator: 0, left: count }
+    }
+
+    /// How many are left.
+    pub fn remaining(&self) -> u32 {
+        self.left
+    }
+
+    /// Bytes of all names that are left, one NUL for each included.
+    pub fn area_len(&self) -> usize {
+        if self.left == 0 { 0 } else { self.bytes.len() + 1 }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        let end = self.bytes.iter().position(|b| *b == self.separator).unwrap_or(self.bytes.len());
+        let (member, rest) = self.bytes.split_at_checked(end)?;
+        self.bytes = rest.get(1..).unwrap_or_default();
+        Some(member)
+    }
+}
+
+/// The same names in the same order, whatever separates them.
+impl PartialEq for Members<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (*self).eq_by_names(*other)
+    }
+}
+
+impl Eq for Members<'_> {}
+
+impl Members<'_> {
+    fn eq_by_names(self, other: Members<'_>) -> bool {
+        self.left == other.left && Iterator::eq(self, other)
+    }
+}
+
+/// A record of one of the three databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// A user.
+    Passwd(Passwd<'a>),
+    /// A group.
+    Group(Group<'a>),
+    /// Password ageing.
+    Shadow(Shadow<'a>),
+}
+
+impl<'a> Record<'a> {
+    /// The name that the record is found by.
+    pub fn name(&self) -> &'a [u8] {
+        match self {
+            Record::Passwd(r) => r.name,
+            Record::Group(r) => r.name,
+            Record::Shadow(r) => r.name,
+        }
+    }
+
+    /// The number that the record is found by; a shadow record has none.
+    pub fn id(&self) -> Option<u32> {
+        match self {
+            Record::Passwd(r) => Some(r.uid.0),
+            Record::Group(r) => Some(r.gid.0),
+            Record::Shadow(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<'a>(m: Members<'a>) -> impl Iterator<Item = &'a [u8]> {
+        m
+    }
+
+    #[test]
+    fn members_are_split_at_every_comma() {
+        let cases: [(&[u8], &[&[u8]]); 6] = [
+            (b"", &[]),
+            (b"a", &[b"a"]),
+            (b"a,", &[b"a", b""]),
+            (b",a,b", &[b"", b"a", b"b"]),
+            (b"a,,b", &[b"a", b"", b"b"]),
+            (b",", &[b"", b""]),
+        ];
+        for (field, want) in cases {
+            let m = Members::from_field(field);
+            assert_eq!(m.remaining() as usize, want.len());
+            assert!(names(m).eq(want.iter().copied()), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn one_empty_member_on_the_wire_is_no_empty_list() {
+        assert_eq!(Members::from_strings(b"\0", 1).remaining(), 1);
+        assert_eq!(Members::from_strings(b"\0", 1).area_len(), 1);
+        assert_eq!(Members::from_strings(b"", 0).area_len(), 0);
+        assert_eq!(Members::from_strings(b"a\0b\0", 2), Members::from_field(b"a,b"));
+        assert_ne!(Members::from_strings(b"a\0", 1), Members::from_field(b"a,b"));
+    }
+
+    #[test]
+    fn names_are_bounded_and_without_nul() {
+        assert!(Name::new(&[b'n'; 254]).is_some());
+        assert!(Name::new(&[b'n'; 255]).is_none());
+        assert!(Name::new(b"a\0b").is_none());
+        assert!(Name::new(b"").is_some());
+    }
+}

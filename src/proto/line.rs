@@ -1,0 +1,203 @@
+//! Colon-separated lines: passwd(5), group(5), shadow(5), by the rules of
+//! doc/protocols/nsss.md, section 6.
+//!
+//! A line comes without its LF. Nothing is trimmed, nothing is a comment, and a NUL ends the
+//! line for the parser. For lines that are not at hand in one piece see [`crate::stream`].
+
+use crate::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
+
+/// What is wrong with a line, for people.
+pub mod why {
+    /// Fewer colons than the database needs.
+    pub const FIELDS: &str = "too few fields";
+    /// Not decimal digits below 2^32.
+    pub const UID: &str = "bad uid";
+    /// Not decimal digits below 2^32.
+    pub const GID: &str = "bad gid";
+    /// Not empty and not decimal digits below 2^64.
+    pub const NUMBER: &str = "bad number";
+}
+
+/// A line of `db`; the error says why it has to be skipped.
+pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
+    match db {
+        Db::Passwd => parse_passwd(line).map(Record::Passwd),
+        Db::Group => parse_group(line).map(Record::Group),
+        Db::Shadow => parse_shadow(line).map(Record::Shadow),
+    }
+}
+
+/// Seven fields; everything after the sixth colon is the shell.
+pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
+    let mut f = Fields(Some(until_nul(line)));
+    let (name, password) = (f.next()?, f.next()?);
+    let (uid, gid) = (f.next()?, f.next()?);
+    let (gecos, home, shell) = (f.next()?, f.next()?, f.rest()?);
+    let uid = Uid(decimal_u32(uid).ok_or(why::UID)?);
+    let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
+    Ok(Passwd { name, password, uid, gid, gecos, home, shell })
+}
+
+/// Four fields; everything after the third colon is the member list.
+pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
+    let mut f = Fields(Some(until_nul(line)));
+    let (name, password, gid, members) = (f.next()?, f.next()?, f.next()?, f.rest()?);
+    let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
+    Ok(Group { name, password, gid, members: Members::from_field(members) })
+}
+
+/// Nine fields. The flag ends at a ninth colon, if there is one, and what follows is ignored.
+pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+    let mut f = Fields(Some(until_nul(line)));
+    let (name, password) = (f.next()?, f.next()?);
+    let mut texts = [&[][..]; 7];
+    for text in &mut texts {
+        *text = f.next()?;
+    }
+    let mut numbers = [Shadow::EMPTY; 7];
+    for (number, text) in numbers.iter_mut().zip(texts) {
+        if !text.is_empty() {
+            *number = decimal_u64(text).ok_or(why::NUMBER)?;
+        }
+    }
+    Ok(Shadow { name, password, numbers })
+}
+
+fn until_nul(line: &[u8]) -> &[u8] {
+    line.split(|b| *b == 0).next().unwrap_or_default()
+}
+
+/// Splits at colons; `None` once the last field was taken.
+struct Fields<'a>(Option<&'a [u8]>);
+
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Result<&'a [u8], &'static str> {
+        let line = self.0.ok_or(why::FIELDS)?;
+        let end = line.iter().position(|b| *b == b':');
+        self.0 = end.and_then(|e| line.get(e + 1..));
+        Ok(end.and_then(|e| line.get(..e)).unwrap_or(line))
+    }
+
+    fn rest(&mut self) -> Result<&'a [u8], &'static str> {
+        self.0.take().ok_or(why::FIELDS)
+    }
+}
+
+/// Gives `record` as a line, without LF, in pieces to `put`.
+pub fn write<E>(
+    record: &Record<'_>,
+    mut put: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    match record {
+        Record::Passwd(r) => {
+            put(r.name)?;
+            put(b":")?;
+            put(r.password)?;
+            put_numbers(&[u64::from(r.uid.0), u64::from(r.gid.0)], &mut put)?;
+            for text in [r.gecos, r.home, r.shell] {
+                put(b":")?;
+                put(text)?;
+            }
+        }
+        Record::Group(r) => {
+            put(r.name)?;
+            put(b":")?;
+            put(r.password)?;
+            put_numbers(&[u64::from(r.gid.0)], &mut put)?;
+            put(b":")?;
+            for (at, member) in r.members.enumerate() {
+                if at > 0 {
+                    put(b",")?;
+                }
+                put(member)?;
+            }
+        }
+        Record::Shadow(r) => {
+            put(r.name)?;
+            put(b":")?;
+            put(r.password)?;
+            put_numbers(&r.numbers, &mut put)?;
+        }
+    }
+    Ok(())
+}
+
+/// Each number with a colon in front; [`Shadow::EMPTY`] as an empty field.
+pub fn put_numbers<E>(
+    numbers: &[u64],
+    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    for number in numbers {
+        put(b":")?;
+        if *number != Shadow::EMPTY {
+            put(write_decimal(*number, &mut [0; DECIMAL_MAX]))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colons_after_the_sixth_belong_to_the_shell() {
+        let r = parse_passwd(b"extra:x:1011:1012:colons:/x:/bin/sh:more:fields").unwrap();
+        assert_eq!(r.shell, b"/bin/sh:more:fields");
+        assert_eq!((r.uid, r.gid), (Uid(1011), Gid(1012)));
+    }
+
+    #[test]
+    fn bad_lines_say_why() {
+        for (line, want) in [
+            (&b""[..], why::FIELDS),
+            (b"short:x:1:1:only:six", why::FIELDS),
+            (b"a:x:1:1:g:h\0:sh", why::FIELDS),
+            (b"a:x:-1:1:::", why::UID),
+            (b"a:x::1:::", why::UID),
+            (b"a:x:1:4294967296:::", why::GID),
+        ] {
+            assert_eq!(parse_passwd(line), Err(want), "{line:?}");
+        }
+        assert_eq!(parse_group(b"onlycomma:x"), Err(why::FIELDS));
+        assert_eq!(parse_group(b"none:x::alice"), Err(why::GID));
+        assert_eq!(parse_shadow(b"t:*:1:2:3"), Err(why::FIELDS));
+        assert_eq!(parse_shadow(b"neg:*:-1:0:0:0:0:0:0"), Err(why::NUMBER));
+    }
+
+    #[test]
+    fn a_nul_cuts_the_last_field() {
+        assert_eq!(parse_passwd(b"a:x:1:1:g:h:s\0h").unwrap().shell, b"s");
+        assert_eq!(parse_group(b"g:x:1:a,b\0,c").unwrap().members.remaining(), 2);
+    }
+
+    #[test]
+    fn shadow_takes_eight_and_nine_colons() {
+        let e = Shadow::EMPTY;
+        for line in [&b"a:*:1:2:3:::4:5"[..], b"a:*:1:2:3:::4:5:", b"a:*:1:2:3:::4:5:any:thing"] {
+            assert_eq!(parse_shadow(line).unwrap().numbers, [1, 2, 3, e, e, 4, 5], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn written_lines_are_what_was_parsed() {
+        for (db, text) in [
+            (Db::Passwd, &b"a:x:1:2:g,e:/home:/bin/sh:x"[..]),
+            (Db::Passwd, b":::"),
+            (Db::Group, b"g::5:"),
+            (Db::Group, b"g:x:5:,a,"),
+            (Db::Shadow, b"s:!:1:::::7:"),
+        ] {
+            let Ok(record) = parse(db, text) else { continue };
+            let (mut out, mut at) = ([0u8; 64], 0);
+            write(&record, |piece| {
+                out[at..at + piece.len()].copy_from_slice(piece);
+                at += piece.len();
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+            assert_eq!(&out[..at], text);
+        }
+    }
+}

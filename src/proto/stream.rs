@@ -1,0 +1,508 @@
+//! Records larger than a buffer, in pieces of any size: a line is measured in one pass and
+//! its strings are sent in a second one; a peer's strings are checked while they pass.
+
+use crate::bytes::Decimal;
+use crate::entry::{Db, Gid, Name, Uid};
+use crate::line::why;
+use crate::nsss::{Head, MEMBERS_MAX};
+
+/// Where the byte at hand stands in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Text,
+    Number,
+    Members,
+    /// Behind a NUL, or behind the last field of a shadow line.
+    Over,
+}
+
+/// Which kind of field has the number `field`, counted from 0.
+fn place(db: Db, field: u8) -> Place {
+    match (db, field) {
+        (_, 0 | 1) => Place::Text,
+        (Db::Passwd, 2 | 3) | (Db::Group, 2) | (Db::Shadow, 2..=8) => Place::Number,
+        (Db::Passwd, _) => Place::Text,
+        (Db::Group, _) => Place::Members,
+        (Db::Shadow, _) => Place::Over,
+    }
+}
+
+/// The number of the field that takes everything that is left, colons included.
+fn last(db: Db) -> u8 {
+    match db {
+        Db::Passwd => 6,
+        Db::Group => 3,
+        Db::Shadow => 9,
+    }
+}
+
+/// FNV-1a over the bytes of a line: two passes over a file must see the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hash(u64);
+
+impl Hash {
+    const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
+
+    fn push(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+}
+
+/// Compares a name with bytes that come one by one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Match {
+    at: usize,
+    differs: bool,
+}
+
+impl Match {
+    fn push(&mut self, byte: u8, key: &[u8]) {
+        self.differs |= key.get(self.at) != Some(&byte);
+        self.at += 1;
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        !self.differs && self.at == key.len()
+    }
+}
+
+/// First pass over a line: its numbers, the length of its strings, and whether it is the one
+/// that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Meter {
+    db: Db,
+    field: u8,
+    over: bool,
+    number: Decimal,
+    numbers: [u64; 7],
+    wrong: Option<&'static str>,
+    area: u64,
+    members: u64,
+    name: Match,
+    member: Match,
+    listed: bool,
+    hash: Hash,
+    len: u64,
+}
+
+/// What the first pass found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Ready to be sent.
+    pub head: Head,
+    /// The line's name is the key.
+    pub named: bool,
+    /// The key is among the members of the group.
+    pub listed: bool,
+    hash: Hash,
+    len: u64,
+}
+
+impl Meter {
+    /// A meter at the start of a line of `db`.
+    pub fn new(db: Db) -> Self {
+        Meter {
+            db,
+            field: 0,
+            over: false,
+            number: Decimal::default(),
+            numbers: [u64::MAX; 7],
+            wrong: None,
+            area: 0,
+            members: 0,
+            name: Match::default(),
+            member: Match::default(),
+            listed: false,
+            hash: Hash::START,
+            len: 0,
+        }
+    }
+
+    /// Takes the next bytes of the line, LF excluded. `key` is the name that is looked for as
+    /// name or member; any bytes if there is none. It must be the same in every call.
+    pub fn feed(&mut self, bytes: &[u8], key: &[u8]) {
+        for byte in bytes {
+            self.push(*byte, key);
+        }
+        self.len += bytes.len() as u64;
+    }
+
+    fn push(&mut self, byte: u8, key: &[u8]) {
+        self.hash.push(byte);
+        if self.over {
+            return;
+        }
+        if byte == 0 {
+            self.over = true;
+            return;
+        }
+        if byte == b':' && self.field < last(self.db) {
+            self.close_field();
+            self.field += 1;
+            return;
+        }
+        match place(self.db, self.field) {
+            Place::Text => {
+                self.area += 1;
+                if self.field == 0 {
+                    self.name.push(byte, key);
+                }
+            }
+            Place::Number => self.number.push(byte),
+            Place::Members => {
+                self.members = self.members.max(1);
+                self.area += 1;
+                if byte == b',' {
+                    self.members += 1;
+                    self.close_member(key);
+                } else {
+                    self.member.push(byte, key);
+                }
+            }
+            Place::Over => {}
+        }
+    }
+
+    fn close_field(&mut self) {
+        match place(self.db, self.field) {
+            Place::Text => self.area += 1,
+            Place::Number => {
+                let limit = if self.db == Db::Shadow { u64::MAX } else { u64::from(u32::MAX) };
+                let number = self.number.value().filter(|n| *n <= limit);
+                let empty = self.db == Db::Shadow && self.number.is_empty();
+                let at = usize::from(self.field).checked_sub(2);
+                match (number, at.and_then(|at| self.numbers.get_mut(at))) {
+                    (Some(number), Some(place)) => *place = number,
+                    _ if empty => {}
+                    _ => self.wrong = self.wrong.or(Some(why_number(self.db, self.field))),
+                }
+                self.number = Decimal::default();
+            }
+            Place::Members | Place::Over => {}
+        }
+    }
+
+    fn close_member(&mut self, key: &[u8]) {
+        self.listed |= self.member.holds(key);
+        self.member = Match::default();
+    }
+
+    /// Ends the line; the error says why it has to be skipped, as [`crate::line::parse`] does.
+    pub fn finish(mut self, key: &[u8]) -> Result<Measured, &'static str> {
+        let needed = if self.db == Db::Shadow { 8 } else { last(self.db) };
+        if self.field < needed {
+            return Err(why::FIELDS);
+        }
+        self.close_field();
+        if self.members > 0 {
+            self.area += 1;
+            self.close_member(key);
+        }
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        let len = u32::try_from(self.area).map_err(|_| "record too long")?;
+        let members = u32::try_from(self.members).ok().filter(|m| *m <= MEMBERS_MAX);
+        let members = members.ok_or("too many members")?;
+        let [first, second, ..] = self.numbers;
+        // Numbers of passwd and group were checked to be below 2^32.
+        let head = match self.db {
+            Db::Passwd => Head::Passwd { uid: Uid(first as u32), gid: Gid(second as u32), len },
+            Db::Group => Head::Group { gid: Gid(first as u32), len, members },
+            Db::Shadow => Head::Shadow { numbers: self.numbers, len },
+        };
+        let named = self.name.holds(key);
+        Ok(Measured { head, named, listed: self.listed, hash: self.hash, len: self.len })
+    }
+}
+
+fn why_number(db: Db, field: u8) -> &'static str {
+    match (db, field) {
+        (Db::Passwd, 2) => why::UID,
+        (Db::Passwd, _) | (Db::Group, _) => why::GID,
+        (Db::Shadow, _) => why::NUMBER,
+    }
+}
+
+impl Measured {
+    /// Bytes of the line, LF excluded.
+    pub fn line_len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// Second pass over a measured line: its strings, each closed by NUL.
+#[derive(Clone, Copy, Debug)]
+pub struct Copier {
+    db: Db,
+    field: u8,
+    over: bool,
+    any_member: bool,
+    ended: bool,
+    taken: u64,
+    given: u64,
+    hash: Hash,
+    measured: Measured,
+}
+
+impl Copier {
+    /// A copier at the start of the line of `db` that was measured.
+    pub fn new(db: Db, measured: Measured) -> Self {
+        Copier {
+            db,
+            field: 0,
+            over: false,
+            any_member: false,
+            ended: false,
+            taken: 0,
+            given: 0,
+            hash: Hash::START,
+            measured,
+        }
+    }
+
+    /// Bytes of the line that are still to be fed.
+    pub fn wants(&self) -> u64 {
+        self.measured.len - self.taken
+    }
+
+    /// Bytes of the line that were fed.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether the whole area was given out.
+    pub fn done(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes bytes of the line from the front of `input` and puts bytes of the area to the
+    /// front of `out`; how many of each. The area's last byte is only given out once the whole
+    /// line was seen to be the one that was measured; if it is another one, the error says so
+    /// and what is missing must never be sent.
+    pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), &'static str> {
+        let mut room = out.iter_mut();
+        let mut taken = 0;
+        let area = u64::from(self.measured.head.area_len());
+        let before = self.given;
+        for byte in input {
+            if self.wants() == 0 || room.len() == 0 {
+                break;
+            }
+            taken += 1;
+            self.taken += 1;
+            self.hash.push(*byte);
+            if let Some(byte) = self.push(*byte) {
+                // The last byte is held back until the line has been verified.
+                if self.given + 1 < area {
+                    if let Some(place) = room.next() {
+                        *place = byte;
+                    }
+                }
+                self.given += 1;
+            }
+        }
+        if self.wants() == 0 && !self.ended {
+            if matches!((self.db, self.any_member), (Db::Passwd, _) | (Db::Group, true)) {
+                self.given += 1;
+            }
+            if self.hash != self.measured.hash || self.given != area {
+                return Err("file changed while its record was being sent");
+            }
+            let Some(place) = room.next() else {
+                // No room for the last byte: take it up again in the next call.
+                if matches!((self.db, self.any_member), (Db::Passwd, _) | (Db::Group, true)) {
+                    self.given -= 1;
+                }
+                return Ok((taken, out.len()));
+            };
+            *place = 0;
+            self.ended = true;
+        }
+        let left = room.len();
+        debug_assert!(self.given >= before);
+        Ok((taken, out.len() - left))
+    }
+
+    /// The byte of the area that `byte` of the line becomes, if any.
+    fn push(&mut self, byte: u8) -> Option<u8> {
+        if self.over {
+            return None;
+        }
+        if byte == 0 {
+            self.over = true;
+            return None;
+        }
+        let place = place(self.db, self.field);
+        if byte == b':' && self.field < last(self.db) {
+            self.field += 1;
+            return (place == Place::Text).then_some(0);
+        }
+        match place {
+            Place::Text => Some(byte),
+            Place::Members => {
+                self.any_member = true;
+                Some(if byte == b',' { 0 } else { byte })
+            }
+            Place::Number | Place::Over => None,
+        }
+    }
+}
+
+/// Checks the area of a peer's record while it passes: the right length, the right number of
+/// strings, the last byte a NUL.
+#[derive(Clone, Copy, Debug)]
+pub struct AreaCheck {
+    left: u32,
+    strings: u32,
+}
+
+impl AreaCheck {
+    /// A check of the area that follows `head`.
+    pub fn new(head: &Head) -> Self {
+        AreaCheck { left: head.area_len(), strings: head.strings() }
+    }
+
+    /// Bytes that are still to come.
+    pub fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// Takes the next bytes, at most [`AreaCheck::left`]; the error means that they must not be
+    /// passed on.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        let wrong = "string area does not hold the expected strings";
+        let nuls = bytes.iter().filter(|b| **b == 0).count();
+        let len = u32::try_from(bytes.len()).map_err(|_| wrong)?;
+        self.left = self.left.checked_sub(len).ok_or(wrong)?;
+        self.strings = u32::try_from(nuls).ok().and_then(|n| self.strings.checked_sub(n)).ok_or(wrong)?;
+        if self.left == 0 && (self.strings != 0 || bytes.last() != Some(&0)) {
+            return Err(wrong);
+        }
+        Ok(())
+    }
+}
+
+/// Whether `user` is among `members`.
+pub fn lists(mut members: crate::entry::Members<'_>, user: Name<'_>) -> bool {
+    members.any(|m| m == user.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{line, nsss};
+
+    /// A small generator of repeatable odd lines.
+    struct Odd(u64);
+
+    impl Odd {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) as usize % n
+        }
+
+        fn line(&mut self, out: &mut [u8; 64]) -> usize {
+            let alphabet: [&[u8]; 14] = [
+                b":", b":", b":", b":", b",", b"a", b"x", b"1", b"42", b"a:x:1:2:", b"g:x:5:",
+                b"s:x:1:2:3:4:::", b"\0", b"4294967296",
+            ];
+            let mut len = 0;
+            for _ in 0..self.below(12) {
+                let piece = alphabet[self.below(alphabet.len())];
+                if len + piece.len() <= out.len() {
+                    out[len..len + piece.len()].copy_from_slice(piece);
+                    len += piece.len();
+                }
+            }
+            len
+        }
+    }
+
+    fn measure(db: Db, line: &[u8], odd: &mut Odd) -> Result<Measured, &'static str> {
+        let mut meter = Meter::new(db);
+        let mut rest = line;
+        while !rest.is_empty() {
+            let (head, tail) = rest.split_at(1 + odd.below(rest.len()));
+            meter.feed(head, b"a");
+            rest = tail;
+        }
+        meter.finish(b"a")
+    }
+
+    #[test]
+    fn pieces_give_what_the_whole_line_gives() {
+        let mut odd = Odd(7);
+        let mut good = 0;
+        for _ in 0..60_000 {
+            let (mut room, db) = ([0; 64], Db::ALL[odd.below(3)]);
+            let len = odd.line(&mut room);
+            let text = &room[..len];
+            let measured = measure(db, text, &mut odd);
+            let record = match (line::parse(db, text), measured) {
+                (Err(why), Err(same)) => {
+                    assert_eq!(why, same, "{db:?} {text:?}");
+                    continue;
+                }
+                (Ok(record), Ok(_)) => record,
+                (whole, pieces) => panic!("{db:?} {text:?}: {whole:?} but {pieces:?}"),
+            };
+            good += 1;
+            let measured = measured.unwrap();
+            let mut want = [0xa5; 256];
+            let n = nsss::encode(&record, &mut want).unwrap();
+            let mut got = [0xa5; 256];
+            let mut at = measured.head.encode(&mut got).unwrap();
+            let mut copier = Copier::new(db, measured);
+            let mut pos = 0;
+            while !copier.done() {
+                let end = (pos + odd.below(9)).min(text.len());
+                let room = at + odd.below(5);
+                let (taken, given) = copier.feed(&text[pos..end], &mut got[at..room]).unwrap();
+                pos += taken;
+                at += given;
+            }
+            assert_eq!(&got[..at], &want[..n], "{db:?} {text:?}");
+            assert_eq!(measured.named, record.name() == b"a");
+            if let crate::entry::Record::Group(mut g) = record {
+                assert_eq!(measured.listed, g.members.any(|m| m == b"a"), "{text:?}");
+            }
+        }
+        assert!(good > 1000, "only {good} good lines");
+    }
+
+    #[test]
+    fn a_changed_line_is_never_sent_whole() {
+        let text = b"g:x:5:alice,bob,carol";
+        let mut odd = Odd(1);
+        let measured = measure(Db::Group, text, &mut odd).unwrap();
+        for at in 0..text.len() {
+            let mut other = *text;
+            other[at] ^= 1;
+            let mut copier = Copier::new(Db::Group, measured);
+            let mut out = [0; 64];
+            assert!(copier.feed(&other, &mut out).is_err(), "byte {at}");
+        }
+        let mut copier = Copier::new(Db::Group, measured);
+        let (_, given) = copier.feed(&text[..text.len() - 1], &mut [0; 64]).unwrap();
+        assert!(given < measured.head.area_len() as usize);
+    }
+
+    #[test]
+    fn a_peers_area_is_checked_in_any_pieces() {
+        let head = Head::Group { gid: Gid(1), len: 8, members: 1 };
+        for (area, good) in [
+            (&b"g\0x\0abc\0"[..], true),
+            (b"g\0x\0abcd", false),
+            (b"g\0xyabc\0", false),
+            (b"g\0\0\0abc\0", false),
+        ] {
+            for cut in 0..area.len() {
+                let mut check = AreaCheck::new(&head);
+                let first = check.feed(&area[..cut]);
+                assert_eq!(first.and_then(|()| check.feed(&area[cut..])).is_ok(), good);
+            }
+        }
+        assert!(AreaCheck::new(&head).feed(b"123456789").is_err());
+    }
+}

@@ -1,0 +1,302 @@
+//! One connection's conversation, without its input and output: bytes in, bytes out, and what
+//! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
+
+use crate::backend::gids::{HASH_START, hash};
+use crate::backend::switch::Switch;
+use crate::backend::{Client, Outcome};
+use crate::limits::REPLY_PIECE;
+use crate::sys::access::Asker;
+use nssproto::Fault;
+use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
+use rustix::io::Errno;
+
+/// What a connection reads at a time: a request and a good part of those written ahead.
+const INPUT: usize = 512;
+
+/// What there is to send. One is enough for all connections: it is empty whenever one begins.
+pub struct Output {
+    bytes: [u8; REPLY_PIECE],
+    len: usize,
+}
+
+impl Output {
+    /// Nothing to send.
+    pub fn new() -> Self {
+        Output { bytes: [0; REPLY_PIECE], len: 0 }
+    }
+
+    /// What is to be sent.
+    pub fn pending(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// All of it was sent, or put elsewhere.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.len..).unwrap_or_default()
+    }
+
+    fn status(&mut self, byte: u8) {
+        if let Some(place) = self.room().first_mut() {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+}
+
+/// What a connection needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// More bytes of a request; see [`Exchange::room`].
+    Input,
+    /// Send the output, then go on.
+    Flush,
+    /// Its turn is over: go on when others had theirs.
+    Turn,
+    /// Send the output, then close.
+    Close(End),
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It sent what is no request.
+    Protocol,
+    /// A record could not be sent to its end.
+    Broken,
+}
+
+/// The state of a connection.
+pub struct Exchange {
+    input: [u8; INPUT],
+    have: usize,
+    state: State,
+    client: Client,
+    idle_millis: u32,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Between requests, or in one.
+    Reading,
+    /// The request at the front of the input is being looked up; how many gids of a group list
+    /// were sent already.
+    Asking(List),
+    /// A record is being sent in pieces.
+    Record,
+    /// Ends once the output is sent.
+    Closing(End),
+}
+
+/// How far a group list has been sent.
+#[derive(Clone, Copy)]
+struct List {
+    sent: u64,
+    total: u64,
+    hash: u64,
+}
+
+impl Exchange {
+    /// A connection on behalf of `asker`; `number` tells it from others of the same switch.
+    pub fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
+        let mut client = Client::new(asker, number);
+        switch.admit(&mut client);
+        Exchange { input: [0; INPUT], have: 0, state: State::Reading, client, idle_millis: 0 }
+    }
+
+    /// Where to put bytes that were read.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.input.get_mut(self.have..).unwrap_or_default()
+    }
+
+    /// So many bytes were put there.
+    pub fn filled(&mut self, len: usize) {
+        self.have = (self.have + len).min(INPUT);
+    }
+
+    /// Whether it is between two requests.
+    pub fn is_idle(&self) -> bool {
+        self.have == 0 && matches!(self.state, State::Reading)
+    }
+
+    /// Milliseconds that it may stay between two requests; 0: no limit.
+    pub fn idle_millis(&self) -> u32 {
+        self.idle_millis
+    }
+
+    /// Gives back what it holds of the switch.
+    pub fn leave(&self, switch: &mut Switch) {
+        switch.dismiss(&self.client);
+    }
+
+    /// Goes on as far as it can; `out` is empty. `turn` is how many bytes of files it may read.
+    pub fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
+        self.client.turn = turn;
+        match self.state {
+            State::Closing(end) => Need::Close(end),
+            State::Reading => self.read(switch, out),
+            State::Asking(list) => self.ask(switch, out, list),
+            State::Record => self.send_area(switch, out),
+        }
+    }
+
+    fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
+            Ok(took) => {
+                if let Request::SetTimeout { millis } = took.value {
+                    self.idle_millis = millis;
+                    return self.answer(out, status::OK, took.len);
+                }
+                self.client.begin();
+                let list = List { sent: 0, total: 0, hash: HASH_START };
+                self.state = State::Asking(list);
+                self.ask(switch, out, list)
+            }
+            Err(Unfit::More(_)) => Need::Input,
+            Err(Unfit::Refuse { len }) => self.answer(out, proto_errno(), len),
+            Err(Unfit::TooLong) => {
+                out.status(proto_errno());
+                self.close(End::Protocol)
+            }
+            Err(Unfit::Opcode(_)) => self.close(End::Protocol),
+        }
+    }
+
+    /// Answers a bare status to the request that is `len` bytes long.
+    fn answer(&mut self, out: &mut Output, status: u8, len: usize) -> Need {
+        out.status(status);
+        self.take(len);
+        Need::Flush
+    }
+
+    /// The request at the front of the input is done.
+    fn take(&mut self, len: usize) {
+        self.input.copy_within(len.min(self.have)..self.have, 0);
+        self.have = self.have.saturating_sub(len);
+        self.state = State::Reading;
+    }
+
+    fn close(&mut self, end: End) -> Need {
+        self.state = State::Closing(end);
+        Need::Close(end)
+    }
+
+    fn ask(&mut self, switch: &mut Switch, out: &mut Output, list: List) -> Need {
+        let Ok(took) = Request::decode(self.input.get(..self.have).unwrap_or_default()) else {
+            return self.close(End::Broken);
+        };
+        let len = took.len;
+        match switch.ask(&mut self.client, &took.value, list.sent) {
+            Outcome::Pending => Need::Turn,
+            Outcome::Found => self.send_record(switch, out, len),
+            Outcome::Groups => {
+                let max = match took.value {
+                    Request::GroupList { max, .. } => max,
+                    _ => 0,
+                };
+                self.send_groups(switch, out, list, max, len)
+            }
+            // A list that was begun cannot become a failure.
+            _ if list.sent > 0 => self.close(End::Broken),
+            Outcome::Done => self.answer(out, status::OK, len),
+            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
+            Outcome::Failed(errno) => self.answer(out, errno, len),
+            Outcome::Dead => self.answer(out, Errno::IO.raw_os_error() as u8, len),
+        }
+    }
+
+    /// Sends a record whole if it fits, else its head and as much of its strings as fits.
+    fn send_record(&mut self, switch: &mut Switch, out: &mut Output, len: usize) -> Need {
+        let whole = switch.record(&self.client).map(|record| nsss::encode(&record, out.room()));
+        match whole {
+            Some(Ok(size)) => {
+                out.len += size;
+                switch.taken(&self.client);
+                self.take(len);
+                return Need::Flush;
+            }
+            Some(Err(Fault::Room(_))) | None => {}
+            Some(Err(_)) => return self.answer(out, Errno::NAMETOOLONG.raw_os_error() as u8, len),
+        }
+        let Some(head) = switch.long(&mut self.client) else {
+            return self.close(End::Broken);
+        };
+        match head.encode(out.room()) {
+            Ok(size) => out.len += size,
+            Err(_) => return self.close(End::Broken),
+        }
+        self.take(len);
+        self.state = State::Record;
+        self.send_area(switch, out)
+    }
+
+    fn send_area(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        match switch.area(&mut self.client, out.room()) {
+            Ok((len, ended)) => {
+                out.len += len;
+                if ended {
+                    self.state = State::Reading;
+                }
+                Need::Flush
+            }
+            Err(_) => {
+                // What is in hand must not go out: with it, the record might look whole.
+                out.clear();
+                self.close(End::Broken)
+            }
+        }
+    }
+
+    /// Sends the groups of a user, from where the last piece ended.
+    fn send_groups(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        mut list: List,
+        max: u64,
+        len: usize,
+    ) -> Need {
+        let gids = switch.gids();
+        let total = gids.total();
+        let (fresh, passed) = gids.after_skipped();
+        if list.sent > 0 && (passed != list.hash || total != list.total) {
+            return self.close(End::Broken);
+        }
+        if list.sent == 0 {
+            list.total = total;
+            if let Ok(size) = (GroupListHead { max, total }).encode(out.room()) {
+                out.len += size;
+            }
+        }
+        let left = max.min(total) - list.sent;
+        let count = (out.room().len() / 4).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let piece = fresh.get(..count.min(fresh.len())).unwrap_or_default();
+        for gid in piece {
+            for byte in gid.to_be_bytes() {
+                out.status(byte);
+            }
+        }
+        list.hash = hash(list.hash, piece);
+        list.sent += piece.len() as u64;
+        let ended = list.sent == max.min(total);
+        let stuck = piece.is_empty() && !ended;
+        switch.taken(&self.client);
+        if stuck {
+            return self.close(End::Broken);
+        }
+        if ended {
+            self.take(len);
+        } else {
+            self.client.begin();
+            self.state = State::Asking(list);
+        }
+        Need::Flush
+    }
+}
+
+fn proto_errno() -> u8 {
+    Errno::PROTO.raw_os_error() as u8
+}

@@ -1,0 +1,160 @@
+//! One client on standard input and output: how the nsss daemons are run by a super-server.
+
+use super::exchange::{End, Exchange, Need, Output};
+use crate::backend::switch::Switch;
+use crate::sys::access::Asker;
+use crate::sys::clock::timespec;
+use crate::sys::error::{Error, code};
+use crate::sys::no_alloc;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::stdio::{stdin, stdout};
+use std::os::fd::BorrowedFd;
+
+/// Most descriptors that are waited for: standard input, and two for each of eight backends.
+const WATCHED: usize = 1 + 2 * crate::limits::BACKENDS;
+
+/// Serves the client until it ends, with exit code 0, or fails. `timeout`: milliseconds for
+/// each read or write inside an exchange.
+pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
+    if timeout.is_some() {
+        // A write that takes part of what it is given must not wait for the rest.
+        ioctl_fionbio(stdout(), true).map_err(|e| Error::system("unable to write to stdout", e))?;
+    }
+    let mut exchange = Exchange::new(Asker::Ourselves, 0, switch);
+    let mut out = Output::new();
+    // From here on: no allocation.
+    no_alloc(|| converse(switch, &mut exchange, &mut out, timeout))
+}
+
+fn converse(
+    switch: &mut Switch,
+    exchange: &mut Exchange,
+    out: &mut Output,
+    timeout: Option<u32>,
+) -> Result<(), Error> {
+    loop {
+        let need = exchange.go_on(switch, out, u64::MAX);
+        if !out.pending().is_empty() {
+            flush(out.pending(), timeout)?;
+            out.clear();
+        }
+        match need {
+            Need::Flush | Need::Turn => {}
+            Need::Input => {
+                if !receive(switch, exchange, timeout)? {
+                    return Ok(());
+                }
+            }
+            Need::Close(End::Protocol) => {
+                let error = Error::system("unable to interpret stdin", Errno::PROTO);
+                return Err(error.with_code(code::PROTOCOL));
+            }
+            Need::Close(End::Broken) => {
+                return Err(Error::system("unable to finish a reply", Errno::IO));
+            }
+        }
+    }
+}
+
+/// Reads more of a request; false at the end of the client, or when it was idle for too long.
+fn receive(
+    switch: &mut Switch,
+    exchange: &mut Exchange,
+    timeout: Option<u32>,
+) -> Result<bool, Error> {
+    let idle = exchange.is_idle();
+    let millis = if idle { exchange.idle_millis() } else { timeout.unwrap_or(0) };
+    let fail = |errno| Error::system("unable to read from stdin", errno);
+    let mut waited = false;
+    loop {
+        if !waited && !wait(switch, PollFlags::IN, millis, stdin()).map_err(fail)? {
+            return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
+        }
+        match read(stdin(), exchange.room()) {
+            Ok(0) if idle => return Ok(false),
+            // nsss says "Success" here.
+            Ok(0) => return Err(fail(Errno::PIPE)),
+            Ok(len) => {
+                exchange.filled(len);
+                return Ok(true);
+            }
+            Err(Errno::INTR) => {}
+            // The super-server gave us a socket that does not wait by itself.
+            Err(Errno::AGAIN) => {
+                waited = true;
+                let ready = poll_for(switch, PollFlags::IN, millis, stdin()).map_err(fail)?;
+                if !ready {
+                    return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
+                }
+            }
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+}
+
+fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Error> {
+    let fail = |errno| Error::system("unable to write to stdout", errno);
+    while !bytes.is_empty() {
+        match write(stdout(), bytes) {
+            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
+                match poll(&mut fds, timeout.map(|t| timespec(u64::from(t))).as_ref()) {
+                    Ok(0) => return Err(fail(Errno::TIMEDOUT)),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(fail(errno)),
+                }
+            }
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for `fd` where reading by itself would not do: with a limit, or with children to
+/// watch. False when the limit has passed.
+fn wait(switch: &mut Switch, events: PollFlags, millis: u32, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    if millis == 0 && switch.watched().next().is_none() {
+        return Ok(true);
+    }
+    poll_for(switch, events, millis, fd)
+}
+
+fn poll_for(
+    switch: &mut Switch,
+    events: PollFlags,
+    millis: u32,
+    fd: BorrowedFd<'_>,
+) -> Result<bool, Errno> {
+    loop {
+        let mut fds: heapless::Vec<PollFd<'_>, WATCHED> = heapless::Vec::new();
+        let mut slots: heapless::Vec<usize, WATCHED> = heapless::Vec::new();
+        let _ = fds.push(PollFd::from_borrowed_fd(fd, events));
+        for (slot, child) in switch.watched() {
+            // Both lists have room for all of them.
+            let _ = fds.push(PollFd::from_borrowed_fd(child, PollFlags::IN));
+            let _ = slots.push(slot);
+        }
+        let limit = (millis != 0).then(|| timespec(u64::from(millis)));
+        match poll(&mut fds, limit.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
+        }
+        let mut heard = fds.iter().map(|f| !f.revents().is_empty());
+        let ready = heard.next().unwrap_or(false);
+        let failed: heapless::Vec<usize, WATCHED> =
+            slots.iter().zip(heard).filter(|(_, heard)| *heard).map(|(slot, _)| *slot).collect();
+        drop(fds);
+        for slot in &failed {
+            switch.fail(*slot);
+        }
+        switch.reap();
+        if ready {
+            return Ok(true);
+        }
+    }
+}

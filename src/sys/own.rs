@@ -1,0 +1,39 @@
+//! Whether a command is this very executable, so that it can run inside this process.
+
+use rustix::fs::{Access, access, stat};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// If `command` would start our own executable as an nsss daemon, that applet's name and its
+/// arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
+/// Without /proc no command is our own, and all are started as usual.
+pub fn daemon(command: &[OsString]) -> Option<(&str, &[OsString])> {
+    let (program, args) = command.split_first()?;
+    let ours = stat("/proc/self/exe").ok()?;
+    let theirs = stat(&*resolve(program)?).ok()?;
+    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) {
+        return None;
+    }
+    let base = Path::new(program).file_name()?.to_str()?;
+    if base.starts_with("nsssd-") {
+        return Some((base, args));
+    }
+    // `nssbox nsssd-unix`, `nssbox unix`.
+    let (applet, args) = args.split_first()?;
+    Some((applet.to_str()?, args))
+}
+
+/// The file that execvp(3) would run.
+fn resolve(program: &OsStr) -> Option<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program));
+    }
+    if program.is_empty() {
+        return None;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let found = std::env::split_paths(&path).map(|dir| dir.join(program));
+    let mut found = found.filter(|file| access(file, Access::EXEC_OK).is_ok() && file.is_file());
+    found.next()
+}

@@ -1,0 +1,55 @@
+//! The start that is common to the nsss daemons (doc/protocols/nsss.md, section 5).
+
+use super::error::{Error, unable};
+use nssproto::bytes::decimal_u32;
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use std::os::unix::ffi::OsStrExt;
+
+/// As root, becomes the client that the super-server named: no supplementary groups (nsss keeps
+/// them), then IPCREMOTEEGID, then IPCREMOTEEUID. Not root: nothing to do.
+///
+/// Errors: exit 100 for a variable that is missing or no number, 111 for a refused call.
+pub fn drop_to_client() -> Result<(), Error> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let missing = "IPCREMOTEEGID not set";
+    let gid = id("IPCREMOTEEGID", missing, "invalid $IPCREMOTEEGID")?;
+    let missing = "IPCREMOTEEUID not set";
+    let uid = id("IPCREMOTEEUID", missing, "invalid $IPCREMOTEEUID")?;
+    become_user(&[], Some(gid), Some(uid))
+}
+
+/// Sets the supplementary groups, then all three group ids, then all three user ids.
+///
+/// The calls are per thread in Linux; the process has only one.
+pub fn become_user(groups: &[u32], gid: Option<u32>, uid: Option<u32>) -> Result<(), Error> {
+    let groups: Vec<Gid> = groups.iter().map(|g| Gid::from_raw(*g)).collect();
+    set_thread_groups(&groups).map_err(unable("unable to set supplementary groups"))?;
+    if let Some(gid) = gid {
+        let id = Gid::from_raw(gid);
+        set_thread_res_gid(id, id, id).map_err(unable("unable to setgid"))?;
+    }
+    if let Some(uid) = uid {
+        let id = Uid::from_raw(uid);
+        set_thread_res_uid(id, id, id).map_err(unable("unable to setuid"))?;
+    }
+    Ok(())
+}
+
+fn id(name: &str, missing: &'static str, invalid: &'static str) -> Result<u32, Error> {
+    let value = std::env::var_os(name).ok_or(Error::usage(missing))?;
+    // 2^32-1 means "no change" to the kernel, so it names nobody.
+    let id = decimal_u32(value.as_bytes()).filter(|id| *id != u32::MAX);
+    id.ok_or(Error::usage(invalid))
+}
+
+/// NSSSD_TIMEOUT: milliseconds for each read or write inside an exchange; 0 or absent: `None`.
+/// Anything but a decimal 32-bit number is a usage error.
+pub fn exchange_timeout() -> Result<Option<u32>, Error> {
+    let Some(value) = std::env::var_os("NSSSD_TIMEOUT") else { return Ok(None) };
+    let millis = decimal_u32(value.as_bytes());
+    let millis = millis.ok_or(Error::usage("invalid $NSSSD_TIMEOUT"))?;
+    Ok((millis != 0).then_some(millis))
+}
