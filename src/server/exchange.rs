@@ -122,6 +122,16 @@ impl Exchange {
         self.have == 0 && matches!(self.state, State::Reading)
     }
 
+    /// Whether nothing is to be done until more bytes come.
+    pub fn waits_for_input(&self) -> bool {
+        matches!(self.state, State::Reading)
+    }
+
+    /// What is left of the turn that [`Exchange::go_on`] was given.
+    pub fn turn_left(&self) -> u64 {
+        self.client.turn
+    }
+
     /// Milliseconds that it may stay between two requests; 0: no limit.
     pub fn idle_millis(&self) -> u32 {
         self.idle_millis

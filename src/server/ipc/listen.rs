@@ -1,0 +1,135 @@
+//! The listening socket: made, or taken over from the supervisor; and telling that it is ready.
+
+use crate::sys::error::{Error, unable};
+use rustix::fs::{FileType, Mode, OFlags, lstat, open, unlink};
+use rustix::io::Errno;
+use rustix::net::sockopt::{socket_domain, socket_type};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
+use rustix::process::umask;
+use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+/// How to make the socket.
+pub struct Place<'a> {
+    /// Where; at most 107 bytes.
+    pub path: &'a OsStr,
+    /// Its mode.
+    pub mode: u32,
+    /// How many clients may wait.
+    pub backlog: i32,
+    /// A socket that nobody listens at is replaced.
+    pub replace: bool,
+}
+
+/// The listening socket, not blocking: the one that the supervisor passed (LISTEN_FDS), or a
+/// new one. Errors exit 111.
+pub fn listener(place: &Place<'_>) -> Result<OwnedFd, Error> {
+    match passed()? {
+        Some(socket) => Ok(socket),
+        None => make(place),
+    }
+}
+
+fn passed() -> Result<Option<OwnedFd>, Error> {
+    let mut passed = listenfd::ListenFd::from_env();
+    let wrong = || Error::system("unable to use the socket in $LISTEN_FDS", Errno::NOTSOCK);
+    if passed.len() == 0 {
+        return Ok(None);
+    }
+    let listener = passed.take_unix_listener(0).map_err(|_| wrong())?.ok_or_else(wrong)?;
+    let socket = OwnedFd::from(listener);
+    let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
+        && socket_type(&socket) == Ok(SocketType::STREAM);
+    if !fits {
+        return Err(wrong());
+    }
+    let fail = unable("unable to use the socket in $LISTEN_FDS");
+    rustix::io::ioctl_fionbio(&socket, true).map_err(&fail)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(&fail)?;
+    Ok(Some(socket))
+}
+
+fn stream() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
+    let fail = |what| move |e| Error::system(what, e).about(place.path);
+    let address = SocketAddrUnix::new(place.path).map_err(fail("unable to bind to"))?;
+    let socket = stream().map_err(unable("unable to make a socket"))?;
+    let bound = match bind_with_mode(&socket, &address, place.mode) {
+        Err(Errno::ADDRINUSE) if place.replace => {
+            give_way(place.path, &address)?;
+            bind_with_mode(&socket, &address, place.mode)
+        }
+        other => other,
+    };
+    bound.map_err(fail("unable to bind to"))?;
+    listen(&socket, place.backlog).map_err(fail("unable to listen on"))?;
+    Ok(socket)
+}
+
+/// Binds with the umask set so that the socket never has another mode than the wanted one.
+fn bind_with_mode(socket: &OwnedFd, address: &SocketAddrUnix, mode: u32) -> Result<(), Errno> {
+    let before = umask(Mode::from_raw_mode(!mode & 0o777));
+    let bound = bind(socket, address);
+    umask(before);
+    bound
+}
+
+/// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
+fn give_way(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
+    let there = lstat(path).map_err(|e| Error::system("unable to examine", e).about(path))?;
+    if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
+        let what = "unable to bind: what is there is no socket:";
+        return Err(Error::system(what, Errno::EXIST).about(path));
+    }
+    let probe = stream().map_err(unable("unable to make a socket"))?;
+    match connect(&probe, address) {
+        Err(Errno::CONNREFUSED) => {
+            unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
+        }
+        // Accepted, queue full, or no right to ask: somebody may be listening.
+        _ => {
+            let what = "unable to bind: a server is listening at";
+            Err(Error::system(what, Errno::ADDRINUSE).about(path))
+        }
+    }
+}
+
+/// Tells whoever started us that clients will be served: a newline on standard output if
+/// `newline`, and READY=1 to NOTIFY_SOCKET. Standard input and output are closed.
+pub fn tell_ready(newline: bool) {
+    if newline {
+        // Nobody reading it is no reason not to serve.
+        let _ = rustix::io::write(stdout(), b"\n");
+    }
+    // Without /dev (early in an initramfs) anything serves that can be neither read nor written.
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let null = open("/dev/null", flags, Mode::empty())
+        .or_else(|_| open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
+    if let Ok(null) = null {
+        let _ = dup2_stdin(&null);
+        let _ = dup2_stdout(&null);
+    }
+    notify();
+}
+
+/// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
+fn notify() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let address = match name.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&name),
+    };
+    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
+        let _ = socket.send_to_addr(b"READY=1\n", &address);
+    }
+}

@@ -1,0 +1,414 @@
+//! Clients served in this process: one epoll loop over a table of connections.
+//!
+//! Nobody waits for anybody: files are read in turns, a client that stops reading or writing
+//! keeps its own place only, and that for a second. A client that asks nothing costs its row of
+//! the table; the output that it did not take yet is kept in a page of its own, which is touched
+//! only then.
+
+use super::signals::{Signal, Signals};
+use super::spawned::PAUSE;
+use super::{Door, Guest};
+use crate::backend::switch::Switch;
+use crate::limits::{REPLY_PIECE, TURN};
+use crate::server::exchange::{End, Exchange, Need, Output};
+use crate::sys::clock::{millis, timespec};
+use crate::sys::error::{Error, unable};
+use crate::sys::no_alloc;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Events taken at a time.
+const EVENTS: usize = 64;
+
+const SIGNAL: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 1;
+
+/// A client's row of the table.
+struct Connection {
+    socket: OwnedFd,
+    exchange: Exchange,
+    uid: Option<u32>,
+    /// Tells it from those that had its row before.
+    serial: u32,
+    /// What of the output the client did not take yet: a range of its page.
+    unsent: (usize, usize),
+    /// When its patience or ours ends, in milliseconds; `None`: never.
+    deadline: Option<u64>,
+    /// Is asked for output, and not for input.
+    blocked: bool,
+    /// Is in the queue of those whose turn was over.
+    queued: bool,
+}
+
+/// Why a connection is closed, for the log.
+mod why {
+    pub const DONE: &str = "done";
+    pub const PROTOCOL: &str = "protocol error";
+    pub const BROKEN: &str = "a record changed while it was being sent";
+    pub const GONE: &str = "client is gone";
+    pub const LATE: &str = "timed out";
+    pub const ENDING: &str = "server exits";
+}
+
+struct Server<'a> {
+    door: Door<'a>,
+    switch: &'a mut Switch,
+    epoll: OwnedFd,
+    table: Vec<Option<Connection>>,
+    /// Output not taken yet: a page for each row.
+    pages: Vec<u8>,
+    free: Vec<usize>,
+    /// Rows whose turn was over.
+    queue: VecDeque<usize>,
+    out: Output,
+    serial: u32,
+    /// No deadline is earlier than this.
+    next_deadline: Option<u64>,
+    listening: bool,
+    /// When to try to accept again.
+    pause_ends: Option<u64>,
+    ending: bool,
+}
+
+/// Serves until a signal ends it.
+pub fn run(
+    door: Door<'_>,
+    mut signals: Signals,
+    switch: &mut Switch,
+    ready: impl FnOnce(),
+) -> Result<(), Error> {
+    let fail = unable("unable to wait for events");
+    let max = door.rules.max as usize;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(&fail)?;
+    let add = |fd, token| epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
+    add(signals.wake(), SIGNAL).map_err(&fail)?;
+    add(door.listener.as_fd(), LISTENER).map_err(&fail)?;
+    let mut server = Server {
+        door,
+        switch,
+        epoll,
+        table: Vec::with_capacity(max),
+        pages: vec![0; max * REPLY_PIECE],
+        free: Vec::with_capacity(max),
+        queue: VecDeque::with_capacity(max),
+        out: Output::new(),
+        serial: 0,
+        next_deadline: None,
+        listening: true,
+        pause_ends: None,
+        ending: false,
+    };
+    let mut events = Vec::with_capacity(EVENTS);
+    ready();
+    // From here on: no allocation.
+    no_alloc(|| {
+        while !(server.ending && server.door.open == 0) {
+            server.step(&mut signals, &mut events).map_err(&fail)?;
+        }
+        server.door.log.exiting();
+        Ok(())
+    })
+}
+
+impl Server<'_> {
+    fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
+        let timeout = self.timeout().map(timespec);
+        events.clear();
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+        for event in events.iter() {
+            match event.data.u64() {
+                SIGNAL => self.signalled(signals),
+                LISTENER => self.admit(),
+                token => self.heard(token, event.flags),
+            }
+        }
+        // Those whose turn was over, as many as there are now.
+        for _ in 0..self.queue.len() {
+            if let Some(row) = self.queue.pop_front() {
+                if let Some(Some(connection)) = self.table.get_mut(row) {
+                    connection.queued = false;
+                    self.go_on(row, false);
+                }
+            }
+        }
+        if self.next_deadline.is_some_and(|d| millis() >= d) {
+            self.close_late();
+        }
+        self.listen_again()
+    }
+
+    /// Milliseconds that may be waited.
+    fn timeout(&self) -> Option<u64> {
+        if !self.queue.is_empty() {
+            return Some(0);
+        }
+        let next = [self.next_deadline, self.pause_ends].into_iter().flatten().min()?;
+        Some(next.saturating_sub(millis()))
+    }
+
+    fn signalled(&mut self, signals: &mut Signals) {
+        for signal in signals.take() {
+            match signal {
+                // There are no children here: nothing to end.
+                Signal::Child | Signal::Hup => continue,
+                Signal::Term | Signal::Quit => {
+                    self.door.log.received(signal, "quitting");
+                    self.end_gently();
+                }
+                Signal::Abort => {
+                    self.door.log.received(signal, "quitting");
+                    for row in 0..self.table.len() {
+                        self.close(row, why::ENDING);
+                    }
+                    self.ending = true;
+                }
+            }
+        }
+    }
+
+    /// No further client; those that have a reply in hand get it.
+    fn end_gently(&mut self) {
+        self.ending = true;
+        let _ = epoll::delete(&self.epoll, self.door.listener);
+        self.listening = false;
+        for row in 0..self.table.len() {
+            let waits = |c: &Connection| !c.has_unsent() && c.exchange.waits_for_input();
+            if matches!(self.table.get(row), Some(Some(c)) if waits(c)) {
+                self.close(row, why::ENDING);
+            }
+        }
+    }
+
+    fn admit(&mut self) {
+        if self.ending {
+            return;
+        }
+        match self.door.admit() {
+            Ok(Some(guest)) => self.seat(guest),
+            Ok(None) => {}
+            Err(errno) => {
+                self.door.log.cannot_accept(errno);
+                self.pause_ends = Some(millis() + PAUSE);
+                self.stop_listening();
+            }
+        }
+        if self.door.is_full() {
+            self.stop_listening();
+        }
+    }
+
+    fn stop_listening(&mut self) {
+        if self.listening && epoll::delete(&self.epoll, self.door.listener).is_ok() {
+            self.listening = false;
+        }
+    }
+
+    fn listen_again(&mut self) -> Result<(), Errno> {
+        if self.listening || self.ending || self.door.is_full() {
+            return Ok(());
+        }
+        if self.pause_ends.is_some_and(|end| end > millis()) {
+            return Ok(());
+        }
+        self.pause_ends = None;
+        self.listening = true;
+        let data = epoll::EventData::new_u64(LISTENER);
+        epoll::add(&self.epoll, self.door.listener, data, epoll::EventFlags::IN)
+    }
+
+    fn seat(&mut self, guest: Guest) {
+        self.serial = self.serial.wrapping_add(1);
+        let (asker, uid) = (guest.asker(), guest.who.map(|w| w.0));
+        let row = match self.free.pop() {
+            Some(row) => row,
+            None => {
+                // As many as there may be connections, so there is room.
+                self.table.push(None);
+                self.table.len() - 1
+            }
+        };
+        let exchange = Exchange::new(asker, self.serial, self.switch);
+        let connection = Connection {
+            socket: guest.socket,
+            exchange,
+            uid,
+            serial: self.serial,
+            unsent: (0, 0),
+            deadline: None,
+            blocked: false,
+            queued: false,
+        };
+        let most = if uid.is_some() { self.door.rules.max_per_uid } else { self.door.rules.max };
+        self.door.log.allow(guest.who, None, guest.count, most);
+        self.door.log.status(self.door.open);
+        let data = epoll::EventData::new_u64(token(row, self.serial));
+        let added = epoll::add(&self.epoll, &connection.socket, data, epoll::EventFlags::IN);
+        if let Some(place) = self.table.get_mut(row) {
+            *place = Some(connection);
+        }
+        match added {
+            // Most clients have asked by now.
+            Ok(()) => self.go_on(row, true),
+            Err(_) => self.close(row, why::GONE),
+        }
+    }
+
+    fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
+        let row = (event & 0xffff_ffff) as usize;
+        let Some(Some(connection)) = self.table.get(row) else { return };
+        if token(row, connection.serial) != event {
+            return;
+        }
+        if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            // Closed on both sides: there is nobody to answer.
+            return self.close(row, why::GONE);
+        }
+        if !connection.queued {
+            self.go_on(row, true);
+        }
+    }
+
+    /// Serves a connection until it has to wait or its turn is over. With `may_read`, its
+    /// socket may have something.
+    fn go_on(&mut self, row: usize, mut may_read: bool) {
+        let mut turn = TURN;
+        loop {
+            let Some(Some(connection)) = self.table.get_mut(row) else { return };
+            let from = row * REPLY_PIECE;
+            let page = self.pages.get_mut(from..from + REPLY_PIECE).unwrap_or_default();
+            if let Err(why) = connection.send_unsent(page) {
+                return self.close(row, why);
+            }
+            if connection.has_unsent() {
+                return self.wait(row, true);
+            }
+            let need = connection.exchange.go_on(self.switch, &mut self.out, turn);
+            turn = connection.exchange.turn_left();
+            let sent = connection.send(self.out.pending(), page);
+            self.out.clear();
+            if let Err(why) = sent {
+                return self.close(row, why);
+            }
+            match need {
+                Need::Close(_) if connection.has_unsent() => {}
+                Need::Close(End::Protocol) => return self.close(row, why::PROTOCOL),
+                Need::Close(End::Broken) => return self.close(row, why::BROKEN),
+                Need::Flush if turn > 0 => {}
+                Need::Turn | Need::Flush => {
+                    connection.queued = true;
+                    connection.deadline = None;
+                    self.queue.push_back(row);
+                    return;
+                }
+                Need::Input if self.ending => return self.close(row, why::ENDING),
+                Need::Input if !may_read => return self.wait(row, false),
+                Need::Input => {
+                    may_read = false;
+                    match recv(&connection.socket, connection.exchange.room(), RecvFlags::DONTWAIT) {
+                        Ok((_, 0)) => return self.close(row, why::DONE),
+                        Ok((_, len)) => connection.exchange.filled(len),
+                        Err(Errno::AGAIN | Errno::INTR) => return self.wait(row, false),
+                        Err(_) => return self.close(row, why::GONE),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the connection wait, for room to write if `blocked`, else for input.
+    fn wait(&mut self, row: usize, blocked: bool) {
+        let Some(Some(connection)) = self.table.get_mut(row) else { return };
+        let limit = match blocked || !connection.exchange.is_idle() {
+            true => self.door.rules.client_millis,
+            false => connection.exchange.idle_millis(),
+        };
+        connection.deadline = (limit != 0).then(|| millis() + u64::from(limit));
+        if let Some(deadline) = connection.deadline {
+            self.next_deadline = Some(self.next_deadline.map_or(deadline, |d| d.min(deadline)));
+        }
+        if connection.blocked != blocked {
+            connection.blocked = blocked;
+            let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+            let data = epoll::EventData::new_u64(token(row, connection.serial));
+            if epoll::modify(&self.epoll, &connection.socket, data, events).is_err() {
+                self.close(row, why::GONE);
+            }
+        }
+    }
+
+    fn close_late(&mut self) {
+        let now = millis();
+        let mut next: Option<u64> = None;
+        for row in 0..self.table.len() {
+            let Some(Some(connection)) = self.table.get(row) else { continue };
+            match connection.deadline {
+                Some(deadline) if deadline <= now => self.close(row, why::LATE),
+                Some(deadline) => next = Some(next.map_or(deadline, |n| n.min(deadline))),
+                None => {}
+            }
+        }
+        self.next_deadline = next;
+    }
+
+    fn close(&mut self, row: usize, why: &str) {
+        // Closing the socket takes it out of the epoll set: it was never duplicated.
+        let Some(connection) = self.table.get_mut(row).and_then(Option::take) else { return };
+        connection.exchange.leave(self.switch);
+        if connection.queued {
+            self.queue.retain(|queued| *queued != row);
+        }
+        self.free.push(row);
+        self.door.leave(connection.uid);
+        self.door.log.left(connection.uid, why);
+        self.door.log.status(self.door.open);
+    }
+}
+
+impl Connection {
+    fn has_unsent(&self) -> bool {
+        self.unsent.0 < self.unsent.1
+    }
+
+    /// Sends more of what was put aside in `page`.
+    fn send_unsent(&mut self, page: &[u8]) -> Result<(), &'static str> {
+        if !self.has_unsent() {
+            return Ok(());
+        }
+        let bytes = page.get(self.unsent.0..self.unsent.1).unwrap_or_default();
+        self.unsent.0 += send_some(&self.socket, bytes)?;
+        Ok(())
+    }
+
+    /// Sends `bytes`, and puts aside in `page` what the client does not take now.
+    fn send(&mut self, bytes: &[u8], page: &mut [u8]) -> Result<(), &'static str> {
+        let sent = if bytes.is_empty() { 0 } else { send_some(&self.socket, bytes)? };
+        let rest = bytes.get(sent..).unwrap_or_default();
+        if let Some(room) = page.get_mut(..rest.len()) {
+            room.copy_from_slice(rest);
+        }
+        self.unsent = (0, rest.len());
+        Ok(())
+    }
+}
+
+/// How many of `bytes` the client takes now.
+fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, &'static str> {
+    match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        Ok(len) => Ok(len),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(_) => Err(why::GONE),
+    }
+}
+
+/// What epoll gives back for a connection: its row, and its serial number above.
+fn token(row: usize, serial: u32) -> u64 {
+    u64::from(serial) << 32 | (row as u64 & 0xffff_ffff)
+}

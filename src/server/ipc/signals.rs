@@ -1,0 +1,80 @@
+//! Signals as something to wait for.
+
+use crate::sys::error::Error;
+use rustix::io::Errno;
+use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a super-server listens to, as s6-ipcserverd does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Exit.
+    Term,
+    /// End the children, go on.
+    Hup,
+    /// End the children, exit.
+    Quit,
+    /// Kill the children, exit.
+    Abort,
+    /// A child ended.
+    Child,
+}
+
+const SIGNALS: [(i32, Signal, &str); 5] = [
+    (SIGTERM, Signal::Term, "SIGTERM"),
+    (SIGHUP, Signal::Hup, "SIGHUP"),
+    (SIGQUIT, Signal::Quit, "SIGQUIT"),
+    (SIGABRT, Signal::Abort, "SIGABRT"),
+    (SIGCHLD, Signal::Child, "SIGCHLD"),
+];
+
+impl Signal {
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        SIGNALS.iter().find(|s| s.1 == self).map_or("", |s| s.2)
+    }
+}
+
+/// Signals that came.
+pub struct Signals {
+    wake: UnixStream,
+    flags: [Arc<AtomicBool>; 5],
+}
+
+impl Signals {
+    /// From now on the signals are ours.
+    pub fn catch() -> Result<Self, Error> {
+        let fail = |e: std::io::Error| {
+            let errno = e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            Error::system("unable to catch signals", errno)
+        };
+        let (wake, poke) = UnixStream::pair().map_err(fail)?;
+        wake.set_nonblocking(true).map_err(fail)?;
+        let flags: [Arc<AtomicBool>; 5] = Default::default();
+        for ((number, ..), came) in SIGNALS.iter().zip(&flags) {
+            // The flag first: whoever is woken must see it.
+            flag::register(*number, Arc::clone(came)).map_err(fail)?;
+            pipe::register(*number, poke.try_clone().map_err(fail)?).map_err(fail)?;
+        }
+        Ok(Signals { wake, flags })
+    }
+
+    /// Readable when a signal came.
+    pub fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Those that came since the last call.
+    pub fn take(&mut self) -> impl Iterator<Item = Signal> {
+        // Emptied before the flags are read: a signal in between wakes once more.
+        let mut room = [0; 64];
+        while matches!((&self.wake).read(&mut room), Ok(n) if n == room.len()) {}
+        let came = self.flags.iter().zip(SIGNALS);
+        came.filter_map(|(flag, signal)| flag.swap(false, Ordering::SeqCst).then_some(signal.1))
+    }
+}
