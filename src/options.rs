@@ -18,12 +18,26 @@ pub struct Spec {
     pub values: &'static str,
     /// Letters of which the last one given counts: `qQv`.
     pub groups: &'static [&'static str],
-    /// Long options, `--` included; none takes a value.
+    /// Letters with a value of which each one given counts.
+    pub repeat: &'static str,
+    /// Long options, `--` included, that stand alone.
     pub long: &'static [&'static str],
+    /// Long options that are another way to write a letter.
+    pub alias: &'static [(&'static str, char)],
+}
+
+impl Spec {
+    /// No options at all; to be filled in.
+    pub const NONE: Spec =
+        Spec { flags: "", values: "", groups: &[], repeat: "", long: &[], alias: &[] };
 }
 
 /// The options of a command line; what follows them was returned beside.
-pub struct Options(pico_args::Arguments);
+pub struct Options {
+    given: pico_args::Arguments,
+    /// They ended with `--`.
+    pub closed: bool,
+}
 
 impl Spec {
     /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are
@@ -31,20 +45,25 @@ impl Spec {
     pub fn split<'a>(&self, args: &'a [OsString]) -> Result<(Options, &'a [OsString]), Error> {
         let mut head: Vec<(u8, Vec<OsString>)> = Vec::new();
         let mut rest = args;
+        let mut closed = false;
         while let Some((word, behind)) = rest.split_first() {
             let bytes = word.as_bytes();
             let Some(letters) = bytes.strip_prefix(b"-").filter(|l| !l.is_empty()) else { break };
             rest = behind;
             if letters == b"-" {
+                closed = true;
                 break;
             }
-            if letters.starts_with(b"-") {
-                let long = self.long.iter().find(|l| l.as_bytes() == bytes);
-                let long = long.ok_or_else(|| unknown(bytes))?;
+            if let Some(long) = self.long.iter().find(|l| l.as_bytes() == bytes) {
                 head.push((0, vec![OsString::from(long)]));
                 continue;
             }
-            let mut letters = letters;
+            let short = self.shorten(bytes);
+            let mut letters = match &short {
+                Some(short) => short.as_slice(),
+                None if letters.starts_with(b"-") => return Err(unknown(bytes)),
+                None => letters,
+            };
             while let Some((letter, joined)) = letters.split_first() {
                 letters = joined;
                 let option = OsString::from_vec(vec![b'-', *letter]);
@@ -59,7 +78,8 @@ impl Spec {
                         }
                         _ => OsStr::from_bytes(joined).to_owned(),
                     };
-                    head.retain(|(other, _)| other != letter);
+                    let repeats = self.repeat.as_bytes().contains(letter);
+                    head.retain(|(other, _)| repeats || other != letter);
                     head.push((*letter, vec![option, value]));
                     break;
                 }
@@ -74,7 +94,21 @@ impl Spec {
             }
         }
         let words = head.into_iter().flat_map(|(_, words)| words).collect();
-        Ok((Options(pico_args::Arguments::from_vec(words)), rest))
+        Ok((Options { given: pico_args::Arguments::from_vec(words), closed }, rest))
+    }
+
+    /// `--service=x` as `sx`, if there is such an alias.
+    fn shorten(&self, word: &[u8]) -> Option<Vec<u8>> {
+        let (name, value) = match word.iter().position(|b| *b == b'=') {
+            Some(at) => (word.get(..at)?, word.get(at + 1..)),
+            None => (word, None),
+        };
+        let (_, letter) = self.alias.iter().find(|(long, _)| long.as_bytes() == name)?;
+        let takes = self.values.contains(*letter);
+        if value.is_some_and(|v| !takes || v.is_empty()) {
+            return None;
+        }
+        Some([&[*letter as u8], value.unwrap_or_default()].concat())
     }
 }
 
@@ -86,7 +120,7 @@ impl Options {
     /// The value of `option` (`-t`). Ask for values before flags: a value may look like one.
     pub fn value(&mut self, option: &'static str) -> Option<OsString> {
         let whole = |value: &OsStr| Ok::<_, Infallible>(value.to_owned());
-        self.0.opt_value_from_os_str(option, whole).ok().flatten()
+        self.given.opt_value_from_os_str(option, whole).ok().flatten()
     }
 
     /// A decimal number, at most `most`.
@@ -99,7 +133,7 @@ impl Options {
 
     /// Whether `flag` (`-v`, `--spawn`) was given.
     pub fn flag(&mut self, flag: &'static str) -> bool {
-        self.0.contains(flag)
+        self.given.contains(flag)
     }
 }
 
@@ -107,7 +141,14 @@ impl Options {
 mod tests {
     use super::*;
 
-    const SPEC: Spec = Spec { flags: "1vqdD", values: "cp", groups: &["vq", "dD"], long: &["--spawn"] };
+    const SPEC: Spec = Spec {
+        flags: "1vqdD",
+        values: "cps",
+        groups: &["vq", "dD"],
+        repeat: "s",
+        long: &["--spawn"],
+        alias: &[("--service", 's'), ("--verbose", 'v')],
+    };
 
     fn split(line: &str) -> Result<(Options, Vec<String>), Error> {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
@@ -136,6 +177,17 @@ mod tests {
         assert_eq!(o.value("-p").unwrap(), "-v");
         assert!(!o.flag("-v") && o.flag("--spawn"));
         assert_eq!(rest, ["-x"]);
+    }
+
+    #[test]
+    fn long_ones_are_their_letters() {
+        let (mut o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
+        assert!(o.flag("-v") && !o.closed);
+        let services: Vec<_> = std::iter::from_fn(|| o.value("-s")).collect();
+        assert_eq!(services, ["a", "b", "c"]);
+        assert_eq!(rest, ["x"]);
+        assert!(split("--verbose=1").is_err());
+        assert!(split("-v -- -v").unwrap().0.closed);
     }
 
     #[test]

@@ -55,6 +55,7 @@ const SPEC: Spec = Spec {
     values: "cCbaGgul",
     groups: &["qQv", "dD", "Pp"],
     long: &["--help", "--spawn"],
+    ..Spec::NONE
 };
 
 /// Whom to become after binding.

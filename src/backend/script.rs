@@ -19,6 +19,13 @@ pub struct Block {
     command: Vec<OsString>,
 }
 
+impl Block {
+    /// A backend by its bitfield and its command.
+    pub fn new(bits: u8, command: Vec<OsString>) -> Self {
+        Block { bits, command }
+    }
+}
+
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of
 /// or refused as EXECLINE_STRICT says.
 pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
@@ -39,8 +46,7 @@ pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
             return Err(Error::usage("empty block"));
         }
         if blocks.len() == BACKENDS {
-            let what = "too many defined backends (8; for more, let one be another nsssd-switch)";
-            return Err(Error::usage(what));
+            return Err(Error::usage(TOO_MANY));
         }
         let words_of = |(at, word)| unquote(word, strict, blocks.len() + 1, at);
         let command = block.iter().enumerate().map(words_of).collect::<Result<_, _>>()?;
@@ -52,6 +58,8 @@ pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
     }
     Ok(blocks)
 }
+
+const TOO_MANY: &str = "too many defined backends (8; for more, let one be another nsssd-switch)";
 
 /// Takes the blank away that execline puts in front of each word of a block.
 fn unquote(word: &OsString, strict: u32, block: usize, at: usize) -> Result<OsString, Error> {
@@ -88,7 +96,7 @@ pub struct How {
 
 /// The options of nsssd-switch.
 pub const SWITCH: Spec =
-    Spec { flags: "m", values: "t", groups: &[], long: &["--help", "--spawn"] };
+    Spec { flags: "m", values: "t", long: &["--help", "--spawn"], ..Spec::NONE };
 
 /// Takes the options of nsssd-switch.
 pub fn how(options: &mut Options) -> Result<How, Error> {
@@ -105,27 +113,53 @@ pub fn is_local(blocks: &[Block], how: How) -> bool {
     !how.spawn && blocks.iter().all(|b| in_process(&b.command).is_some())
 }
 
-/// The command of a backend that can run in this process: its arguments.
-fn in_process(command: &[OsString]) -> Option<&[OsString]> {
-    match own::daemon(command)? {
-        ("nsssd-unix" | "unix", args) => Some(args),
-        // A nested switch may have children of its own.
-        _ => None,
+/// The backends that can run in this process, by their short names. A nested switch may have
+/// children of its own, and cannot.
+pub const IN_PROCESS: &[&str] = &["unix"];
+
+/// The command of a backend that can run in this process: its short name and its arguments.
+fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
+    let (name, args) = own::daemon(command)?;
+    let short = name.strip_prefix("nsssd-").unwrap_or(name);
+    IN_PROCESS.contains(&short).then_some((short, args))
+}
+
+/// The backend of this short name.
+fn own_backend(name: &str, args: &[OsString]) -> Result<Backend, Error> {
+    match name {
+        "unix" => Ok(Backend::Unix(Box::new(unix(args)?))),
+        _ => Err(Error::usage("no such backend:").about(name)),
     }
 }
 
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
 /// that runs in this process are a usage error.
 pub fn start(blocks: &[Block], how: How) -> Result<Switch, Error> {
+    start_with(blocks, how, |command| {
+        match if how.spawn { None } else { in_process(command) } {
+            Some((name, args)) => own_backend(name, args),
+            None => Ok(spawn(command, how.timeout)),
+        }
+    })
+}
+
+/// The same for blocks whose commands are short names of our own backends.
+pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
+    start_with(blocks, how, |command| {
+        let (name, args) = command.split_first().ok_or(Error::usage("empty block"))?;
+        own_backend(name.to_str().unwrap_or_default(), args)
+    })
+}
+
+fn start_with(
+    blocks: &[Block],
+    how: How,
+    start: impl Fn(&[OsString]) -> Result<Backend, Error>,
+) -> Result<Switch, Error> {
     let mut slots = heapless::Vec::new();
     for block in blocks {
-        let own = if how.spawn { None } else { in_process(&block.command) };
-        let backend = match own {
-            Some(args) => Backend::Unix(Box::new(unix(args)?)),
-            None => spawn(&block.command, how.timeout),
-        };
-        // parse() has counted them.
-        let _ = slots.push(Slot { bits: block.bits, backend });
+        let slot = Slot { bits: block.bits, backend: start(&block.command)? };
+        slots.push(slot).map_err(|_| Error::usage(TOO_MANY))?;
     }
     Ok(Switch::new(slots, how.merge))
 }
@@ -143,7 +177,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
 }
 
 /// The options of nsssd-unix.
-pub const UNIX: Spec = Spec { flags: "v", values: "d", groups: &[], long: &["--help"] };
+pub const UNIX: Spec = Spec { flags: "v", values: "d", long: &["--help"], ..Spec::NONE };
 
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.

@@ -6,6 +6,7 @@
 
 use crate::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
+use crate::nsss::Head;
 
 /// What is wrong with a line, for people.
 pub mod why {
@@ -137,6 +138,57 @@ pub fn put_numbers<E>(
     Ok(())
 }
 
+/// Makes a line of a record that comes as head and strings, in pieces of any size.
+pub struct FromArea {
+    head: Head,
+    strings: u32,
+}
+
+impl FromArea {
+    /// A line of the record with this head.
+    pub fn new(head: Head) -> Self {
+        FromArea { head, strings: 0 }
+    }
+
+    /// Takes the next bytes of the area, and gives what of the line they make, without LF.
+    pub fn feed<E>(
+        &mut self,
+        area: &[u8],
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (nth, text) in area.split(|b| *b == 0).enumerate() {
+            if nth > 0 {
+                self.strings += 1;
+                self.end_string(&mut put)?;
+            }
+            if !text.is_empty() {
+                put(text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Behind each string: the numbers after the password, else what separates it from the next.
+    fn end_string<E>(&mut self, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let last = self.strings == self.head.strings();
+        match (self.strings, self.head) {
+            (1, _) => put(b":"),
+            (2, Head::Passwd { uid, gid, .. }) => {
+                put_numbers(&[u64::from(uid.0), u64::from(gid.0)], put)?;
+                put(b":")
+            }
+            (2, Head::Group { gid, .. }) => {
+                put_numbers(&[u64::from(gid.0)], put)?;
+                put(b":")
+            }
+            (2, Head::Shadow { numbers, .. }) => put_numbers(&numbers, put),
+            (_, Head::Passwd { .. }) if !last => put(b":"),
+            (_, Head::Group { .. }) if !last => put(b","),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +250,37 @@ mod tests {
             })
             .unwrap();
             assert_eq!(&out[..at], text);
+        }
+    }
+
+    #[test]
+    fn an_area_in_pieces_makes_the_line() {
+        for (db, text) in [
+            (Db::Passwd, &b"a:x:1:2:g,e:/home:/bin/sh:x"[..]),
+            (Db::Passwd, b"::1:2:::"),
+            (Db::Group, b"g::5:"),
+            (Db::Group, b"g:x:5:,a,"),
+            (Db::Group, b"g:x:5:a,bb,c"),
+            (Db::Shadow, b"s:!:1:::::7:"),
+        ] {
+            let record = parse(db, text).unwrap();
+            let mut wire = [0; 128];
+            let size = crate::nsss::encode(&record, &mut wire).unwrap();
+            let took = Head::decode(db, &wire[1..size]).unwrap();
+            let area = &wire[1 + took.len..size];
+            for piece in 1..=area.len() {
+                let (mut out, mut at) = ([0u8; 64], 0);
+                let mut line = FromArea::new(took.value);
+                for part in area.chunks(piece) {
+                    line.feed(part, |bytes| {
+                        out[at..at + bytes.len()].copy_from_slice(bytes);
+                        at += bytes.len();
+                        Ok::<(), ()>(())
+                    })
+                    .unwrap();
+                }
+                assert_eq!(&out[..at], text, "pieces of {piece}");
+            }
         }
     }
 }

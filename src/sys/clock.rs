@@ -8,6 +8,12 @@ pub fn millis() -> u64 {
     (t.tv_sec as u64).saturating_mul(1000) + t.tv_nsec as u64 / 1_000_000
 }
 
+/// Nanoseconds of the monotonic clock.
+pub fn nanos() -> u64 {
+    let t = clock_gettime(ClockId::Monotonic);
+    (t.tv_sec as u64).saturating_mul(1_000_000_000) + t.tv_nsec as u64
+}
+
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
 /// stamps files with.
 pub fn file_time() -> i128 {

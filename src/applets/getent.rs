@@ -1,0 +1,397 @@
+//! getent: asks by hand.
+//!
+//! Follows glibc's getent: command line, output, exit codes (doc/getent.md lists what differs).
+//! passwd, group, shadow and initgroups are asked through nsss, the other databases are read
+//! from their files.
+
+use super::Applet;
+use crate::backend::child::Child;
+use crate::backend::script::{self, Block, How};
+use crate::backend::switch::{Backend, Switch};
+use crate::backend::{Client, Outcome};
+use crate::etcdb;
+use crate::options::Spec;
+use crate::sys::access::Asker;
+use crate::sys::error::{Error, unable};
+use crate::sys::message::Message;
+use nssproto::bytes::{decimal_u32, decimal_u64};
+use nssproto::entry::{Db, Gid, Name, Uid};
+use nssproto::line::{self, FromArea};
+use nssproto::nsss::Request;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const USAGE: &str = "\
+Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
+
+Prints what is known of each KEY, or all there is.
+
+  passwd group shadow initgroups   from the nsss server, or without one from /etc
+  gshadow services protocols rpc networks ethers aliases hosts
+                                   from the files in /etc (hosts: no DNS)
+
+  -S SOCKET  ask this nsss server (/run/service/nsssd/s)
+  -s LIST    ask no server but these backends: nssbox's own, without their
+             prefix, separated by semicolons, each with a bitfield in front if
+             it should stop the search (see nsssd-switch). files means unix.
+             Example: -s '3 unix -d /data/etc; unix'
+  -s DATABASE:LIST
+             the same for one database
+  -i, -A     accepted and ignored
+  --explain  tell on standard error what each backend said, and how fast
+
+Exit codes: 0 found, 1 wrong usage or unknown database, 2 a key was not found,
+3 this database cannot be listed, 64 unknown option.
+";
+
+/// Exit codes of glibc's getent.
+mod exit {
+    pub const FOUND: u8 = 0;
+    pub const FAILURE: u8 = 1;
+    pub const NOT_FOUND: u8 = 2;
+    pub const NO_ENUMERATION: u8 = 3;
+    /// EX_USAGE of sysexits.h, as argp has it.
+    pub const OPTION: u8 = 64;
+}
+
+/// Where the server of an nsss system listens, fixed when nsss is built.
+const SOCKET: &str = "/run/service/nsssd/s";
+
+/// The row of the table.
+pub const APPLET: Applet =
+    Applet { name: "getent", short: "getent", usage: USAGE, usage_code: exit::OPTION, main };
+
+const SPEC: Spec = Spec {
+    flags: "iAV?",
+    values: "sS",
+    repeat: "s",
+    long: &["--explain"],
+    alias: &[
+        ("--service", 's'),
+        ("--no-idn", 'i'),
+        ("--no-addrconfig", 'A'),
+        ("--version", 'V'),
+        ("--help", '?'),
+        ("--usage", '?'),
+    ],
+    ..Spec::NONE
+};
+
+/// Databases that glibc's getent has and this one does not.
+const UNSERVED: [&str; 4] = ["ahosts", "ahostsv4", "ahostsv6", "netgroup"];
+
+#[derive(Default)]
+struct Options {
+    services: Vec<OsString>,
+    socket: Option<OsString>,
+    explain: bool,
+    version: bool,
+    help: bool,
+}
+
+fn main(args: &[OsString]) -> Result<u8, Error> {
+    let (options, words) = parse(args)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    if options.help || options.version {
+        let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
+        let text = if options.help { USAGE } else { version };
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(output)?;
+        return Ok(exit::FOUND);
+    }
+    let Some((database, keys)) = words.split_first() else {
+        return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
+    };
+    let database = database.to_str().unwrap_or_default();
+    let code = match database {
+        "passwd" => records(Db::Passwd, &options, keys, &mut out),
+        "group" => records(Db::Group, &options, keys, &mut out),
+        "shadow" => records(Db::Shadow, &options, keys, &mut out),
+        "initgroups" => groups(&options, keys, &mut out),
+        _ if UNSERVED.contains(&database) => {
+            Err(Error::usage("database is not served by nssbox:").about(database).with_code(exit::FAILURE))
+        }
+        _ if etcdb::is_database(database) => local(database, keys, &mut out),
+        _ => Err(Error::options("unknown database:").about(database).with_code(exit::FAILURE)),
+    };
+    let flushed = out.flush().map_err(output);
+    let code = code?;
+    flushed?;
+    Ok(code)
+}
+
+/// Options may stand anywhere, as with glibc.
+fn parse(args: &[OsString]) -> Result<(Options, Vec<OsString>), Error> {
+    let (mut options, mut words) = (Options::default(), Vec::new());
+    let mut rest = args;
+    loop {
+        let (mut given, behind) = SPEC.split(rest)?;
+        while let Some(service) = given.value("-s") {
+            options.services.push(service);
+        }
+        options.socket = given.value("-S").or(options.socket);
+        options.explain |= given.flag("--explain");
+        options.version |= given.flag("-V");
+        options.help |= given.flag("-?");
+        if given.closed {
+            words.extend_from_slice(behind);
+            return Ok((options, words));
+        }
+        let Some((word, behind)) = behind.split_first() else { return Ok((options, words)) };
+        words.push(word.clone());
+        rest = behind;
+    }
+}
+
+fn output(error: std::io::Error) -> Error {
+    let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+    Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
+}
+
+fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+    match etcdb::answer(database, Path::new("/etc"), keys, out) {
+        Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
+        Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
+        Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
+        Err(failure) => {
+            let errno = failure.error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            let what = match failure.what {
+                "open" => "unable to open",
+                "read" => "unable to read",
+                _ => "unable to write to",
+            };
+            Err(Error::system(what, errno).about(failure.path).with_code(exit::FAILURE))
+        }
+    }
+}
+
+fn no_enumeration(database: &str) -> u8 {
+    let message = Message::new("getent", "fatal").text("enumeration not supported on ");
+    message.text(database).send();
+    exit::NO_ENUMERATION
+}
+
+/// Who answers for `database`: the backends of `-s`, else the server, else the local files.
+fn source(database: &str, options: &Options) -> Result<Switch, Error> {
+    let mut list = None;
+    for service in &options.services {
+        match limited(service)? {
+            Some((only, rest)) if only == database => list = Some(rest),
+            Some(_) => {}
+            None => list = Some(service.as_os_str()),
+        }
+    }
+    let (mut switch, names) = match list {
+        Some(list) => backends(list)?,
+        None => {
+            let path = options.socket.clone().unwrap_or_else(|| SOCKET.into());
+            match server(&path) {
+                Ok(switch) => (switch, vec![path.to_string_lossy().into_owned()]),
+                Err(errno) if options.socket.is_some() => {
+                    let error = Error::system("unable to connect to", errno).about(path);
+                    return Err(error.with_code(exit::FAILURE));
+                }
+                // As nsss does: only a failed connect falls back to the files.
+                Err(_) => backends(OsStr::new("unix"))?,
+            }
+        }
+    };
+    if options.explain {
+        switch.explain(names);
+    }
+    Ok(switch)
+}
+
+/// `DATABASE:LIST`, if the text begins so.
+fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
+    let bytes = service.as_bytes();
+    let at = bytes.iter().position(|b| *b == b':');
+    let Some((name, list)) = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?))) else {
+        return Ok(None);
+    };
+    if !name.iter().all(u8::is_ascii_lowercase) {
+        return Ok(None);
+    }
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    let known = ["passwd", "group", "shadow", "initgroups"].contains(&name);
+    if !known && !etcdb::is_database(name) && !UNSERVED.contains(&name) {
+        return Err(Error::usage("unknown database name:").about(name).with_code(exit::FAILURE));
+    }
+    Ok(Some((name, OsStr::from_bytes(list))))
+}
+
+/// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
+fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
+    let (mut blocks, mut names) = (Vec::new(), Vec::new());
+    for part in list.as_bytes().split(|b| *b == b';') {
+        let mut words = part.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).peekable();
+        let bits = words.peek().and_then(|w| decimal_u32(w));
+        if bits.is_some() {
+            words.next();
+        }
+        let name = match words.next() {
+            Some(b"files") => "unix",
+            Some(name) => std::str::from_utf8(name).unwrap_or_default(),
+            None => return Err(Error::usage("empty service in option -s").with_code(exit::FAILURE)),
+        };
+        if !script::IN_PROCESS.contains(&name) {
+            return Err(Error::usage("unknown service:").about(name).with_code(exit::FAILURE));
+        }
+        names.push(name.to_owned());
+        let command = std::iter::once(OsStr::new(name)).chain(words.map(OsStr::from_bytes));
+        blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
+    }
+    let how = How { merge: true, ..How::default() };
+    let switch = script::start_own(&blocks, how);
+    Ok((switch.map_err(|e| e.with_code(exit::FAILURE))?, names))
+}
+
+fn server(path: &OsStr) -> Result<Switch, Errno> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &address)?;
+    Ok(Switch::of(Backend::Child(Box::new(Child::on(socket, None)))))
+}
+
+/// passwd, group, shadow: by key, or all.
+fn records(db: Db, options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+    let mut switch = source(db.name(), options)?;
+    let mut client = Client::new(Asker::Ourselves, 0);
+    switch.admit(&mut client);
+    if keys.is_empty() {
+        while print_answer(&mut switch, &mut client, &Request::Next(db), out)? {}
+        return Ok(exit::FOUND);
+    }
+    let mut code = exit::FOUND;
+    for key in keys {
+        let request = match (db, id(key)) {
+            (Db::Passwd, Some(id)) => Some(Request::ByUid(Uid(id))),
+            (Db::Group, Some(id)) => Some(Request::ByGid(Gid(id))),
+            _ => Name::new(key.as_bytes()).map(|name| Request::ByName(db, name)),
+        };
+        let found = match request {
+            Some(request) => print_answer(&mut switch, &mut client, &request, out)?,
+            None => false,
+        };
+        if !found {
+            code = exit::NOT_FOUND;
+        }
+    }
+    Ok(code)
+}
+
+/// What strtoul(3) takes for a number, and fits an id: blanks and a sign in front are fine.
+fn id(key: &OsStr) -> Option<u32> {
+    let is_space = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
+    let text = key.as_bytes();
+    let start = text.iter().position(|b| !is_space(b))?;
+    let text = text.get(start..)?;
+    match text.split_first()? {
+        (b'+', digits) => decimal_u32(digits),
+        // Of the negative numbers only this one is an id.
+        (b'-', digits) => decimal_u64(digits).filter(|n| *n == 0).map(|_| 0),
+        _ => decimal_u32(text),
+    }
+}
+
+/// Asks, prints the record as a line; false if there is none. A failure is told, and counts as
+/// not found.
+fn print_answer(
+    switch: &mut Switch,
+    client: &mut Client,
+    request: &Request<'_>,
+    out: &mut impl Write,
+) -> Result<bool, Error> {
+    client.begin();
+    client.turn = u64::MAX;
+    match switch.ask(client, request, 0) {
+        Outcome::Found => {}
+        Outcome::Failed(errno) => {
+            tell_failure(request, errno);
+            return Ok(false);
+        }
+        _ => return Ok(false),
+    }
+    if let Some(record) = switch.record(client) {
+        line::write(&record, |piece| out.write_all(piece)).map_err(output)?;
+        switch.taken(client);
+    } else {
+        let head = switch.long(client).ok_or_else(|| broken(Errno::IO))?;
+        let mut text = FromArea::new(head);
+        let (mut room, mut ended) = ([0; 4096], false);
+        while !ended {
+            let (len, last) = switch.area(client, &mut room).map_err(broken)?;
+            let area = room.get(..len).unwrap_or_default();
+            text.feed(area, |piece| out.write_all(piece)).map_err(output)?;
+            ended = last;
+        }
+    }
+    out.write_all(b"\n").map_err(output)?;
+    Ok(true)
+}
+
+fn broken(errno: Errno) -> Error {
+    unable("unable to read a record to its end")(errno).with_code(exit::FAILURE)
+}
+
+fn tell_failure(request: &Request<'_>, errno: u8) {
+    let database = request.db().map_or("", Db::name);
+    let message = Message::new("getent", "warning").text("unable to look up in ").text(database);
+    message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
+}
+
+/// initgroups: the groups that list each user, on a line.
+fn groups(options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+    if keys.is_empty() {
+        return Ok(no_enumeration("initgroups"));
+    }
+    let mut switch = source("initgroups", options)?;
+    let mut client = Client::new(Asker::Ourselves, 0);
+    switch.admit(&mut client);
+    for key in keys {
+        let padded = key.as_bytes().iter().copied().chain(std::iter::repeat(b' '));
+        let line: Vec<u8> = padded.take(key.len().max(21)).collect();
+        out.write_all(&line).map_err(output)?;
+        if let Some(user) = Name::new(key.as_bytes()) {
+            print_groups(&mut switch, &mut client, user, out)?;
+        }
+        out.write_all(b"\n").map_err(output)?;
+    }
+    Ok(exit::FOUND)
+}
+
+fn print_groups(
+    switch: &mut Switch,
+    client: &mut Client,
+    user: Name<'_>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let request = Request::GroupList { max: u64::MAX, user };
+    let (mut sent, mut total) = (0, 1);
+    while sent < total {
+        client.begin();
+        client.turn = u64::MAX;
+        match switch.ask(client, &request, sent) {
+            Outcome::Groups => {}
+            Outcome::Failed(errno) => {
+                tell_failure(&request, errno);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+        let (gids, _) = switch.gids().after_skipped();
+        total = switch.gids().total();
+        if gids.is_empty() && sent < total {
+            return Err(broken(Errno::STALE));
+        }
+        for gid in gids {
+            write!(out, " {gid}").map_err(output)?;
+        }
+        sent += gids.len() as u64;
+        switch.taken(client);
+    }
+    Ok(())
+}
