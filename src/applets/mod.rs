@@ -137,7 +137,8 @@ fn install(args: &[OsString]) -> Result<(), Error> {
     let fail = |what, e: std::io::Error| {
         Error::system(what, e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
     };
-    let own = std::env::current_exe().map_err(|e| fail("unable to find", e).about("my own file"))?;
+    let own =
+        std::env::current_exe().map_err(|e| fail("unable to find", e).about("my own file"))?;
     for applet in APPLETS {
         let link = Path::new(dir).join(applet.name);
         let staged = Path::new(dir).join([".", applet.name, ".new"].concat());
@@ -184,7 +185,11 @@ mod tests {
     #[test]
     fn every_usage_starts_with_the_applets_name() {
         for applet in APPLETS {
-            assert!(applet.usage.starts_with(&["Usage: ", applet.name].concat()), "{}", applet.name);
+            assert!(
+                applet.usage.starts_with(&["Usage: ", applet.name].concat()),
+                "{}",
+                applet.name
+            );
         }
     }
 }

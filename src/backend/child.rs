@@ -41,7 +41,8 @@ impl Child {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
-        let errno = |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+        let errno =
+            |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
         let input = Stdio::from(theirs.try_clone().map_err(errno)?);
         let process = Command::new(program).args(args).stdin(input).stdout(theirs).spawn();
         let process = process.map_err(errno)?;

@@ -135,11 +135,9 @@ fn own_backend(name: &str, args: &[OsString]) -> Result<Backend, Error> {
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
 /// that runs in this process are a usage error.
 pub fn start(blocks: &[Block], how: How) -> Result<Switch, Error> {
-    start_with(blocks, how, |command| {
-        match if how.spawn { None } else { in_process(command) } {
-            Some((name, args)) => own_backend(name, args),
-            None => Ok(spawn(command, how.timeout)),
-        }
+    start_with(blocks, how, |command| match if how.spawn { None } else { in_process(command) } {
+        Some((name, args)) => own_backend(name, args),
+        None => Ok(spawn(command, how.timeout)),
     })
 }
 

@@ -90,7 +90,9 @@ impl Switch {
             return Outcome::Pending;
         }
         let outcome = match request {
-            Request::End(_) => self.tell_all(client, request).map_or(Outcome::Done, |_| Outcome::Done),
+            Request::End(_) => {
+                self.tell_all(client, request).map_or(Outcome::Done, |_| Outcome::Done)
+            }
             Request::Rewind(_) => self.tell_all(client, request).unwrap_or_else(|failure| failure),
             Request::GroupList { .. } if self.merge => self.merge_groups(client, request),
             _ => self.ask_in_order(client, request),
@@ -141,7 +143,9 @@ impl Switch {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
             let outcome = self.ask_slot(client, request);
             let stops = match outcome {
-                Outcome::Done | Outcome::Found | Outcome::Groups | Outcome::Pending => return outcome,
+                Outcome::Done | Outcome::Found | Outcome::Groups | Outcome::Pending => {
+                    return outcome;
+                }
                 Outcome::Dead => bits & stop::DEAD,
                 Outcome::Failed(_) => bits & stop::FAILED,
                 Outcome::NotFound => bits & stop::NOT_FOUND,
@@ -153,7 +157,7 @@ impl Switch {
             if !was_dead {
                 client.last = Some(outcome);
             }
-            self.to_next(client);
+            self.move_on(client);
         }
         client.last.unwrap_or(Outcome::Dead)
     }
@@ -179,7 +183,7 @@ impl Switch {
             if client.last != Some(Outcome::Groups) && outcome != Outcome::Dead {
                 client.last = Some(outcome);
             }
-            self.to_next(client);
+            self.move_on(client);
         }
         if self.shared.gids.overflowed() {
             return Outcome::failed(Errno::RANGE);
@@ -187,7 +191,7 @@ impl Switch {
         client.last.unwrap_or(Outcome::Dead)
     }
 
-    fn to_next(&mut self, client: &mut Client) {
+    fn move_on(&mut self, client: &mut Client) {
         client.slot += 1;
         client.search = unix::Search::default();
         self.shared.gids.next_backend();
@@ -257,7 +261,8 @@ impl Switch {
 
     /// The record or the groups that were found have been taken whole.
     pub fn taken(&mut self, client: &Client) {
-        if let Some(Backend::Child(child)) = self.slots.get_mut(client.slot).map(|s| &mut s.backend) {
+        if let Some(Backend::Child(child)) = self.slots.get_mut(client.slot).map(|s| &mut s.backend)
+        {
             child.taken();
         }
         self.shared.gids.release(client.number);
@@ -322,6 +327,10 @@ fn explain(name: &str, outcome: Outcome, nanos: u64) {
     };
     let micros = nanos / 1000;
     let message = message.text(" (").number(micros / 1000).text(".");
-    let digits = [b'0' + (micros / 100 % 10) as u8, b'0' + (micros / 10 % 10) as u8, b'0' + (micros % 10) as u8];
+    let digits = [
+        b'0' + (micros / 100 % 10) as u8,
+        b'0' + (micros / 10 % 10) as u8,
+        b'0' + (micros % 10) as u8,
+    ];
     message.path(&digits).text(" ms)").send();
 }

@@ -72,9 +72,7 @@ fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
 
 /// What stands between commas, without the blanks in front; those behind it belong to it.
 fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| byte == b',')
-        .map(text::skip_blanks)
-        .filter(|member| !member.is_empty())
+    line.split(|&byte| byte == b',').map(text::skip_blanks).filter(|member| !member.is_empty())
 }
 
 fn push_member(out: &mut Vec<u8>, first: usize, member: &[u8]) {

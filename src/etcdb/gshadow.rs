@@ -38,10 +38,7 @@ fn is_colon(byte: u8) -> bool {
 }
 
 fn list(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    field
-        .split(|&byte| byte == b',')
-        .map(text::skip_blanks)
-        .filter(|member| !member.is_empty())
+    field.split(|&byte| byte == b',').map(text::skip_blanks).filter(|member| !member.is_empty())
 }
 
 fn push_list(out: &mut Vec<u8>, field: &[u8]) {

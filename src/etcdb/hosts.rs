@@ -167,11 +167,8 @@ fn multi(etc: &Etc<'_>) -> Result<bool, Failure> {
         if !command.eq_ignore_ascii_case(b"multi") {
             continue;
         }
-        let starts_with = |word: &[u8]| {
-            value
-                .get(..word.len())
-                .is_some_and(|v| v.eq_ignore_ascii_case(word))
-        };
+        let starts_with =
+            |word: &[u8]| value.get(..word.len()).is_some_and(|v| v.eq_ignore_ascii_case(word));
         if starts_with(b"on") {
             multi = true;
         } else if starts_with(b"off") {

@@ -37,11 +37,7 @@ impl Lines {
                 line: Vec::new(),
             })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure {
-                what: "open",
-                path,
-                error,
-            }),
+            Err(error) => Err(Failure { what: "open", path, error }),
         }
     }
 
@@ -69,9 +65,9 @@ impl Lines {
     /// Whether there is a next line and it begins with a blank.
     pub fn continues(&mut self) -> Result<bool, Failure> {
         match self.reader.fill_buf() {
-            Ok(bytes) => Ok(bytes
-                .first()
-                .is_some_and(|&byte| byte != b'\n' && text::is_blank(byte))),
+            Ok(bytes) => {
+                Ok(bytes.first().is_some_and(|&byte| byte != b'\n' && text::is_blank(byte)))
+            }
             Err(error) => Err(self.failed(error)),
         }
     }
@@ -86,11 +82,7 @@ impl Lines {
     }
 
     fn failed(&self, error: io::Error) -> Failure {
-        Failure {
-            what: "read",
-            path: self.path.clone(),
-            error,
-        }
+        Failure { what: "read", path: self.path.clone(), error }
     }
 }
 

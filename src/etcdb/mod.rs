@@ -44,16 +44,8 @@ pub struct Failure {
 }
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
-pub const NAMES: &[&str] = &[
-    "aliases",
-    "ethers",
-    "gshadow",
-    "hosts",
-    "networks",
-    "protocols",
-    "rpc",
-    "services",
-];
+pub const NAMES: &[&str] =
+    &["aliases", "ethers", "gshadow", "hosts", "networks", "protocols", "rpc", "services"];
 
 /// Whether [`answer`] knows the database.
 pub fn is_database(name: &str) -> bool {
@@ -71,11 +63,7 @@ pub fn answer(
     keys: &[OsString],
     out: &mut dyn Write,
 ) -> Result<Outcome, Failure> {
-    let mut etc = Etc {
-        dir,
-        out,
-        text: Vec::new(),
-    };
+    let mut etc = Etc { dir, out, text: Vec::new() };
     let outcome = match database {
         "aliases" => etc.each(keys, &mut aliases::lookup),
         // glibc has no call for it either.
@@ -162,12 +150,10 @@ impl Etc<'_> {
     fn write(&mut self) -> Result<(), Failure> {
         let written = self.out.write_all(&self.text);
         self.text.clear();
-        written
-            .and_then(|()| self.out.flush())
-            .map_err(|error| Failure {
-                what: "write",
-                path: PathBuf::from("standard output"),
-                error,
-            })
+        written.and_then(|()| self.out.flush()).map_err(|error| Failure {
+            what: "write",
+            path: PathBuf::from("standard output"),
+            error,
+        })
     }
 }

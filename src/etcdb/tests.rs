@@ -232,11 +232,7 @@ fn rpc_has_two_blanks_before_its_aliases() {
     check(
         "rpc",
         "portmapper\t100000\tportmap sunrpc\nnfs 100003\n",
-        &[
-            ("100000", mapper),
-            ("sunrpc", mapper),
-            ("nfs", "nfs             100003\n"),
-        ],
+        &[("100000", mapper), ("sunrpc", mapper), ("nfs", "nfs             100003\n")],
         &["100001", "NFS"],
     );
 }
@@ -345,18 +341,13 @@ fn hosts_prefers_ipv6_and_takes_the_first_line_of_a_name() {
             ("127.1", "127.0.0.1       127.1\n"),
             ("010.1", "8.0.0.1         010.1\n"),
         ],
-        &[
-            "bad", "1.2.3.", "10.0.0.9", "::", "::zz", "09.1", "ab:cd", "",
-        ],
+        &["bad", "1.2.3.", "10.0.0.9", "::", "::zz", "09.1", "ab:cd", ""],
     );
 }
 
 #[test]
 fn hosts_puts_all_lines_of_a_name_together_if_host_conf_says_so() {
-    let files = [
-        ("hosts", HOSTS.as_bytes()),
-        ("host.conf", b"multi off\nMulti  on # c\n"),
-    ];
+    let files = [("hosts", HOSTS.as_bytes()), ("host.conf", b"multi off\nMulti  on # c\n")];
     let out = Files::new(&files).ask("hosts", &[b"www"], Outcome::Found);
     // The name of a later line follows its aliases, unless it is the first line's name.
     let names = "web.example WEB www www www web mail";

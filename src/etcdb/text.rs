@@ -44,8 +44,7 @@ pub fn word(line: &[u8]) -> (&[u8], &[u8]) {
 
 /// The words of a line.
 pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| is_blank(byte))
-        .filter(|word| !word.is_empty())
+    line.split(|&byte| is_blank(byte)).filter(|word| !word.is_empty())
 }
 
 /// A number at the front of the text as strtoull() reads it, and what follows it; `None` without

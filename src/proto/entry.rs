@@ -116,7 +116,8 @@ impl<'a> Members<'a> {
     /// `a,` and `,a` have an empty member each.
     pub fn from_field(field: &'a [u8]) -> Self {
         let commas = field.iter().filter(|b| **b == b',').count();
-        let left = if field.is_empty() { 0 } else { u32::try_from(commas).unwrap_or(u32::MAX - 1) + 1 };
+        let left =
+            if field.is_empty() { 0 } else { u32::try_from(commas).unwrap_or(u32::MAX - 1) + 1 };
         Members { bytes: field, separator: b',', left }
     }
 

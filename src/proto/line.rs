@@ -66,7 +66,7 @@ pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
 }
 
 fn until_nul(line: &[u8]) -> &[u8] {
-    line.split(|b| *b == 0).next().unwrap_or_default()
+    memchr::memchr(0, line).and_then(|end| line.get(..end)).unwrap_or(line)
 }
 
 /// Splits at colons; `None` once the last field was taken.
@@ -86,10 +86,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Gives `record` as a line, without LF, in pieces to `put`.
-pub fn write<E>(
-    record: &Record<'_>,
-    mut put: impl FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     match record {
         Record::Passwd(r) => {
             put(r.name)?;

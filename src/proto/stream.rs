@@ -375,7 +375,8 @@ impl AreaCheck {
         let nuls = bytes.iter().filter(|b| **b == 0).count();
         let len = u32::try_from(bytes.len()).map_err(|_| wrong)?;
         self.left = self.left.checked_sub(len).ok_or(wrong)?;
-        self.strings = u32::try_from(nuls).ok().and_then(|n| self.strings.checked_sub(n)).ok_or(wrong)?;
+        self.strings =
+            u32::try_from(nuls).ok().and_then(|n| self.strings.checked_sub(n)).ok_or(wrong)?;
         if self.left == 0 && (self.strings != 0 || bytes.last() != Some(&0)) {
             return Err(wrong);
         }
@@ -404,8 +405,20 @@ mod tests {
 
         fn line(&mut self, out: &mut [u8; 64]) -> usize {
             let alphabet: [&[u8]; 14] = [
-                b":", b":", b":", b":", b",", b"a", b"x", b"1", b"42", b"a:x:1:2:", b"g:x:5:",
-                b"s:x:1:2:3:4:::", b"\0", b"4294967296",
+                b":",
+                b":",
+                b":",
+                b":",
+                b",",
+                b"a",
+                b"x",
+                b"1",
+                b"42",
+                b"a:x:1:2:",
+                b"g:x:5:",
+                b"s:x:1:2:3:4:::",
+                b"\0",
+                b"4294967296",
             ];
             let mut len = 0;
             for _ in 0..self.below(12) {

@@ -115,7 +115,12 @@ fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Error> {
 
 /// Waits for `fd` where reading by itself would not do: with a limit, or with children to
 /// watch. False when the limit has passed.
-fn wait(switch: &mut Switch, events: PollFlags, millis: u32, fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+fn wait(
+    switch: &mut Switch,
+    events: PollFlags,
+    millis: u32,
+    fd: BorrowedFd<'_>,
+) -> Result<bool, Errno> {
     if millis == 0 && switch.watched().next().is_none() {
         return Ok(true);
     }

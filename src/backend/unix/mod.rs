@@ -144,7 +144,8 @@ impl Unix {
             let found = finder.find(content, 0, &mut step.shared.gids);
             return Ok(found.map_or(Outcome::NotFound, |span| {
                 let of = Place::Content(db);
-                *step.hit = Hit::Line { of, start: span.start, end: span.end, at: span.start as u64 };
+                *step.hit =
+                    Hit::Line { of, start: span.start, end: span.end, at: span.start as u64 };
                 Outcome::Found
             }));
         }
@@ -160,8 +161,15 @@ impl Unix {
         loop {
             let near = step.search.guessed.is_some();
             let (window, gids) = (&mut step.shared.window, &mut step.shared.gids);
-            let found =
-                walk(source.file()?, window, &mut step.search.walk, &finder, near, step.turn, gids)?;
+            let found = walk(
+                source.file()?,
+                window,
+                &mut step.search.walk,
+                &finder,
+                near,
+                step.turn,
+                gids,
+            )?;
             let (at, hit) = match found {
                 Walked::Pending => return Ok(Outcome::Pending),
                 Walked::Line(span, at) => {
@@ -235,9 +243,7 @@ impl Unix {
         *step.hit = match found {
             Walked::Pending => return Ok(Outcome::Pending),
             Walked::End => return Ok(Outcome::NotFound),
-            Walked::Line(span, at) => {
-                Hit::Line { of, start: span.start, end: span.end, at }
-            }
+            Walked::Line(span, at) => Hit::Line { of, start: span.start, end: span.end, at },
             Walked::Long(measured, at) => {
                 let stamp = Stamp::of(&fstat(&enumeration.file)?);
                 Hit::Long(Long::new(of, stamp, at, measured))

@@ -8,7 +8,7 @@ use memchr::{memchr, memmem, memrchr};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line;
-use nssproto::stream::{Measured, Meter};
+use nssproto::stream::{Measured, Meter, lists};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 
@@ -104,10 +104,8 @@ impl<'a> Finder<'a> {
                 (Want::Any, _) => return Some(span),
                 (Want::Key(Key::Name(name)), r) if r.name() == name => return Some(span),
                 (Want::Key(Key::Id(id)), r) if r.id() == Some(id) => return Some(span),
-                (Want::Member(user), Record::Group(mut g)) => {
-                    if g.members.any(|m| m == user.bytes()) {
-                        gids.add(g.gid.0);
-                    }
+                (Want::Member(user), Record::Group(g)) if lists(g.members, user) => {
+                    gids.add(g.gid.0);
                 }
                 _ => {}
             }

@@ -34,6 +34,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of `file`.
+    #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other targets")]
     pub fn of(file: &Stat) -> Self {
         let nanos = |secs: i128, nanos: i128| secs * 1_000_000_000 + nanos;
         Stamp {

@@ -146,7 +146,11 @@ fn head(record: &Record<'_>) -> Result<Head, Fault> {
             if members > MEMBERS_MAX {
                 return Err(Fault::Bad("too many members"));
             }
-            Head::Group { gid: r.gid, len: len(&[r.name, r.password], r.members.area_len())?, members }
+            Head::Group {
+                gid: r.gid,
+                len: len(&[r.name, r.password], r.members.area_len())?,
+                members,
+            }
         }
         Record::Shadow(r) => {
             Head::Shadow { numbers: r.numbers, len: len(&[r.name, r.password], 0)? }
@@ -285,9 +289,12 @@ impl Head {
                 let (gecos, home, shell) = (string()?, string()?, string()?);
                 Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
             }
-            Head::Group { gid, members, .. } => {
-                Record::Group(Group { name, password, gid, members: Members::from_strings(rest, members) })
-            }
+            Head::Group { gid, members, .. } => Record::Group(Group {
+                name,
+                password,
+                gid,
+                members: Members::from_strings(rest, members),
+            }),
             Head::Shadow { numbers, .. } => Record::Shadow(Shadow { name, password, numbers }),
         })
     }

@@ -209,7 +209,10 @@ mod tests {
         both_ways(Request::ByUid(Uid(0x01020304)), b"\x0c\x01\x02\x03\x04");
         both_ways(Request::ByGid(Gid(u32::MAX)), b"\x14\xff\xff\xff\xff");
         both_ways(Request::SetTimeout { millis: 30000 }, b"\x01\0\0\x75\x30");
-        both_ways(Request::GroupList { max: 3, user: one }, b"\x15\0\0\0\0\0\0\0\x03\0\0\0\x04one\0");
+        both_ways(
+            Request::GroupList { max: 3, user: one },
+            b"\x15\0\0\0\0\0\0\0\x03\0\0\0\x04one\0",
+        );
         for (db, op) in [(Db::Passwd, 8), (Db::Group, 16), (Db::Shadow, 32)] {
             both_ways(Request::End(db), &[op]);
             both_ways(Request::Rewind(db), &[op + 1]);

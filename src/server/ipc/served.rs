@@ -83,7 +83,8 @@ pub fn run(
     let fail = unable("unable to wait for events");
     let max = door.rules.max as usize;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(&fail)?;
-    let add = |fd, token| epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
+    let add =
+        |fd, token| epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
     add(signals.wake(), SIGNAL).map_err(&fail)?;
     add(door.listener.as_fd(), LISTENER).map_err(&fail)?;
     let mut server = Server {
@@ -312,7 +313,8 @@ impl Server<'_> {
                 Need::Input if !may_read => return self.wait(row, false),
                 Need::Input => {
                     may_read = false;
-                    match recv(&connection.socket, connection.exchange.room(), RecvFlags::DONTWAIT) {
+                    match recv(&connection.socket, connection.exchange.room(), RecvFlags::DONTWAIT)
+                    {
                         Ok((_, 0)) => return self.close(row, why::DONE),
                         Ok((_, len)) => connection.exchange.filled(len),
                         Err(Errno::AGAIN | Errno::INTR) => return self.wait(row, false),

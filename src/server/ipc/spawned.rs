@@ -40,8 +40,10 @@ pub fn run(
         pause_ends = pause_ends.filter(|end| *end > now);
         let accepts = !door.is_full() && pause_ends.is_none();
         let events = if accepts { PollFlags::IN } else { PollFlags::empty() };
-        let mut fds =
-            [PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN), PollFd::new(door.listener, events)];
+        let mut fds = [
+            PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
+            PollFd::new(door.listener, events),
+        ];
         let timeout = pause_ends.map(|end| timespec(end - now));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
