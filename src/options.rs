@@ -16,8 +16,8 @@ pub struct Spec {
     pub flags: &'static str,
     /// Letters that take a value, joined or as the next word.
     pub values: &'static str,
-    /// Letters of which the last one given counts: `qQv`.
-    pub groups: &'static [&'static str],
+    /// What a letter takes back of those before it: `('q', "Qv")`.
+    pub cancels: &'static [(char, &'static str)],
     /// Letters with a value of which each one given counts.
     pub repeat: &'static str,
     /// Long options, `--` included, that stand alone.
@@ -29,7 +29,7 @@ pub struct Spec {
 impl Spec {
     /// No options at all; to be filled in.
     pub const NONE: Spec =
-        Spec { flags: "", values: "", groups: &[], repeat: "", long: &[], alias: &[] };
+        Spec { flags: "", values: "", cancels: &[], repeat: "", long: &[], alias: &[] };
 }
 
 /// The options of a command line; what follows them was returned beside.
@@ -86,10 +86,9 @@ impl Spec {
                 if !self.flags.as_bytes().contains(letter) {
                     return Err(unknown(option.as_bytes()));
                 }
-                let group = self.groups.iter().find(|g| g.as_bytes().contains(letter));
-                head.retain(|(other, _)| {
-                    other != letter && !group.is_some_and(|g| g.as_bytes().contains(other))
-                });
+                let cancels = self.cancels.iter().find(|c| c.0 == char::from(*letter));
+                let cancels = cancels.map_or("", |c| c.1).as_bytes();
+                head.retain(|(other, _)| other != letter && !cancels.contains(other));
                 head.push((*letter, vec![option]));
             }
         }
@@ -144,7 +143,7 @@ mod tests {
     const SPEC: Spec = Spec {
         flags: "1vqdD",
         values: "cps",
-        groups: &["vq", "dD"],
+        cancels: &[('v', "q"), ('q', "v"), ('d', "D"), ('D', "d")],
         repeat: "s",
         long: &["--spawn"],
         alias: &[("--service", 's'), ("--verbose", 'v')],

@@ -53,7 +53,16 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec {
     flags: "qQvdDPp1U",
     values: "cCbaGgul",
-    groups: &["qQv", "dD", "Pp"],
+    cancels: &[
+        ('q', "Qv"),
+        ('Q', "qv"),
+        ('v', "qQ"),
+        ('d', "D"),
+        ('D', "d"),
+        ('P', "p"),
+        ('p', "P"),
+        ('U', "Ggu"),
+    ],
     long: &["--help", "--spawn"],
     ..Spec::NONE
 };
@@ -63,6 +72,8 @@ struct Identity {
     groups: Option<Vec<u32>>,
     gid: Option<u32>,
     uid: Option<u32>,
+    /// The environment was asked.
+    from_environment: bool,
 }
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
@@ -71,13 +82,13 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
-    let (most, limit) = (CONNECTIONS.0, u64::from(CONNECTIONS.1));
-    let max = number(&mut options, "-c", 1, limit)?.unwrap_or(most);
-    let max_per_uid = number(&mut options, "-C", 1, limit)?.unwrap_or(max).min(max);
-    let backlog = options.number("-b", i32::MAX as u64)?.unwrap_or(i32::MAX as u64);
+    // As s6-ipcserver does, a number out of range is brought into it.
+    let max = options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
+    let max_per_uid = options.number("-C", u64::MAX)?.map_or(max, |n| clamp(n, max));
+    let backlog = options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.value("-a"))?;
     let identity = identity(&mut options)?;
-    let place = Place { path, mode, backlog: backlog as i32, replace: !options.flag("-D") };
+    let place = Place { path, mode, backlog, replace: !options.flag("-D") };
     let client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
     let rules = Rules {
         max,
@@ -85,6 +96,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         credentials: !options.flag("-P"),
         verbosity: if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) },
         client_millis,
+        // s6 takes them out, too: they are for the server.
+        hidden: if identity.from_environment { &["UID", "GID", "GIDLIST"] } else { &[] },
     };
     let newline = options.flag("-1");
     // What is wrong with a script of ours is told before the socket is made.
@@ -95,25 +108,17 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let service = match &mut switch {
         Some(switch) => {
             raise_descriptors(max);
+            switch.reserve_descriptors();
             Service::Switch(switch)
         }
         None => Service::Program(command),
     };
-    serve(&listener, &rules, service, || tell_ready(newline))?;
+    serve(&listener.socket, &rules, service, || tell_ready(newline))?;
     Ok(0)
 }
 
-fn number(
-    options: &mut Options,
-    option: &'static str,
-    least: u32,
-    most: u64,
-) -> Result<Option<u32>, Error> {
-    let number = options.number(option, most)?.map(|n| n as u32);
-    match number {
-        Some(n) if n < least => Err(Error::options("number too small for option").about(option)),
-        _ => Ok(number),
-    }
+fn clamp(number: u64, most: u32) -> u32 {
+    number.clamp(1, u64::from(most)) as u32
 }
 
 /// Octal, at most 0777; 0777 if absent.
@@ -128,7 +133,8 @@ fn mode(text: Option<OsString>) -> Result<u32, Error> {
 fn identity(options: &mut Options) -> Result<Identity, Error> {
     let (mut groups, mut gid, mut uid) =
         (options.value("-G"), options.value("-g"), options.value("-u"));
-    if options.flag("-U") {
+    let from_environment = options.flag("-U");
+    if from_environment {
         groups = groups.or_else(|| std::env::var_os("GIDLIST"));
         gid = gid.or_else(|| std::env::var_os("GID"));
         uid = uid.or_else(|| std::env::var_os("UID"));
@@ -141,7 +147,7 @@ fn identity(options: &mut Options) -> Result<Identity, Error> {
         false => list.as_bytes().split(|b| *b == b',').map(id).collect(),
     });
     let id = |value: Option<OsString>| value.map(|v| id(v.as_bytes())).transpose();
-    Ok(Identity { groups: list.transpose()?, gid: id(gid)?, uid: id(uid)? })
+    Ok(Identity { groups: list.transpose()?, gid: id(gid)?, uid: id(uid)?, from_environment })
 }
 
 /// 2^32-1 means "no change" to the kernel, so it names nobody.

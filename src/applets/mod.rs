@@ -69,11 +69,6 @@ pub fn run(applet: &Applet, args: &[OsString]) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             error.print(applet.name);
-            if error.usage {
-                let first = applet.usage.lines().next().unwrap_or_default();
-                let line = [first, "\nTry '", applet.name, " --help' for more.\n"].concat();
-                let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
-            }
             let wrong = error.code == code::USAGE;
             ExitCode::from(if wrong { applet.usage_code } else { error.code })
         }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::stdio::stdout;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child as Process, Command, Stdio};
@@ -286,7 +287,8 @@ impl Child {
         Ok(())
     }
 
-    /// Waits for the stream; the error if the deadline passes or the process ends before.
+    /// Waits for the stream; the error if the deadline passes, or the process or our own client
+    /// ends before.
     fn wait(&self, events: PollFlags, deadline: Option<u64>) -> Result<(), Errno> {
         loop {
             let left = deadline.map(|d| d.saturating_sub(clock::millis()));
@@ -295,7 +297,9 @@ impl Child {
                 Some(pidfd) => PollFd::new(pidfd, PollFlags::IN),
                 None => PollFd::new(&self.stream, PollFlags::empty()),
             };
-            let mut fds = [PollFd::new(&self.stream, events), watched];
+            // Whoever asked may leave: our own standard output tells.
+            let client = PollFd::from_borrowed_fd(stdout(), PollFlags::empty());
+            let mut fds = [PollFd::new(&self.stream, events), watched, client];
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return Err(Errno::TIMEDOUT),
                 // What it said before it ended still counts.

@@ -69,6 +69,15 @@ impl Switch {
         self.explained = names;
     }
 
+    /// Makes sure that local files can be opened when all descriptors are in use by clients.
+    pub fn reserve_descriptors(&mut self) {
+        for slot in &mut self.slots {
+            if let Backend::Unix(unix) = &mut slot.backend {
+                unix.reserve_descriptors();
+            }
+        }
+    }
+
     /// Readies `client` for this switch; not after its first request.
     pub fn admit(&self, client: &mut Client) {
         client.places.clear();

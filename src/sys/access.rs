@@ -22,11 +22,13 @@ pub enum Asker {
 
 impl Asker {
     /// Whether a file of this owner, group and mode can be read: the rule of path_resolution(7)
-    /// where the first class that applies decides.
-    pub fn may_read(self, file: &Stat) -> bool {
+    /// where the first class that applies decides. A `secret` one is not for the unknown,
+    /// whatever its mode.
+    pub fn may_read(self, file: &Stat, secret: bool) -> bool {
         let bit = match self {
             Asker::Ourselves => return true,
             Asker::Peer { uid: 0, .. } => return true,
+            Asker::Unknown if secret => return false,
             Asker::Peer { uid, .. } if uid == file.st_uid => 0o400,
             Asker::Peer { gid, .. } if gid == file.st_gid => 0o040,
             Asker::Peer { .. } | Asker::Unknown => 0o004,

@@ -23,7 +23,7 @@ pub struct Error {
     what: &'static str,
     subject: Option<Vec<u8>>,
     cause: Option<Errno>,
-    /// The command line was wrong: the usage is printed as well.
+    /// The command line was wrong: `--help` is pointed to.
     pub usage: bool,
 }
 
@@ -38,7 +38,7 @@ impl Error {
         Error { code: code::USAGE, what, subject: None, cause: None, usage: false }
     }
 
-    /// A wrong command line, exit 100: the usage follows.
+    /// A wrong command line, exit 100: where to find the right one follows.
     pub fn options(what: &'static str) -> Self {
         Error { usage: true, ..Error::usage(what) }
     }
@@ -61,6 +61,9 @@ impl Error {
         }
         if let Some(cause) = self.cause {
             message = message.text(": ").errno(cause);
+        }
+        if self.usage {
+            message = message.text(" (see ").text(program).text(" --help)");
         }
         message.send();
     }

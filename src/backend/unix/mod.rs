@@ -104,6 +104,11 @@ impl Unix {
         Ok(Unix { files: [source(passwd)?, source(group)?, source(shadow)?] })
     }
 
+    /// Makes sure that its files can be opened when all descriptors are in use.
+    pub fn reserve_descriptors(&mut self) {
+        self.files.iter_mut().for_each(Source::reserve_descriptor);
+    }
+
     fn source(&mut self, db: Db) -> &mut Source {
         let [passwd, group, shadow] = &mut self.files;
         match db {
@@ -224,7 +229,10 @@ impl Unix {
             *place = Some(Enumeration { file, at: 0 });
         }
         let enumeration = place.as_mut().ok_or(Errno::BADF)?;
-        if step.asker != Asker::Ourselves && !step.asker.may_read(&fstat(&enumeration.file)?) {
+        let secret = db == Db::Shadow;
+        if step.asker != Asker::Ourselves
+            && !step.asker.may_read(&fstat(&enumeration.file)?, secret)
+        {
             return Err(Errno::ACCESS);
         }
         if !step.search.started {
@@ -259,7 +267,8 @@ impl Unix {
             // A file that cannot be opened is reported by the next GET.
             None => {
                 let file = open_to_read(self.source(db).path()).ok();
-                let file = file.filter(|f| fstat(f).is_ok_and(|s| asker.may_read(&s)));
+                let secret = db == Db::Shadow;
+                let file = file.filter(|f| fstat(f).is_ok_and(|s| asker.may_read(&s, secret)));
                 *place = file.map(|file| Enumeration { file, at: 0 });
             }
         }

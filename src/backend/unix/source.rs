@@ -99,7 +99,7 @@ impl Source {
     /// stat(2) where nothing has changed. Returns the number of the version.
     pub fn refresh(&mut self, asker: Asker) -> Result<u32, Errno> {
         let now = stat(&*self.path).inspect_err(|_| self.forget())?;
-        if !asker.may_read(&now) {
+        if !asker.may_read(&now, self.is_secret()) {
             return Err(Errno::ACCESS);
         }
         if self.settled && self.stamp == Some(Stamp::of(&now)) {
@@ -109,8 +109,19 @@ impl Source {
         Ok(self.version)
     }
 
+    /// Whether it holds what not everybody may know.
+    pub fn is_secret(&self) -> bool {
+        self.db == Db::Shadow
+    }
+
+    /// Takes a descriptor now, so that there is one when the file has to be opened.
+    pub fn reserve_descriptor(&mut self) {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        self.file = self.file.take().or_else(|| open("/", flags, Mode::empty()).ok());
+    }
+
+    /// What was known is no longer true. The descriptor is kept for the next version.
     fn forget(&mut self) {
-        self.file = None;
         self.stamp = None;
         self.settled = false;
         self.kept = None;
@@ -118,12 +129,16 @@ impl Source {
     }
 
     fn load(&mut self, asker: Asker) -> Result<(), Errno> {
-        let file = open_to_read(&self.path)?;
+        let file = match open_to_read(&self.path) {
+            // The one that is open is of no more use.
+            Err(Errno::MFILE) if self.file.take().is_some() => open_to_read(&self.path)?,
+            other => other?,
+        };
         for _ in 0..TRIES {
             let clock = clock::file_time();
             let before = fstat(&file)?;
             // The path may lead elsewhere since it was looked at.
-            if !asker.may_read(&before) {
+            if !asker.may_read(&before, self.is_secret()) {
                 return Err(Errno::ACCESS);
             }
             let stamp = Stamp::of(&before);

@@ -1,7 +1,7 @@
 //! The listening socket: made, or taken over from the supervisor; and telling that it is ready.
 
 use crate::sys::error::{Error, unable};
-use rustix::fs::{FileType, Mode, OFlags, lstat, open, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
@@ -25,11 +25,22 @@ pub struct Place<'a> {
     pub replace: bool,
 }
 
-/// The listening socket, not blocking: the one that the supervisor passed (LISTEN_FDS), or a
-/// new one. Errors exit 111.
-pub fn listener(place: &Place<'_>) -> Result<OwnedFd, Error> {
+/// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
+const PATH_MAX: usize = 107;
+
+/// A listening socket.
+pub struct Listener {
+    /// It does not block.
+    pub socket: OwnedFd,
+    /// Keeps others from replacing it while we live.
+    _lock: Option<OwnedFd>,
+}
+
+/// The listening socket: the one that the supervisor passed (LISTEN_FDS), or a new one. Errors
+/// exit 111.
+pub fn listener(place: &Place<'_>) -> Result<Listener, Error> {
     match passed()? {
-        Some(socket) => Ok(socket),
+        Some(socket) => Ok(Listener { socket, _lock: None }),
         None => make(place),
     }
 }
@@ -58,10 +69,14 @@ fn stream() -> Result<OwnedFd, Errno> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
+fn make(place: &Place<'_>) -> Result<Listener, Error> {
     let fail = |what| move |e| Error::system(what, e).about(place.path);
+    if place.path.len() > PATH_MAX {
+        return Err(fail("unable to bind to")(Errno::NAMETOOLONG));
+    }
     let address = SocketAddrUnix::new(place.path).map_err(fail("unable to bind to"))?;
     let socket = stream().map_err(unable("unable to make a socket"))?;
+    let lock = if place.replace { Some(lock(place.path)?) } else { None };
     let bound = match bind_with_mode(&socket, &address, place.mode) {
         Err(Errno::ADDRINUSE) if place.replace => {
             give_way(place.path, &address)?;
@@ -71,7 +86,27 @@ fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
     };
     bound.map_err(fail("unable to bind to"))?;
     listen(&socket, place.backlog).map_err(fail("unable to listen on"))?;
-    Ok(socket)
+    Ok(Listener { socket, _lock: lock })
+}
+
+/// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
+/// remove the other's new one.
+fn lock(path: &OsStr) -> Result<OwnedFd, Error> {
+    let name = [path.as_bytes(), b".lock"].concat();
+    let name = OsStr::from_bytes(&name);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = open(name, flags | OFlags::NONBLOCK, mode)
+        .map_err(|e| Error::system("unable to bind: cannot open", e).about(name))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(live(path)),
+        Err(errno) => Err(Error::system("unable to lock", errno).about(name)),
+    }
+}
+
+fn live(path: &OsStr) -> Error {
+    Error::system("unable to bind: a server is listening at", Errno::ADDRINUSE).about(path)
 }
 
 /// Binds with the umask set so that the socket never has another mode than the wanted one.
@@ -95,10 +130,7 @@ fn give_way(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
             unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
         }
         // Accepted, queue full, or no right to ask: somebody may be listening.
-        _ => {
-            let what = "unable to bind: a server is listening at";
-            Err(Error::system(what, Errno::ADDRINUSE).about(path))
-        }
+        _ => Err(live(path)),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Rules {
     pub verbosity: u8,
     /// Milliseconds that a client may take over a request or a reply that was begun.
     pub client_millis: u32,
+    /// Variables that programs do not get.
+    pub hidden: &'static [&'static str],
 }
 
 /// What is done for a client.

@@ -41,6 +41,8 @@ struct Connection {
     blocked: bool,
     /// Is in the queue of those whose turn was over.
     queued: bool,
+    /// Is closed when its reply in hand has been sent.
+    leaving: bool,
 }
 
 /// Why a connection is closed, for the log.
@@ -50,7 +52,7 @@ mod why {
     pub const BROKEN: &str = "a record changed while it was being sent";
     pub const GONE: &str = "client is gone";
     pub const LATE: &str = "timed out";
-    pub const ENDING: &str = "server exits";
+    pub const ENDING: &str = "by signal";
 }
 
 struct Server<'a> {
@@ -158,8 +160,12 @@ impl Server<'_> {
     fn signalled(&mut self, signals: &mut Signals) {
         for signal in signals.take() {
             match signal {
-                // There are no children here: nothing to end.
-                Signal::Child | Signal::Hup => continue,
+                Signal::Child => {}
+                // What would end the children ends the connections.
+                Signal::Hup => {
+                    self.door.log.received(signal, "closing all connections");
+                    self.see_off();
+                }
                 Signal::Term | Signal::Quit => {
                     self.door.log.received(signal, "quitting");
                     self.end_gently();
@@ -180,9 +186,15 @@ impl Server<'_> {
         self.ending = true;
         let _ = epoll::delete(&self.epoll, self.door.listener);
         self.listening = false;
+        self.see_off();
+    }
+
+    /// Closes all connections, those that have a reply in hand when it has been sent.
+    fn see_off(&mut self) {
         for row in 0..self.table.len() {
-            let waits = |c: &Connection| !c.has_unsent() && c.exchange.waits_for_input();
-            if matches!(self.table.get(row), Some(Some(c)) if waits(c)) {
+            let Some(Some(connection)) = self.table.get_mut(row) else { continue };
+            connection.leaving = true;
+            if !connection.has_unsent() && connection.exchange.waits_for_input() {
                 self.close(row, why::ENDING);
             }
         }
@@ -246,6 +258,7 @@ impl Server<'_> {
             deadline: None,
             blocked: false,
             queued: false,
+            leaving: false,
         };
         let most = if uid.is_some() { self.door.rules.max_per_uid } else { self.door.rules.max };
         self.door.log.allow(guest.who, None, guest.count, most);
@@ -309,7 +322,7 @@ impl Server<'_> {
                     self.queue.push_back(row);
                     return;
                 }
-                Need::Input if self.ending => return self.close(row, why::ENDING),
+                Need::Input if connection.leaving => return self.close(row, why::ENDING),
                 Need::Input if !may_read => return self.wait(row, false),
                 Need::Input => {
                     may_read = false;

@@ -114,7 +114,7 @@ fn reap(door: &mut Door<'_>, running: &mut Vec<Running>) {
 fn start(door: &mut Door<'_>, command: &[OsString], guest: Guest, running: &mut Vec<Running>) {
     let uid = guest.who.map(|w| w.0);
     let (who, count) = (guest.who, guest.count);
-    match spawn(command, guest) {
+    match spawn(command, guest, door.rules.hidden) {
         Ok(pid) => {
             let number = pid.as_raw_nonzero().get().unsigned_abs();
             let most = if who.is_some() { door.rules.max_per_uid } else { door.rules.max };
@@ -130,7 +130,7 @@ fn start(door: &mut Door<'_>, command: &[OsString], guest: Guest, running: &mut 
     }
 }
 
-fn spawn(command: &[OsString], guest: Guest) -> Result<Pid, Errno> {
+fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Errno> {
     let errno = |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
     // Programs expect a socket that waits.
@@ -151,6 +151,9 @@ fn spawn(command: &[OsString], guest: Guest) -> Result<Pid, Errno> {
             Some(id) => program.env(name, id),
             None => program.env_remove(name),
         };
+    }
+    for name in hidden {
+        program.env_remove(name);
     }
     let child = program.spawn().map_err(errno)?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)

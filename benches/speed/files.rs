@@ -1,0 +1,185 @@
+//! The files that are asked about, and the replies that they must give.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Users of the short passwd file.
+pub const FEW: u32 = 30;
+/// Users of the long one, and members of the large group.
+pub const MANY: u32 = 100_000;
+/// Members of a group that is streamed, as the large one is, and small all the same.
+pub const SOME: u32 = 1000;
+/// A file this old is trusted: its timestamps would tell a later write apart.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// PWD_GETBYNAME.
+const PWD_GETBYNAME: u8 = 0x0b;
+/// GRP_GETBYNAME.
+const GRP_GETBYNAME: u8 = 0x13;
+/// PWD_END: answered without a look at any file.
+pub const PWD_END: [u8; 1] = [0x08];
+/// The status of success.
+pub const DONE: [u8; 1] = [0];
+
+/// A request and the reply it must get, byte for byte.
+pub struct Question {
+    /// What is sent.
+    pub request: Vec<u8>,
+    /// What must come back.
+    pub reply: Vec<u8>,
+}
+
+impl Question {
+    fn by_name(opcode: u8, name: &str, numbers: &[u32], strings: &[&str]) -> Question {
+        let mut request = vec![opcode];
+        request.extend((name.len() as u32 + 1).to_be_bytes());
+        request.extend(name.bytes().chain([0]));
+        let mut reply = vec![0];
+        reply.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+        reply.extend(strings.iter().flat_map(|string| string.bytes().chain([0])));
+        Question { request, reply }
+    }
+}
+
+/// One user.
+struct User {
+    name: String,
+    id: u32,
+    gecos: &'static str,
+}
+
+impl User {
+    /// With a name of five letters, the request is 10 bytes long and the reply 40.
+    fn of_few(number: u32) -> User {
+        User { name: format!("us{number:03}"), id: 1000 + number, gecos: "" }
+    }
+
+    fn of_many(number: u32) -> User {
+        User { name: format!("user{number:06}"), id: 10_000 + number, gecos: "Some Name" }
+    }
+
+    fn home(&self) -> String {
+        format!("/home/{}", self.name)
+    }
+
+    fn line(&self) -> String {
+        let User { name, id, gecos } = self;
+        format!("{name}:x:{id}:{id}:{gecos}:{}:/bin/sh\n", self.home())
+    }
+
+    fn question(&self) -> Question {
+        let home = self.home();
+        let strings = [self.name.as_str(), "x", self.gecos, &home, "/bin/sh"];
+        let len: usize = strings.iter().map(|string| string.len() + 1).sum();
+        Question::by_name(PWD_GETBYNAME, &self.name, &[self.id, self.id, len as u32], &strings)
+    }
+}
+
+fn members(count: u32) -> Vec<String> {
+    (1..=count).map(|number| format!("member{number:06}")).collect()
+}
+
+/// The name and the gid of the group with so many members.
+fn group_name(count: u32) -> (String, u32) {
+    (format!("g{count}"), 500_000 + count)
+}
+
+fn group_line(count: u32) -> String {
+    let (name, gid) = group_name(count);
+    format!("{name}:x:{gid}:{}\n", members(count).join(","))
+}
+
+/// Asks for the group with so many members: `FEW`, `SOME` or `MANY`.
+pub fn group_question(count: u32) -> Question {
+    let ((name, gid), members) = (group_name(count), members(count));
+    let mut strings = vec![name.as_str(), "x"];
+    strings.extend(members.iter().map(String::as_str));
+    let len: usize = strings.iter().map(|string| string.len() + 1).sum();
+    Question::by_name(GRP_GETBYNAME, &name, &[gid, len as u32, count], &strings)
+}
+
+/// Asks for the last user of the short file.
+pub fn last_of_few() -> Question {
+    User::of_few(FEW).question()
+}
+
+/// Asks for the last user of the long file.
+pub fn last_of_many() -> Question {
+    User::of_many(MANY).question()
+}
+
+/// A directory with the files and the applets' names in it, removed at the end.
+pub struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// Writes the files.
+    pub fn create(nssbox: &Path) -> io::Result<Files> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let name = format!("nssbox-speed-{}-{}", std::process::id(), now.as_nanos());
+        // Not under the target directory: a socket's path holds 107 bytes.
+        let root = std::env::temp_dir().join(name);
+        // New, and so ours: what is there already is neither written to nor removed.
+        fs::create_dir(&root)?;
+        let files = Files { root };
+        for dir in ["bin", "few", "many"] {
+            fs::create_dir(files.root.join(dir))?;
+        }
+        for applet in ["ipcserver", "nsssd-switch", "nsssd-unix"] {
+            symlink(nssbox, files.applet(applet))?;
+        }
+        let few: String = (1..=FEW).map(|number| User::of_few(number).line()).collect();
+        let many: String = (1..=MANY).map(|number| User::of_many(number).line()).collect();
+        fs::write(files.few().join("passwd"), few)?;
+        fs::write(files.many().join("passwd"), many)?;
+        let groups: String = [FEW, SOME, MANY].map(group_line).concat();
+        fs::write(files.many().join("group"), groups)?;
+        Ok(files)
+    }
+
+    /// Waits until the files count as unchanged. The change time is what matters, and it cannot be
+    /// set back.
+    pub fn settle(&self) -> io::Result<()> {
+        for file in ["few/passwd", "many/passwd", "many/group"] {
+            let changed = fs::metadata(self.root.join(file))?.ctime().try_into().unwrap_or(0);
+            let trusted = SystemTime::UNIX_EPOCH + Duration::from_secs(changed) + SETTLED;
+            while let Ok(left) = trusted.duration_since(SystemTime::now()) {
+                std::thread::sleep(left.max(Duration::from_millis(1)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The path of an applet.
+    pub fn applet(&self, name: &str) -> PathBuf {
+        self.root.join("bin").join(name)
+    }
+
+    /// Holds the short passwd file.
+    pub fn few(&self) -> PathBuf {
+        self.root.join("few")
+    }
+
+    /// Holds the long passwd file and the groups.
+    pub fn many(&self) -> PathBuf {
+        self.root.join("many")
+    }
+
+    /// The path of a socket that nobody has bound yet: a server killed leaves its own behind.
+    pub fn socket(&self, name: &str) -> OsString {
+        let socket = self.root.join(name);
+        let _ = fs::remove_file(&socket);
+        socket.into_os_string()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}

@@ -1,0 +1,217 @@
+//! The rows of the table: what is measured, against what, and what is allowed.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use crate::daemon::{Connection, Daemon, Link};
+use crate::files::{self, DONE, Files, PWD_END};
+use crate::measure::{Finding, Limit, Pair, Plan, rounds, time, turns};
+use crate::reference::{PING, PONG, Pingpong, Scan, start_accept};
+
+/// Clients that ask once and then stay.
+const IDLE_CLIENTS: u64 = 200;
+
+/// One row.
+pub struct Row {
+    /// What the command line chooses it by.
+    pub name: &'static str,
+    /// What is allowed.
+    pub limit: Limit,
+    /// Measures it.
+    pub run: fn(&Bench) -> io::Result<Finding>,
+}
+
+/// All rows. The limits are those that the project has set itself.
+pub const ROWS: &[Row] = &[
+    Row { name: "pingpong", limit: Limit::None, run: pingpong },
+    Row { name: "unix", limit: Limit::Ratio(1.3), run: unix },
+    Row { name: "switch", limit: Limit::Ratio(1.4), run: switch },
+    Row { name: "ipcserver-lasting", limit: Limit::Ratio(1.5), run: ipcserver_lasting },
+    Row { name: "ipcserver-connect", limit: Limit::Ratio(1.6), run: ipcserver_connect },
+    Row { name: "ipcserver-idle", limit: Limit::Bytes(6 * 1024), run: ipcserver_idle },
+    Row { name: "large-first", limit: Limit::Ratio(1.5), run: large_first },
+    Row { name: "large-repeated", limit: Limit::Ratio(1.6), run: large_repeated },
+    Row { name: "large-group", limit: Limit::Bytes(64 * 1024 - 1), run: large_group },
+];
+
+/// What every row needs.
+pub struct Bench {
+    files: Files,
+    full: bool,
+}
+
+impl Bench {
+    /// Writes the files, and when times matter waits until the daemons trust them.
+    pub fn prepare(full: bool) -> io::Result<Bench> {
+        let files = Files::create(Path::new(env!("CARGO_BIN_EXE_nssbox")))?;
+        if full {
+            files.settle()?;
+        }
+        Ok(Bench { files, full })
+    }
+
+    fn plan(&self, slices: u32, calls: u32) -> Plan {
+        if self.full {
+            Plan { rounds: 7, slices, calls }
+        } else {
+            Plan { rounds: 1, slices: 1, calls: 10.min(calls) }
+        }
+    }
+
+    /// The plan for an exchange of a few microseconds.
+    fn exchanges(&self) -> Plan {
+        self.plan(20, 1000)
+    }
+
+    fn applet(&self, name: &str) -> Command {
+        let mut command = Command::new(self.files.applet(name));
+        // A daemon started by root drops to these. No account need exist: it stays what it is.
+        command.env("IPCREMOTEEUID", rustix::process::geteuid().as_raw().to_string());
+        command.env("IPCREMOTEEGID", rustix::process::getegid().as_raw().to_string());
+        command
+    }
+
+    fn unix(&self, dir: &Path) -> io::Result<Link> {
+        Link::start(self.applet("nsssd-unix").arg("-d").arg(dir))
+    }
+
+    /// Adds a switch over `nsssd-unix -d DIR` to a command line.
+    fn add_script(&self, command: &mut Command, dir: &Path) {
+        command.arg("0").arg(self.files.applet("nsssd-unix")).arg("-d").arg(dir).arg("");
+    }
+
+    /// `ipcserver -1 SOCKET nsssd-switch 0 nsssd-unix -d DIR ""`, listening.
+    fn ipcserver(&self, dir: &Path) -> io::Result<(Daemon, OsString)> {
+        let socket = self.files.socket("ipcserver");
+        let mut command = self.applet("ipcserver");
+        command.arg("-1").arg(&socket).arg(self.files.applet("nsssd-switch"));
+        self.add_script(&mut command, dir);
+        Ok((Daemon::start_and_wait(&mut command)?, socket))
+    }
+}
+
+/// The reference against itself: how far apart equal things come out.
+fn pingpong(bench: &Bench) -> io::Result<Finding> {
+    let plan = bench.exchanges();
+    rounds(plan, || {
+        let (one, other) = (Pingpong::start()?, Pingpong::start()?);
+        turns(plan, || one.once(), || other.once())
+    })
+}
+
+fn unix(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.exchanges(), files::last_of_few());
+    rounds(plan, || {
+        let (ping, unix) = (Pingpong::start()?, bench.unix(&bench.files.few())?);
+        turns(plan, || ping.once(), || unix.ask(&question.request, &question.reply))
+    })
+}
+
+fn switch(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.exchanges(), files::last_of_few());
+    rounds(plan, || {
+        let ping = Pingpong::start()?;
+        let mut command = bench.applet("nsssd-switch");
+        bench.add_script(&mut command, &bench.files.few());
+        let switch = Link::start(&mut command)?;
+        turns(plan, || ping.once(), || switch.ask(&question.request, &question.reply))
+    })
+}
+
+fn ipcserver_lasting(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.exchanges(), files::last_of_few());
+    rounds(plan, || {
+        let ping = Pingpong::start()?;
+        let (_server, socket) = bench.ipcserver(&bench.files.few())?;
+        let client = Connection::open(&socket)?;
+        turns(plan, || ping.once(), || client.ask(&question.request, &question.reply))
+    })
+}
+
+fn ipcserver_connect(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.plan(20, 400), files::last_of_few());
+    rounds(plan, || {
+        let bare = bench.files.socket("accept");
+        let _reference = start_accept(&bare)?;
+        let (_server, socket) = bench.ipcserver(&bench.files.few())?;
+        turns(
+            plan,
+            || Connection::open(&bare)?.ask(&PING, &PONG),
+            || Connection::open(&socket)?.ask(&question.request, &question.reply),
+        )
+    })
+}
+
+/// Private memory for each client that has asked once and stays connected.
+fn ipcserver_idle(bench: &Bench) -> io::Result<Finding> {
+    let question = files::last_of_few();
+    let (server, socket) = bench.ipcserver(&bench.files.few())?;
+    let asked = || -> io::Result<Connection> {
+        let client = Connection::open(&socket)?;
+        client.ask(&question.request, &question.reply)?;
+        Ok(client)
+    };
+    // The first client brings in what is there once for all.
+    let _first = asked()?;
+    let before = server.memory("Private_Dirty")?;
+    let clients = (0..IDLE_CLIENTS).map(|_| asked()).collect::<io::Result<Vec<_>>>()?;
+    let grown = server.memory("Private_Dirty")?.saturating_sub(before);
+    drop(clients);
+    Ok(Finding::Bytes(grown.div_ceil(IDLE_CLIENTS)))
+}
+
+/// The first look-up of the last of many users, by a daemon that runs already but has not yet
+/// looked at any file.
+fn large_first(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.plan(10, 1), files::last_of_many());
+    let dir = bench.files.many();
+    let mut scan = Scan::open(&dir.join("passwd"))?;
+    let mut count = || match scan.count()? {
+        newlines if newlines == files::MANY as usize => Ok(()),
+        other => Err(io::Error::other(format!("counted {other} lines"))),
+    };
+    count()?;
+    rounds(plan, || {
+        let mut pair = Pair::default();
+        for _ in 0..plan.slices {
+            let unix = bench.unix(&dir)?;
+            unix.ask(&PWD_END, &DONE)?;
+            let mut first = || unix.ask(&question.request, &question.reply);
+            pair.subject.add(time(1, &mut first)?, 1);
+            pair.reference.add(time(1, &mut count)?, 1);
+        }
+        Ok(pair)
+    })
+}
+
+fn large_repeated(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.exchanges(), files::last_of_many());
+    rounds(plan, || {
+        let (ping, unix) = (Pingpong::start()?, bench.unix(&bench.files.many())?);
+        turns(plan, || ping.once(), || unix.ask(&question.request, &question.reply))
+    })
+}
+
+/// How much the server grows while it sends a large group, or after. It has served small groups
+/// before, so what is counted is the size of the answer and not the code that makes it.
+fn large_group(bench: &Bench) -> io::Result<Finding> {
+    let (server, socket) = bench.ipcserver(&bench.files.many())?;
+    let client = Connection::open(&socket)?;
+    for count in [files::FEW, files::SOME] {
+        let small = files::group_question(count);
+        client.ask(&small.request, &small.reply)?;
+    }
+    let before = server.memory("Rss")?;
+    let large = files::group_question(files::MANY);
+    client.send(&large.request)?;
+    let mut most = before;
+    for piece in large.reply.chunks(large.reply.len().div_ceil(4)) {
+        client.expect(piece)?;
+        most = most.max(server.memory("Rss")?);
+    }
+    // Nothing came after the reply if the next one is in step.
+    client.ask(&PWD_END, &DONE)?;
+    Ok(Finding::Bytes(most - before))
+}

@@ -1,0 +1,241 @@
+//! What the integration tests share: directories, programs under test, connections, bytes.
+//!
+//! Each test file says `mod common;` and takes what it needs. Every wait has a deadline, so that
+//! a program that hangs is a failure and no endless run. Helpers fail by panicking.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file is a crate of its own and uses a part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod connection;
+pub mod fakebackend;
+mod process;
+mod server;
+mod wire;
+
+pub use connection::{Connection, Got};
+pub use process::{Captured, Daemon, Finished, run_to_end, run_to_end_with_input, wait_for_exit};
+pub use server::Server;
+pub use wire::{
+    Shadow, by_id, by_name, group_reply, grouplist, grouplist_reply, op, passwd_reply, set_timeout,
+    shadow_reply,
+};
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
+
+/// The longest wait for anything that should happen. Long, since machines that build are busy.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a connection must stay silent and open to count as such.
+pub const QUIET: Duration = Duration::from_millis(60);
+
+/// The names that the executable answers to as argv\[0\].
+pub const APPLETS: [&str; 4] = ["getent", "ipcserver", "nsssd-switch", "nsssd-unix"];
+
+/// A directory of one test, mode 0755, removed with all it holds when dropped.
+///
+/// It stands under the system's temporary directory and not under `target`, since the path of a
+/// socket may have 107 bytes at most.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// A fresh, empty directory.
+    #[track_caller]
+    pub fn new() -> TempDir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("nssbox-test.{}.{number}", std::process::id());
+            let path = env::temp_dir().join(name);
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {
+                    let dir = TempDir(path);
+                    // The umask has no say here: a client of another uid must pass.
+                    dir.chmod("", 0o755);
+                    return dir;
+                }
+                // Left by a killed run that had our process id.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => panic!("unable to create {}: {e}", path.display()),
+            }
+        }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of `name` in it, whether it exists or not.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Its path as text, for command lines.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().expect("temporary directories have plain names")
+    }
+
+    /// Writes a file of mode 0644, in place if it exists, and returns its path.
+    #[track_caller]
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.join(name);
+        fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        self.chmod(name, 0o644);
+        path
+    }
+
+    /// Writes a new file of mode 0644 beside the old one and renames it over that, as vipw does.
+    #[track_caller]
+    pub fn replace(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let new = self.write(&format!("{name}.new"), content);
+        let path = self.join(name);
+        fs::rename(&new, &path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        path
+    }
+
+    /// Sets the mode of a file in it; the empty name is the directory itself.
+    #[track_caller]
+    pub fn chmod(&self, name: &str, mode: u32) {
+        let path = if name.is_empty() { self.0.clone() } else { self.join(name) };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .unwrap_or_else(|e| panic!("chmod {}: {e}", path.display()));
+    }
+
+    /// Writes passwd, group (0644) and shadow (0600): what `nsssd-unix -d` reads.
+    #[track_caller]
+    pub fn accounts(
+        &self,
+        passwd: impl AsRef<[u8]>,
+        group: impl AsRef<[u8]>,
+        shadow: impl AsRef<[u8]>,
+    ) {
+        self.write("passwd", passwd);
+        self.write("group", group);
+        self.write("shadow", shadow);
+        self.chmod("shadow", 0o600);
+    }
+
+    /// Makes a subdirectory of mode 0755 and returns its path.
+    #[track_caller]
+    pub fn subdirectory(&self, name: &str) -> PathBuf {
+        let path = self.join(name);
+        fs::create_dir(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        self.chmod(name, 0o755);
+        path
+    }
+
+    /// Makes a subdirectory `bin` with [`link_farm`] in it and returns its path.
+    #[track_caller]
+    pub fn bin(&self) -> PathBuf {
+        let bin = self.subdirectory("bin");
+        link_farm(&bin);
+        bin
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // A leftover directory is no reason to fail a test that passed.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The executable under test.
+pub fn nssbox() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_nssbox"))
+}
+
+/// Puts a symbolic link to the executable under test into `dir` for each applet.
+#[track_caller]
+pub fn link_farm(dir: &Path) {
+    for name in APPLETS {
+        link(nssbox(), dir, name);
+    }
+}
+
+/// Puts a symbolic link called `name` to `target` into `dir`.
+#[track_caller]
+pub fn link(target: &Path, dir: &Path, name: &str) {
+    let link = dir.join(name);
+    std::os::unix::fs::symlink(target, &link)
+        .unwrap_or_else(|e| panic!("unable to link {}: {e}", link.display()));
+}
+
+/// `name`, looked up in `bin` and then in PATH, with argv\[0\] as it stands and an environment
+/// that holds PATH (with `bin` in front) and nothing else.
+pub fn tool(bin: &Path, name: &str) -> Command {
+    use std::os::unix::process::CommandExt as _;
+    let own = bin.join(name);
+    let program = if own.exists() { own } else { PathBuf::from(name) };
+    let mut command = Command::new(program);
+    command
+        .arg0(name)
+        .env_clear()
+        .env("PATH", search_path(bin).expect("directories without colons"));
+    command
+}
+
+/// [`tool`] with the IPCREMOTE variables of a client that is root, which a daemon wants that was
+/// started as root. Others ignore them.
+pub fn nsssd(bin: &Path, name: &str) -> Command {
+    let mut command = tool(bin, name);
+    command.env("IPCREMOTEEUID", "0").env("IPCREMOTEEGID", "0");
+    command
+}
+
+fn search_path(bin: &Path) -> Result<std::ffi::OsString, env::JoinPathsError> {
+    let inherited = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    env::join_paths(std::iter::once(bin.to_owned()).chain(env::split_paths(&inherited)))
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether PATH has an executable file of that name.
+pub fn have_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|dir| {
+        fs::metadata(dir.join(name))
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// Says on standard error that a test did not run, for the caller to return after it.
+///
+/// With NSSBOX_TEST_STRICT in the environment that is a failure.
+#[track_caller]
+pub fn skip(name: &str, why: &str) {
+    if env::var_os("NSSBOX_TEST_STRICT").is_some() {
+        panic!("{name} must not be skipped here: {why}");
+    }
+    // Not eprintln: its output is hidden for tests that pass.
+    let _ = writeln!(io::stderr(), "SKIPPED {name}: {why}");
+}
+
+/// Polls until `condition` holds; `what` names it in the failure.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
