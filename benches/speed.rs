@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use rows::{Bench, ROWS, Row};
 
-/// After this the daemons are killed, so that one that does not answer hangs nobody. A whole run
-/// takes a quarter of it.
+/// After this the daemons are killed, so that one that does not answer hangs nobody. Several times
+/// what a whole run takes.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// What the command line asks for.

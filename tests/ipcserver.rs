@@ -13,11 +13,11 @@ mod ipc;
 
 use common::{Got, is_root, run_to_end, skip, tool, wait_until};
 use ipc::{
-    NOBODY, child_of, children_of, connect_as, connect_bound, echo, for_each_server, read_to_end,
+    LIST_DESCRIPTORS, NOBODY, child_of, children_of, connect_as, connect_bound, descriptors, echo,
+    for_each_server, plain_descriptors, read_to_end, write_script,
 };
 use rustix::net::SocketAddrUnix;
 use rustix::process::{Signal, getegid, geteuid, kill_process};
-use std::os::unix::fs::PermissionsExt as _;
 
 /// `NAME=VALUE` of the output of `env`, `None` if it is not set.
 fn variable<'a>(environment: &'a str, name: &str) -> Option<&'a str> {
@@ -131,30 +131,13 @@ fn inherited_variables_give_way_to_those_of_the_client() {
 
 #[test]
 fn a_program_has_the_socket_as_input_and_output_and_no_other_descriptor() {
-    const LIST: [&str; 3] = ["sh", "-c", "ls -l /proc/$$/fd; true"];
-    // Lines such as `… 1 -> socket:[26655]`: number and target.
-    let parse = |listing: &str| -> Vec<(String, String)> {
-        let lines = listing.lines().filter_map(|line| line.split_once(" -> "));
-        lines
-            .map(|(left, target)| {
-                let number = left.rsplit(' ').next().unwrap_or_default();
-                (number.to_owned(), target.to_owned())
-            })
-            .collect()
-    };
     for_each_server("descriptors", |bench| {
-        let server = bench.start(&[], &LIST);
+        let server = bench.start(&[], &LIST_DESCRIPTORS);
         let _other = server.connect();
         let listing = read_to_end(&server.connect());
-        let open = parse(&listing);
-        // What this process was given by its own parent goes to all its children.
-        let mut plain = tool(bench.dir.path(), LIST[0]);
-        plain.args(&LIST[1..]);
-        let plain = String::from_utf8(run_to_end(plain).stdout).expect("text");
-        let numbers = |open: &[(String, String)]| -> Vec<String> {
-            open.iter().map(|(number, _)| number.clone()).collect()
-        };
-        assert_eq!(numbers(&open), numbers(&parse(&plain)), "{listing}");
+        let open = descriptors(&listing);
+        let numbers: Vec<_> = open.iter().map(|d| d.0.clone()).collect();
+        assert_eq!(numbers, plain_descriptors(&bench.dir), "{listing}");
         assert!(open[0].1.starts_with("socket:"), "{listing}");
         assert_eq!(open[0].1, open[1].1, "{listing}");
         assert_ne!(open[0].1, open[2].1, "{listing}");
@@ -282,13 +265,7 @@ fn a_program_that_appears_later_is_executed() {
         let program = bench.dir.join("late");
         let server = bench.start(&[], &[program.to_str().expect("text")]);
         server.connect().expect_eof();
-        bench.dir.write("late.new", "#!/bin/sh\necho here\n");
-        std::fs::set_permissions(
-            bench.dir.join("late.new"),
-            std::fs::Permissions::from_mode(0o755),
-        )
-        .expect("chmod");
-        std::fs::rename(bench.dir.join("late.new"), &program).expect("rename");
+        write_script(&program, "echo here");
         assert_eq!(read_to_end(&server.connect()), "here\n");
     });
 }

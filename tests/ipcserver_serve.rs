@@ -15,7 +15,9 @@ use common::{
     Connection, DEADLINE, Got, Server, by_id, by_name, is_root, op, set_timeout, wait_until,
 };
 use ipc::house::{ask_big, ask_one, big, for_each_program, furnish, one, unix};
-use ipc::{Bench, NOBODY, OURS, children_of, connect_as, read_bytes_to_end, ticks_of};
+use ipc::{
+    Bench, NOBODY, OURS, children_of, connect_as, read_bytes_to_end, ticks_of, write_script,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use std::fs;
@@ -73,8 +75,8 @@ fn a_command_of_our_own_has_no_process_for_each_client() {
 #[test]
 fn a_foreign_program_of_that_name_is_executed() {
     let bench = Bench::new(OURS);
-    let program = bench.dir.write("nsssd-unix", "#!/bin/sh\nexec cat\n");
-    bench.dir.chmod("nsssd-unix", 0o755);
+    let program = bench.dir.join("nsssd-unix");
+    write_script(&program, "exec cat");
     let server = bench.start(&[], &[program.to_str().expect("text")]);
     server.connect().expect(b"echo", b"echo");
 }

@@ -62,7 +62,7 @@ impl Bench {
 
     /// The plan for an exchange of a few microseconds.
     fn exchanges(&self) -> Plan {
-        self.plan(20, 1000)
+        self.plan(20, 700)
     }
 
     fn applet(&self, name: &str) -> Command {
@@ -131,7 +131,7 @@ fn ipcserver_lasting(bench: &Bench) -> io::Result<Finding> {
 }
 
 fn ipcserver_connect(bench: &Bench) -> io::Result<Finding> {
-    let (plan, question) = (bench.plan(20, 400), files::last_of_few());
+    let (plan, question) = (bench.plan(20, 300), files::last_of_few());
     rounds(plan, || {
         let bare = bench.files.socket("accept");
         let _reference = start_accept(&bare)?;

@@ -239,3 +239,49 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// All bytes up to the end of file.
+#[track_caller]
+pub fn receive_all(client: &Connection) -> Vec<u8> {
+    let mut all = Vec::new();
+    loop {
+        match client.recv(DEADLINE) {
+            Got::Bytes(bytes) => all.extend(bytes),
+            Got::End => return all,
+            Got::Nothing => panic!("no end of file after {} bytes", all.len()),
+        }
+    }
+}
+
+/// Compares bytes that may be many: of two that differ only the place is shown, and a little
+/// of what is there.
+#[track_caller]
+pub fn assert_same_bytes(what: &str, got: &[u8], want: &[u8]) {
+    if got == want {
+        return;
+    }
+    let same = got.iter().zip(want).take_while(|(got, want)| got == want).count();
+    let near = |bytes: &[u8]| {
+        let bytes = &bytes[same.saturating_sub(16).min(bytes.len())..];
+        bytes[..bytes.len().min(48)].escape_ascii().to_string()
+    };
+    panic!(
+        "{what}: {} bytes, expected {}; the first {same} are equal, then\n     got {}\nexpected {}",
+        got.len(),
+        want.len(),
+        near(got),
+        near(want)
+    );
+}
+
+/// Asks on `daemon`'s socket and compares the reply, as [`assert_same_bytes`] does.
+#[track_caller]
+pub fn assert_answers(daemon: &Daemon, request: &[u8], reply: &[u8]) {
+    // A status alone is read first: a failure must not be waited out.
+    let mut got = daemon.ask(request, 1);
+    if got == [0] {
+        got.extend(daemon.recv_exact(reply.len() - 1));
+    }
+    let shown = request[..request.len().min(40)].escape_ascii();
+    assert_same_bytes(&format!("reply to \"{shown}\""), &got, reply);
+}

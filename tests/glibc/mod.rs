@@ -60,11 +60,7 @@ pub type Cover<'a> = (&'a Path, &'a str);
 /// The passwd, group and shadow of a directory in place of the machine's.
 pub fn accounts(dir: &Path) -> Vec<(std::path::PathBuf, &'static str)> {
     let pair = |name: &str, place| (dir.join(name), place);
-    vec![
-        pair("passwd", "/etc/passwd"),
-        pair("group", "/etc/group"),
-        pair("shadow", "/etc/shadow"),
-    ]
+    vec![pair("passwd", "/etc/passwd"), pair("group", "/etc/group"), pair("shadow", "/etc/shadow")]
 }
 
 /// The version of glibc's getent; `None` if there is none in PATH, or another one.

@@ -10,9 +10,10 @@
 )]
 
 use crate::common::{
-    Connection, DEADLINE, Got, Server, TempDir, have_program, nssbox, skip, tool, wait_until,
+    Connection, DEADLINE, Got, Server, TempDir, have_program, nssbox, run_to_end, skip, tool,
+    wait_until,
 };
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Pid;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use rustix::{net, process};
@@ -81,7 +82,11 @@ impl Bench {
     #[track_caller]
     pub fn open_to_all(self) -> Bench {
         let copy = self.dir.join("nssbox");
-        fs::copy(nssbox(), &copy).expect("a copy of the executable");
+        // By another process: a file that was open for writing here when a test in another
+        // thread forked cannot be executed until that child has gone on.
+        let mut cp = tool(&self.bin, "cp");
+        cp.arg(nssbox()).arg(&copy);
+        assert_eq!(run_to_end(cp).code, Some(0), "a copy of the executable");
         self.dir.chmod("nssbox", 0o755);
         for name in crate::common::APPLETS {
             fs::remove_file(self.bin.join(name)).expect("remove a link");
@@ -129,6 +134,16 @@ impl Bench {
     }
 }
 
+/// Makes an executable script, by another process for the reason above.
+#[track_caller]
+pub fn write_script(path: &Path, content: &str) {
+    let mut shell = Command::new("sh");
+    let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0.new" &&
+        chmod 755 "$0.new" && mv "$0.new" "$0""#;
+    shell.args(["-c", write]).arg(path).arg(content);
+    assert_eq!(run_to_end(shell).code, Some(0), "a script");
+}
+
 /// All bytes up to the end of file, as text.
 #[track_caller]
 pub fn read_to_end(client: &Connection) -> String {
@@ -159,7 +174,14 @@ pub fn echo(server: &Server) -> Connection {
 /// Connects with a socket that has a name of its own.
 #[track_caller]
 pub fn connect_bound(server: &Server, own: &SocketAddrUnix) -> Connection {
-    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+    let socket = net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        // Else a program that another test starts now would have it.
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .expect("a socket");
     net::bind(&socket, own).expect("bind the client");
     let address = SocketAddrUnix::new(server.socket()).expect("the address of the server");
     net::connect(&socket, &address).expect("connect");
@@ -212,6 +234,30 @@ pub fn child_of(parent: Pid) -> Pid {
         children.len() == 1
     });
     found.expect("a child")
+}
+
+/// Lists what the shell has open, for [`descriptors`].
+pub const LIST_DESCRIPTORS: [&str; 3] = ["sh", "-c", "ls -l /proc/$$/fd; true"];
+
+/// Number and target of each descriptor in the output of [`LIST_DESCRIPTORS`], from lines such
+/// as `… 1 -> socket:[26655]`.
+pub fn descriptors(listing: &str) -> Vec<(String, String)> {
+    let lines = listing.lines().filter_map(|line| line.split_once(" -> "));
+    let parsed = lines.map(|(left, target)| {
+        let number = left.rsplit(' ').next().unwrap_or_default();
+        (number.to_owned(), target.to_owned())
+    });
+    parsed.collect()
+}
+
+/// The numbers of the descriptors that any child of ours has: what this process was given by its
+/// own parent goes to all of them.
+#[track_caller]
+pub fn plain_descriptors(dir: &TempDir) -> Vec<String> {
+    let mut plain = tool(dir.path(), LIST_DESCRIPTORS[0]);
+    plain.args(&LIST_DESCRIPTORS[1..]);
+    let listing = String::from_utf8(run_to_end(plain).stdout).expect("text");
+    descriptors(&listing).into_iter().map(|(number, _)| number).collect()
 }
 
 /// The processor time that a process has used, in ticks of 1/100 s.

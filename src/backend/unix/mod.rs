@@ -143,24 +143,35 @@ impl Unix {
     fn lookup(&mut self, step: Step<'_>, db: Db, key: Key<'_>) -> Result<Outcome, Errno> {
         let source = self.source(db);
         let again = step.search.resume(source.refresh(step.asker)?)?;
-        let mut needle = Needle::default_room();
-        let finder = Finder::new(db, Want::Key(key), &mut needle);
+        let known = if again { None } else { source.recent.get(key) };
+        if known == Some(Known::Absent) {
+            return Ok(Outcome::NotFound);
+        }
         if let Some(content) = source.content() {
-            let found = finder.find(content, 0, &mut step.shared.gids);
+            let guess = match known {
+                Some(Known::At(at)) => search::line_at(db, content, at as usize, key),
+                _ => None,
+            };
+            let found = guess.or_else(|| {
+                let mut needle = Needle::default_room();
+                let finder = Finder::new(db, Want::Key(key), &mut needle);
+                finder.find(content, 0, &mut step.shared.gids)
+            });
+            let at = found.map(|span| span.start as u64);
+            if guess.is_none() {
+                source.recent.put(key, at.map_or(Known::Absent, Known::At));
+            }
             return Ok(found.map_or(Outcome::NotFound, |span| {
-                let of = Place::Content(db);
-                *step.hit =
-                    Hit::Line { of, start: span.start, end: span.end, at: span.start as u64 };
+                let (of, at) = (Place::Content(db), span.start as u64);
+                *step.hit = Hit::Line { of, start: span.start, end: span.end, at };
                 Outcome::Found
             }));
         }
-        if !again {
-            match source.recent.get(key) {
-                Some(Known::Absent) => return Ok(Outcome::NotFound),
-                Some(Known::At(at)) => step.search.guess(at),
-                None => {}
-            }
+        if let Some(Known::At(at)) = known {
+            step.search.guess(at);
         }
+        let mut needle = Needle::default_room();
+        let finder = Finder::new(db, Want::Key(key), &mut needle);
         let stamp = source.stamp().ok_or(Errno::BADF)?;
         let of = Place::Looked(db);
         loop {

@@ -1,10 +1,10 @@
-//! Where recent answers stood in a large file, so that a repeated lookup does not scan again.
+//! Where recent answers stood in a file, so that a repeated lookup does not search again.
 //!
-//! What is remembered holds for one version of the file only; its owner clears the table with
-//! each new one.
+//! What is remembered holds for what was read of one version of the file; its owner clears the
+//! table when it reads again.
 
-/// Places in the table: 7 KiB, touched only for a file that is larger than the window.
-const ENTRIES: usize = 128;
+/// Places in the table: less than 4 KiB, touched with the first answer.
+const ENTRIES: usize = 64;
 
 /// Longer names are remembered by their hash, and only where they were found: the line is
 /// checked before it is used.

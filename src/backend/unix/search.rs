@@ -140,6 +140,17 @@ fn span_at(block: &[u8], at: usize) -> Span {
     }
 }
 
+/// The line of `block` that starts at `at`, if it is the one with this key.
+pub fn line_at(db: Db, block: &[u8], at: usize, key: Key<'_>) -> Option<Span> {
+    let span = span_at(block, at);
+    let record = line::parse(db, block.get(span.start..span.end)?).ok()?;
+    let same = match key {
+        Key::Name(name) => record.name() == name,
+        Key::Id(id) => record.id() == Some(id),
+    };
+    (same && span.start == at).then_some(span)
+}
+
 /// Where a search in a file stands; enough to go on after others had their turn.
 #[derive(Clone, Copy, Default)]
 pub struct Walk {
