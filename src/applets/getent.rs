@@ -147,6 +147,10 @@ fn parse(args: &[OsString]) -> Result<(Options, Vec<OsString>), Error> {
 }
 
 fn output(error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // `getent passwd | head`: the reader has seen enough.
+        return Error::silent(exit::FAILURE);
+    }
     let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
 }

@@ -63,7 +63,7 @@ const SPEC: Spec = Spec {
         ('p', "P"),
         ('U', "Ggu"),
     ],
-    long: &["--help", "--spawn"],
+    long: &["--spawn"],
     ..Spec::NONE
 };
 

@@ -62,7 +62,8 @@ pub fn find(name: &str) -> Option<&'static Applet> {
 
 /// Runs an applet, and prints the error that it ends with.
 pub fn run(applet: &Applet, args: &[OsString]) -> ExitCode {
-    if args.first().is_some_and(|a| a == "--help") {
+    let options = args.iter().take_while(|a| a.as_bytes().starts_with(b"-") && *a != "--");
+    if { options }.any(|a| a == "--help") {
         return print(applet.usage);
     }
     match (applet.main)(args) {

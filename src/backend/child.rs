@@ -298,7 +298,10 @@ impl Child {
                 None => PollFd::new(&self.stream, PollFlags::empty()),
             };
             // Whoever asked may leave: our own standard output tells.
-            let client = PollFd::from_borrowed_fd(stdout(), PollFlags::empty());
+            let client = match &self.process {
+                Some(_) => PollFd::from_borrowed_fd(stdout(), PollFlags::empty()),
+                None => PollFd::new(&self.stream, PollFlags::empty()),
+            };
             let mut fds = [PollFd::new(&self.stream, events), watched, client];
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return Err(Errno::TIMEDOUT),

@@ -95,8 +95,7 @@ pub struct How {
 }
 
 /// The options of nsssd-switch.
-pub const SWITCH: Spec =
-    Spec { flags: "m", values: "t", long: &["--help", "--spawn"], ..Spec::NONE };
+pub const SWITCH: Spec = Spec { flags: "m", values: "t", long: &["--spawn"], ..Spec::NONE };
 
 /// Takes the options of nsssd-switch.
 pub fn how(options: &mut Options) -> Result<How, Error> {
@@ -175,7 +174,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
 }
 
 /// The options of nsssd-unix.
-pub const UNIX: Spec = Spec { flags: "v", values: "d", long: &["--help"], ..Spec::NONE };
+pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.

@@ -21,7 +21,7 @@ use recent::{Key, Known};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use search::{Finder, Needle, Walk, Walked, Want, walk};
-use source::{Source, Stamp, fill, open_to_read};
+use source::{Source, Stamp, fill, open_to_enumerate};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -236,7 +236,7 @@ impl Unix {
     fn next(&mut self, step: Step<'_>, places: &mut Places, db: Db) -> Result<Outcome, Errno> {
         let place = places.enumerations.get_mut(index(db)).ok_or(Errno::INVAL)?;
         if place.is_none() {
-            let file = open_to_read(self.source(db).path())?;
+            let file = open_to_enumerate(self.source(db).path())?;
             *place = Some(Enumeration { file, at: 0 });
         }
         let enumeration = place.as_mut().ok_or(Errno::BADF)?;
@@ -277,7 +277,7 @@ impl Unix {
             Some(enumeration) => enumeration.at = 0,
             // A file that cannot be opened is reported by the next GET.
             None => {
-                let file = open_to_read(self.source(db).path()).ok();
+                let file = open_to_enumerate(self.source(db).path()).ok();
                 let secret = db == Db::Shadow;
                 let file = file.filter(|f| fstat(f).is_ok_and(|s| asker.may_read(&s, secret)));
                 *place = file.map(|file| Enumeration { file, at: 0 });

@@ -152,7 +152,8 @@ fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Err
             None => program.env_remove(name),
         };
     }
-    for name in hidden {
+    // That we are ready is ours to tell.
+    for name in hidden.iter().chain(&["NOTIFY_SOCKET"]) {
         program.env_remove(name);
     }
     let child = program.spawn().map_err(errno)?;
