@@ -12,7 +12,7 @@ use crate::backend::{Client, Outcome};
 use crate::etcdb;
 use crate::options::Spec;
 use crate::sys::access::Asker;
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Error, errno_of, unable};
 use crate::sys::message::Message;
 use nssproto::bytes::{decimal_u32, decimal_u64};
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -151,8 +151,7 @@ fn output(error: std::io::Error) -> Error {
         // `getent passwd | head`: the reader has seen enough.
         return Error::silent(exit::FAILURE);
     }
-    let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-    Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
+    Error::system("unable to write to stdout", errno_of(&error)).with_code(exit::FAILURE)
 }
 
 fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
@@ -161,7 +160,7 @@ fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, 
         Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
         Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
         Err(failure) => {
-            let errno = failure.error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            let errno = errno_of(&failure.error);
             let what = match failure.what {
                 "open" => "unable to open",
                 "read" => "unable to read",

@@ -1,6 +1,6 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Error, code, errno_of};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -130,9 +130,7 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         [option, dir] if option == "-s" => (true, dir),
         _ => return Err(Error::usage("usage: nssbox --install [-s] DIR")),
     };
-    let fail = |what, e: std::io::Error| {
-        Error::system(what, e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
-    };
+    let fail = |what, e: std::io::Error| Error::system(what, errno_of(&e));
     let own =
         std::env::current_exe().map_err(|e| fail("unable to find", e).about("my own file"))?;
     for applet in APPLETS {

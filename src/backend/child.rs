@@ -5,6 +5,7 @@ use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, timespec};
+use crate::sys::error::errno_of;
 use nssproto::Fault;
 use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
@@ -42,11 +43,9 @@ impl Child {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
-        let errno =
-            |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-        let input = Stdio::from(theirs.try_clone().map_err(errno)?);
+        let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
         let process = Command::new(program).args(args).stdin(input).stdout(theirs).spawn();
-        let process = process.map_err(errno)?;
+        let process = process.map_err(|e| errno_of(&e))?;
         let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(Child { process: Some(process), pidfd, ..Child::on(ours, timeout) })
