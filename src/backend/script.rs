@@ -6,7 +6,7 @@ use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
-use crate::sys::error::Error;
+use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
 use crate::sys::own;
 use nssproto::bytes::decimal_u32;
@@ -78,7 +78,7 @@ fn unquote(word: &OsString, strict: u32, block: usize, at: usize) -> Result<OsSt
             .send();
     }
     if strict > 1 {
-        return Err(Error::usage("EXECLINE_STRICT forbids unquoted arguments"));
+        return Err(Error::silent(code::USAGE));
     }
     Ok(word.clone())
 }
