@@ -105,7 +105,8 @@ fn a_server_answers_as_the_files_do() {
             assert_eq!(Answer::from(served), Answer::from(read), "{words:?}");
         }
         assert_prints(&getent(["-S", socket, "passwd", "one"]), ONE);
-        assert_prints(&getent(["passwd", "--", "1001"].iter().chain(&["-S"]).take(3)), "");
+        // Options may stand behind the keys.
+        assert_prints(&getent(["passwd", "one", "-S", socket]), ONE);
     });
 }
 
@@ -116,7 +117,10 @@ fn a_large_group_comes_whole_through_a_server() {
     let (dir, service) = local(ROOT, &format!("small:x:5:one\n{big}last:x:6:\n"), "");
     assert_prints(&getent(["-s", &service, "group", "big"]), &big);
     with_servers("a_large_group_comes_whole_through_a_server", &dir, |socket| {
-        assert_prints(&getent(["-S", socket, "group", "big", "5"]), &format!("{big}small:x:5:one\n"));
+        assert_prints(
+            &getent(["-S", socket, "group", "big", "5"]),
+            &format!("{big}small:x:5:one\n"),
+        );
         assert_prints(&getent(["-S", socket, "group", "77"]), &big);
         let all = format!("small:x:5:one\n{big}last:x:6:\n");
         assert_prints(&getent(["-S", socket, "group"]), &all);
@@ -146,7 +150,7 @@ fn more_groups_than_a_merge_may_have_are_a_failure() {
     let server = Server::start(&bin, dir.path(), &[], &program);
     let finished = getent(["-S", server.socket().to_str().unwrap(), "initgroups", "u1"]);
     let end = "Numerical result out of range";
-    assert_fails(&finished, 0, b"u1                   \n", WARNING, end);
+    assert_fails(&finished, 1, b"", WARNING, end);
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn nobody_at_the_named_socket_is_an_error_that_names_it() {
     let stale = dir.join("stale");
     drop(UnixListener::bind(&stale).expect("a socket"));
     let file = dir.write("file", "");
-    let long = PathBuf::from("x".repeat(108));
+    let long = PathBuf::from("x".repeat(109));
     for (path, cause) in [
         (&missing, "No such file or directory"),
         (&stale, "Connection refused"),
@@ -293,21 +297,20 @@ fn a_server_that_closes_is_a_failure_and_no_answer() {
     let dir = TempDir::new();
     let ends = ": Input/output error";
     for reads_first in [false, true] {
-        let socket = || {
-            hostile(&dir, move |client| if reads_first { read_request(client) } else { Ok(()) })
-        };
-        for words in [&["passwd", "one"][..], &["passwd", "0"], &["group", "g"], &["shadow", "one"]] {
+        let socket =
+            || hostile(&dir, move |client| if reads_first { read_request(client) } else { Ok(()) });
+        for words in [&["passwd", "one"][..], &["passwd", "0"], &["group", "g"], &["shadow", "one"]]
+        {
             let finished = getent(["-S", &socket()].iter().chain(words));
             let begins = format!("{WARNING}unable to look up in {}", words[0]);
             assert_fails(&finished, 2, b"", &begins, ends);
         }
-        // glibc's exit codes know no failure here: the warning tells.
         for database in ["passwd", "group", "shadow"] {
             let finished = getent(["-S", &socket(), database]);
-            assert_fails(&finished, 0, b"", WARNING, ends);
+            assert_fails(&finished, 1, b"", WARNING, ends);
         }
         let finished = getent(["-S", &socket(), "initgroups", "one"]);
-        assert_fails(&finished, 0, b"one                  \n", WARNING, ends);
+        assert_fails(&finished, 1, b"", WARNING, ends);
     }
 }
 
@@ -428,7 +431,7 @@ fn a_listing_that_breaks_is_told() {
     let dir = TempDir::new();
     let replies = vec![one_reply(), one_reply(), one_reply()[..9].to_vec()];
     let finished = getent(["-S", &answering(&dir, replies), "passwd"]);
-    assert_fails(&finished, 0, ONE.repeat(2).as_bytes(), WARNING, "Input/output error");
+    assert_fails(&finished, 1, ONE.repeat(2).as_bytes(), WARNING, "Input/output error");
 }
 
 /// A list of more groups than one reply brings comes in rounds.
@@ -459,9 +462,9 @@ fn a_group_list_that_breaks_is_not_printed_as_if_whole() {
         let finished = getent(["-S", &answering(&dir, replies), "initgroups", "u1"]);
         println!("{what}: {:?} {}", finished.code, finished.stderr);
         assert_eq!(finished.code, Some(1), "{what}: {}", finished.stderr);
-        assert!(finished.stderr.starts_with(FATAL), "{what}: {}", finished.stderr);
-        let printed = String::from_utf8_lossy(&finished.stdout).into_owned();
-        assert!(line(&gids).starts_with(&printed) && !printed.ends_with('\n'), "{what}");
+        let told = finished.stderr.starts_with(FATAL) || finished.stderr.starts_with(WARNING);
+        assert!(told, "{what}: {}", finished.stderr);
+        assert_eq!(finished.stdout, b"", "{what}");
     }
 }
 
@@ -474,14 +477,16 @@ fn a_group_list_that_makes_no_sense_is_not_printed() {
     let more = [grouplist_reply(4096, &[1, 2, 3]), vec![0; 4]].concat();
     for reply in [other_room, cut, more] {
         let finished = getent(["-S", &answering(&dir, vec![reply]), "initgroups", "u1"]);
-        assert_fails(&finished, 0, b"u1                   \n", WARNING, "Input/output error");
+        assert_fails(&finished, 1, b"", WARNING, "Input/output error");
     }
 }
 
 #[test]
 fn a_list_of_backends_is_asked_in_order() {
-    let (_a, a) = local("x:a:1:1:::\nonlya:a:2:2:::\n", "ga:a:1:u,v\nboth:a:9:u\n", "x:a:1::::::\n");
-    let (_b, b) = local("x:b:3:3:::\nonlyb:b:2:2:::\n", "gb:b:2:v,u\nboth:b:9:u\n", "y:b:2::::::\n");
+    let (_a, a) =
+        local("x:a:1:1:::\nonlya:a:2:2:::\n", "ga:a:1:u,v\nboth:a:9:u\n", "x:a:1::::::\n");
+    let (_b, b) =
+        local("x:b:3:3:::\nonlyb:b:2:2:::\n", "gb:b:2:v,u\nboth:b:9:u\n", "y:b:2::::::\n");
     let both = format!("{a}; {b}");
     let ask = |words: &str| getent(["-s", &both].into_iter().chain(words.split(' ')));
     assert_prints(&ask("passwd x onlya onlyb"), "x:a:1:1:::\nonlya:a:2:2:::\nonlyb:b:2:2:::\n");
@@ -559,9 +564,19 @@ fn a_service_may_be_for_one_database() {
 
 #[test]
 fn a_service_that_is_none_is_an_error() {
-    for service in
-        ["nope", "unix; nope", "0 nope", "passwd:nope", "", " ", ";", "unix;", "3", "nsssd-unix", "UNIX"]
-    {
+    for service in [
+        "nope",
+        "unix; nope",
+        "0 nope",
+        "passwd:nope",
+        "",
+        " ",
+        ";",
+        "unix;",
+        "3",
+        "nsssd-unix",
+        "UNIX",
+    ] {
         let finished = getent(["-s", service, "passwd", "root"]);
         assert_eq!((finished.code, finished.stdout.as_slice()), (Some(1), &b""[..]), "{service:?}");
         assert!(finished.stderr.starts_with(FATAL), "{service:?}: {}", finished.stderr);
@@ -664,16 +679,18 @@ fn output_that_cannot_be_written_is_an_error() {
     drop(dir);
 }
 
+/// `getent passwd | head` has seen enough: that needs no words.
 #[test]
-fn a_reader_that_is_gone_ends_it_with_an_error() {
+fn a_reader_that_is_gone_ends_it_quietly() {
     let members = vec!["someone"; 100_000].join(",");
     let (_dir, service) = local(ROOT, &format!("big:x:2:{members}\n"), "");
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    drop(reader);
-    let mut command: Command = ours(["-s", &service, "group", "big"]);
-    let output = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output();
-    let output = output.expect("getent");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert_eq!(text, "getent: fatal: unable to write to stdout: Broken pipe\n");
+    for database in ["group", "passwd"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command: Command = ours(["-s", &service, database]);
+        command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let output = command.output().expect("getent");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*text), (Some(1), ""), "{database}");
+    }
 }

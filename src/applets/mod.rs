@@ -177,6 +177,14 @@ mod tests {
     }
 
     #[test]
+    fn every_name_is_known_to_who_tells_our_commands_from_others() {
+        let names = APPLETS.iter().flat_map(|a| [a.name, a.short]);
+        for name in names {
+            assert!(crate::sys::own::APPLETS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
     fn every_usage_starts_with_the_applets_name() {
         for applet in APPLETS {
             assert!(

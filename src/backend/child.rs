@@ -67,20 +67,28 @@ impl Child {
     }
 
     /// What to watch between requests: a byte, or the end, tells that the peer has failed.
+    ///
+    /// Of one that has failed, only its end is of interest, until it has been seen.
     pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
         match self.dead {
-            true => [None, None],
-            false => [Some(self.stream.as_fd()), self.pidfd.as_ref().map(AsFd::as_fd)],
+            true => [None, pidfd.filter(|_| self.process.is_some())],
+            false => [Some(self.stream.as_fd()), pidfd],
         }
+    }
+
+    /// It has failed, its end has not been seen yet, and nothing will tell of it.
+    pub fn must_be_polled(&self) -> bool {
+        self.dead && self.process.is_some() && self.pidfd.is_none()
     }
 
     /// Between requests, when something was heard of a peer that has nothing to say.
     pub fn fail(&mut self) -> Outcome {
-        self.dead = true;
-        if let Some(process) = &mut self.process {
+        if let (false, Some(process)) = (self.dead, &mut self.process) {
             // It may have ended already.
             let _ = process.kill();
         }
+        self.dead = true;
         self.reap();
         Outcome::Dead
     }
@@ -122,7 +130,7 @@ impl Child {
         let asked = match *request {
             // Not more than there is room for: the rest is asked for again.
             Request::GroupList { max, user } => {
-                Request::GroupList { max: max.min(gids.wanted()), user }
+                Request::GroupList { max: gids.worth_asking(max), user }
             }
             other => other,
         };

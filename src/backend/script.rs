@@ -118,7 +118,7 @@ pub const IN_PROCESS: &[&str] = &["unix"];
 
 /// The command of a backend that can run in this process: its short name and its arguments.
 fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
-    let (name, args) = own::daemon(command)?;
+    let (name, args) = own::applet(command)?;
     let short = name.strip_prefix("nsssd-").unwrap_or(name);
     IN_PROCESS.contains(&short).then_some((short, args))
 }

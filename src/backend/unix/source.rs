@@ -109,6 +109,14 @@ impl Source {
         Ok(self.version)
     }
 
+    /// Names bad lines, if that is wanted, where only an enumeration reads the file.
+    pub fn name_bad_lines(&mut self, asker: Asker) {
+        if self.verbose {
+            // What is wrong with the file itself is met by the enumeration.
+            let _ = self.refresh(asker);
+        }
+    }
+
     /// Whether it holds what not everybody may know.
     pub fn is_secret(&self) -> bool {
         self.db == Db::Shadow
