@@ -3,7 +3,7 @@
 //! A list of any length is sent in pieces by asking again: what was sent already is passed
 //! over, and a hash tells whether it is still the same.
 
-use crate::limits::MERGED_GROUPS;
+use crate::limits::{ASKED_BY_MERGE, MERGED_GROUPS};
 
 /// The groups of one user.
 pub struct Gids {
@@ -84,11 +84,9 @@ impl Gids {
         if !self.merge {
             return self.start(self.skip);
         }
-        if self.list.len() > self.kept {
-            self.list.truncate(self.kept);
-            self.total = self.kept as u64;
-            self.overflow = false;
-        }
+        self.list.truncate(self.kept);
+        self.total = self.kept as u64;
+        self.overflow = false;
     }
 
     /// Adds a group.
@@ -119,7 +117,7 @@ impl Gids {
     /// needs all: which of them are new is not known before.
     pub fn worth_asking(&self, max: u64) -> u64 {
         match self.merge {
-            true => u64::MAX,
+            true => ASKED_BY_MERGE,
             false => max.min(self.skip + MERGED_GROUPS as u64),
         }
     }
