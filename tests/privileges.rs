@@ -21,7 +21,7 @@ use common::{
 };
 use rustix::process::Gid;
 use rustix::thread::set_thread_groups;
-use stage::Stage;
+use stage::{Stage, copy_executable};
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
@@ -49,8 +49,7 @@ fn stage(test: &str) -> Option<Stage> {
     }
     let stage = Stage::new();
     let copy = stage.dir.join("nssbox");
-    fs::copy(nssbox(), &copy).expect("a copy of the executable");
-    stage.dir.chmod("nssbox", 0o755);
+    copy_executable(nssbox(), &copy);
     for name in APPLETS {
         fs::remove_file(stage.bin.join(name)).expect("remove a link");
         link(&copy, &stage.bin, name);

@@ -280,13 +280,16 @@ fn a_reply_in_single_bytes_is_as_good() {
     let stage = stage();
     let reply = passwd_reply(["amy", "y"], 7, 8, ["Amy", "/home/amy", "/bin/sh"]);
     // A process for each byte, so that most of them come alone.
-    let bytes: String = reply.iter().map(|byte| format!("({});", &say(&[*byte])[..13])).collect();
-    let daemon = switch(&stage, &["-t", "20000"], 7, &(take(&ask_bob()) + &bytes + MUTE));
+    let bytes = |reply: &[u8]| -> String {
+        reply.iter().map(|byte| format!("({});", say(&[*byte]).trim_end_matches(';'))).collect()
+    };
+    let script = take(&ask_bob()) + &bytes(&reply) + MUTE;
+    let daemon = switch(&stage, &["-t", "20000"], 7, &script);
     daemon.expect(&ask_bob(), &reply);
-    let list = grouplist_reply(3, &[4, 5, 6, 7]);
-    let bytes: String = list.iter().map(|byte| format!("({});", &say(&[*byte])[..13])).collect();
     let request = grouplist(3, "bob");
-    let daemon = switch(&stage, &["-t", "20000"], 7, &(take(&request) + &bytes + MUTE));
+    let list = grouplist_reply(3, &[4, 5, 6, 7]);
+    let script = take(&request) + &bytes(&list) + MUTE;
+    let daemon = switch(&stage, &["-t", "20000"], 7, &script);
     daemon.expect(&request, &list);
 }
 

@@ -23,7 +23,7 @@ use common::{
 };
 use naive::Naive;
 use rustix::process::{Pid, Signal, kill_process};
-use stage::{Stage, big_group};
+use stage::{Stage, big_group, copy_executable};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -414,7 +414,7 @@ fn a_program_that_only_looks_like_ours_is_started() {
     let two = Two::new();
     let first = two.first.to_str().unwrap();
     let copy = two.stage.dir.join("nsssd-unix");
-    std::fs::copy(nssbox(), &copy).expect("a copy");
+    copy_executable(nssbox(), &copy);
     let mut daemon = two.stage.switch(&[], &[(0, &[copy.to_str().unwrap(), "-d", first])]);
     daemon.expect(&ask_bob(), &bob_of("first"));
     assert_eq!(procfs::children(daemon.pid()).len(), 1, "another file");
@@ -435,7 +435,8 @@ fn what_comes_first_in_the_search_path_counts() {
     let two = Two::new();
     let front = two.stage.dir.subdirectory("front");
     let script = format!("#!/bin/sh\nexec {} \"$@\"\n", two.stage.bin.join("nsssd-unix").display());
-    two.stage.dir.write("front/nsssd-unix", script);
+    let script = two.stage.dir.write("script", script);
+    copy_executable(&script, &front.join("nsssd-unix"));
     let path = format!("{}:{}:/usr/bin:/bin", front.display(), two.stage.bin.display());
     let backend = ["nsssd-unix", "-d", two.first.to_str().unwrap()];
     // Not executable at first: passed over.

@@ -170,9 +170,8 @@ fn of_duplicates_the_first_is_found_on_either_side_of_a_border() {
     let text = users("gecos");
     let other = text.replace("gecos", "other");
     // Both in front of the border, one on each side, both behind it, and far apart.
-    let (near, far) = (&text[..20_000], &text[20_000..]);
-    let near = &near[..near.rfind('\n').unwrap() + 1];
-    let far = &far[far.find('\n').unwrap() + 1..];
+    let border = text.match_indices('\n').find(|(at, _)| *at > 20_000).unwrap().0 + 1;
+    let (near, far) = text.split_at(border);
     for text in [
         [&twin("first"), &twin("second"), &text].map(String::as_str).concat(),
         [near, &twin("first"), &twin("second"), far, &other].concat(),
@@ -219,7 +218,7 @@ fn a_group_of_a_hundred_thousand_members_is_served_whole() {
             grouplist(2, &last),
             grouplist(9, "m000000"),
             grouplist(9, "m00000"),
-            grouplist(0, &last[1..]),
+            grouplist(0, last.trim_start_matches('m')),
             // The big one is the second of three.
             vec![op::GRP_GET],
             vec![op::GRP_GET],
