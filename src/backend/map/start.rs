@@ -334,7 +334,8 @@ fn client() -> Option<(u32, u32)> {
         return Some((uid?, id("IPCREMOTEEGID")??));
     }
     let name = SocketAddrUnix::try_from(getsockname(stdin()).ok()?).ok()?;
-    if name.path_bytes().is_none() && name.abstract_name().is_none() {
+    // What has no name reads as an abstract one of no bytes.
+    if name.path_bytes().or(name.abstract_name()).is_none_or(<[u8]>::is_empty) {
         return None;
     }
     let peer = socket_peercred(stdin()).ok()?;
