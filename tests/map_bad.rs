@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking, and each test file uses a part of what they share"
 )]
 
@@ -293,7 +294,11 @@ fn a_broken_map_does_not_take_the_local_files_away() {
     command.args(["0", "nsssd-map", "-f", config.to_str().unwrap(), ""]);
     let daemon = Daemon::start(command);
     daemon.expect(&user("bob"), &common::passwd_reply(["bob", "x"], 1001, 1000, ["", "", ""]));
-    assert!(daemon.stderr().contains("nssmap.conf:2: unknown word nonsense"), "{}", daemon.stderr());
+    assert!(
+        daemon.stderr().contains("nssmap.conf:2: unknown word nonsense"),
+        "{}",
+        daemon.stderr()
+    );
 }
 
 #[test]

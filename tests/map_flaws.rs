@@ -7,13 +7,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking, and each test file uses a part of what they share"
 )]
 
 mod common;
 mod map;
 
-use common::{Daemon, by_id, by_name, grouplist, grouplist_reply, group_reply, is_root, op, skip};
+use common::{Daemon, by_id, by_name, group_reply, grouplist, grouplist_reply, is_root, op, skip};
 use map::{ALICE, BOB, Host, NOT_FOUND, uid, uid_of, user};
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -56,11 +57,26 @@ fn flaw_3_names_are_checked() {
     assert_eq!(uid_of(&daemon, "alice"), Some(15000));
     let long = "n".repeat(254);
     let odd = [
-        "../../root", "a/b", "..", ".", "", "-rf", "a:b", "a b", "a\nroot:x:0:0::/:/bin/sh", "a\tb",
-        "a\u{7f}", "alice/", "./alice", "alice.", &long,
+        "../../root",
+        "a/b",
+        "..",
+        ".",
+        "",
+        "-rf",
+        "a:b",
+        "a b",
+        "a\nroot:x:0:0::/:/bin/sh",
+        "a\tb",
+        "a\u{7f}",
+        "alice/",
+        "./alice",
+        "alice.",
+        &long,
     ];
     for name in odd {
-        for request in [user(name), by_name(op::SHADOW_GETBYNAME, name), by_name(op::GRP_GETBYNAME, name)] {
+        for request in
+            [user(name), by_name(op::SHADOW_GETBYNAME, name), by_name(op::GRP_GETBYNAME, name)]
+        {
             daemon.expect(&request, &NOT_FOUND);
         }
         daemon.expect(&grouplist(9, name), &grouplist_reply(9, &[]));
@@ -132,7 +148,10 @@ fn flaw_8_no_gid_is_made_up_and_0_is_not_handed_out() {
         daemon.expect(&by_id(op::GRP_GETBYGID, gid), &NOT_FOUND);
     }
     if !is_root() {
-        return skip("flaw_8_no_gid_is_made_up_and_0_is_not_handed_out", "files of root's need root");
+        return skip(
+            "flaw_8_no_gid_is_made_up_and_0_is_not_handed_out",
+            "files of root's need root",
+        );
     }
     for line in ["root:x:0:\n", "nobody:x:65534:\n", "none:x:4294967295:\n"] {
         host.dir.write("home/alice/.nssmaprc", line);
@@ -160,7 +179,10 @@ fn flaw_9_enumerations_without_or_with_a_vanished_file_do_no_harm() {
 #[test]
 fn flaw_10_no_more_gids_are_sent_than_there_is_room_for() {
     if !is_root() {
-        return skip("flaw_10_no_more_gids_are_sent_than_there_is_room_for", "files of root's need root");
+        return skip(
+            "flaw_10_no_more_gids_are_sent_than_there_is_room_for",
+            "files of root's need root",
+        );
     }
     let host = single(&["alice"]);
     host.dir.write("home/alice/.nssmaprc", "disk:x:6:\n");
@@ -214,7 +236,10 @@ fn flaw_12_a_long_name_or_record_gets_an_answer() {
 #[test]
 fn flaw_13_a_link_in_place_of_nssmaprc_is_not_followed() {
     if !is_root() {
-        return skip("flaw_13_a_link_in_place_of_nssmaprc_is_not_followed", "files of root's need root");
+        return skip(
+            "flaw_13_a_link_in_place_of_nssmaprc_is_not_followed",
+            "files of root's need root",
+        );
     }
     let host = single(&["alice", "bob", "carol", "dora"]);
     let rc = host.dir.write("rc", "disk:x:6:\n");

@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking, and each test file uses a part of what they share"
 )]
 
@@ -13,8 +14,8 @@ mod common;
 mod map;
 
 use common::{
-    Daemon, Finished, Server, by_id, by_name, group_reply, grouplist, grouplist_reply, have_program,
-    is_root, op, passwd_reply, run_to_end, skip, tool,
+    Daemon, Finished, Server, by_id, by_name, group_reply, grouplist, grouplist_reply,
+    have_program, is_root, op, passwd_reply, run_to_end, skip, tool,
 };
 use map::{ALICE, Host, NOT_FOUND, uid, user};
 use std::fs;
@@ -68,7 +69,8 @@ fn a_uid_that_nobody_knows_has_a_name() {
 fn the_name_of_all_is_that_of_the_asker() {
     let host = host();
     let any = ANY.to_string();
-    let (uid, gid) = if is_root() { (any.as_str(), any.as_str()) } else { (any.as_str(), "1000000001") };
+    let (uid, gid) =
+        if is_root() { (any.as_str(), any.as_str()) } else { (any.as_str(), "1000000001") };
     let daemon = asked_by(&host, uid, gid);
     daemon.expect(&user("app"), &app(ANY));
     let gid: u32 = gid.parse().unwrap();
@@ -88,7 +90,9 @@ fn a_name_with_digits_is_parsed_back() {
     daemon.expect(&uid(3001), &reply);
     daemon.expect(&user("u3001"), &reply);
     daemon.expect(&by_name(op::GRP_GETBYNAME, "g3001"), &group_reply("g3001", "x", 3001, &[]));
-    for name in ["u", "u03001", "u2999", "u4000", "u3001x", "u4294970297", "g3001", "3001", "u+3001"] {
+    for name in
+        ["u", "u03001", "u2999", "u4000", "u3001x", "u4294970297", "g3001", "3001", "u+3001"]
+    {
         daemon.expect(&user(name), &NOT_FOUND);
     }
 }
@@ -139,7 +143,10 @@ fn for_each_server(test: impl Fn(&str, &Host, &Path), config: impl Fn(&Host)) {
         let socket = host.dir.join("s");
         let mut command = tool(&host.bin, program);
         command.arg("-1").args(options).arg(&socket);
-        command.args(["nsssd-switch", "0", "nsssd-unix", "", "0", "nsssd-map", "-f"]).arg(&map).arg("");
+        command
+            .args(["nsssd-switch", "0", "nsssd-unix", "", "0", "nsssd-map", "-f"])
+            .arg(&map)
+            .arg("");
         let _server = Server::start_command(command, &socket);
         test(&format!("{program} {options:?}"), &host, &socket);
     }
@@ -155,7 +162,8 @@ fn behind_each_super_server_a_mapped_name_is_found_and_a_path_is_not() {
                 run_to_end(command)
             };
             let got = ask("alice");
-            let line = host.text(&format!("alice:x:{ALICE}:{ALICE}:mapped user:DIR/home/alice:/bin/sh\n"));
+            let line =
+                host.text(&format!("alice:x:{ALICE}:{ALICE}:mapped user:DIR/home/alice:/bin/sh\n"));
             assert_eq!(String::from_utf8(got.stdout).unwrap(), line, "{way}: {}", got.stderr);
             let got = ask("../../root");
             assert_eq!((got.code, got.stdout.as_slice()), (Some(2), &b""[..]), "{way}");

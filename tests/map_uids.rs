@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking, and each test file uses a part of what they share"
 )]
 
@@ -13,8 +14,7 @@ mod common;
 mod map;
 
 use common::{
-    Daemon, by_id, by_name, group_reply, grouplist, grouplist_reply, is_root, nsssd, op, skip,
-    tool,
+    Daemon, by_id, by_name, group_reply, grouplist, grouplist_reply, is_root, nsssd, op, skip, tool,
 };
 use map::{ALICE, BOB, Host, NOT_FOUND, SHARED, uid, uid_of, user};
 use std::fs;
@@ -142,7 +142,8 @@ fn a_collision_is_refused_and_named_once_then_cured_by_a_pin() {
         assert_eq!(uid_of(&daemon, "user17288"), None);
     }
     let said = daemon.stderr();
-    let line = format!("user17288 is refused: its uid {SHARED} is that of user3469; pin one of them");
+    let line =
+        format!("user17288 is refused: its uid {SHARED} is that of user3469; pin one of them");
     assert_eq!(said.matches(&line).count(), 1, "{said}");
     host.range(&format!("{REGISTRY}\npin user17288 1879048200"));
     let daemon = host.start(&[]);
@@ -329,18 +330,27 @@ fn the_first_section_that_fits_decides() {
         String::from_utf8(host.tool(&["-f", config.to_str().unwrap(), "-u", name]).stdout).unwrap()
     };
     assert!(out("dev-a").contains(":dev:"), "{}", out("dev-a"));
-    assert_eq!(out("guest"), host.text("guest:x:15000:15000:a guest:DIR/home/guest/in:/bin/false\n"));
+    assert_eq!(
+        out("guest"),
+        host.text("guest:x:15000:15000:a guest:DIR/home/guest/in:/bin/false\n")
+    );
     assert_eq!(out("zed"), "");
     assert_eq!(out("root"), "");
     let daemon = host.start(&[]);
-    assert_eq!(uid_of(&daemon, "dev-a"), Some(out("dev-a").split(':').nth(2).unwrap().parse().unwrap()));
+    assert_eq!(
+        uid_of(&daemon, "dev-a"),
+        Some(out("dev-a").split(':').nth(2).unwrap().parse().unwrap())
+    );
     assert_eq!(uid_of(&daemon, "dev-b"), None);
     assert_eq!(uid_of(&daemon, "anybody"), Some(15000));
     assert_eq!(uid_of(&daemon, "zed"), None);
     daemon.expect(&by_name(op::GRP_GETBYNAME, "guest"), &NOT_FOUND);
     daemon.expect(&uid(15000), &NOT_FOUND);
     let said = daemon.stderr();
-    assert!(said.contains("nssmap.conf:7: without require, every well-formed name exists"), "{said}");
+    assert!(
+        said.contains("nssmap.conf:7: without require, every well-formed name exists"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking"
 )]
 
@@ -99,7 +100,8 @@ impl Case<'_> {
         }
         let line = self.moved(expect["line"].as_str().unwrap());
         // A name may hold colons.
-        let name = if key.is_empty() && by != "name" { line.split(':').next().unwrap() } else { key };
+        let name =
+            if key.is_empty() && by != "name" { line.split(':').next().unwrap() } else { key };
         let mut rest: Vec<&str> = line[name.len() + 1..].splitn(6, ':').collect();
         if db == "passwd" && name.contains(':') {
             // Then the home holds colons, too, and the shell does not.
@@ -135,7 +137,8 @@ impl Case<'_> {
         let name = &self.vector["name"];
         let got = daemon.ask(&request, 1);
         assert_eq!(got[0], reply[0], "{name} {options:?}: {}", daemon.stderr());
-        let got = [got, daemon.recv_exact(if reply[0] == 0 { reply.len() - 1 } else { 0 })].concat();
+        let got =
+            [got, daemon.recv_exact(if reply[0] == 0 { reply.len() - 1 } else { 0 })].concat();
         assert!(
             got == reply,
             "{name} {options:?}\n     got {}\nexpected {}\n{}",

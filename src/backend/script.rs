@@ -8,7 +8,7 @@ use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
-use crate::sys::error::{Error, code};
+use crate::sys::error::Error;
 use crate::sys::message::Message;
 use crate::sys::own;
 use nssproto::bytes::decimal_u32;
@@ -148,7 +148,7 @@ fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, E
             let host = if whose == Whose::Asker { Host::Asker } else { Host::Daemon };
             match Map::by_args(args, host) {
                 Ok(map) => Ok(Backend::Map(Box::new(map))),
-                Err(error) if error.code == code::USAGE => Err(error),
+                Err(error) if error.code == crate::sys::error::code::USAGE => Err(error),
                 // As a program it would end, and the others go on.
                 Err(error) => {
                     error.print("nsssd-map");
@@ -178,8 +178,9 @@ pub fn start(
     let own: Vec<Option<Backend>> = blocks.iter().map(own).collect::<Result<_, _>>()?;
     drop_rights()?;
     let backends = blocks.iter().zip(own);
-    let backends = backends
-        .map(|(block, own)| (block.bits, own.unwrap_or_else(|| spawn(&block.command, how.timeout))));
+    let backends = backends.map(|(block, own)| {
+        (block.bits, own.unwrap_or_else(|| spawn(&block.command, how.timeout)))
+    });
     let switch = switch_of(backends, how)?;
     switch.guard();
     Ok(switch)
@@ -197,10 +198,7 @@ pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
     switch_of(backends.into_iter(), how)
 }
 
-fn switch_of(
-    backends: impl Iterator<Item = (u8, Backend)>,
-    how: How,
-) -> Result<Switch, Error> {
+fn switch_of(backends: impl Iterator<Item = (u8, Backend)>, how: How) -> Result<Switch, Error> {
     let mut slots = heapless::Vec::new();
     for (bits, backend) in backends {
         slots.push(Slot { bits, backend }).map_err(|_| Error::usage(TOO_MANY))?;

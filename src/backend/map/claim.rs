@@ -1,14 +1,14 @@
 //! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
+use super::config::Config;
 use super::registry::Writable;
+use super::template::Ids;
 use super::{Account, Login, Map, Of};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
 use nssproto::entry::Name;
 use rustix::io::Errno;
-use super::config::Config;
-use super::template::Ids;
 
 impl Map {
     /// Lets `name`, which is admitted, have `uid`, and keeps that. The error is "not found" for a

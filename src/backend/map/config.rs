@@ -179,7 +179,13 @@ impl Problem {
 
     /// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error.
     pub fn tell(&self, file: &[u8], kind: &str) {
-        tell_line(file, self.line, if self.warning { "warning" } else { kind }, self.what, &self.word);
+        tell_line(
+            file,
+            self.line,
+            if self.warning { "warning" } else { kind },
+            self.what,
+            &self.word,
+        );
     }
 }
 

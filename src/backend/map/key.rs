@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_key_has_32_digits() {
-        for bad in ["", "00", "000102030405060708090a0b0c0d0e0", "g00102030405060708090a0b0c0d0e0f"] {
+        for bad in ["", "00", "000102030405060708090a0b0c0d0e0", "g00102030405060708090a0b0c0d0e0f"]
+        {
             assert!(Key::parse(bad.as_bytes()).is_none(), "{bad}");
         }
     }

@@ -10,7 +10,7 @@ pub const PAIRS: usize = 65536;
 const PLACES: usize = 2 * PAIRS;
 
 /// One pair.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Pair {
     /// The uid.
     pub uid: u32,
@@ -155,9 +155,9 @@ fn uid_hash(uid: u32) -> usize {
 
 /// FNV-1a.
 fn name_hash(name: &[u8]) -> usize {
-    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = name
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     (hash >> 16) as usize & (PLACES - 1)
 }
 

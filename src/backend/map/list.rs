@@ -58,17 +58,23 @@ impl Map {
         if self.is_derived(account) {
             match self.foresee(name, account.uid) {
                 Ok(()) => {}
-                Err(Outcome::NotFound) => return Err(refuse("the uid has another owner; not given to")),
+                Err(Outcome::NotFound) => {
+                    return Err(refuse("the uid has another owner; not given to"));
+                }
                 Err(other) => {
                     let errno = errno_of(other).unwrap_or(rustix::io::Errno::IO);
-                    return Err(Error::system("unable to tell who has the uid of", errno).about(about));
+                    return Err(
+                        Error::system("unable to tell who has the uid of", errno).about(about)
+                    );
                 }
             }
         }
         let mut hit = Hit::None;
         match (self.lend(&mut hit, Db::Passwd, name, account), hit) {
             (Ok(_), Hit::Map(head)) => Ok(head),
-            _ => Err(Error::usage("a record that is too long for").with_code(code::SYSTEM).about(about)),
+            _ => Err(Error::usage("a record that is too long for")
+                .with_code(code::SYSTEM)
+                .about(about)),
         }
     }
 }
@@ -86,11 +92,7 @@ pub struct Found {
 
 /// Derives all names of a list, and finds those that share a uid. `tell` is called now and then
 /// with how many are done.
-pub fn collisions(
-    map: &Map,
-    list: &[&[u8]],
-    mut tell: impl FnMut(usize),
-) -> Result<Found, Error> {
+pub fn collisions(map: &Map, list: &[&[u8]], mut tell: impl FnMut(usize)) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut derived = Vec::with_capacity(list.len());
     for (number, name) in list.iter().enumerate() {

@@ -51,10 +51,8 @@ pub fn directory(pattern: &Pattern) -> Option<(&[u8], Pattern, bool)> {
     let slash = pattern.before.iter().rposition(|b| *b == b'/')?;
     let (dir, front) = pattern.before.split_at_checked(slash)?;
     let end = after.iter().position(|b| *b == b'/').unwrap_or(after.len());
-    let entry = Pattern {
-        before: front.get(1..)?.to_vec(),
-        after: Some(after.get(..end)?.to_vec()),
-    };
+    let entry =
+        Pattern { before: front.get(1..)?.to_vec(), after: Some(after.get(..end)?.to_vec()) };
     Some((if dir.is_empty() { b"/" } else { dir }, entry, end < after.len()))
 }
 
@@ -77,13 +75,7 @@ impl Scan {
             let kind = (!more).then_some(kind);
             dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
         }
-        Scan {
-            at: dirs.len(),
-            dirs,
-            open: None,
-            ran: false,
-            block: Box::new_uninit_slice(BLOCK),
-        }
+        Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
     }
 
     /// Whether one is under way.
@@ -93,9 +85,8 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same = |dir: &Dir| {
-            dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp
-        };
+        let same =
+            |dir: &Dir| dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp;
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -147,7 +138,8 @@ impl Scan {
                 let is = entry.file_type();
                 // Some file systems do not tell; then the name's own evidence does, when asked.
                 let fits = dir.kind.is_none_or(|k| k == is || is == FileType::Unknown);
-                if let Some(name) = dir.entry.name_in(entry.file_name().to_bytes()).filter(|_| fits) {
+                if let Some(name) = dir.entry.name_in(entry.file_name().to_bytes()).filter(|_| fits)
+                {
                     each(dir.section, name);
                 }
                 if entries.is_buffer_empty() {

@@ -221,7 +221,11 @@ fn set_path<'a>(
 }
 
 fn absolute(path: &[u8]) -> Result<&[u8], Fault<'_>> {
-    if path.starts_with(b"/") { Ok(path) } else { Err(("a path that does not begin with /:", path)) }
+    if path.starts_with(b"/") {
+        Ok(path)
+    } else {
+        Err(("a path that does not begin with /:", path))
+    }
 }
 
 fn checked_glob(glob: &[u8]) -> Result<&[u8], Fault<'_>> {
@@ -339,7 +343,8 @@ fn check(config: &Config, problems: &mut Vec<Problem>) {
         _ => {}
     }
     if let Some((line, _)) = &config.registry {
-        let used = |s: &Section| !s.require.is_empty() && matches!(s.template.ids, Ids::Range { .. });
+        let used =
+            |s: &Section| !s.require.is_empty() && matches!(s.template.ids, Ids::Range { .. });
         if derives && !config.sections.iter().any(used) {
             error(*line, "a registry needs a section with a range and a require", b"");
         }

@@ -4,9 +4,9 @@ use super::config::Config;
 use super::scan::directory;
 use crate::sys::message::Message;
 use rustix::fs::{Mode, OFlags, fstatfs, open};
-use std::path::{Path, PathBuf};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// `f_type` of statfs(2), from linux/magic.h and the file systems' own headers.
 const SLOW: &[(u32, &str)] = &[
@@ -43,7 +43,10 @@ pub fn find(config: &Config) -> bool {
             if let Some(kind) = kind_of(Path::new(OsStr::from_bytes(dir))) {
                 found = true;
                 let message = Message::new("nsssd-map", "warning").path(dir).text(" is on ");
-                message.text(kind).text(": it can block, and is asked in a process of its own").send();
+                message
+                    .text(kind)
+                    .text(": it can block, and is asked in a process of its own")
+                    .send();
             }
         }
     }

@@ -7,7 +7,7 @@ use super::key::{self, Key};
 use super::known::Known;
 use super::registry::Registry;
 use super::scan::Scan;
-use super::{Keyed, Map, single, sections, slow};
+use super::{Keyed, Map, sections, single, slow};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
@@ -15,9 +15,9 @@ use crate::sys::message::Message;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, getsockname};
 use rustix::net::sockopt::socket_peercred;
-use rustix::process::{geteuid, getegid};
+use rustix::net::{SocketAddrUnix, getsockname};
+use rustix::process::{getegid, geteuid};
 use rustix::stdio::stdin;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -75,7 +75,13 @@ impl Plan {
             let wrong = |what| Error::options(what).about(&word);
             require.add(what, path).map_err(wrong)?;
         }
-        Ok(Plan { file, compat: options.flag("-c"), logname: options.flag("-L"), require, strict: false })
+        Ok(Plan {
+            file,
+            compat: options.flag("-c"),
+            logname: options.flag("-L"),
+            require,
+            strict: false,
+        })
     }
 }
 
