@@ -6,6 +6,7 @@
     not(all(
         feature = "getent",
         feature = "ipcserver",
+        feature = "nsssd-map",
         feature = "nsssd-switch",
         feature = "nsssd-unix"
     )),

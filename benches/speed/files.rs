@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,13 @@ pub const SOME: u32 = 1000;
 /// A file this old is trusted: its timestamps would tell a later write apart.
 const SETTLED: Duration = Duration::from_secs(3);
 
+/// Names in the registry of the map.
+const REGISTERED: u32 = 10_000;
+/// The uid of one of them.
+const MAPPED: u32 = 1_900_000_000;
+
+/// PWD_GETBYUID.
+const PWD_GETBYUID: u8 = 0x0c;
 /// PWD_GETBYNAME.
 const PWD_GETBYNAME: u8 = 0x0b;
 /// GRP_GETBYNAME.
@@ -112,6 +119,12 @@ pub fn last_of_many() -> Question {
     User::of_many(MANY).question()
 }
 
+/// Asks for somebody who is neither in the short file nor mapped.
+pub fn nobody() -> Question {
+    let request = Question::by_name(PWD_GETBYNAME, "nosuch", &[], &[]).request;
+    Question { request, reply: vec![255] }
+}
+
 /// A directory with the files and the applets' names in it, removed at the end.
 pub struct Files {
     root: PathBuf,
@@ -127,10 +140,10 @@ impl Files {
         // New, and so ours: what is there already is neither written to nor removed.
         fs::create_dir(&root)?;
         let files = Files { root };
-        for dir in ["bin", "few", "many"] {
+        for dir in ["bin", "few", "many", "home"] {
             fs::create_dir(files.root.join(dir))?;
         }
-        for applet in ["ipcserver", "nsssd-switch", "nsssd-unix"] {
+        for applet in ["ipcserver", "nsssd-map", "nsssd-switch", "nsssd-unix"] {
             symlink(nssbox, files.applet(applet))?;
         }
         let few: String = (1..=FEW).map(|number| User::of_few(number).line()).collect();
@@ -139,7 +152,40 @@ impl Files {
         fs::write(files.many().join("passwd"), many)?;
         let groups: String = [FEW, SOME, MANY].map(group_line).concat();
         fs::write(files.many().join("group"), groups)?;
+        files.write_map()?;
         Ok(files)
+    }
+
+    /// A map with a registry of many names, all with homes as far as they are asked about.
+    fn write_map(&self) -> io::Result<()> {
+        let root = self.root.display();
+        fs::write(self.root.join("key"), "000102030405060708090a0b0c0d0e0f\n")?;
+        fs::set_permissions(self.root.join("key"), fs::Permissions::from_mode(0o400))?;
+        let config = format!(
+            "nssmap 2\nkey {root}/key\nregistry {root}/registry\npin mapped {MAPPED}\nmap *\n  \
+             template u:x:1879048192+134217728:=::{root}/home:/bin/sh\n  require home\n"
+        );
+        fs::write(self.map(), config)?;
+        let line = |n: u32| format!("{} user{n:06} 1700000000\n", MAPPED + n);
+        let lines: String = (1..REGISTERED).map(line).collect();
+        fs::write(self.root.join("registry"), format!("{lines}{MAPPED} mapped 1700000000\n"))?;
+        fs::create_dir(self.root.join("home/mapped"))
+    }
+
+    /// The configuration of the map.
+    pub fn map(&self) -> PathBuf {
+        self.root.join("nssmap.conf")
+    }
+
+    /// Asks the map for a uid of its registry.
+    pub fn mapped_uid(&self) -> Question {
+        let mut request = vec![PWD_GETBYUID];
+        request.extend(MAPPED.to_be_bytes());
+        let home = format!("{}/home/mapped", self.root.display());
+        let strings = ["mapped", "x", "", &home, "/bin/sh"];
+        let len: usize = strings.iter().map(|string| string.len() + 1).sum();
+        let reply = Question::by_name(0, "", &[MAPPED, MAPPED, len as u32], &strings).reply;
+        Question { request, reply }
     }
 
     /// Waits until the files count as unchanged. The change time is what matters, and it cannot be

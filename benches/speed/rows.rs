@@ -31,6 +31,8 @@ pub const ROWS: &[Row] = &[
     Row { name: "ipcserver-lasting", limit: Limit::Ratio(1.5), run: ipcserver_lasting },
     Row { name: "ipcserver-connect", limit: Limit::Ratio(1.6), run: ipcserver_connect },
     Row { name: "ipcserver-idle", limit: Limit::Bytes(6 * 1024), run: ipcserver_idle },
+    Row { name: "map-unknown", limit: Limit::Ratio(1.7), run: map_unknown },
+    Row { name: "map-reverse", limit: Limit::Ratio(2.0), run: map_reverse },
     Row { name: "large-first", limit: Limit::Ratio(1.5), run: large_first },
     Row { name: "large-repeated", limit: Limit::Ratio(1.6), run: large_repeated },
     Row { name: "large-group", limit: Limit::Bytes(64 * 1024 - 1), run: large_group },
@@ -116,6 +118,33 @@ fn switch(bench: &Bench) -> io::Result<Finding> {
         let mut command = bench.applet("nsssd-switch");
         bench.add_script(&mut command, &bench.files.few());
         let switch = Link::start(&mut command)?;
+        turns(plan, || ping.once(), || switch.ask(&question.request, &question.reply))
+    })
+}
+
+/// A switch over the short file and then the map.
+fn map_switch(bench: &Bench) -> io::Result<Link> {
+    let mut command = bench.applet("nsssd-switch");
+    bench.add_script(&mut command, &bench.files.few());
+    command.arg("0").arg(bench.files.applet("nsssd-map")).arg("-f").arg(bench.files.map()).arg("");
+    Link::start(&mut command)
+}
+
+/// An unknown name, which both are asked for.
+fn map_unknown(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.exchanges(), files::nobody());
+    rounds(plan, || {
+        let (ping, switch) = (Pingpong::start()?, map_switch(bench)?);
+        turns(plan, || ping.once(), || switch.ask(&question.request, &question.reply))
+    })
+}
+
+/// A uid of a registry with ten thousand names, after the first look-up.
+fn map_reverse(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.exchanges(), bench.files.mapped_uid());
+    rounds(plan, || {
+        let (ping, switch) = (Pingpong::start()?, map_switch(bench)?);
+        switch.ask(&question.request, &question.reply)?;
         turns(plan, || ping.once(), || switch.ask(&question.request, &question.reply))
     })
 }

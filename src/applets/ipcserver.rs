@@ -4,6 +4,8 @@
 //! this process, one event loop for all clients; a live socket is never taken over.
 
 use super::Applet;
+#[cfg(feature = "nsssd-map")]
+use crate::backend::map::{Map, start::Host};
 use crate::backend::script;
 use crate::backend::switch::{Backend, Switch};
 use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
@@ -109,6 +111,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         Some(switch) => {
             raise_descriptors(max);
             switch.reserve_descriptors();
+            switch.guard();
             Service::Switch(switch)
         }
         None => Service::Program(command),
@@ -173,17 +176,27 @@ fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
         Some(("nsssd-unix" | "unix", args)) => {
             Ok(Some(Switch::of(Backend::Unix(Box::new(script::unix(args)?)))))
         }
+        #[cfg(feature = "nsssd-map")]
+        Some(("nsssd-map" | "map", args)) => {
+            let map = Map::by_args(args, Host::Daemon)?;
+            Ok(no_blocking(Switch::of(Backend::Map(Box::new(map)))))
+        }
         Some(("nsssd-switch" | "switch", args)) => {
             let (mut options, words) = script::SWITCH.split(args)?;
             let how = script::how(&mut options)?;
             let blocks = script::parse(words)?;
             match script::is_local(&blocks, how) {
-                true => script::start(&blocks, how).map(Some),
+                true => script::start(&blocks, how, || Ok(())).map(no_blocking),
                 false => Ok(None),
             }
         }
         _ => Ok(None),
     }
+}
+
+/// A switch that can block is run for each client in a process of its own.
+fn no_blocking(switch: Switch) -> Option<Switch> {
+    (!switch.may_block()).then_some(switch)
 }
 
 /// Each connection may have three enumerations open besides its socket. As far as the hard

@@ -3,6 +3,8 @@
 
 pub mod child;
 pub mod gids;
+#[cfg(feature = "nsssd-map")]
+pub mod map;
 pub mod script;
 pub mod switch;
 pub mod unix;
@@ -96,6 +98,9 @@ pub enum Hit {
     Long(unix::Long),
     /// In the buffer of a child, whole or its beginning.
     Child(Head),
+    /// In the map, whole.
+    #[cfg(feature = "nsssd-map")]
+    Map(Head),
 }
 
 /// What all backends of a process share, so that a client costs little.

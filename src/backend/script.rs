@@ -2,6 +2,8 @@
 //! (doc/protocols/nsss.md, section 7), and the backends that it names.
 
 use super::child::Child;
+#[cfg(feature = "nsssd-map")]
+use super::map::{Map, start::Host};
 use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
@@ -114,7 +116,11 @@ pub fn is_local(blocks: &[Block], how: How) -> bool {
 
 /// The backends that can run in this process, by their short names. A nested switch may have
 /// children of its own, and cannot.
-pub const IN_PROCESS: &[&str] = &["unix"];
+pub const IN_PROCESS: &[&str] = &[
+    #[cfg(feature = "nsssd-map")]
+    "map",
+    "unix",
+];
 
 /// The command of a backend that can run in this process: its short name and its arguments.
 fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
@@ -123,40 +129,78 @@ fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
     IN_PROCESS.contains(&short).then_some((short, args))
 }
 
+/// In whose process a backend runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The asker's own.
+    Asker,
+    /// A daemon's.
+    Daemon,
+}
+
 /// The backend of this short name.
-fn own_backend(name: &str, args: &[OsString]) -> Result<Backend, Error> {
+fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
     match name {
         "unix" => Ok(Backend::Unix(Box::new(unix(args)?))),
-        _ => Err(Error::usage("no such backend:").about(name)),
+        #[cfg(feature = "nsssd-map")]
+        "map" => {
+            let host = if whose == Whose::Asker { Host::Asker } else { Host::Daemon };
+            match Map::by_args(args, host) {
+                Ok(map) => Ok(Backend::Map(Box::new(map))),
+                Err(error) if error.code == crate::sys::error::code::USAGE => Err(error),
+                // As a program it would end, and the others go on.
+                Err(error) => {
+                    error.print("nsssd-map");
+                    Ok(Backend::Missing)
+                }
+            }
+        }
+        _ => {
+            let _ = whose;
+            Err(Error::usage("no such backend:").about(name))
+        }
     }
 }
 
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
-/// that runs in this process are a usage error.
-pub fn start(blocks: &[Block], how: How) -> Result<Switch, Error> {
-    start_with(blocks, how, |command| match if how.spawn { None } else { in_process(command) } {
-        Some((name, args)) => own_backend(name, args),
-        None => Ok(spawn(command, how.timeout)),
-    })
-}
-
-/// The same for blocks whose commands are short names of our own backends.
-pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
-    start_with(blocks, how, |command| {
-        let (name, args) = command.split_first().ok_or(Error::usage("empty block"))?;
-        own_backend(name.to_str().unwrap_or_default(), args)
-    })
-}
-
-fn start_with(
+/// that runs in this process are a usage error. `drop_rights` comes after those in this process,
+/// which may need rights to start, and before all programs.
+pub fn start(
     blocks: &[Block],
     how: How,
-    start: impl Fn(&[OsString]) -> Result<Backend, Error>,
+    drop_rights: impl FnOnce() -> Result<(), Error>,
 ) -> Result<Switch, Error> {
+    let own = |block: &Block| match if how.spawn { None } else { in_process(&block.command) } {
+        Some((name, args)) => own_backend(name, args, Whose::Daemon).map(Some),
+        None => Ok(None),
+    };
+    let own: Vec<Option<Backend>> = blocks.iter().map(own).collect::<Result<_, _>>()?;
+    drop_rights()?;
+    let backends = blocks.iter().zip(own);
+    let backends = backends.map(|(block, own)| {
+        (block.bits, own.unwrap_or_else(|| spawn(&block.command, how.timeout)))
+    });
+    let switch = switch_of(backends, how)?;
+    switch.guard();
+    Ok(switch)
+}
+
+/// The same for blocks whose commands are short names of our own backends, in the process of
+/// whoever asks.
+pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
+    let own = |block: &Block| {
+        let (name, args) = block.command.split_first().ok_or(Error::usage("empty block"))?;
+        let name = name.to_str().unwrap_or_default();
+        Ok((block.bits, own_backend(name, args, Whose::Asker)?))
+    };
+    let backends: Vec<(u8, Backend)> = blocks.iter().map(own).collect::<Result<_, Error>>()?;
+    switch_of(backends.into_iter(), how)
+}
+
+fn switch_of(backends: impl Iterator<Item = (u8, Backend)>, how: How) -> Result<Switch, Error> {
     let mut slots = heapless::Vec::new();
-    for block in blocks {
-        let slot = Slot { bits: block.bits, backend: start(&block.command)? };
-        slots.push(slot).map_err(|_| Error::usage(TOO_MANY))?;
+    for (bits, backend) in backends {
+        slots.push(Slot { bits, backend }).map_err(|_| Error::usage(TOO_MANY))?;
     }
     Ok(Switch::new(slots, how.merge))
 }

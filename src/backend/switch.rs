@@ -3,6 +3,8 @@
 //! A single backend is a switch with one place.
 
 use super::child::Child;
+#[cfg(feature = "nsssd-map")]
+use super::map::Map;
 use super::unix::Unix;
 use super::{Client, Hit, Outcome, Shared, Step, unix};
 use crate::limits::BACKENDS;
@@ -27,6 +29,9 @@ mod stop {
 pub enum Backend {
     /// Local files, in process.
     Unix(Box<Unix>),
+    /// Templates, in process.
+    #[cfg(feature = "nsssd-map")]
+    Map(Box<Map>),
     /// Another program or a server.
     Child(Box<Child>),
     /// A program that could not be started.
@@ -67,6 +72,25 @@ impl Switch {
     /// From now on, what each backend says is told on standard error (`getent --explain`).
     pub fn explain(&mut self, names: Vec<String>) {
         self.explained = names;
+    }
+
+    /// Whether a backend in process can block, so that it must not run where others wait.
+    pub fn may_block(&self) -> bool {
+        self.slots.iter().any(|slot| match &slot.backend {
+            #[cfg(feature = "nsssd-map")]
+            Backend::Map(map) => map.may_block(),
+            _ => false,
+        })
+    }
+
+    /// Keeps what backends must hide from others, after a change of user.
+    pub fn guard(&self) {
+        #[cfg(feature = "nsssd-map")]
+        for slot in &self.slots {
+            if let Backend::Map(map) = &slot.backend {
+                map.guard();
+            }
+        }
     }
 
     /// Makes sure that local files can be opened when all descriptors are in use by clients.
@@ -227,6 +251,11 @@ impl Switch {
                 let shared = &mut self.shared;
                 unix.ask(Step { shared, asker: *asker, turn, search, hit }, places, request)
             }
+            #[cfg(feature = "nsssd-map")]
+            (Some(Backend::Map(map)), _) => {
+                let shared = &mut self.shared;
+                map.ask(Step { shared, asker: *asker, turn, search, hit }, request)
+            }
             (Some(Backend::Child(child)), _) => child.ask(request, &mut self.shared.gids, hit),
             _ => Outcome::Dead,
         }
@@ -238,6 +267,8 @@ impl Switch {
             (Backend::Unix(unix), Hit::Line { of, start, end, .. }) => {
                 unix.record(&self.shared.window, *of, *start, *end)
             }
+            #[cfg(feature = "nsssd-map")]
+            (Backend::Map(map), Hit::Map(head)) => map.record(head),
             (Backend::Child(child), Hit::Child(head)) => child.record(head),
             _ => None,
         }
@@ -322,6 +353,8 @@ impl Backend {
     fn is_dead(&self) -> bool {
         match self {
             Backend::Unix(_) => false,
+            #[cfg(feature = "nsssd-map")]
+            Backend::Map(_) => false,
             Backend::Child(child) => child.is_dead(),
             Backend::Missing => true,
         }

@@ -21,7 +21,8 @@ use recent::{Key, Known};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use search::{Finder, Needle, Walk, Walked, Want, walk};
-use source::{Source, Stamp, fill, open_to_enumerate};
+pub use source::Stamp;
+use source::{Source, fill, open_to_enumerate};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 

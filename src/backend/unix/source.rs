@@ -47,7 +47,7 @@ impl Stamp {
     }
 
     /// Whether a write after `now`, on the clock of file times, is sure to change the stamp.
-    fn is_settled(&self, now: i128) -> bool {
+    pub fn is_settled(&self, now: i128) -> bool {
         let last = self.mtime.max(self.ctime);
         let whole = self.mtime % 1_000_000_000 == 0 && self.ctime % 1_000_000_000 == 0;
         now - last > if whole { FRESH_SECONDS } else { FRESH }

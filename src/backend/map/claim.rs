@@ -1,0 +1,244 @@
+//! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
+//! is none by what a scan finds. A uid is never anybody's second choice.
+
+use super::config::Config;
+use super::registry::Writable;
+use super::template::Ids;
+use super::{Account, Login, Map, Of};
+use crate::backend::{Outcome, Shared, Step};
+use crate::sys::message::Message;
+use nssproto::entry::Name;
+use rustix::io::Errno;
+
+impl Map {
+    /// Lets `name`, which is admitted, have `uid`, and keeps that. The error is "not found" for a
+    /// collision, which is told, or a failure.
+    pub(super) fn claim(
+        &mut self,
+        step: &mut Step<'_>,
+        section: usize,
+        name: &[u8],
+        uid: u32,
+    ) -> Result<(), Outcome> {
+        if let Some(errno) = self.refused {
+            return Err(Outcome::failed(errno));
+        }
+        if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
+            let holder = Login::from_slice(holder).unwrap_or_default();
+            return Err(self.tell_pair(uid, name, &holder));
+        }
+        if self.scans() {
+            self.refresh_scan(step)?;
+        } else if self.known.uid_of(name) == Some(uid) {
+            // The registry only grows: what it has said stays.
+            return Ok(());
+        } else if let Some(registry) = &mut self.registry {
+            let refreshed = registry.refresh(&mut self.known, &mut step.shared.window);
+            refreshed.map_err(Outcome::failed)?;
+        }
+        self.judge(name, uid)?;
+        if self.known.uid_of(name).is_some() {
+            return Ok(());
+        }
+        let kept = !self.config.sections.get(section).is_none_or(|s| s.require.is_empty());
+        let Some(registry) = self.registry.as_mut().filter(|_| kept) else { return Ok(()) };
+        match registry.writable() {
+            Writable::ReadOnly => return Ok(()),
+            Writable::Refused(errno) => return Err(Outcome::failed(errno)),
+            Writable::Yes => {}
+        }
+        let appended = registry.append(name, uid, &mut self.known, &mut step.shared.window);
+        appended.map_err(Outcome::failed)?;
+        self.judge(name, uid)
+    }
+
+    /// What is known of `name` and `uid` must not speak against the pair.
+    fn judge(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
+        if let Some(other) = self.known.uid_of(name).filter(|known| *known != uid) {
+            return Err(self.tell_moved(name, uid, other));
+        }
+        match self.rival(name, uid)? {
+            Some(rival) => Err(self.tell_pair(uid, name, &rival)),
+            None => Ok(()),
+        }
+    }
+
+    /// Another name with `uid` that counts: a registered one always, one that was merely found if
+    /// it is admitted.
+    fn rival(&mut self, name: &[u8], uid: u32) -> Result<Option<Login>, Outcome> {
+        let mut number = 0;
+        loop {
+            let others = self.known.with_uid(uid).filter(|p| p.name() != name);
+            let Some(other) = others.into_iter().nth(number) else { return Ok(None) };
+            let login = Login::from_slice(other.name()).unwrap_or_default();
+            if self.known.is_registered(uid) || self.is_admitted(&login, uid)? {
+                return Ok(Some(login));
+            }
+            number += 1;
+        }
+    }
+
+    /// Whether the evidence for `name` is there, its uid being `uid`.
+    fn is_admitted(&mut self, name: &[u8], uid: u32) -> Result<bool, Outcome> {
+        let Map { config, room, .. } = self;
+        let section = config.section_of(name).and_then(|s| config.sections.get(s));
+        let Some(section) = section else { return Ok(false) };
+        match super::evidence::look_for(&section.require, &section.template.home, name, room) {
+            Ok(owner) => Ok(!section.require.owned || owner == Some(uid)),
+            Err(Outcome::NotFound) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether uids are found by a scan: there is no registry that could keep them.
+    fn scans(&self) -> bool {
+        self.registry.as_ref().is_none_or(|r| r.writable() == Writable::ReadOnly)
+    }
+
+    /// Brings what a scan found up to date, or as far as the turn goes.
+    fn refresh_scan(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
+        if let Some(registry) = &mut self.registry {
+            let refreshed = registry.refresh(&mut self.known, &mut step.shared.window);
+            refreshed.map_err(Outcome::failed)?;
+        }
+        let Map { config, known, scan, key, own, .. } = self;
+        let Some(scan) = scan else { return Ok(()) };
+        if !scan.is_running() {
+            if scan.is_current() {
+                return Ok(());
+            }
+            known.forget_found();
+            scan.start();
+        }
+        let done = scan.go_on(step.turn, |section, name| {
+            let reserved = || super::names::is_reserved(name) || own.iter().any(|o| o == name);
+            if !may_have(config, section, name) || reserved() {
+                return;
+            }
+            let uid = match (config.pinned(name), &*key) {
+                (Some(uid), _) => uid,
+                (None, super::Keyed::With(key)) => {
+                    match config.sections.get(section).map(|s| s.template.ids) {
+                        Some(Ids::Range { lo, size }) => key.derive(name, lo, size),
+                        _ => return,
+                    }
+                }
+                (None, super::Keyed::Refused(_)) => return,
+            };
+            known.find(name, uid);
+        });
+        match done {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Outcome::Pending),
+            Err(errno) => Err(Outcome::failed(errno)),
+        }
+    }
+
+    /// Who has `uid`, of a range, and is admitted.
+    pub(super) fn holder(
+        &mut self,
+        step: &mut Step<'_>,
+        uid: u32,
+    ) -> Result<(Login, Account), Outcome> {
+        if let Some(errno) = self.refused {
+            return Err(Outcome::failed(errno));
+        }
+        if let Some(holder) = self.config.holder_of(uid) {
+            let login = Login::from_slice(holder).map_err(|_| Outcome::NotFound)?;
+            return self.confirmed(step, login, uid);
+        }
+        if self.scans() {
+            if let super::Keyed::Refused(errno) = self.key {
+                return Err(Outcome::failed(errno));
+            }
+            self.refresh_scan(step)?;
+        } else if self.known.with_uid(uid).next().is_none() {
+            if let Some(registry) = &mut self.registry {
+                let refreshed = registry.refresh(&mut self.known, &mut step.shared.window);
+                refreshed.map_err(Outcome::failed)?;
+            }
+        }
+        let mut number = 0;
+        loop {
+            let pair = self.known.with_uid(uid).nth(number).ok_or(Outcome::NotFound)?;
+            let login = Login::from_slice(pair.name()).map_err(|_| Outcome::NotFound)?;
+            match self.confirmed(step, login, uid) {
+                Err(Outcome::NotFound) => number += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// The account of `login`, if that has `uid`.
+    fn confirmed(
+        &mut self,
+        step: &mut Step<'_>,
+        login: Login,
+        uid: u32,
+    ) -> Result<(Login, Account), Outcome> {
+        let account = self.by_name(step, &login)?;
+        let of_section = matches!(account.of, Of::Section(_));
+        if of_section && account.uid == uid { Ok((login, account)) } else { Err(Outcome::NotFound) }
+    }
+
+    /// Names two people who would have one uid, once; "not found" for whoever asks.
+    fn tell_pair(&mut self, uid: u32, name: &[u8], other: &[u8]) -> Outcome {
+        if self.tells(uid) {
+            let message = Message::new("nsssd-map", "warning").quoted(name);
+            let message = message.text(" is refused: its uid ").number(u64::from(uid));
+            message.text(" is that of ").quoted(other).text("; pin one of them").send();
+        }
+        Outcome::NotFound
+    }
+
+    /// Names somebody whom the registry knows with another uid; the same.
+    fn tell_moved(&mut self, name: &[u8], uid: u32, registered: u32) -> Outcome {
+        if self.tells(registered) {
+            let message = Message::new("nsssd-map", "warning").quoted(name);
+            let message = message.text(" is refused: its uid would be ").number(u64::from(uid));
+            let message = message.text(", but is registered as ").number(u64::from(registered));
+            message.text("; pin it to that").send();
+        }
+        Outcome::NotFound
+    }
+
+    fn tells(&mut self, uid: u32) -> bool {
+        !self.told.contains(&uid) && self.told.push(uid).is_ok()
+    }
+
+    /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
+    pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
+        if let Some(errno) = self.refused {
+            return Err(Outcome::failed(errno));
+        }
+        if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
+            let holder = Login::from_slice(holder).unwrap_or_default();
+            return Err(self.tell_pair(uid, name, &holder));
+        }
+        if self.scans() {
+            let mut shared = Shared::new(false);
+            let (mut turn, mut search) = (u64::MAX, Default::default());
+            let mut hit = crate::backend::Hit::None;
+            let asker = crate::sys::access::Asker::Ourselves;
+            let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
+            self.refresh_scan(&mut Step { shared: &mut shared, asker, turn, search, hit })?;
+        }
+        self.judge(name, uid)
+    }
+}
+
+/// Whether a name that a scan met belongs to the section whose directory it is in.
+fn may_have(config: &Config, section: usize, name: &[u8]) -> bool {
+    Name::new(name).is_some()
+        && super::names::fits(name, config.letters)
+        && !config.deny.iter().any(|glob| super::names::matches(glob, name))
+        && config.section_of(name) == Some(section)
+}
+
+/// A failure for tools, as an errno.
+pub(super) fn errno_of(outcome: Outcome) -> Option<Errno> {
+    match outcome {
+        Outcome::Failed(errno) => Some(Errno::from_raw_os_error(errno.into())),
+        _ => None,
+    }
+}

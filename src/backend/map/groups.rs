@@ -1,0 +1,87 @@
+//! The gids of the groups that sections name, from /etc/group as it is now.
+
+use super::config::{Config, tell_line};
+use crate::backend::unix::Stamp;
+use nssproto::line::parse_group;
+use rustix::fs::{Mode, OFlags, fstat, open, stat};
+use rustix::io::{Errno, pread, retry_on_intr};
+use std::ffi::CStr;
+
+const FILE: &CStr = c"/etc/group";
+
+/// A group that some section names.
+struct Named {
+    name: Vec<u8>,
+    gid: Option<u32>,
+}
+
+/// All of them.
+pub struct Groups {
+    named: Vec<Named>,
+    stamp: Option<Stamp>,
+}
+
+impl Groups {
+    /// The groups of all sections; nothing is read yet.
+    pub fn new(config: &Config) -> Self {
+        let mut names: Vec<&Vec<u8>> = config.sections.iter().flat_map(|s| &s.groups).collect();
+        names.sort();
+        names.dedup();
+        let named = names.into_iter().map(|n| Named { name: n.clone(), gid: None }).collect();
+        Groups { named, stamp: None }
+    }
+
+    /// The gid of a group; never 0.
+    pub fn gid(&self, name: &[u8]) -> Option<u32> {
+        self.named.iter().find(|n| n.name == name).and_then(|n| n.gid).filter(|gid| *gid != 0)
+    }
+
+    /// Reads the file, in pieces through `window`, if it is another one than last time.
+    pub fn refresh(&mut self, window: &mut [u8]) -> Result<(), Errno> {
+        if self.named.is_empty() || Some(Stamp::of(&stat(FILE)?)) == self.stamp {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = retry_on_intr(|| open(FILE, flags, Mode::empty()))?;
+        let stamp = Stamp::of(&fstat(&file)?);
+        self.named.iter_mut().for_each(|n| n.gid = None);
+        let (mut at, mut inside) = (0, false);
+        loop {
+            let len = retry_on_intr(|| pread(&file, &mut *window, at))?;
+            let block = window.get(..len).unwrap_or_default();
+            if block.is_empty() {
+                break;
+            }
+            // Whole lines, or the front of one that is longer than the window: its gid stands
+            // before its members, and what follows it is no line.
+            let whole = memchr::memrchr(b'\n', block).map_or(block.len(), |end| end + 1);
+            let block = block.get(..whole).unwrap_or_default();
+            for (number, line) in block.split(|b| *b == b'\n').enumerate() {
+                if number > 0 || !inside {
+                    self.take(line);
+                }
+            }
+            inside = !block.ends_with(b"\n");
+            at += whole as u64;
+        }
+        self.stamp = Some(stamp);
+        Ok(())
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        let name = line.split(|b| *b == b':').next().unwrap_or_default();
+        let wanted = self.named.iter_mut().find(|n| n.name == name && n.gid.is_none());
+        if let (Some(named), Ok(group)) = (wanted, parse_group(line)) {
+            named.gid = Some(group.gid.0);
+        }
+    }
+
+    /// Names those that are not there, or are group 0, at the line of their section.
+    pub fn tell_missing(&self, config: &Config, path: &[u8]) {
+        for section in &config.sections {
+            for name in section.groups.iter().filter(|n| self.gid(n).is_none()) {
+                tell_line(path, section.line, "warning", "no group that can be given:", name);
+            }
+        }
+    }
+}

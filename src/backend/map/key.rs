@@ -1,0 +1,105 @@
+//! The key, and the uid that it derives of a name.
+
+use rustix::fs::{FileType, Mode, OFlags, fstat, fsync, open};
+use rustix::io::{Errno, read, retry_on_intr, write};
+use rustix::rand::{GetRandomFlags, getrandom};
+use siphasher::sip::SipHasher24;
+
+/// A secret of 16 bytes.
+pub struct Key(SipHasher24);
+
+/// Why a key file is no key.
+#[derive(Debug)]
+pub enum Fault {
+    /// It cannot be read.
+    System(Errno),
+    /// It is not what it should be.
+    Bad(&'static str),
+}
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Self {
+        Fault::System(errno)
+    }
+}
+
+impl Key {
+    /// Reads 32 hexadecimal digits, and perhaps a newline, from a file that only its owner, root
+    /// or we, can read.
+    pub fn read(path: &[u8]) -> Result<Self, Fault> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
+        let stat = fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Fault::Bad("is no regular file"));
+        }
+        if !super::is_ours(&stat) {
+            return Err(Fault::Bad("belongs to another user"));
+        }
+        if stat.st_mode & 0o077 != 0 {
+            return Err(Fault::Bad("can be read or written by others (it must have mode 0400)"));
+        }
+        let mut room = [0; 64];
+        let len = retry_on_intr(|| read(&file, &mut room))?;
+        let text = room.get(..len).unwrap_or_default();
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        Key::parse(text).ok_or(Fault::Bad("does not hold a key: 32 hexadecimal digits"))
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut key = [0; 16];
+        if text.len() != 32 {
+            return None;
+        }
+        for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
+            for digit in digits {
+                let digit = char::from(*digit).to_digit(16)?;
+                *byte = *byte << 4 | digit as u8;
+            }
+        }
+        Some(Key(SipHasher24::new_with_key(&key)))
+    }
+
+    /// `LO + ((siphash24(key, name) * SIZE) >> 64)`: the same on every machine.
+    pub fn derive(&self, name: &[u8], lo: u32, size: u32) -> u32 {
+        let product = u128::from(self.0.hash(name)) * u128::from(size);
+        lo + (product >> 64) as u32
+    }
+}
+
+/// Makes a file with a new key. One that is there already is left alone.
+pub fn make(path: &[u8]) -> Result<(), Errno> {
+    let mut key = [0u8; 16];
+    getrandom(&mut key, GetRandomFlags::empty())?;
+    let digit = |n: u8| b"0123456789abcdef".get(usize::from(n)).copied().unwrap_or(b'0');
+    let mut text: Vec<u8> = key.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect();
+    text.push(b'\n');
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::from_raw_mode(0o400))?;
+    if write(&file, &text)? < text.len() {
+        return Err(Errno::NOSPC);
+    }
+    fsync(&file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_siphash_2_4() {
+        let key = Key::parse(b"000102030405060708090a0B0c0d0e0F").unwrap();
+        let message: Vec<u8> = (0..15).collect();
+        assert_eq!(key.0.hash(&message), 0xa129_ca61_49be_45e5);
+        assert_eq!(key.derive(b"alice", 1_879_048_192, 134_217_728), 1_938_476_856);
+        assert_eq!(key.derive(b"alice", 20000, 40000), 37711);
+    }
+
+    #[test]
+    fn a_key_has_32_digits() {
+        for bad in ["", "00", "000102030405060708090a0b0c0d0e0", "g00102030405060708090a0b0c0d0e0f"]
+        {
+            assert!(Key::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+}

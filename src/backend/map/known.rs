@@ -1,0 +1,203 @@
+//! Which name has which uid, as far as that is known: from the registry, or from the homes or
+//! key files that are there. In fixed room; both ways in one step.
+
+use super::names::NAME_MAX;
+
+/// Most pairs. A registry may not grow over this.
+pub const PAIRS: usize = 65536;
+
+/// Twice as many places as pairs, so that a search ends soon.
+const PLACES: usize = 2 * PAIRS;
+
+/// One pair.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// The uid.
+    pub uid: u32,
+    len: u8,
+    name: [u8; NAME_MAX],
+}
+
+impl Pair {
+    /// The name.
+    pub fn name(&self) -> &[u8] {
+        self.name.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+/// All pairs.
+pub struct Known {
+    pairs: Vec<Pair>,
+    /// Number of a pair plus one, at the place of its name's hash or the next free one.
+    by_name: Box<[u32]>,
+    /// The same by uid.
+    by_uid: Box<[u32]>,
+    /// So many of them came from the registry.
+    registered: usize,
+}
+
+impl Known {
+    /// Room for all pairs; untouched pages cost nothing. Without `used`, no room at all.
+    pub fn new(used: bool) -> Self {
+        let (pairs, places) = if used { (PAIRS, PLACES) } else { (0, 0) };
+        Known {
+            pairs: Vec::with_capacity(pairs),
+            by_name: vec![0; places].into_boxed_slice(),
+            by_uid: vec![0; places].into_boxed_slice(),
+            registered: 0,
+        }
+    }
+
+    /// The uid of `name`.
+    pub fn uid_of(&self, name: &[u8]) -> Option<u32> {
+        self.at(&self.by_name, name_hash(name)).find(|p| p.name() == name).map(|p| p.uid)
+    }
+
+    /// Those with `uid`: one if registered, perhaps several that were found by a scan.
+    pub fn with_uid(&self, uid: u32) -> impl Iterator<Item = &Pair> {
+        self.at(&self.by_uid, uid_hash(uid)).filter(move |p| p.uid == uid)
+    }
+
+    /// The pairs from a place on, up to the first free one.
+    fn at<'a>(&'a self, places: &'a [u32], hash: usize) -> impl Iterator<Item = &'a Pair> {
+        let (front, back) = places.split_at_checked(hash).unwrap_or_default();
+        let around = back.iter().chain(front).take_while(|p| **p != 0);
+        around.filter_map(|p| self.pairs.get(*p as usize - 1))
+    }
+
+    /// The numbers of the pairs with `uid`, from 1.
+    fn by_uid_numbers(&self, uid: u32) -> impl Iterator<Item = u32> {
+        let (front, back) = self.by_uid.split_at_checked(uid_hash(uid)).unwrap_or_default();
+        let around = back.iter().chain(front).copied().take_while(|p| *p != 0);
+        around.filter(move |p| self.pairs.get(*p as usize - 1).is_some_and(|f| f.uid == uid))
+    }
+
+    /// Whether the registry has `uid`.
+    pub fn is_registered(&self, uid: u32) -> bool {
+        // Of the pairs with a uid the registered one, if any, was put first.
+        self.by_uid_numbers(uid).next().is_some_and(|n| n as usize <= self.registered)
+    }
+
+    /// Whether no further pair has room.
+    pub fn is_full(&self) -> bool {
+        self.pairs.len() == self.pairs.capacity()
+    }
+
+    /// Adds a pair that the registry has. The first of a name, and the first of a uid, win; the
+    /// error tells who did: `None` if the name has another uid, or there is no room.
+    pub fn register(&mut self, name: &[u8], uid: u32) -> Result<(), Option<Pair>> {
+        if let Some(known) = self.uid_of(name) {
+            return if known == uid { Ok(()) } else { Err(None) };
+        }
+        if let Some(other) = self.with_uid(uid).next() {
+            return Err(Some(*other));
+        }
+        if !self.add(name, uid) {
+            return Err(None);
+        }
+        self.registered = self.pairs.len();
+        Ok(())
+    }
+
+    /// Adds a pair that a scan found, unless the registry has its name or its uid.
+    pub fn find(&mut self, name: &[u8], uid: u32) {
+        if self.uid_of(name).is_none() && !self.is_registered(uid) {
+            self.add(name, uid);
+        }
+    }
+
+    fn add(&mut self, name: &[u8], uid: u32) -> bool {
+        let mut pair = Pair { uid, len: name.len() as u8, name: [0; NAME_MAX] };
+        let Some(room) = pair.name.get_mut(..name.len()) else { return false };
+        room.copy_from_slice(name);
+        if self.is_full() {
+            return false;
+        }
+        self.pairs.push(pair);
+        let number = self.pairs.len() as u32;
+        put(&mut self.by_name, name_hash(name), number);
+        put(&mut self.by_uid, uid_hash(uid), number);
+        true
+    }
+
+    /// Forgets what a scan found.
+    pub fn forget_found(&mut self) {
+        if self.pairs.len() == self.registered {
+            return;
+        }
+        self.pairs.truncate(self.registered);
+        self.by_name.fill(0);
+        self.by_uid.fill(0);
+        for (number, pair) in (1..).zip(&self.pairs) {
+            put(&mut self.by_name, name_hash(pair.name()), number);
+            put(&mut self.by_uid, uid_hash(pair.uid), number);
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.registered = 0;
+        self.forget_found();
+    }
+}
+
+fn put(places: &mut [u32], hash: usize, number: u32) {
+    let (front, back) = places.split_at_mut_checked(hash).unwrap_or_default();
+    if let Some(free) = back.iter_mut().chain(front).find(|p| **p == 0) {
+        *free = number;
+    }
+}
+
+/// The place of a uid: the upper bits of a product, so that neighbours part.
+fn uid_hash(uid: u32) -> usize {
+    (uid.wrapping_mul(0x9e37_79b1) >> (32 - PLACES.trailing_zeros())) as usize
+}
+
+/// FNV-1a.
+fn name_hash(name: &[u8]) -> usize {
+    let hash = name
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+    (hash >> 16) as usize & (PLACES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_name_and_of_a_uid_wins() {
+        let mut known = Known::new(true);
+        assert!(known.register(b"a", 1).is_ok() && known.register(b"a", 1).is_ok());
+        assert!(known.register(b"a", 2).is_err_and(|other| other.is_none()));
+        assert!(known.register(b"b", 1).is_err_and(|other| other.unwrap().name() == b"a"));
+        assert_eq!((known.uid_of(b"a"), known.uid_of(b"b")), (Some(1), None));
+    }
+
+    #[test]
+    fn what_was_found_is_forgotten_and_what_is_registered_stays() {
+        let mut known = Known::new(true);
+        known.register(b"a", 1).unwrap();
+        known.find(b"b", 1);
+        known.find(b"c", 2);
+        known.find(b"d", 2);
+        assert_eq!(known.with_uid(1).count(), 1);
+        assert_eq!(known.with_uid(2).map(Pair::name).collect::<Vec<_>>(), [b"c", b"d"]);
+        known.forget_found();
+        assert_eq!((known.uid_of(b"a"), known.uid_of(b"c")), (Some(1), None));
+        assert_eq!(known.with_uid(2).count(), 0);
+    }
+
+    #[test]
+    fn it_is_never_more_than_full() {
+        let mut known = Known::new(true);
+        for uid in 0..=PAIRS as u32 {
+            known.find(format!("n{uid}").as_bytes(), uid);
+        }
+        assert!(known.is_full() && known.uid_of(b"n65535") == Some(65535));
+        assert_eq!(known.uid_of(b"n65536"), None);
+        known.clear();
+        assert!(!known.is_full() && known.uid_of(b"n1").is_none());
+        assert_eq!(Known::new(false).uid_of(b"n1"), None);
+    }
+}

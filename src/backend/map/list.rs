@@ -1,0 +1,131 @@
+//! What the tools ask: the account that a name would have, and the collisions in a whole list.
+
+use super::claim::errno_of;
+use super::template::Ids;
+use super::{Account, Hit, Map, Of, names};
+use crate::backend::Outcome;
+use crate::sys::error::{Error, code};
+use nssproto::entry::Db;
+use nssproto::nsss::Head;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// A name that will not be looked at, and why.
+pub struct Refused(pub &'static str);
+
+/// Exit code of a tool that found what it was to look for.
+const FOUND_FAULT: u8 = 1;
+
+impl Map {
+    /// The account of `name` as if it were admitted, before anything is known of others.
+    fn planned(&self, name: &[u8]) -> Result<Result<Account, Refused>, Error> {
+        if !self.config.compat {
+            if !names::fits(name, self.config.letters) {
+                return Ok(Err(Refused("the rule for names forbids")));
+            }
+            if self.config.deny.iter().any(|glob| names::matches(glob, name)) {
+                return Ok(Err(Refused("the configuration denies")));
+            }
+            if self.is_reserved(name) {
+                return Ok(Err(Refused("reserved, so never mapped:")));
+            }
+        }
+        let Some(number) = self.config.section_of(name) else {
+            return Ok(Err(Refused("no section takes")));
+        };
+        let fail = |outcome| {
+            let errno = errno_of(outcome).unwrap_or(rustix::io::Errno::IO);
+            Error::system("unable to derive a uid of", errno).about(OsStr::from_bytes(name))
+        };
+        let ids = self.section(number).map_err(fail)?.template.ids;
+        let uid = match ids {
+            Ids::One(uid) => uid,
+            Ids::Range { lo, size } => self.derived(name, lo, size).map_err(fail)?,
+            Ids::Asked => return Ok(Err(Refused("no section takes"))),
+        };
+        Ok(Ok(self.account(number, uid).map_err(fail)?))
+    }
+
+    /// The head of the record that `name` would have, whether it is admitted or not; see
+    /// [`Map::record`]. A name that is refused, or collides, is an error, exit 1.
+    pub fn foretell(&mut self, name: &[u8]) -> Result<Head, Error> {
+        let about = OsStr::from_bytes(name);
+        let refuse = |what| Error::usage(what).with_code(FOUND_FAULT).about(about);
+        let account = match self.planned(name)? {
+            Ok(account) => account,
+            Err(Refused(why)) => return Err(refuse(why)),
+        };
+        if self.is_derived(account) {
+            match self.foresee(name, account.uid) {
+                Ok(()) => {}
+                Err(Outcome::NotFound) => {
+                    return Err(refuse("the uid has another owner; not given to"));
+                }
+                Err(other) => {
+                    let errno = errno_of(other).unwrap_or(rustix::io::Errno::IO);
+                    return Err(
+                        Error::system("unable to tell who has the uid of", errno).about(about)
+                    );
+                }
+            }
+        }
+        let mut hit = Hit::None;
+        match (self.lend(&mut hit, Db::Passwd, name, account), hit) {
+            (Ok(_), Hit::Map(head)) => Ok(head),
+            _ => Err(Error::usage("a record that is too long for")
+                .with_code(code::SYSTEM)
+                .about(about)),
+        }
+    }
+}
+
+/// What a list of names comes to.
+#[derive(Default)]
+pub struct Found {
+    /// Names that were derived.
+    pub derived: usize,
+    /// Names that no section derives.
+    pub refused: usize,
+    /// Uid, and the numbers of two names of the list.
+    pub pairs: Vec<(u32, usize, usize)>,
+}
+
+/// Derives all names of a list, and finds those that share a uid. `tell` is called now and then
+/// with how many are done.
+pub fn collisions(map: &Map, list: &[&[u8]], mut tell: impl FnMut(usize)) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let mut derived = Vec::with_capacity(list.len());
+    for (number, name) in list.iter().enumerate() {
+        if number % 1000 == 0 {
+            tell(number);
+        }
+        match map.planned(name)? {
+            Ok(account) => derived.push((account.uid, *name, number, map.is_derived(account))),
+            Err(Refused(_)) => found.refused += 1,
+        }
+    }
+    derived.sort_unstable();
+    derived.dedup_by_key(|d| d.1);
+    found.derived = derived.len();
+    for pair in derived.windows(2) {
+        if let [(uid, _, one, true), (other, _, second, true)] = pair {
+            if uid == other {
+                found.pairs.push((*uid, *one, *second));
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Map {
+    fn is_derived(&self, account: Account) -> bool {
+        match account.of {
+            Of::Section(at) => self
+                .config
+                .sections
+                .get(at)
+                .is_some_and(|s| matches!(s.template.ids, Ids::Range { .. })),
+            Of::Numbers(_) => false,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `.nssmaprc` in a home: a group line, whose gid its user gets.
+
+use super::evidence::Room;
+use crate::backend::Outcome;
+use nssproto::line::parse_group;
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::io::{Errno, read, retry_on_intr};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+const NAME: &CStr = c".nssmaprc";
+
+/// Gids from here on mean something else (nobody, "do not change"), or are nobody's to hand out.
+const RESERVED: u32 = 65534;
+
+/// The gid of the first good line, if there is such a file and it can be trusted. `room` has the
+/// home's path with its NUL. `strict`: no link is followed, and the home must be root's, since
+/// people who share a uid could rename a file of root's from one home to another.
+pub fn gid(room: &Room, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Outcome> {
+    let home = CStr::from_bytes_with_nul(room).map_err(|_| Outcome::failed(Errno::INVAL))?;
+    match read_gid(home, strict, window) {
+        Ok(gid) => Ok(gid),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(errno) => Err(Outcome::failed(errno)),
+    }
+}
+
+fn read_gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Errno> {
+    let nofollow = if strict { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | nofollow;
+    let home = retry_on_intr(|| openat(CWD, home, flags, Mode::empty()))?;
+    if strict && !is_roots(&fstat(&home)?) {
+        return Ok(None);
+    }
+    let file = open_rc(&home, nofollow)?;
+    let stat = fstat(&file)?;
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if !regular || !is_roots(&stat) || stat.st_gid != 0 || (strict && stat.st_nlink != 1) {
+        return Ok(None);
+    }
+    let mut len = 0;
+    while let Some(free) = window.get_mut(len..).filter(|f| !f.is_empty()) {
+        match retry_on_intr(|| read(&file, &mut *free))? {
+            0 => break,
+            more => len += more,
+        }
+    }
+    let text = window.get(..len).unwrap_or_default();
+    let lines = text.split(|b| *b == b'\n').filter(|l| !l.starts_with(b"#"));
+    let gid = lines.filter_map(|l| parse_group(l).ok()).map(|g| g.gid.0).next();
+    Ok(gid.filter(|g| !strict || (1..RESERVED).contains(g)))
+}
+
+fn open_rc(home: impl AsFd, nofollow: OFlags) -> Result<OwnedFd, Errno> {
+    // A FIFO in its place must not hang us.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | nofollow;
+    retry_on_intr(|| openat(&home, NAME, flags, Mode::empty()))
+}
+
+/// Root's, and writable by nobody else.
+fn is_roots(stat: &Stat) -> bool {
+    stat.st_uid == 0 && stat.st_mode & 0o022 == 0
+}

@@ -1,0 +1,200 @@
+//! The registry: `UID NAME EPOCH` lines, only ever appended to, by several processes without a
+//! lock. Of two lines for one uid the first wins, and so the first uid of a name.
+
+use super::config::tell_line;
+use super::known::Known;
+use super::names::{Letters, fits};
+use crate::sys::clock;
+use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+use rustix::fs::{Mode, OFlags, Stat, fstat, fsync, open};
+use rustix::io::{Errno, pread, retry_on_intr, write};
+use std::os::fd::OwnedFd;
+
+/// How often a line is appended again that another writer's torn one has spoilt.
+const TRIES: u8 = 3;
+
+/// Why a new pair cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writable {
+    /// It can.
+    Yes,
+    /// The file system is read-only: it works without.
+    ReadOnly,
+    /// Not allowed: a lookup that needs it fails with this.
+    Refused(Errno),
+}
+
+/// The open file.
+pub struct Registry {
+    file: OwnedFd,
+    path: Vec<u8>,
+    writable: Writable,
+    /// What was read and understood: up to the end of the last whole line.
+    read_to: u64,
+    /// Lines up to there.
+    lines: u64,
+    /// The size at which a torn last line was told.
+    told_torn: u64,
+    /// Bad lines are told.
+    tells: bool,
+}
+
+impl Registry {
+    /// Opens the file, and makes it if need be and `create`. `None`: there is none, and none can be
+    /// made on a read-only file system. Also gives what fstat says of it.
+    pub fn open(path: &[u8], create: bool) -> Result<Option<(Self, Stat)>, Errno> {
+        let flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let write = flags | OFlags::RDWR | OFlags::APPEND;
+        let write = if create { write | OFlags::CREATE } else { write };
+        let mode = Mode::from_raw_mode(0o644);
+        let read = || retry_on_intr(|| open(path, flags | OFlags::RDONLY, Mode::empty()));
+        let (file, writable) = match retry_on_intr(|| open(path, write, mode)) {
+            Ok(file) => (file, Writable::Yes),
+            Err(Errno::ROFS) => match read() {
+                Ok(file) => (file, Writable::ReadOnly),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(errno) => return Err(errno),
+            },
+            Err(Errno::NOENT) if !create => return Ok(None),
+            Err(refused) => (read().map_err(|_| refused)?, Writable::Refused(refused)),
+        };
+        let stat = fstat(&file)?;
+        let path = path.to_vec();
+        let registry =
+            Registry { file, path, writable, read_to: 0, lines: 0, told_torn: 0, tells: true };
+        Ok(Some((registry, stat)))
+    }
+
+    /// Whether new pairs can be kept.
+    pub fn writable(&self) -> Writable {
+        self.writable
+    }
+
+    /// Bad lines are not told from now on.
+    pub fn be_quiet(&mut self) {
+        self.tells = false;
+    }
+
+    /// Reads what was appended since, by whomever, through `window`.
+    pub fn refresh(&mut self, known: &mut Known, window: &mut [u8]) -> Result<(), Errno> {
+        #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
+        let size = fstat(&self.file)?.st_size as u64;
+        if size < self.read_to {
+            // Somebody cut it. What is gone is believed no longer.
+            known.clear();
+            (self.read_to, self.lines) = (0, 0);
+        }
+        while self.read_to < size {
+            let len = retry_on_intr(|| pread(&self.file, &mut *window, self.read_to))?;
+            let block = window.get(..len).unwrap_or_default();
+            let mut rest = block;
+            while let Some(end) = memchr::memchr(b'\n', rest) {
+                let (line, behind) = rest.split_at_checked(end).unwrap_or_default();
+                rest = behind.get(1..).unwrap_or_default();
+                self.lines += 1;
+                self.take(line, known);
+            }
+            let whole = (block.len() - rest.len()) as u64;
+            self.read_to += whole;
+            if whole == 0 {
+                if block.len() == window.len() {
+                    // A line without end: no writer of ours makes one.
+                    self.read_to += block.len() as u64;
+                    continue;
+                }
+                if self.told_torn != size && !block.is_empty() {
+                    self.told_torn = size;
+                    self.tell(self.lines + 1, "the last line has no newline; passed over", b"");
+                }
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, line: &[u8], known: &mut Known) {
+        if line.is_empty() {
+            return;
+        }
+        let Some((uid, name)) = parse(line) else {
+            return self.tell(self.lines, "not UID NAME EPOCH; passed over:", line);
+        };
+        match known.register(name, uid) {
+            Ok(()) => {}
+            Err(Some(_)) => self.tell(self.lines, "its uid has another name already:", name),
+            Err(None) if known.is_full() => {
+                self.tell(self.lines, "more than 65536 names; passed over:", name);
+            }
+            Err(None) => self.tell(self.lines, "has another uid already:", name),
+        }
+    }
+
+    fn tell(&self, line: u64, what: &str, word: &[u8]) {
+        if self.tells {
+            tell_line(&self.path, line, "warning", what, word);
+        }
+    }
+
+    /// Appends a pair, and reads back what the file says then: somebody else may have been first,
+    /// so `known` has the last word.
+    pub fn append(
+        &mut self,
+        name: &[u8],
+        uid: u32,
+        known: &mut Known,
+        window: &mut [u8],
+    ) -> Result<(), Errno> {
+        for _ in 0..TRIES {
+            self.refresh(known, window)?;
+            if known.uid_of(name).is_some() || known.with_uid(uid).next().is_some() {
+                return Ok(());
+            }
+            if known.is_full() {
+                return Err(Errno::NOSPC);
+            }
+            let mut line = heapless::Vec::<u8, 128>::new();
+            let mut room = [0; DECIMAL_MAX];
+            // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
+            let _ = line.extend_from_slice(if self.ends_with_newline()? { b"" } else { b"\n" });
+            let _ = line.extend_from_slice(write_decimal(u64::from(uid), &mut room));
+            let _ = line.push(b' ');
+            let _ = line.extend_from_slice(name);
+            let _ = line.push(b' ');
+            let seconds = (clock::file_time() / 1_000_000_000) as u64;
+            let _ = line.extend_from_slice(write_decimal(seconds, &mut room));
+            let _ = line.push(b'\n');
+            // One call, so that lines of two writers do not mix. Part of it means a full disk; what
+            // is torn then is passed over by all readers.
+            if retry_on_intr(|| write(&self.file, &line))? < line.len() {
+                return Err(Errno::NOSPC);
+            }
+            fsync(&self.file)?;
+            self.refresh(known, window)?;
+            if known.uid_of(name).is_some() || known.with_uid(uid).next().is_some() {
+                return Ok(());
+            }
+        }
+        Err(Errno::IO)
+    }
+
+    fn ends_with_newline(&self) -> Result<bool, Errno> {
+        #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
+        let size = fstat(&self.file)?.st_size as u64;
+        let mut last = [0];
+        if size == 0 {
+            return Ok(true);
+        }
+        let len = retry_on_intr(|| pread(&self.file, &mut last, size - 1))?;
+        Ok(len == 0 || last == [b'\n'])
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(u32, &[u8])> {
+    let mut words = line.split(|b| *b == b' ');
+    let (uid, name, epoch) = (words.next()?, words.next()?, words.next()?);
+    if words.next().is_some() || !fits(name, Letters::Mixed) {
+        return None;
+    }
+    decimal_u64(epoch)?;
+    Some((decimal_u32(uid)?, name))
+}

@@ -1,0 +1,177 @@
+//! Which names there are, found by reading the directories of homes or of key files: the way
+//! from uid to name, and to collisions, where there is no registry.
+//!
+//! A scan goes on where it stopped, whichever client asks next.
+
+use super::config::Config;
+use super::template::{Ids, Pattern};
+use crate::backend::unix::Stamp;
+use crate::sys::clock;
+use rustix::fs::{FileType, Mode, OFlags, RawDir, open, stat};
+use rustix::io::{Errno, retry_on_intr};
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+
+/// Bytes of directory entries that are read at a time: about a thousand names.
+const BLOCK: usize = 32 * 1024;
+
+/// What a byte of directory entries costs of a turn, in bytes of files: names are looked at
+/// one by one.
+const COST: u64 = 8;
+
+/// One directory.
+struct Dir {
+    section: usize,
+    path: CString,
+    /// What an entry has around the name.
+    entry: Pattern,
+    /// What it must be; `None` where more of the path follows it.
+    kind: Option<FileType>,
+    /// How it looked when it was read; `None`: it was not there.
+    stamp: Option<Stamp>,
+    /// A later change is sure to change the stamp.
+    settled: bool,
+}
+
+/// All directories of a configuration.
+pub struct Scan {
+    dirs: Vec<Dir>,
+    /// The one that is being read, or the number of them.
+    at: usize,
+    open: Option<OwnedFd>,
+    ran: bool,
+    block: Box<[MaybeUninit<u8>]>,
+}
+
+/// The directory of a pattern's place, and what stands around the name in an entry of it, and
+/// whether more of the path follows.
+pub fn directory(pattern: &Pattern) -> Option<(&[u8], Pattern, bool)> {
+    let after = pattern.after.as_deref()?;
+    let slash = pattern.before.iter().rposition(|b| *b == b'/')?;
+    let (dir, front) = pattern.before.split_at_checked(slash)?;
+    let end = after.iter().position(|b| *b == b'/').unwrap_or(after.len());
+    let entry =
+        Pattern { before: front.get(1..)?.to_vec(), after: Some(after.get(..end)?.to_vec()) };
+    Some((if dir.is_empty() { b"/" } else { dir }, entry, end < after.len()))
+}
+
+impl Scan {
+    /// The directories of the sections that derive a uid and require something. Nothing is
+    /// opened yet.
+    pub fn new(config: &Config) -> Self {
+        let mut dirs = Vec::new();
+        for (section, s) in config.sections.iter().enumerate() {
+            if !matches!(s.template.ids, Ids::Range { .. }) {
+                continue;
+            }
+            let (pattern, kind) = match s.require.files.first() {
+                _ if s.require.home => (&s.template.home, FileType::Directory),
+                Some(file) => (file, FileType::RegularFile),
+                None => continue,
+            };
+            let Some((path, entry, more)) = directory(pattern) else { continue };
+            let Ok(path) = CString::new(path) else { continue };
+            let kind = (!more).then_some(kind);
+            dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
+        }
+        Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
+    }
+
+    /// Whether one is under way.
+    pub fn is_running(&self) -> bool {
+        self.at < self.dirs.len()
+    }
+
+    /// Whether what was found still holds: one stat for each directory.
+    pub fn is_current(&self) -> bool {
+        let same =
+            |dir: &Dir| dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp;
+        self.ran && self.dirs.iter().all(same)
+    }
+
+    /// Begins anew.
+    pub fn start(&mut self) {
+        self.at = 0;
+        self.open = None;
+    }
+
+    /// Goes on for a turn, with each name that was found; false if there is more to do. The
+    /// error is a directory that cannot be read.
+    pub fn go_on(
+        &mut self,
+        turn: &mut u64,
+        mut each: impl FnMut(usize, &[u8]),
+    ) -> Result<bool, Errno> {
+        while let Some(dir) = self.dirs.get_mut(self.at) {
+            if *turn == 0 {
+                return Ok(false);
+            }
+            let fd = match self.open.take() {
+                Some(fd) => fd,
+                None => match begin(dir) {
+                    Ok(Some(fd)) => fd,
+                    Ok(None) => {
+                        self.at += 1;
+                        continue;
+                    }
+                    Err(errno) => {
+                        self.at = self.dirs.len();
+                        self.ran = false;
+                        return Err(errno);
+                    }
+                },
+            };
+            let mut entries = RawDir::new(&fd, &mut self.block);
+            let (mut read, mut ended) = (0u64, true);
+            while let Some(entry) = entries.next() {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(errno) => {
+                        self.at = self.dirs.len();
+                        self.ran = false;
+                        return Err(errno);
+                    }
+                };
+                ended = false;
+                read += entry.file_name().to_bytes().len() as u64 + 24;
+                let is = entry.file_type();
+                // Some file systems do not tell; then the name's own evidence does, when asked.
+                let fits = dir.kind.is_none_or(|k| k == is || is == FileType::Unknown);
+                if let Some(name) = dir.entry.name_in(entry.file_name().to_bytes()).filter(|_| fits)
+                {
+                    each(dir.section, name);
+                }
+                if entries.is_buffer_empty() {
+                    break;
+                }
+            }
+            *turn = turn.saturating_sub(read * COST);
+            if ended {
+                self.at += 1;
+            } else {
+                self.open = Some(fd);
+            }
+        }
+        self.ran = true;
+        Ok(true)
+    }
+}
+
+/// Opens a directory and takes note of how it looks; `None` if it is not there.
+fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
+    let now = clock::file_time();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = match retry_on_intr(|| open(&*dir.path, flags, Mode::empty())) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR) => {
+            (dir.stamp, dir.settled) = (None, true);
+            return Ok(None);
+        }
+        Err(errno) => return Err(errno),
+    };
+    let stamp = Stamp::of(&rustix::fs::fstat(&fd)?);
+    dir.settled = stamp.is_settled(now);
+    dir.stamp = Some(stamp);
+    Ok(Some(fd))
+}

@@ -1,0 +1,84 @@
+//! File systems on which a look at a file can wait for the network, or for a mount.
+
+use super::config::Config;
+use super::scan::directory;
+use crate::sys::message::Message;
+use rustix::fs::{Mode, OFlags, fstatfs, open};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// `f_type` of statfs(2), from linux/magic.h and the file systems' own headers.
+const SLOW: &[(u32, &str)] = &[
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x0187, "autofs"),
+    (0x6573_5546, "FUSE"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x564c, "NCP"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636f, "OCFS2"),
+    (0x4750_4653, "GPFS"),
+];
+
+fn name_of(kind: u32) -> Option<&'static str> {
+    SLOW.iter().find(|(k, _)| *k == kind).map(|(_, name)| *name)
+}
+
+/// Whether some evidence of the configuration can block; says so.
+pub fn find(config: &Config) -> bool {
+    let mut found = false;
+    for section in &config.sections {
+        let homes = section.require.home || section.rc;
+        let home = homes.then_some(&section.template.home);
+        for pattern in home.into_iter().chain(&section.require.files) {
+            let Some((dir, ..)) = directory(pattern) else { continue };
+            if let Some(kind) = kind_of(Path::new(OsStr::from_bytes(dir))) {
+                found = true;
+                let message = Message::new("nsssd-map", "warning").path(dir).text(" is on ");
+                message
+                    .text(kind)
+                    .text(": it can block, and is asked in a process of its own")
+                    .send();
+            }
+        }
+    }
+    found
+}
+
+/// What slow file system `dir` is on, or the nearest directory above it that exists. Opened as a
+/// path only: that mounts nothing.
+fn kind_of(dir: &Path) -> Option<&'static str> {
+    let mut dir = PathBuf::from(dir);
+    loop {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        if let Ok(fd) = open(&dir, flags, Mode::empty()) {
+            return name_of(fstatfs(&fd).ok()?.f_type as u32);
+        }
+        if !dir.pop() {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_slow_and_local_ones_are_not() {
+        assert_eq!((name_of(0x6969), name_of(0x187)), (Some("NFS"), Some("autofs")));
+        // ext4, tmpfs, overlayfs.
+        for local in [0xef53, 0x0102_1994, 0x794c_7630] {
+            assert_eq!(name_of(local), None);
+        }
+        assert_eq!(kind_of(Path::new("/proc/self/nothing/there")), None);
+    }
+}
