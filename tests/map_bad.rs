@@ -236,7 +236,7 @@ fn without_rights_to_the_key_a_lookup_fails_and_does_not_miss() {
     Daemon::start(command).expect(&user("alice"), &host.passwd("alice", ALICE));
     // Started by a switch that has dropped its rights: a failure.
     let copy = host.dir.join("nssbox");
-    fs::copy(common::nssbox(), &copy).unwrap();
+    map::copy_executable(&copy);
     let mut command = nsssd(&host.bin, "setpriv");
     command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy);
     command.arg("nsssd-map").arg("-f").arg(&config);

@@ -12,6 +12,7 @@
 )]
 
 mod common;
+mod map;
 
 use common::{TempDir, is_root, link, run_to_end, skip, tool};
 use std::fs;
@@ -63,7 +64,7 @@ fn the_worked_examples_do_what_the_page_says() {
         let dir = TempDir::new();
         // A copy, which other users can reach.
         let bin = dir.subdirectory("bin");
-        fs::copy(common::nssbox(), bin.join("nssbox")).unwrap();
+        map::copy_executable(&bin.join("nssbox"));
         for name in common::APPLETS {
             link(Path::new("nssbox"), &bin, name);
         }

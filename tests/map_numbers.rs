@@ -103,7 +103,7 @@ fn over_a_socket_pair_nobody_knows_who_asks() {
         // Root has to be told who asks in any case: somebody else runs it here.
         let host = host();
         let copy = host.dir.join("nssbox");
-        fs::copy(common::nssbox(), &copy).unwrap();
+        map::copy_executable(&copy);
         let mut command = tool(&host.bin, copy.to_str().unwrap());
         command.uid(ANY).gid(ANY).arg("nsssd-map").arg("-f").arg(host.dir.join("nssmap.conf"));
         let daemon = Daemon::start(command);
@@ -122,7 +122,7 @@ fn over_a_socket_pair_nobody_knows_who_asks() {
 fn getent_as(host: &Host, id: u32, socket: &Path, words: &[&str]) -> Finished {
     let copy = host.dir.join("nssbox");
     if !copy.exists() {
-        fs::copy(common::nssbox(), &copy).unwrap();
+        map::copy_executable(&copy);
     }
     let mut command = tool(&host.bin, copy.to_str().unwrap());
     command.uid(id).gid(id).args(["getent", "-S"]).arg(socket).args(words);
@@ -231,4 +231,38 @@ fn one_process_serves_all_clients_of_a_map() {
         assert_eq!(children, "");
     }
     assert_eq!(host.read("registry").lines().count(), 1);
+}
+
+#[test]
+fn evidence_on_an_autofs_is_never_asked_in_the_event_loop() {
+    let name = "evidence_on_an_autofs_is_never_asked_in_the_event_loop";
+    if !is_root() {
+        return skip(name, "mounts need root");
+    }
+    let host = Host::new();
+    host.range("");
+    // Nobody answers at the other end of the pipe: whoever looked at a home would wait for ever.
+    let mount = "mkfifo \"$1/pipe\" && exec 4<>\"$1/pipe\" && mount -t autofs \
+                 -o fd=4,pgrp=$$,minproto=5,maxproto=5,indirect auto \"$1/home\" && ";
+    let in_namespace = |then: &str| {
+        let mut command = tool(&host.bin, "unshare");
+        command.args(["-m", "sh", "-c", &format!("{mount}{then}"), "host"]).arg(host.dir.path());
+        command
+    };
+    let probe = run_to_end(in_namespace("true"));
+    if probe.code != Some(0) {
+        return skip(name, &format!("there is no autofs here: {}", probe.stderr.trim_end()));
+    }
+    fs::remove_file(host.dir.join("pipe")).unwrap();
+    let serve = "exec ipcserver -1 \"$1/s\" nsssd-switch 0 nsssd-unix '' \
+                 0 nsssd-map -f \"$1/nssmap.conf\" ''";
+    let server = Server::start_command(in_namespace(serve), &host.dir.join("s"));
+    let line = "is on autofs: it can block, and is asked in a process of its own";
+    assert!(server.stderr().contains(line), "{}", server.stderr());
+    let client = server.connect();
+    // A reserved name, for which no home is looked at.
+    client.expect(&user("mysql"), &NOT_FOUND);
+    let pid = server.pid().as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    assert_eq!(children.split_whitespace().count(), 1, "a process for the client");
 }

@@ -102,10 +102,11 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 }
 
 fn serve(plan: &Plan) -> Result<u8, Error> {
+    let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     // Key and registry are root's.
     let map = Map::open(plan, Host::Daemon)?;
-    privilege::drop_to_client()?;
+    privilege::become_client(client)?;
     map.guard();
     let mut switch = Switch::of(Backend::Map(Box::new(map)));
     stdio::serve(&mut switch, timeout)?;

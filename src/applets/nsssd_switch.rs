@@ -38,9 +38,10 @@ pub const APPLET: Applet =
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, script) = script::SWITCH.split(args)?;
     let how = script::how(&mut options)?;
-    let blocks = script::parse(script)?;
+    let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    let mut switch = script::start(&blocks, how, privilege::drop_to_client)?;
+    let blocks = script::parse(script)?;
+    let mut switch = script::start(&blocks, how, || privilege::become_client(client))?;
     stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

@@ -32,7 +32,7 @@ pub const APPLET: Applet =
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let unix = script::unix(args)?;
-    privilege::drop_to_client()?;
+    privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     let mut switch = Switch::of(Backend::Unix(Box::new(unix)));
     stdio::serve(&mut switch, timeout)?;

@@ -6,19 +6,35 @@ use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::os::unix::ffi::OsStrExt;
 
-/// As root, becomes the client that the super-server named: no supplementary groups (nsss keeps
-/// them), then IPCREMOTEEGID, then IPCREMOTEEUID. Not root: nothing to do.
+/// Whom to become.
+#[derive(Clone, Copy)]
+pub struct Client {
+    gid: u32,
+    uid: u32,
+}
+
+/// As root, the client that the super-server named by IPCREMOTEEGID and IPCREMOTEEUID. Not root:
+/// `None`, nothing to do.
 ///
-/// Errors: exit 100 for a variable that is missing or no number, 111 for a refused call.
-pub fn drop_to_client() -> Result<(), Error> {
+/// Errors: exit 100 for a variable that is missing or no number.
+pub fn client() -> Result<Option<Client>, Error> {
     if !geteuid().is_root() {
-        return Ok(());
+        return Ok(None);
     }
     let missing = "IPCREMOTEEGID not set";
     let gid = id("IPCREMOTEEGID", missing, "invalid $IPCREMOTEEGID")?;
     let missing = "IPCREMOTEEUID not set";
     let uid = id("IPCREMOTEEUID", missing, "invalid $IPCREMOTEEUID")?;
-    become_user(&[], Some(gid), Some(uid))
+    Ok(Some(Client { gid, uid }))
+}
+
+/// Becomes the client: no supplementary groups (nsss keeps them), then its gid, then its uid.
+/// Errors: exit 111 for a refused call.
+pub fn become_client(client: Option<Client>) -> Result<(), Error> {
+    match client {
+        Some(Client { gid, uid }) => become_user(&[], Some(gid), Some(uid)),
+        None => Ok(()),
+    }
 }
 
 /// Sets the supplementary groups, then all three group ids, then all three user ids.

@@ -4,7 +4,7 @@ use crate::common::{
     Daemon, Finished, TempDir, by_id, by_name, nsssd, op, passwd_reply, run_to_end, tool,
 };
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The key of the vectors.
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f\n";
@@ -94,6 +94,16 @@ impl Host {
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap()
     }
+}
+
+/// Copies the executable to where other users can reach it. By a program: a descriptor of ours to
+/// write with could be in a child of another test, and then the copy would not run.
+#[track_caller]
+pub fn copy_executable(to: &Path) {
+    let mut command = std::process::Command::new("cp");
+    command.arg(crate::common::nssbox()).arg(to);
+    let run = run_to_end(command);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
 }
 
 /// PWD_GETBYNAME.
