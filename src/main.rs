@@ -6,6 +6,7 @@
     not(all(
         feature = "getent",
         feature = "ipcserver",
+        feature = "nscd",
         feature = "nsssd-switch",
         feature = "nsssd-unix"
     )),

@@ -38,6 +38,7 @@ macro_rules! applets {
 applets! {
     getent => "getent",
     ipcserver => "ipcserver",
+    nscd => "nscd",
     nsssd_switch => "nsssd-switch",
     nsssd_unix => "nsssd-unix",
 }

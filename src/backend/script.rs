@@ -1,7 +1,7 @@
 //! The script of nsssd-switch: `bitfield backend… ""`, once or more
 //! (doc/protocols/nsss.md, section 7), and the backends that it names.
 
-use super::child::Child;
+use super::child::{Child, Origin};
 use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
@@ -12,6 +12,7 @@ use crate::sys::own;
 use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// One `bitfield backend… ""`.
 pub struct Block {
@@ -142,20 +143,101 @@ pub fn start(blocks: &[Block], how: How) -> Result<Switch, Error> {
 
 /// The same for blocks whose commands are short names of our own backends.
 pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
-    start_with(blocks, how, |command| {
-        let (name, args) = command.split_first().ok_or(Error::usage("empty block"))?;
-        own_backend(name.to_str().unwrap_or_default(), args)
-    })
+    start_with(blocks, how, own_by_short_name)
+}
+
+/// What an nscd answers from.
+pub enum Sources {
+    /// Backends of our own by their short names.
+    Own(Vec<Block>),
+    /// A script.
+    Script(Vec<Block>),
+    /// A server of the nsss protocol, at this socket.
+    Server(OsString),
+}
+
+/// How an nscd asks: groups are merged over all backends.
+const NSCD: How = How { timeout: None, merge: true, spawn: false };
+
+impl Sources {
+    /// Those that answer at once, each other one as a place that says so; and whether there are
+    /// others.
+    pub fn near(&self) -> Result<(Switch, bool), Error> {
+        let (blocks, short) = match self {
+            Sources::Own(blocks) => (blocks.as_slice(), true),
+            Sources::Script(blocks) => (blocks.as_slice(), false),
+            Sources::Server(_) => return Ok((Switch::of(Backend::Elsewhere), true)),
+        };
+        let mut others = false;
+        let switch = start_with(blocks, NSCD, |command| match (short, in_process(command)) {
+            (true, _) => own_by_short_name(command),
+            (false, Some((name, args))) => own_backend(name, args),
+            (false, None) => {
+                others = true;
+                Ok(Backend::Elsewhere)
+            }
+        })?;
+        Ok((switch, others))
+    }
+
+    /// All of them, where it is no harm to wait. Those in other processes are started when they
+    /// are needed, and again when they have failed.
+    pub fn far(&self) -> Result<Switch, Error> {
+        let mut slots = heapless::Vec::new();
+        match self {
+            Sources::Server(path) => {
+                let origin = Some(Origin::server(path));
+                let _ = slots.push(Slot { bits: 0, backend: Backend::Missing, origin });
+            }
+            Sources::Own(blocks) | Sources::Script(blocks) => {
+                for Block { bits, command } in blocks {
+                    let (backend, origin) = match (self, in_process(command)) {
+                        (Sources::Own(_), _) => (own_by_short_name(command)?, None),
+                        (_, Some((name, args))) => (own_backend(name, args)?, None),
+                        _ => (Backend::Missing, Some(Origin::program(command))),
+                    };
+                    let slot = Slot { bits: *bits, backend, origin };
+                    slots.push(slot).map_err(|_| Error::usage(TOO_MANY))?;
+                }
+            }
+        }
+        Ok(Switch::new(slots, NSCD.merge))
+    }
+
+    /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
+    pub fn covers(&self, service: &str) -> bool {
+        let blocks = match self {
+            Sources::Own(blocks) | Sources::Script(blocks) => blocks,
+            // A server is a switch of its own; at least it has the files.
+            Sources::Server(_) => return service == "files",
+        };
+        blocks.iter().any(|block| {
+            // `nsssd-nslcd`, `nssbox nslcd`.
+            let words = block.command.iter().take(2).filter_map(|w| Path::new(w).file_name());
+            let names = words.filter_map(OsStr::to_str);
+            let mut names = names.map(|n| n.strip_prefix("nsssd-").unwrap_or(n));
+            names.any(|name| match name {
+                "unix" => service == "files",
+                "nslcd" => service == "ldap",
+                other => service == other,
+            })
+        })
+    }
+}
+
+fn own_by_short_name(command: &[OsString]) -> Result<Backend, Error> {
+    let (name, args) = command.split_first().ok_or(Error::usage("empty block"))?;
+    own_backend(name.to_str().unwrap_or_default(), args)
 }
 
 fn start_with(
     blocks: &[Block],
     how: How,
-    start: impl Fn(&[OsString]) -> Result<Backend, Error>,
+    mut start: impl FnMut(&[OsString]) -> Result<Backend, Error>,
 ) -> Result<Switch, Error> {
     let mut slots = heapless::Vec::new();
     for block in blocks {
-        let slot = Slot { bits: block.bits, backend: start(&block.command)? };
+        let slot = Slot { bits: block.bits, backend: start(&block.command)?, origin: None };
         slots.push(slot).map_err(|_| Error::usage(TOO_MANY))?;
     }
     Ok(Switch::new(slots, how.merge))
