@@ -44,7 +44,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const QUIET: Duration = Duration::from_millis(60);
 
 /// The names that the executable answers to as argv\[0\].
-pub const APPLETS: [&str; 4] = ["getent", "ipcserver", "nsssd-switch", "nsssd-unix"];
+pub const APPLETS: [&str; 5] = ["getent", "ipcserver", "nscd", "nsssd-switch", "nsssd-unix"];
 
 /// A directory of one test, mode 0755, removed with all it holds when dropped.
 ///
