@@ -199,6 +199,9 @@ impl Child {
     /// Between requests: notices a peer that has ended, said something unasked, or was not heard
     /// to the end.
     pub fn look(&mut self) {
+        if self.dead {
+            return self.reap();
+        }
         let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
         let left_over = self.have > 0 || self.check.is_some();
         if left_over || self.watched().into_iter().flatten().any(|fd| heard(fd) != Ok(0)) {

@@ -322,10 +322,8 @@ impl Switch {
     /// Between requests: replaces backends that have failed for good, where there is a way to.
     /// (Starting a program allocates.)
     pub fn revive(&mut self) {
+        self.look();
         for Slot { backend, origin, .. } in &mut self.slots {
-            if let Backend::Child(child) = backend {
-                child.look();
-            }
             let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
             if matches!(backend, Backend::Child(child) if child.has_answered()) {
                 // It was a good one, and so may be the next.
@@ -333,6 +331,15 @@ impl Switch {
             }
             if let Some(child) = origin.start() {
                 *backend = Backend::Child(Box::new(child));
+            }
+        }
+    }
+
+    /// Between requests: takes note of backends that have failed meanwhile.
+    pub fn look(&mut self) {
+        for slot in &mut self.slots {
+            if let Backend::Child(child) = &mut slot.backend {
+                child.look();
             }
         }
     }

@@ -52,6 +52,8 @@ pub struct Desk<C> {
 struct Papers<C> {
     jobs: VecDeque<Job<C>>,
     done: Vec<Done>,
+    /// How often a child of this process has ended.
+    ends: u64,
 }
 
 impl<C: Conversation + Send + 'static> Desk<C> {
@@ -61,7 +63,7 @@ impl<C: Conversation + Send + 'static> Desk<C> {
         let wake = eventfd(0, flags).map_err(unable("unable to make an eventfd"))?;
         let max = max as usize;
         let papers =
-            Papers { jobs: VecDeque::with_capacity(max), done: Vec::with_capacity(max) };
+            Papers { jobs: VecDeque::with_capacity(max), done: Vec::with_capacity(max), ends: 0 };
         Ok(Arc::new(Desk {
             papers: Mutex::new(papers),
             more: Condvar::new(),
@@ -79,9 +81,12 @@ impl<C: Conversation + Send + 'static> Desk<C> {
         for _ in 0..SLOW_ASKERS {
             let (desk, mut switch) = (Arc::clone(self), switch()?);
             let work = move || {
-                let mut out = Output::new();
+                let (mut out, mut ends) = (Output::new(), 0);
                 loop {
-                    let job = desk.take();
+                    let Some(job) = desk.take(&mut ends) else {
+                        switch.look();
+                        continue;
+                    };
                     let uid = job.uid;
                     let why = desk.serve(&mut switch, job, &mut out);
                     out.clear();
@@ -114,13 +119,26 @@ impl<C: Conversation + Send + 'static> Desk<C> {
         self.papers.lock().unwrap_or_else(PoisonError::into_inner).done.pop()
     }
 
-    fn take(&self) -> Job<C> {
+    /// A child has ended: one of the threads may have to take note.
+    pub fn child_ended(&self) {
+        let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
+        papers.ends = papers.ends.wrapping_add(1);
+        drop(papers);
+        self.more.notify_all();
+    }
+
+    /// The next job; `None` if there is none and a child has ended since `ends` of them had.
+    fn take(&self, ends: &mut u64) -> Option<Job<C>> {
         let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match papers.jobs.pop_front() {
-                Some(job) => return job,
-                None => papers = self.more.wait(papers).unwrap_or_else(PoisonError::into_inner),
+            if let Some(job) = papers.jobs.pop_front() {
+                return Some(job);
             }
+            if *ends != papers.ends {
+                *ends = papers.ends;
+                return None;
+            }
+            papers = self.more.wait(papers).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -207,7 +207,11 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
     fn signalled(&mut self, signals: &mut Signals) {
         for signal in signals.take() {
             match signal {
-                Signal::Child => {}
+                Signal::Child => {
+                    if let Some(desk) = &self.beside.desk {
+                        desk.child_ended();
+                    }
+                }
                 // What would end the children ends the connections.
                 Signal::Hup => {
                     self.door.log.received(signal, "closing all connections");
