@@ -37,10 +37,13 @@ macro_rules! applets {
 
 applets! {
     getent => "getent",
+    groups => "groups",
+    id => "id",
     ipcserver => "ipcserver",
     nscd => "nscd",
     nsssd_switch => "nsssd-switch",
     nsssd_unix => "nsssd-unix",
+    whoami => "whoami",
 }
 
 const USAGE: &str = "\

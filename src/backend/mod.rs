@@ -3,6 +3,8 @@
 
 pub mod child;
 pub mod gids;
+pub mod names;
+pub mod reach;
 pub mod script;
 pub mod switch;
 pub mod unix;

@@ -44,7 +44,16 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const QUIET: Duration = Duration::from_millis(60);
 
 /// The names that the executable answers to as argv\[0\].
-pub const APPLETS: [&str; 5] = ["getent", "ipcserver", "nscd", "nsssd-switch", "nsssd-unix"];
+pub const APPLETS: [&str; 8] = [
+    "getent",
+    "groups",
+    "id",
+    "ipcserver",
+    "nscd",
+    "nsssd-switch",
+    "nsssd-unix",
+    "whoami",
+];
 
 /// A directory of one test, mode 0755, removed with all it holds when dropped.
 ///
