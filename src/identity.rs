@@ -106,9 +106,7 @@ impl Printer {
 
     /// A user, by number or name.
     pub fn user(&mut self, known: &mut Names, uid: u32) {
-        if !self.names {
-            self.number(uid);
-        } else if !self.name_of_user(known, uid) {
+        if !self.names || !self.name_of_user(known, uid) {
             self.number(uid);
         }
     }

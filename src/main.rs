@@ -11,7 +11,8 @@
         feature = "nscd",
         feature = "nsssd-switch",
         feature = "nsssd-unix",
-        feature = "whoami"
+        feature = "whoami",
+        feature = "with-nscd"
     )),
     allow(dead_code, reason = "a build without some applets does not use all that they share")
 )]

@@ -116,7 +116,10 @@ fn a_large_group_comes_whole_through_a_server() {
     let (dir, service) = local(ROOT, &format!("small:x:5:one\n{big}last:x:6:\n"), "");
     assert_prints(&getent(["-s", &service, "group", "big"]), &big);
     with_servers("a_large_group_comes_whole_through_a_server", &dir, |socket| {
-        assert_prints(&getent(["-S", socket, "group", "big", "5"]), &format!("{big}small:x:5:one\n"));
+        assert_prints(
+            &getent(["-S", socket, "group", "big", "5"]),
+            &format!("{big}small:x:5:one\n"),
+        );
         assert_prints(&getent(["-S", socket, "group", "77"]), &big);
         let all = format!("small:x:5:one\n{big}last:x:6:\n");
         assert_prints(&getent(["-S", socket, "group"]), &all);
@@ -293,10 +296,10 @@ fn a_server_that_closes_is_a_failure_and_no_answer() {
     let dir = TempDir::new();
     let ends = ": Input/output error";
     for reads_first in [false, true] {
-        let socket = || {
-            hostile(&dir, move |client| if reads_first { read_request(client) } else { Ok(()) })
-        };
-        for words in [&["passwd", "one"][..], &["passwd", "0"], &["group", "g"], &["shadow", "one"]] {
+        let socket =
+            || hostile(&dir, move |client| if reads_first { read_request(client) } else { Ok(()) });
+        for words in [&["passwd", "one"][..], &["passwd", "0"], &["group", "g"], &["shadow", "one"]]
+        {
             let finished = getent(["-S", &socket()].iter().chain(words));
             let begins = format!("{WARNING}unable to look up in {}", words[0]);
             assert_fails(&finished, 2, b"", &begins, ends);
@@ -480,8 +483,10 @@ fn a_group_list_that_makes_no_sense_is_not_printed() {
 
 #[test]
 fn a_list_of_backends_is_asked_in_order() {
-    let (_a, a) = local("x:a:1:1:::\nonlya:a:2:2:::\n", "ga:a:1:u,v\nboth:a:9:u\n", "x:a:1::::::\n");
-    let (_b, b) = local("x:b:3:3:::\nonlyb:b:2:2:::\n", "gb:b:2:v,u\nboth:b:9:u\n", "y:b:2::::::\n");
+    let (_a, a) =
+        local("x:a:1:1:::\nonlya:a:2:2:::\n", "ga:a:1:u,v\nboth:a:9:u\n", "x:a:1::::::\n");
+    let (_b, b) =
+        local("x:b:3:3:::\nonlyb:b:2:2:::\n", "gb:b:2:v,u\nboth:b:9:u\n", "y:b:2::::::\n");
     let both = format!("{a}; {b}");
     let ask = |words: &str| getent(["-s", &both].into_iter().chain(words.split(' ')));
     assert_prints(&ask("passwd x onlya onlyb"), "x:a:1:1:::\nonlya:a:2:2:::\nonlyb:b:2:2:::\n");
@@ -559,9 +564,19 @@ fn a_service_may_be_for_one_database() {
 
 #[test]
 fn a_service_that_is_none_is_an_error() {
-    for service in
-        ["nope", "unix; nope", "0 nope", "passwd:nope", "", " ", ";", "unix;", "3", "nsssd-unix", "UNIX"]
-    {
+    for service in [
+        "nope",
+        "unix; nope",
+        "0 nope",
+        "passwd:nope",
+        "",
+        " ",
+        ";",
+        "unix;",
+        "3",
+        "nsssd-unix",
+        "UNIX",
+    ] {
         let finished = getent(["-s", service, "passwd", "root"]);
         assert_eq!((finished.code, finished.stdout.as_slice()), (Some(1), &b""[..]), "{service:?}");
         assert!(finished.stderr.starts_with(FATAL), "{service:?}: {}", finished.stderr);

@@ -117,11 +117,36 @@ fn coreutils_print_the_same() {
     let f = files();
     f.dir.write("nsswitch.conf", "passwd: files\ngroup: files\n");
     let calls = [
-        "id", "id -a", "id -u", "id -un", "id -g", "id -gn", "id -G", "id -Gn", "id -ru",
-        "id -rgn", "id -Gz", "id -uz", "id ada", "id eve", "id root ada", "id -u eve ada",
-        "id -Gnz ada root", "id 1001", "id 4001", "id +1001", "id -un +4002", "id nobody",
-        "id -Gn eve", "id -n", "id -ug", "groups", "groups ada eve", "groups nobody root",
-        "whoami", "whoami x",
+        "id",
+        "id -a",
+        "id -u",
+        "id -un",
+        "id -g",
+        "id -gn",
+        "id -G",
+        "id -Gn",
+        "id -ru",
+        "id -rgn",
+        "id -Gz",
+        "id -uz",
+        "id ada",
+        "id eve",
+        "id root ada",
+        "id -u eve ada",
+        "id -Gnz ada root",
+        "id 1001",
+        "id 4001",
+        "id +1001",
+        "id -un +4002",
+        "id nobody",
+        "id -Gn eve",
+        "id -n",
+        "id -ug",
+        "groups",
+        "groups ada eve",
+        "groups nobody root",
+        "whoami",
+        "whoami x",
     ];
     let as_whom = [
         "",
@@ -139,7 +164,8 @@ fn coreutils_print_the_same() {
     for whose in ["", &format!("'{}' ", copy.display())] {
         for whom in as_whom {
             for call in calls {
-                script += &format!("echo '# {whom} {call}'; {whom} {whose}{call} 2>/dev/null; echo $?\n");
+                script +=
+                    &format!("echo '# {whom} {call}'; {whom} {whose}{call} 2>/dev/null; echo $?\n");
             }
         }
         script += "echo '====='\n";

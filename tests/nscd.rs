@@ -9,10 +9,10 @@
 )]
 
 mod common;
-#[path = "common/procfs.rs"]
-mod procfs;
 #[path = "nscd/mod.rs"]
 mod nscd;
+#[path = "common/procfs.rs"]
+mod procfs;
 
 use common::{Connection, Got, assert_same_bytes, is_root, skip, wait_until};
 use nscd::{
@@ -319,10 +319,9 @@ fn memberships_are_the_union_over_the_sources() {
 fn a_source_that_fails_is_never_a_name_not_found() {
     let bench = bench();
     let missing = ["nsssd-unix", "-d", "/nonexistent"];
-    for sources in [
-        [(0_u8, &missing[..]), (0, &bench.unix())],
-        [(0, &bench.unix()), (0, &missing[..])],
-    ] {
+    for sources in
+        [[(0_u8, &missing[..]), (0, &bench.unix())], [(0, &bench.unix()), (0, &missing[..])]]
+    {
         let server = bench.start(&[], &sources);
         assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
         for (kind, key) in [(ask::USER, "eve"), (ask::GID, "4"), (ask::GROUPS, "ada")] {

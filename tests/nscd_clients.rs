@@ -114,10 +114,14 @@ fn programs_of_glibc_see_users_and_groups() {
         "uid=70001(netuser) gid=70001(netgroup) groups=70002(netstaff),100(users),70001(netgroup)\n",
     );
     m.expect("getent initgroups netuser", "netuser               70002 100\n");
-    m.expect("f=/run/f; : >$f; chown netuser:netstaff $f && stat -c %u:%g:%U:%G $f",
-        "70001:70002:netuser:netstaff\n");
-    m.expect("f=/run/f; : >$f; chown 70001:70002 $f && ls -l $f | cut -d' ' -f3,4",
-        "netuser netstaff\n");
+    m.expect(
+        "f=/run/f; : >$f; chown netuser:netstaff $f && stat -c %u:%g:%U:%G $f",
+        "70001:70002:netuser:netstaff\n",
+    );
+    m.expect(
+        "f=/run/f; : >$f; chown 70001:70002 $f && ls -l $f | cut -d' ' -f3,4",
+        "netuser netstaff\n",
+    );
     // Local users stay as they were, and nobody else appears.
     let script = "getent passwd local; id -un local; getent passwd nosuch; echo $?; stat -c %U /";
     let text = "local:x:777:777:Local:/:/bin/sh\nlocal\n2\nroot\n";
@@ -136,10 +140,7 @@ fn a_login_takes_its_groups_from_it() {
     if !have_program("setpriv") {
         return skip(test, "no setpriv");
     }
-    m.expect(
-        "setpriv --reuid netuser --regid netgroup --init-groups id -G",
-        "70001 100 70002\n",
-    );
+    m.expect("setpriv --reuid netuser --regid netgroup --init-groups id -G", "70001 100 70002\n");
 }
 
 #[test]
@@ -209,9 +210,7 @@ fn a_group_of_a_hundred_thousand_members_reaches_both_libraries() {
     let Some(m) = Machine::new(test, &line) else { return };
     m.local.write("expected", &line);
     let expected = m.local.join("expected");
-    let same = |program: &str| {
-        format!("{program} | cmp - '{}' && echo same", expected.display())
-    };
+    let same = |program: &str| format!("{program} | cmp - '{}' && echo same", expected.display());
     m.expect(&same("getent group big"), "same\n");
     m.expect(&same("getent group 80000"), "same\n");
     m.expect("getent initgroups m099999", "m099999               80000\n");

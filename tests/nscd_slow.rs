@@ -15,7 +15,9 @@ mod nscd;
 mod procfs;
 
 use common::{Connection, Server, assert_same_bytes, wait_until};
-use nscd::{Bench, ask, asked, group, groups, no_group, no_groups, no_user, read_to_end, request, user};
+use nscd::{
+    Bench, ask, asked, group, groups, no_group, no_groups, no_user, read_to_end, request, user,
+};
 use rustix::process::{Signal, kill_process};
 use std::fs;
 

@@ -44,6 +44,7 @@ applets! {
     nsssd_switch => "nsssd-switch",
     nsssd_unix => "nsssd-unix",
     whoami => "whoami",
+    with_nscd => "with-nscd",
 }
 
 const USAGE: &str = "\

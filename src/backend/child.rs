@@ -109,10 +109,9 @@ impl Child {
         let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
         let mut command = Command::new(program);
         // A daemon of nsss that is started by root wants to know on whose behalf.
-        for (name, id) in [
-            ("IPCREMOTEEUID", geteuid().as_raw()),
-            ("IPCREMOTEEGID", getegid().as_raw()),
-        ] {
+        for (name, id) in
+            [("IPCREMOTEEUID", geteuid().as_raw()), ("IPCREMOTEEGID", getegid().as_raw())]
+        {
             if std::env::var_os(name).is_none() {
                 command.env(name, id.to_string());
             }

@@ -53,7 +53,8 @@ pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
         }
         names.push(name.to_owned());
         let command = std::iter::once(OsStr::new(name)).chain(words.map(OsStr::from_bytes));
-        blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
+        blocks
+            .push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
     }
     let how = How { merge: true, ..How::default() };
     let switch = script::start_own(&blocks, how);

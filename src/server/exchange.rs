@@ -116,7 +116,9 @@ impl Exchange {
             Outcome::Done => self.answer(out, status::OK, len),
             Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
             Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead | Outcome::Elsewhere => self.answer(out, Errno::IO.raw_os_error() as u8, len),
+            Outcome::Dead | Outcome::Elsewhere => {
+                self.answer(out, Errno::IO.raw_os_error() as u8, len)
+            }
         }
     }
 

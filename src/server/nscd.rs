@@ -32,7 +32,6 @@ pub struct Nscd {
     begun: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a box would allocate while serving")]
 #[derive(Clone, Copy)]
 enum State {
     /// The request is not complete.
@@ -336,7 +335,12 @@ impl Nscd {
         }
     }
 
-    fn send_strings(&mut self, switch: &mut Switch, out: &mut Output, mut strings: Strings) -> Need {
+    fn send_strings(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        mut strings: Strings,
+    ) -> Need {
         let room = out.room();
         let Ok((len, ended)) = switch.area(&mut self.client, room) else {
             return self.broken(out);

@@ -5,7 +5,12 @@ pub mod clock;
 pub mod error;
 pub mod message;
 pub mod own;
-#[cfg(any(feature = "nsssd-unix", feature = "nsssd-switch", feature = "ipcserver", feature = "nscd"))]
+#[cfg(any(
+    feature = "nsssd-unix",
+    feature = "nsssd-switch",
+    feature = "ipcserver",
+    feature = "nscd"
+))]
 pub mod privilege;
 
 /// Marks a stretch of code that must not allocate. Checked by builds with the feature

@@ -44,7 +44,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const QUIET: Duration = Duration::from_millis(60);
 
 /// The names that the executable answers to as argv\[0\].
-pub const APPLETS: [&str; 8] = [
+pub const APPLETS: [&str; 9] = [
     "getent",
     "groups",
     "id",
@@ -53,6 +53,7 @@ pub const APPLETS: [&str; 8] = [
     "nsssd-switch",
     "nsssd-unix",
     "whoami",
+    "with-nscd",
 ];
 
 /// A directory of one test, mode 0755, removed with all it holds when dropped.

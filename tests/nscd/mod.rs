@@ -57,8 +57,7 @@ fn len(text: &str) -> u32 {
 pub fn user(line: &str) -> Vec<u8> {
     let f: Vec<&str> = line.splitn(7, ':').collect();
     let number = |at: usize| f[at].parse().expect("a number");
-    let words =
-        [2, 1, len(f[0]), len(f[1]), number(2), number(3), len(f[4]), len(f[5]), len(f[6])];
+    let words = [2, 1, len(f[0]), len(f[1]), number(2), number(3), len(f[4]), len(f[5]), len(f[6])];
     reply(&words, &[f[0], f[1], f[4], f[5], f[6]])
 }
 

@@ -252,7 +252,8 @@ mod tests {
         let mut survey = Survey::new(head).unwrap();
         survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
         let mut strings = survey.finish().unwrap();
-        strings.feed(&mut b"g\0x\0b\0".to_owned());
+        let mut other = *b"g\0x\0b\0";
+        strings.feed(&mut other);
         assert!(!strings.holds());
     }
 

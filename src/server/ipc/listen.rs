@@ -96,11 +96,7 @@ fn make(place: &Place<'_>) -> Result<Listener, Error> {
 }
 
 /// Makes the socket beside its place and renames it there once clients can connect.
-fn swap(
-    place: &Place<'_>,
-    socket: OwnedFd,
-    lock: Option<OwnedFd>,
-) -> Result<Listener, Error> {
+fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Listener, Error> {
     let fail = |what| move |e| Error::system(what, e).about(place.path);
     let beside = [place.path.as_bytes(), b".new"].concat();
     let beside = OsStr::from_bytes(&beside);

@@ -5,8 +5,8 @@
 //! the table; the output that it did not take yet is kept in a page of its own, which is touched
 //! only then.
 
-use super::signals::{Signal, Signals};
 use super::desk::{Desk, Job};
+use super::signals::{Signal, Signals};
 use super::{Door, Guest, PAUSE};
 use crate::backend::switch::Switch;
 use crate::limits::{REPLY_PIECE, TURN};
