@@ -5,10 +5,15 @@
 #![cfg_attr(
     not(all(
         feature = "getent",
+        feature = "groups",
+        feature = "id",
         feature = "ipcserver",
+        feature = "nscd",
         feature = "nsssd-map",
         feature = "nsssd-switch",
-        feature = "nsssd-unix"
+        feature = "nsssd-unix",
+        feature = "whoami",
+        feature = "with-nscd"
     )),
     allow(dead_code, reason = "a build without some applets does not use all that they share")
 )]
@@ -17,6 +22,8 @@ mod applets;
 mod backend;
 #[cfg(feature = "getent")]
 mod etcdb;
+#[cfg(any(feature = "groups", feature = "id", feature = "whoami"))]
+mod identity;
 mod limits;
 mod options;
 mod server;

@@ -5,10 +5,9 @@
 //! from their files.
 
 use super::Applet;
-use crate::backend::child::Child;
 use crate::backend::gids::{HASH_START, hash};
-use crate::backend::script::{self, Block, How};
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::reach::{SOCKET, backends, server};
+use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::etcdb;
 use crate::options::Spec;
@@ -20,7 +19,6 @@ use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::line::{self, FromArea};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -58,9 +56,6 @@ mod exit {
     /// EX_USAGE of sysexits.h, as argp has it.
     pub const OPTION: u8 = 64;
 }
-
-/// Where the server of an nsss system listens, fixed when nsss is built.
-const SOCKET: &str = "/run/service/nsssd/s";
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -225,40 +220,6 @@ fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
         return Err(Error::usage("unknown database name:").about(name).with_code(exit::FAILURE));
     }
     Ok(Some((name, OsStr::from_bytes(list))))
-}
-
-/// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
-fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
-    let (mut blocks, mut names) = (Vec::new(), Vec::new());
-    for part in list.as_bytes().split(|b| *b == b';') {
-        let mut words = part.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).peekable();
-        let bits = words.peek().and_then(|w| decimal_u32(w));
-        if bits.is_some() {
-            words.next();
-        }
-        let name = match words.next() {
-            Some(b"files") => "unix",
-            Some(name) => std::str::from_utf8(name).unwrap_or_default(),
-            None => return Err(Error::usage("empty service in option -s").with_code(exit::FAILURE)),
-        };
-        if !script::IN_PROCESS.contains(&name) {
-            return Err(Error::usage("unknown service:").about(name).with_code(exit::FAILURE));
-        }
-        names.push(name.to_owned());
-        let command = std::iter::once(OsStr::new(name)).chain(words.map(OsStr::from_bytes));
-        blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
-    }
-    // As in glibc: one source is repeated as it is, several make a union.
-    let how = How { merge: blocks.len() > 1, ..How::default() };
-    let switch = script::start_own(&blocks, how);
-    Ok((switch.map_err(|e| e.with_code(exit::FAILURE))?, names))
-}
-
-fn server(path: &OsStr) -> Result<Switch, Errno> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &address)?;
-    Ok(Switch::of(Backend::Child(Box::new(Child::on(socket, None)))))
 }
 
 /// passwd, group, shadow: by key, or all.

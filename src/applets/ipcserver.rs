@@ -9,15 +9,13 @@ use crate::backend::map::{Map, start::Host};
 use crate::backend::script;
 use crate::backend::switch::{Backend, Switch};
 use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
-use crate::options::{Options, Spec};
+use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener, tell_ready};
+use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
 use crate::server::ipc::{Rules, Service, serve};
 use crate::sys::error::Error;
 use crate::sys::{own, privilege};
-use nssproto::bytes::decimal_u32;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 
 const USAGE: &str = "\
 Usage: ipcserver [-q | -Q | -v] [-d | -D] [-P | -p] [-1] [-c MAX] [-C MAXPERUID] [-b BACKLOG] [-a PERMS] [-G GIDS] [-g GID] [-u UID] [-U] [--spawn] PATH PROG...
@@ -69,15 +67,6 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-/// Whom to become after binding.
-struct Identity {
-    groups: Option<Vec<u32>>,
-    gid: Option<u32>,
-    uid: Option<u32>,
-    /// The environment was asked.
-    from_environment: bool,
-}
-
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, rest) = SPEC.split(args)?;
     let [path, command @ ..] = rest else { return Err(Error::options("missing path and program")) };
@@ -89,12 +78,14 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let max_per_uid = options.number("-C", u64::MAX)?.map_or(max, |n| clamp(n, max));
     let backlog = options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.value("-a"))?;
-    let identity = identity(&mut options)?;
-    let place = Place { path, mode, backlog, replace: !options.flag("-D") };
+    let identity = Identity::given(&mut options)?;
+    let place = Place { path, mode, backlog, replace: !options.flag("-D"), swap: false };
     let client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
     let rules = Rules {
+        name: "ipcserver",
         max,
         max_per_uid,
+        oldest_gives_way: false,
         credentials: !options.flag("-P"),
         verbosity: if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) },
         client_millis,
@@ -120,54 +111,12 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn clamp(number: u64, most: u32) -> u32 {
-    number.clamp(1, u64::from(most)) as u32
-}
-
 /// Octal, at most 0777; 0777 if absent.
 fn mode(text: Option<OsString>) -> Result<u32, Error> {
     let Some(text) = text else { return Ok(0o777) };
     let parsed = text.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
     let parsed = parsed.and_then(|t| u32::from_str_radix(t, 8).ok()).filter(|m| *m <= 0o777);
     parsed.ok_or_else(|| Error::options("not an octal mode up to 0777:").about(&text))
-}
-
-/// `-G`, `-g`, `-u`, and `-U` for those that were not given.
-fn identity(options: &mut Options) -> Result<Identity, Error> {
-    let (mut groups, mut gid, mut uid) =
-        (options.value("-G"), options.value("-g"), options.value("-u"));
-    let from_environment = options.flag("-U");
-    if from_environment {
-        groups = groups.or_else(|| std::env::var_os("GIDLIST"));
-        gid = gid.or_else(|| std::env::var_os("GID"));
-        uid = uid.or_else(|| std::env::var_os("UID"));
-        if uid.is_none() || gid.is_none() {
-            return Err(Error::usage("-U needs UID and GID in the environment"));
-        }
-    }
-    let list = groups.map(|list| match list.is_empty() {
-        true => Ok(Vec::new()),
-        false => list.as_bytes().split(|b| *b == b',').map(id).collect(),
-    });
-    let id = |value: Option<OsString>| value.map(|v| id(v.as_bytes())).transpose();
-    Ok(Identity { groups: list.transpose()?, gid: id(gid)?, uid: id(uid)?, from_environment })
-}
-
-/// 2^32-1 means "no change" to the kernel, so it names nobody.
-fn id(text: &[u8]) -> Result<u32, Error> {
-    let id = decimal_u32(text).filter(|id| *id != u32::MAX);
-    id.ok_or_else(|| Error::options("not a user or group id:").about(OsStr::from_bytes(text)))
-}
-
-impl Identity {
-    /// With a new uid or gid the supplementary groups go, unless others were given: whoever
-    /// gives root up does not mean to keep its groups.
-    fn assume(self) -> Result<(), Error> {
-        if self.groups.is_none() && self.gid.is_none() && self.uid.is_none() {
-            return Ok(());
-        }
-        privilege::become_user(&self.groups.unwrap_or_default(), self.gid, self.uid)
-    }
 }
 
 /// The switch of a command that can be served in this process.
@@ -198,17 +147,3 @@ fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
 fn no_blocking(switch: Switch) -> Option<Switch> {
     (!switch.may_block()).then_some(switch)
 }
-
-/// Each connection may have three enumerations open besides its socket. As far as the hard
-/// limit allows; with fewer, clients wait.
-fn raise_descriptors(connections: u32) {
-    let need = u64::from(connections) * 4 + 32;
-    let limit = getrlimit(Resource::Nofile);
-    let hard = limit.maximum.unwrap_or(u64::MAX);
-    if limit.current.is_some_and(|soft| soft < need) {
-        let raised = Rlimit { current: Some(need.min(hard)), maximum: limit.maximum };
-        // It is served on with what there is.
-        let _ = setrlimit(Resource::Nofile, raised);
-    }
-}
-

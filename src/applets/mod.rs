@@ -37,10 +37,15 @@ macro_rules! applets {
 
 applets! {
     getent => "getent",
+    groups => "groups",
+    id => "id",
     ipcserver => "ipcserver",
+    nscd => "nscd",
     nsssd_map => "nsssd-map",
     nsssd_switch => "nsssd-switch",
     nsssd_unix => "nsssd-unix",
+    whoami => "whoami",
+    with_nscd => "with-nscd",
 }
 
 const USAGE: &str = "\

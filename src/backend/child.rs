@@ -11,14 +11,65 @@ use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{recv, send, socketpair};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::net::{SocketAddrUnix, connect, recv, send, socket_with, socketpair};
+use rustix::process::{Pid, PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child as Process, Command, Stdio};
+
+/// How to get a peer, again and again.
+pub struct Origin {
+    /// A program to start, or else the first word is a socket to connect to.
+    how: How,
+    words: Vec<OsString>,
+    /// When it was tried last, in milliseconds of the clock.
+    tried: Option<u64>,
+}
+
+/// The two ways.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Spawn,
+    Connect,
+}
+
+/// Milliseconds between two starts of a program: one that fails at once must not keep the
+/// machine busy.
+const RESTART_PAUSE: u64 = 500;
+
+impl Origin {
+    /// A program.
+    pub fn program(command: &[OsString]) -> Self {
+        Origin { how: How::Spawn, words: command.to_vec(), tried: None }
+    }
+
+    /// A server's socket.
+    pub fn server(path: &OsStr) -> Self {
+        Origin { how: How::Connect, words: vec![path.to_owned()], tried: None }
+    }
+
+    /// The next start need not wait.
+    pub fn try_at_once(&mut self) {
+        self.tried = None;
+    }
+
+    /// A new peer; `None` if there is none to be had, or it is too early to try.
+    pub fn start(&mut self) -> Option<Child> {
+        let now = clock::millis();
+        let early = self.tried.is_some_and(|tried| now < tried + RESTART_PAUSE);
+        if self.how == How::Spawn && early {
+            return None;
+        }
+        self.tried = Some(now);
+        match self.how {
+            How::Spawn => Child::spawn(&self.words, None).ok(),
+            How::Connect => Child::connect(self.words.first()?).ok(),
+        }
+    }
+}
 
 /// A peer that answers nsss requests.
 pub struct Child {
@@ -28,6 +79,9 @@ pub struct Child {
     pidfd: Option<OwnedFd>,
     /// Milliseconds for an answer; `None`: no limit.
     timeout: Option<u32>,
+    /// A time of the clock that no answer may come after.
+    until: Option<u64>,
+    answered: bool,
     dead: bool,
     buffer: Box<[u8]>,
     have: usize,
@@ -37,6 +91,15 @@ pub struct Child {
     check: Option<AreaCheck>,
 }
 
+impl Drop for Child {
+    fn drop(&mut self) {
+        // One that has failed was killed, so this does not wait; another one ends by itself.
+        if let (true, Some(process)) = (self.dead, &mut self.process) {
+            let _ = process.wait();
+        }
+    }
+}
+
 impl Child {
     /// Starts `command` with one end of a socket pair as its standard input and output.
     pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Self, Errno> {
@@ -44,11 +107,32 @@ impl Child {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
         let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
-        let process = Command::new(program).args(args).stdin(input).stdout(theirs).spawn();
+        let mut command = Command::new(program);
+        // A daemon of nsss that is started by root wants to know on whose behalf.
+        for (name, id) in
+            [("IPCREMOTEEUID", geteuid().as_raw()), ("IPCREMOTEEGID", getegid().as_raw())]
+        {
+            if std::env::var_os(name).is_none() {
+                command.env(name, id.to_string());
+            }
+        }
+        let process = command.args(args).stdin(input).stdout(theirs).spawn();
         let process = process.map_err(|e| errno_of(&e))?;
         let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Ok(Child { process: Some(process), pidfd, ..Child::on(ours, timeout) })
+        let mut child = Child::on(ours, timeout);
+        (child.process, child.pidfd) = (Some(process), pidfd);
+        Ok(child)
+    }
+
+    /// The server that listens at `path`. It does not wait where the queue is full.
+    fn connect(path: &OsStr) -> Result<Self, Errno> {
+        let address = SocketAddrUnix::new(path)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        connect(&socket, &address)?;
+        ioctl_fionbio(&socket, false)?;
+        Ok(Child::on(socket, None))
     }
 
     /// A server at the other end of `stream`.
@@ -58,6 +142,8 @@ impl Child {
             process: None,
             pidfd: None,
             timeout,
+            until: None,
+            answered: false,
             dead: false,
             buffer: vec![0; REPLY_PIECE].into_boxed_slice(),
             have: 0,
@@ -100,6 +186,36 @@ impl Child {
         }
     }
 
+    /// Sets the milliseconds for an answer or a piece of it, and until when an answer must have
+    /// come in any case.
+    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
+        self.timeout = Some(millis);
+        self.until = until;
+    }
+
+    /// Whether it ever answered.
+    pub fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let own = self.timeout.map(|t| clock::millis() + u64::from(t));
+        [own, self.until].into_iter().flatten().min()
+    }
+
+    /// Between requests: notices a peer that has ended, said something unasked, or was not heard
+    /// to the end.
+    pub fn look(&mut self) {
+        if self.dead {
+            return self.reap();
+        }
+        let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
+        let left_over = self.have > 0 || self.check.is_some();
+        if left_over || self.watched().into_iter().flatten().any(|fd| heard(fd) != Ok(0)) {
+            self.fail();
+        }
+    }
+
     /// Whether it failed for good.
     pub fn is_dead(&self) -> bool {
         self.dead
@@ -111,7 +227,7 @@ impl Child {
             self.reap();
             return Outcome::Dead;
         }
-        let deadline = self.timeout.map(|t| clock::millis() + u64::from(t));
+        let deadline = self.deadline();
         self.exchange(request, deadline, gids, hit).unwrap_or_else(|_| self.fail())
     }
 
@@ -143,6 +259,7 @@ impl Child {
                 Err(_) => return Err(Errno::PROTO),
             }
         };
+        self.answered = true;
         let outcome = match reply.value {
             Reply::Done => Outcome::Done,
             Reply::NotFound => Outcome::NotFound,
@@ -235,7 +352,7 @@ impl Child {
             self.have = 0;
             self.head_len = 0;
             let mut check = self.check.ok_or(Errno::PROTO)?;
-            let deadline = self.timeout.map(|t| clock::millis() + u64::from(t));
+            let deadline = self.deadline();
             self.receive(deadline)?;
             let fresh = self.buffer.get(..self.have).unwrap_or_default();
             check.feed(fresh).map_err(|_| Errno::PROTO)?;

@@ -5,6 +5,8 @@ pub mod child;
 pub mod gids;
 #[cfg(feature = "nsssd-map")]
 pub mod map;
+pub mod names;
+pub mod reach;
 pub mod script;
 pub mod switch;
 pub mod unix;
@@ -31,6 +33,8 @@ pub enum Outcome {
     Dead,
     /// The turn is over: ask again, with the same request.
     Pending,
+    /// Only a backend that may block can tell, and this process must not ask it.
+    Elsewhere,
 }
 
 impl Outcome {
@@ -55,6 +59,8 @@ pub struct Client {
     slot: usize,
     /// What the last backend said that was really asked.
     last: Option<Outcome>,
+    /// A backend that should have been asked has failed, so that "not found" is not certain.
+    failed: bool,
     /// Where a search stands.
     search: unix::Search,
     /// The record that was found.
@@ -71,15 +77,22 @@ impl Client {
             places: heapless::Vec::new(),
             slot: 0,
             last: None,
+            failed: false,
             search: unix::Search::default(),
             hit: Hit::None,
         }
+    }
+
+    /// Whether a backend failed that should have been asked for the request in hand.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Before each new request.
     pub fn begin(&mut self) {
         self.slot = 0;
         self.last = None;
+        self.failed = false;
         self.search = unix::Search::default();
         self.hit = Hit::None;
     }

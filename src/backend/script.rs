@@ -1,7 +1,7 @@
 //! The script of nsssd-switch: `bitfield backend… ""`, once or more
 //! (doc/protocols/nsss.md, section 7), and the backends that it names.
 
-use super::child::Child;
+use super::child::{Child, Origin};
 #[cfg(feature = "nsssd-map")]
 use super::map::{Map, start::Host};
 use super::switch::{Backend, Slot, Switch};
@@ -14,6 +14,7 @@ use crate::sys::own;
 use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// One `bitfield backend… ""`.
 pub struct Block {
@@ -188,19 +189,103 @@ pub fn start(
 /// The same for blocks whose commands are short names of our own backends, in the process of
 /// whoever asks.
 pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
-    let own = |block: &Block| {
-        let (name, args) = block.command.split_first().ok_or(Error::usage("empty block"))?;
-        let name = name.to_str().unwrap_or_default();
-        Ok((block.bits, own_backend(name, args, Whose::Asker)?))
-    };
+    let own = |block: &Block| Ok((block.bits, own_by_short_name(&block.command, Whose::Asker)?));
     let backends: Vec<(u8, Backend)> = blocks.iter().map(own).collect::<Result<_, Error>>()?;
     switch_of(backends.into_iter(), how)
+}
+
+fn own_by_short_name(command: &[OsString], whose: Whose) -> Result<Backend, Error> {
+    let (name, args) = command.split_first().ok_or(Error::usage("empty block"))?;
+    own_backend(name.to_str().unwrap_or_default(), args, whose)
+}
+
+/// What an nscd answers from.
+pub enum Sources {
+    /// Backends of our own by their short names.
+    Own(Vec<Block>),
+    /// A script.
+    Script(Vec<Block>),
+    /// A server of the nsss protocol, at this socket.
+    Server(OsString),
+}
+
+/// How an nscd asks: groups are merged over all backends.
+const NSCD: How = How { timeout: None, merge: true, spawn: false };
+
+impl Sources {
+    /// Those that answer at once, each other one as a place that says so; and whether there are
+    /// others.
+    pub fn near(&self) -> Result<(Switch, bool), Error> {
+        let (blocks, short) = match self {
+            Sources::Own(blocks) => (blocks.as_slice(), true),
+            Sources::Script(blocks) => (blocks.as_slice(), false),
+            Sources::Server(_) => return Ok((Switch::of(Backend::Elsewhere), true)),
+        };
+        let mut others = false;
+        let mut start = |block: &Block| {
+            let backend = match (short, in_process(&block.command)) {
+                (true, _) => own_by_short_name(&block.command, Whose::Daemon)?,
+                (false, Some((name, args))) => own_backend(name, args, Whose::Daemon)?,
+                (false, None) => Backend::Elsewhere,
+            };
+            // What can block is asked where it is no harm.
+            let far = matches!(backend, Backend::Elsewhere) || backend.may_block();
+            others |= far;
+            Ok((block.bits, if far { Backend::Elsewhere } else { backend }))
+        };
+        let backends = blocks.iter().map(&mut start).collect::<Result<Vec<_>, Error>>()?;
+        Ok((switch_of(backends.into_iter(), NSCD)?, others))
+    }
+
+    /// All of them, where it is no harm to wait. Those in other processes are started when they
+    /// are needed, and again when they have failed.
+    pub fn far(&self) -> Result<Switch, Error> {
+        let mut slots = heapless::Vec::new();
+        match self {
+            Sources::Server(path) => {
+                let origin = Some(Origin::server(path));
+                let _ = slots.push(Slot { bits: 0, backend: Backend::Missing, origin });
+            }
+            Sources::Own(blocks) | Sources::Script(blocks) => {
+                for Block { bits, command } in blocks {
+                    let (backend, origin) = match (self, in_process(command)) {
+                        (Sources::Own(_), _) => (own_by_short_name(command, Whose::Daemon)?, None),
+                        (_, Some((name, args))) => (own_backend(name, args, Whose::Daemon)?, None),
+                        _ => (Backend::Missing, Some(Origin::program(command))),
+                    };
+                    let slot = Slot { bits: *bits, backend, origin };
+                    slots.push(slot).map_err(|_| Error::usage(TOO_MANY))?;
+                }
+            }
+        }
+        Ok(Switch::new(slots, NSCD.merge))
+    }
+
+    /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
+    pub fn covers(&self, service: &str) -> bool {
+        let blocks = match self {
+            Sources::Own(blocks) | Sources::Script(blocks) => blocks,
+            // A server is a switch of its own; at least it has the files.
+            Sources::Server(_) => return service == "files",
+        };
+        blocks.iter().any(|block| {
+            // `nsssd-nslcd`, `nssbox nslcd`.
+            let words = block.command.iter().take(2).filter_map(|w| Path::new(w).file_name());
+            let names = words.filter_map(OsStr::to_str);
+            let mut names = names.map(|n| n.strip_prefix("nsssd-").unwrap_or(n));
+            names.any(|name| match name {
+                "unix" => service == "files",
+                "nslcd" => service == "ldap",
+                other => service == other,
+            })
+        })
+    }
 }
 
 fn switch_of(backends: impl Iterator<Item = (u8, Backend)>, how: How) -> Result<Switch, Error> {
     let mut slots = heapless::Vec::new();
     for (bits, backend) in backends {
-        slots.push(Slot { bits, backend }).map_err(|_| Error::usage(TOO_MANY))?;
+        slots.push(Slot { bits, backend, origin: None }).map_err(|_| Error::usage(TOO_MANY))?;
     }
     Ok(Switch::new(slots, how.merge))
 }

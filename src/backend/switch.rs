@@ -2,7 +2,7 @@
 //!
 //! A single backend is a switch with one place.
 
-use super::child::Child;
+use super::child::{Child, Origin};
 #[cfg(feature = "nsssd-map")]
 use super::map::Map;
 use super::unix::Unix;
@@ -36,6 +36,8 @@ pub enum Backend {
     Child(Box<Child>),
     /// A program that could not be started.
     Missing,
+    /// One that may block, where nothing may: another switch, elsewhere, has it.
+    Elsewhere,
 }
 
 /// One backend of a switch.
@@ -44,6 +46,8 @@ pub struct Slot {
     pub bits: u8,
     /// The backend.
     pub backend: Backend,
+    /// How to get a new one when it has failed for good; `None`: that is its end.
+    pub origin: Option<Origin>,
 }
 
 /// A list of backends, and what they share.
@@ -65,7 +69,7 @@ impl Switch {
     pub fn of(backend: Backend) -> Self {
         let mut slots = heapless::Vec::new();
         // The list has room for eight.
-        let _ = slots.push(Slot { bits: 0, backend });
+        let _ = slots.push(Slot { bits: 0, backend, origin: None });
         Switch::new(slots, false)
     }
 
@@ -76,11 +80,7 @@ impl Switch {
 
     /// Whether a backend in process can block, so that it must not run where others wait.
     pub fn may_block(&self) -> bool {
-        self.slots.iter().any(|slot| match &slot.backend {
-            #[cfg(feature = "nsssd-map")]
-            Backend::Map(map) => map.may_block(),
-            _ => false,
-        })
+        self.slots.iter().any(|slot| slot.backend.may_block())
     }
 
     /// Keeps what backends must hide from others, after a change of user.
@@ -175,10 +175,13 @@ impl Switch {
         while let Some(slot) = self.slots.get(client.slot) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
             let outcome = self.ask_slot(client, request);
+            client.failed |= matches!(outcome, Outcome::Dead | Outcome::Failed(_));
             let stops = match outcome {
-                Outcome::Done | Outcome::Found | Outcome::Groups | Outcome::Pending => {
-                    return outcome;
-                }
+                Outcome::Done
+                | Outcome::Found
+                | Outcome::Groups
+                | Outcome::Pending
+                | Outcome::Elsewhere => return outcome,
                 Outcome::Dead => bits & stop::DEAD,
                 Outcome::Failed(_) => bits & stop::FAILED,
                 Outcome::NotFound => bits & stop::NOT_FOUND,
@@ -197,9 +200,13 @@ impl Switch {
 
     /// The union of the groups that the backends know, in the order in which they are met.
     fn merge_groups(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
+        if self.slots.iter().any(|s| matches!(s.backend, Backend::Elsewhere)) {
+            return Outcome::Elsewhere;
+        }
         while let Some(slot) = self.slots.get(client.slot) {
             let bits = slot.bits;
             let outcome = self.ask_slot(client, request);
+            client.failed |= matches!(outcome, Outcome::Dead | Outcome::Failed(_));
             let stops = match outcome {
                 Outcome::Pending => return outcome,
                 Outcome::Groups => {
@@ -257,6 +264,7 @@ impl Switch {
                 map.ask(Step { shared, asker: *asker, turn, search, hit }, request)
             }
             (Some(Backend::Child(child)), _) => child.ask(request, &mut self.shared.gids, hit),
+            (Some(Backend::Elsewhere), _) => Outcome::Elsewhere,
             _ => Outcome::Dead,
         }
     }
@@ -300,6 +308,18 @@ impl Switch {
         }
     }
 
+    /// Goes back to the first byte of the strings of a record that is taken in pieces. False
+    /// where that cannot be: ask again.
+    pub fn rewind(&self, client: &mut Client) -> bool {
+        match &mut client.hit {
+            Hit::Long(long) => {
+                long.rewind();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The record or the groups that were found have been taken whole.
     pub fn taken(&mut self, client: &Client) {
         if let Some(Backend::Child(child)) = self.slots.get_mut(client.slot).map(|s| &mut s.backend)
@@ -332,6 +352,41 @@ impl Switch {
         self.slots.iter().any(|s| matches!(&s.backend, Backend::Child(c) if c.must_be_polled()))
     }
 
+    /// Between requests: replaces backends that have failed for good, where there is a way to.
+    /// (Starting a program allocates.)
+    pub fn revive(&mut self) {
+        self.look();
+        for Slot { backend, origin, .. } in &mut self.slots {
+            let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
+            if matches!(backend, Backend::Child(child) if child.has_answered()) {
+                // It was a good one, and so may be the next.
+                origin.try_at_once();
+            }
+            if let Some(child) = origin.start() {
+                *backend = Backend::Child(Box::new(child));
+            }
+        }
+    }
+
+    /// Between requests: takes note of backends that have failed meanwhile.
+    pub fn look(&mut self) {
+        for slot in &mut self.slots {
+            if let Backend::Child(child) = &mut slot.backend {
+                child.look();
+            }
+        }
+    }
+
+    /// Milliseconds that a backend in another process may take to go on with its answer, and
+    /// until when it must have begun it.
+    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
+        for slot in &mut self.slots {
+            if let Backend::Child(child) = &mut slot.backend {
+                child.limit(millis, until);
+            }
+        }
+    }
+
     /// Takes note of ended children.
     pub fn reap(&mut self) {
         for slot in &mut self.slots {
@@ -343,6 +398,15 @@ impl Switch {
 }
 
 impl Backend {
+    /// Whether it runs in this process and can block.
+    pub fn may_block(&self) -> bool {
+        match self {
+            #[cfg(feature = "nsssd-map")]
+            Backend::Map(map) => map.may_block(),
+            _ => false,
+        }
+    }
+
     fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
         match self {
             Backend::Child(child) => child.watched(),
@@ -352,7 +416,7 @@ impl Backend {
 
     fn is_dead(&self) -> bool {
         match self {
-            Backend::Unix(_) => false,
+            Backend::Unix(_) | Backend::Elsewhere => false,
             #[cfg(feature = "nsssd-map")]
             Backend::Map(_) => false,
             Backend::Child(child) => child.is_dead(),
@@ -371,7 +435,7 @@ fn explain(name: &str, outcome: Outcome, nanos: u64) {
             message.text("failed, ").errno(Errno::from_raw_os_error(errno.into()))
         }
         Outcome::Dead => message.text("failed for good"),
-        Outcome::Pending => message.text("not done yet"),
+        Outcome::Pending | Outcome::Elsewhere => message.text("not done yet"),
     };
     let micros = nanos / 1000;
     let message = message.text(" (").number(micros / 1000).text(".");

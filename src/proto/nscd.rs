@@ -18,6 +18,8 @@
 //! Every length counts a NUL, so that none is 0. Source: glibc's nscd-client.h, musl's
 //! nscd_query.c, and what both programs were seen to send and to accept.
 
+pub mod long;
+
 use crate::bytes::decimal_u32;
 use crate::entry::{Gid, Group, Members, Passwd, Uid};
 use crate::{Fault, Took};
@@ -240,6 +242,16 @@ pub fn encode_unserved(size: usize, out: &mut [u8]) -> Result<usize, Fault> {
     }
     Ok(w.at)
 }
+
+/// Writes the answer to INVALIDATE: 0, or 22 (EINVAL) for an unknown database. 4 bytes.
+pub fn encode_invalidated(known: bool, out: &mut [u8]) -> Result<usize, Fault> {
+    let mut w = Writer::new(out, 4)?;
+    w.words(&[if known { 0 } else { 22 }]);
+    Ok(w.at)
+}
+
+/// The databases of glibc's nscd.
+pub const DATABASES: [&[u8]; 5] = [b"passwd", b"group", b"hosts", b"services", b"netgroup"];
 
 #[cfg(test)]
 mod tests {

@@ -261,6 +261,11 @@ impl Copier {
         }
     }
 
+    /// A copier at the start of the same line.
+    pub fn again(&self) -> Self {
+        Copier::new(self.db, self.measured)
+    }
+
     /// Bytes of the line that are still to be fed.
     pub fn wants(&self) -> u64 {
         self.measured.len - self.taken

@@ -4,70 +4,15 @@
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
-use crate::limits::REPLY_PIECE;
+use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Asker;
+use crate::sys::clock::millis;
 use nssproto::Fault;
 use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
 use rustix::io::Errno;
 
 /// What a connection reads at a time: a request and a good part of those written ahead.
 const INPUT: usize = 512;
-
-/// What there is to send. One is enough for all connections: it is empty whenever one begins.
-pub struct Output {
-    bytes: [u8; REPLY_PIECE],
-    len: usize,
-}
-
-impl Output {
-    /// Nothing to send.
-    pub fn new() -> Self {
-        Output { bytes: [0; REPLY_PIECE], len: 0 }
-    }
-
-    /// What is to be sent.
-    pub fn pending(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// All of it was sent, or put elsewhere.
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    fn room(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.len..).unwrap_or_default()
-    }
-
-    fn status(&mut self, byte: u8) {
-        if let Some(place) = self.room().first_mut() {
-            *place = byte;
-            self.len += 1;
-        }
-    }
-}
-
-/// What a connection needs next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// More bytes of a request; see [`Exchange::room`].
-    Input,
-    /// Send the output, then go on.
-    Flush,
-    /// Its turn is over: go on when others had theirs.
-    Turn,
-    /// Send the output, then close.
-    Close(End),
-}
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It sent what is no request.
-    Protocol,
-    /// A record could not be sent to its end.
-    Broken,
-}
 
 /// The state of a connection.
 pub struct Exchange {
@@ -100,57 +45,14 @@ struct List {
 }
 
 impl Exchange {
-    /// A connection on behalf of `asker`; `number` tells it from others of the same switch.
-    pub fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
-        let mut client = Client::new(asker, number);
-        switch.admit(&mut client);
-        Exchange { input: [0; INPUT], have: 0, state: State::Reading, client, idle_millis: 0 }
-    }
-
-    /// Where to put bytes that were read.
-    pub fn room(&mut self) -> &mut [u8] {
-        self.input.get_mut(self.have..).unwrap_or_default()
-    }
-
-    /// So many bytes were put there.
-    pub fn filled(&mut self, len: usize) {
-        self.have = (self.have + len).min(INPUT);
-    }
-
     /// Whether it is between two requests.
     pub fn is_idle(&self) -> bool {
         self.have == 0 && matches!(self.state, State::Reading)
     }
 
-    /// Whether nothing is to be done until more bytes come.
-    pub fn waits_for_input(&self) -> bool {
-        matches!(self.state, State::Reading)
-    }
-
-    /// What is left of the turn that [`Exchange::go_on`] was given.
-    pub fn turn_left(&self) -> u64 {
-        self.client.turn
-    }
-
     /// Milliseconds that it may stay between two requests; 0: no limit.
     pub fn idle_millis(&self) -> u32 {
         self.idle_millis
-    }
-
-    /// Gives back what it holds of the switch.
-    pub fn leave(&self, switch: &mut Switch) {
-        switch.dismiss(&self.client);
-    }
-
-    /// Goes on as far as it can; `out` is empty. `turn` is how many bytes of files it may read.
-    pub fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
-        self.client.turn = turn;
-        match self.state {
-            State::Closing(end) => Need::Close(end),
-            State::Reading => self.read(switch, out),
-            State::Asking(list) => self.ask(switch, out, list),
-            State::Record => self.send_area(switch, out),
-        }
     }
 
     fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
@@ -168,7 +70,7 @@ impl Exchange {
             Err(Unfit::More(_)) => Need::Input,
             Err(Unfit::Refuse { len }) => self.answer(out, proto_errno(), len),
             Err(Unfit::TooLong) => {
-                out.status(proto_errno());
+                out.push(proto_errno());
                 self.close(End::Protocol)
             }
             Err(Unfit::Opcode(_)) => self.close(End::Protocol),
@@ -177,7 +79,7 @@ impl Exchange {
 
     /// Answers a bare status to the request that is `len` bytes long.
     fn answer(&mut self, out: &mut Output, status: u8, len: usize) -> Need {
-        out.status(status);
+        out.push(status);
         self.take(len);
         Need::Flush
     }
@@ -214,7 +116,9 @@ impl Exchange {
             Outcome::Done => self.answer(out, status::OK, len),
             Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
             Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead => self.answer(out, Errno::IO.raw_os_error() as u8, len),
+            Outcome::Dead | Outcome::Elsewhere => {
+                self.answer(out, Errno::IO.raw_os_error() as u8, len)
+            }
         }
     }
 
@@ -223,7 +127,7 @@ impl Exchange {
         let whole = switch.record(&self.client).map(|record| nsss::encode(&record, out.room()));
         match whole {
             Some(Ok(size)) => {
-                out.len += size;
+                out.add(size);
                 switch.taken(&self.client);
                 self.take(len);
                 return Need::Flush;
@@ -235,7 +139,7 @@ impl Exchange {
             return self.close(End::Broken);
         };
         match head.encode(out.room()) {
-            Ok(size) => out.len += size,
+            Ok(size) => out.add(size),
             Err(_) => return self.close(End::Broken),
         }
         self.take(len);
@@ -246,7 +150,7 @@ impl Exchange {
     fn send_area(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         match switch.area(&mut self.client, out.room()) {
             Ok((len, ended)) => {
-                out.len += len;
+                out.add(len);
                 if ended {
                     self.state = State::Reading;
                 }
@@ -278,7 +182,7 @@ impl Exchange {
         if list.sent == 0 {
             list.total = total;
             if let Ok(size) = (GroupListHead { max, total }).encode(out.room()) {
-                out.len += size;
+                out.add(size);
             }
         }
         let left = max.min(total) - list.sent;
@@ -286,7 +190,7 @@ impl Exchange {
         let piece = fresh.get(..count.min(fresh.len())).unwrap_or_default();
         for gid in piece {
             for byte in gid.to_be_bytes() {
-                out.status(byte);
+                out.push(byte);
             }
         }
         list.hash = hash(list.hash, piece);
@@ -304,6 +208,58 @@ impl Exchange {
             self.state = State::Asking(list);
         }
         Need::Flush
+    }
+}
+
+impl Conversation for Exchange {
+    fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
+        let mut client = Client::new(asker, number);
+        switch.admit(&mut client);
+        Exchange { input: [0; INPUT], have: 0, state: State::Reading, client, idle_millis: 0 }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        self.input.get_mut(self.have..).unwrap_or_default()
+    }
+
+    fn filled(&mut self, len: usize) {
+        self.have = (self.have + len).min(INPUT);
+    }
+
+    fn waits_for_input(&self) -> bool {
+        matches!(self.state, State::Reading)
+    }
+
+    /// Replies end here with a status, and a client that gets none has lost its server anyway.
+    fn drains(&self) -> bool {
+        false
+    }
+
+    fn turn_left(&self) -> u64 {
+        self.client.turn
+    }
+
+    fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
+        let limit = match wait {
+            Wait::Turn => 0,
+            Wait::Input if self.is_idle() => self.idle_millis,
+            Wait::Input | Wait::Output => client_millis,
+        };
+        (limit != 0).then(|| millis() + u64::from(limit))
+    }
+
+    fn leave(&self, switch: &mut Switch) {
+        switch.dismiss(&self.client);
+    }
+
+    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
+        self.client.turn = turn;
+        match self.state {
+            State::Closing(end) => Need::Close(end),
+            State::Reading => self.read(switch, out),
+            State::Asking(list) => self.ask(switch, out, list),
+            State::Record => self.send_area(switch, out),
+        }
     }
 }
 

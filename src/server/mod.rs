@@ -1,7 +1,12 @@
 //! Who may ask, and how bytes move: one client on standard input and output, or many of a
 //! socket in one event loop.
 
+pub mod conversation;
+#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+mod drain;
 pub mod exchange;
-#[cfg(feature = "ipcserver")]
+#[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub mod ipc;
+#[cfg(feature = "nscd")]
+pub mod nscd;
 pub mod stdio;

@@ -1,6 +1,7 @@
 //! One client on standard input and output: how the nsss daemons are run by a super-server.
 
-use super::exchange::{End, Exchange, Need, Output};
+use super::conversation::{Conversation, End, Need, Output};
+use super::exchange::Exchange;
 use crate::backend::switch::Switch;
 use crate::sys::access::Asker;
 use crate::sys::clock::timespec;
@@ -43,7 +44,7 @@ fn converse(
             out.clear();
         }
         match need {
-            Need::Flush | Need::Turn => {}
+            Need::Flush | Need::Turn | Need::Elsewhere => {}
             Need::Input => {
                 if !receive(switch, exchange, timeout)? {
                     return Ok(());
@@ -53,7 +54,7 @@ fn converse(
                 let error = Error::system("unable to interpret stdin", Errno::PROTO);
                 return Err(error.with_code(code::PROTOCOL));
             }
-            Need::Close(End::Broken) => {
+            Need::Close(_) => {
                 return Err(Error::system("unable to finish a reply", Errno::IO));
             }
         }

@@ -9,7 +9,8 @@ pub mod own;
     feature = "nsssd-map",
     feature = "nsssd-unix",
     feature = "nsssd-switch",
-    feature = "ipcserver"
+    feature = "ipcserver",
+    feature = "nscd"
 ))]
 pub mod privilege;
 

@@ -7,8 +7,21 @@ use std::path::{Path, PathBuf};
 
 /// The names of all applets, short ones and those that this build leaves out included: any other
 /// name of the executable takes the applet from its first argument.
-pub const APPLETS: &[&str] =
-    &["getent", "ipcserver", "map", "nsssd-map", "nsssd-switch", "nsssd-unix", "switch", "unix"];
+pub const APPLETS: &[&str] = &[
+    "getent",
+    "groups",
+    "id",
+    "ipcserver",
+    "map",
+    "nscd",
+    "nsssd-map",
+    "nsssd-switch",
+    "nsssd-unix",
+    "switch",
+    "unix",
+    "whoami",
+    "with-nscd",
+];
 
 /// If `command` would start our own executable, the applet's name and its arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
 /// Without /proc no command is our own, and all are started as usual.

@@ -44,7 +44,18 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const QUIET: Duration = Duration::from_millis(60);
 
 /// The names that the executable answers to as argv\[0\].
-pub const APPLETS: [&str; 5] = ["getent", "ipcserver", "nsssd-map", "nsssd-switch", "nsssd-unix"];
+pub const APPLETS: [&str; 10] = [
+    "getent",
+    "groups",
+    "id",
+    "ipcserver",
+    "nscd",
+    "nsssd-map",
+    "nsssd-switch",
+    "nsssd-unix",
+    "whoami",
+    "with-nscd",
+];
 
 /// A directory of one test, mode 0755, removed with all it holds when dropped.
 ///

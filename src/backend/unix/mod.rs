@@ -368,6 +368,11 @@ impl Long {
         Long { of, stamp, at, copier: Copier::new(of.db(), measured), head: measured.head }
     }
 
+    /// From its first byte again.
+    pub fn rewind(&mut self) {
+        self.copier = self.copier.again();
+    }
+
     /// Whether all of it was given out.
     pub fn done(&self) -> bool {
         self.copier.done()

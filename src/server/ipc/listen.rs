@@ -1,7 +1,7 @@
 //! The listening socket: made, or taken over from the supervisor; and telling that it is ready.
 
 use crate::sys::error::{Error, unable};
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
@@ -23,6 +23,8 @@ pub struct Place<'a> {
     pub backlog: i32,
     /// A socket that nobody listens at is replaced.
     pub replace: bool,
+    /// It is replaced without a moment in which there is none.
+    pub swap: bool,
 }
 
 /// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
@@ -77,6 +79,10 @@ fn make(place: &Place<'_>) -> Result<Listener, Error> {
     let address = SocketAddrUnix::new(place.path).map_err(fail("unable to bind to"))?;
     let socket = stream().map_err(unable("unable to make a socket"))?;
     let lock = if place.replace { Some(lock(place.path)?) } else { None };
+    if place.swap {
+        examine(place.path, &address)?;
+        return swap(place, socket, lock);
+    }
     let bound = match bind_with_mode(&socket, &address, place.mode) {
         Err(Errno::ADDRINUSE) if place.replace => {
             give_way(place.path, &address)?;
@@ -86,6 +92,21 @@ fn make(place: &Place<'_>) -> Result<Listener, Error> {
     };
     bound.map_err(fail("unable to bind to"))?;
     listen(&socket, place.backlog).map_err(fail("unable to listen on"))?;
+    Ok(Listener { socket, _lock: lock })
+}
+
+/// Makes the socket beside its place and renames it there once clients can connect.
+fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Listener, Error> {
+    let fail = |what| move |e| Error::system(what, e).about(place.path);
+    let beside = [place.path.as_bytes(), b".new"].concat();
+    let beside = OsStr::from_bytes(&beside);
+    let about = |what| move |e| Error::system(what, e).about(beside);
+    let address = SocketAddrUnix::new(beside).map_err(about("unable to bind to"))?;
+    // Left by one that was killed: we have the lock.
+    let _ = unlink(beside);
+    bind_with_mode(&socket, &address, place.mode).map_err(about("unable to bind to"))?;
+    listen(&socket, place.backlog).map_err(about("unable to listen on"))?;
+    rename(beside, place.path).map_err(fail("unable to put a socket to"))?;
     Ok(Listener { socket, _lock: lock })
 }
 
@@ -119,16 +140,23 @@ fn bind_with_mode(socket: &OwnedFd, address: &SocketAddrUnix, mode: u32) -> Resu
 
 /// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
 fn give_way(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    let there = lstat(path).map_err(|e| Error::system("unable to examine", e).about(path))?;
+    examine(path, address)?;
+    unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
+}
+
+/// Whether what is at `path` may be replaced: a socket that nobody listens at, or nothing.
+fn examine(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
+    let there = match lstat(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        there => there.map_err(|e| Error::system("unable to examine", e).about(path))?,
+    };
     if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
         let what = "unable to bind: what is there is no socket:";
         return Err(Error::system(what, Errno::EXIST).about(path));
     }
     let probe = stream().map_err(unable("unable to make a socket"))?;
     match connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => {
-            unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
-        }
+        Err(Errno::CONNREFUSED) => Ok(()),
         // Accepted, queue full, or no right to ask: somebody may be listening.
         _ => Err(live(path)),
     }

@@ -4,11 +4,11 @@ use super::signals::Signal;
 use crate::sys::message::Message;
 use rustix::io::Errno;
 
-const NAME: &str = "ipcserver";
-
 /// Says what the verbosity allows.
 #[derive(Clone, Copy)]
 pub struct Log {
+    /// Whose messages these are.
+    pub name: &'static str,
     /// 0 quiet, 1 warnings, 2 each connection.
     pub verbosity: u8,
     /// Most connections.
@@ -18,13 +18,13 @@ pub struct Log {
 impl Log {
     fn info(self, say: impl FnOnce(Message) -> Message) {
         if self.verbosity >= 2 {
-            say(Message::new(NAME, "info")).send();
+            say(Message::new(self.name, "info")).send();
         }
     }
 
     fn warn(self, say: impl FnOnce(Message) -> Message) {
         if self.verbosity >= 1 {
-            say(Message::new(NAME, "warning")).send();
+            say(Message::new(self.name, "warning")).send();
         }
     }
 
@@ -88,6 +88,11 @@ impl Log {
     /// A signal that ends the server, or is passed to its children.
     pub fn received(self, signal: Signal, then: &str) {
         self.info(|m| m.text("received ").text(signal.name()).text(", ").text(then));
+    }
+
+    /// The process ended with which this one ends.
+    pub fn parent_ended(self) {
+        self.info(|m| m.text("the program has ended, quitting"));
     }
 
     /// At the end.

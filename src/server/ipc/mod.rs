@@ -1,31 +1,51 @@
 //! The super-server: accepts clients of a listening socket, and serves each one itself or
-//! starts a program for it. Its behaviour is s6-ipcserver's (doc/ipcserver.md).
+//! starts a program for it. Its behaviour is s6-ipcserver's (doc/ipcserver.md); nscd has its own
+//! protocol and the same door.
 
+mod desk;
 pub mod listen;
 mod log;
 mod served;
+pub mod setup;
 mod signals;
+#[cfg(feature = "ipcserver")]
 mod spawned;
 mod uids;
 
 use crate::backend::switch::Switch;
+#[cfg(feature = "nscd")]
+use crate::limits::REQUEST_MILLIS;
+#[cfg(feature = "ipcserver")]
+use crate::server::exchange::Exchange;
+#[cfg(feature = "nscd")]
+use crate::server::nscd::Nscd;
 use crate::sys::access::Asker;
 use crate::sys::error::Error;
+#[cfg(feature = "nscd")]
+use desk::Desk;
 use log::Log;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use signals::Signals;
+#[cfg(feature = "ipcserver")]
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use uids::Uids;
 
+/// Milliseconds until accepting is tried again after descriptors or memory ran out.
+const PAUSE: u64 = 100;
+
 /// How clients are admitted.
 pub struct Rules {
+    /// Whose messages these are.
+    pub name: &'static str,
     /// Most connections; over it clients wait in the backlog.
     pub max: u32,
     /// Most connections of one user; over it they are closed.
     pub max_per_uid: u32,
+    /// Over it, his oldest connection without a complete request is closed instead.
+    pub oldest_gives_way: bool,
     /// Whether SO_PEERCRED is looked up.
     pub credentials: bool,
     /// 0 quiet, 1 warnings, 2 each connection.
@@ -36,7 +56,8 @@ pub struct Rules {
     pub hidden: &'static [&'static str],
 }
 
-/// What is done for a client.
+/// What is done for a client of ipcserver.
+#[cfg(feature = "ipcserver")]
 pub enum Service<'a> {
     /// Served in this process.
     Switch(&'a mut Switch),
@@ -45,6 +66,7 @@ pub enum Service<'a> {
 }
 
 /// Serves until a signal ends it. `ready` is called once clients can be served.
+#[cfg(feature = "ipcserver")]
 pub fn serve(
     listener: &OwnedFd,
     rules: &Rules,
@@ -52,18 +74,45 @@ pub fn serve(
     ready: impl FnOnce(),
 ) -> Result<(), Error> {
     let signals = Signals::catch()?;
-    let door = Door {
-        listener,
-        rules,
-        uids: Uids::new(rules.max),
-        open: 0,
-        log: Log { verbosity: rules.verbosity, max: rules.max },
-    };
-    door.log.starting();
+    let door = Door::new(listener, rules);
     match service {
-        Service::Switch(switch) => served::run(door, signals, switch, ready),
+        Service::Switch(switch) => {
+            served::run::<Exchange>(door, signals, switch, served::Beside::none(), ready)
+        }
         Service::Program(command) => spawned::run(door, signals, command, ready),
     }
+}
+
+/// What an nscd asks.
+#[cfg(feature = "nscd")]
+pub struct Sources<'a> {
+    /// What can be asked from the event loop.
+    pub near: &'a mut Switch,
+    /// Makes what may block as well; `None`: there is nothing that may.
+    pub far: Option<&'a mut dyn FnMut() -> Result<Switch, Error>>,
+}
+
+/// Serves the nscd protocol until a signal ends it, or `parent` does, a pidfd.
+#[cfg(feature = "nscd")]
+pub fn serve_nscd(
+    listener: &OwnedFd,
+    rules: &Rules,
+    sources: Sources<'_>,
+    parent: Option<OwnedFd>,
+    ready: impl FnOnce(),
+) -> Result<(), Error> {
+    let signals = Signals::catch()?;
+    let door = Door::new(listener, rules);
+    let desk = match sources.far {
+        Some(switch) => {
+            let desk = Desk::open(rules.max, rules.client_millis, REQUEST_MILLIS)?;
+            desk.staff(switch)?;
+            Some(desk)
+        }
+        None => None,
+    };
+    let beside = served::Beside { desk, parent };
+    served::run::<Nscd>(door, signals, sources.near, beside, ready)
 }
 
 /// Who comes in.
@@ -95,7 +144,13 @@ impl Guest {
     }
 }
 
-impl Door<'_> {
+impl<'a> Door<'a> {
+    fn new(listener: &'a OwnedFd, rules: &'a Rules) -> Self {
+        let log = Log { name: rules.name, verbosity: rules.verbosity, max: rules.max };
+        log.starting();
+        Door { listener, rules, uids: Uids::new(rules.max), open: 0, log }
+    }
+
     /// Takes in the next client. `None`: nobody is there, or he was turned away. The error is
     /// one that will not go away by itself at once: most often, out of descriptors or memory.
     fn admit(&mut self) -> Result<Option<Guest>, Errno> {
@@ -114,7 +169,7 @@ impl Door<'_> {
             };
             let (uid, gid) = (peer.uid.as_raw(), peer.gid.as_raw());
             let count = self.uids.count(uid);
-            if count >= self.rules.max_per_uid {
+            if count >= self.rules.max_per_uid && !self.rules.oldest_gives_way {
                 self.log.deny(uid, gid, count, self.rules.max_per_uid);
                 return Ok(None);
             }

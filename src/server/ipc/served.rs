@@ -5,12 +5,13 @@
 //! the table; the output that it did not take yet is kept in a page of its own, which is touched
 //! only then.
 
+use super::desk::{Desk, Job};
 use super::signals::{Signal, Signals};
-use super::spawned::PAUSE;
-use super::{Door, Guest};
+use super::{Door, Guest, PAUSE};
 use crate::backend::switch::Switch;
 use crate::limits::{REPLY_PIECE, TURN};
-use crate::server::exchange::{End, Exchange, Need, Output};
+use crate::server::conversation::{Conversation, End, Need, Output, Wait};
+use crate::server::drain::drain;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
@@ -19,17 +20,36 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
 
 const SIGNAL: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
+const DESK: u64 = u64::MAX - 2;
+const PARENT: u64 = u64::MAX - 3;
+
+/// What there is besides the clients.
+pub struct Beside<C> {
+    /// Who answers what may block.
+    pub desk: Option<Arc<Desk<C>>>,
+    /// Readable when the process has ended with which this one ends.
+    pub parent: Option<OwnedFd>,
+}
+
+impl<C> Beside<C> {
+    /// Nothing.
+    #[cfg(feature = "ipcserver")]
+    pub fn none() -> Self {
+        Beside { desk: None, parent: None }
+    }
+}
 
 /// A client's row of the table.
-struct Connection {
+struct Connection<C> {
     socket: OwnedFd,
-    exchange: Exchange,
+    conversation: C,
     uid: Option<u32>,
     /// Tells it from those that had its row before.
     serial: u32,
@@ -37,8 +57,8 @@ struct Connection {
     unsent: (usize, usize),
     /// When its patience or ours ends, in milliseconds; `None`: never.
     deadline: Option<u64>,
-    /// Is asked for output, and not for input.
-    blocked: bool,
+    /// What epoll tells of it: room for output if set, else input; `None`: nothing yet.
+    watched: Option<bool>,
     /// Is in the queue of those whose turn was over.
     queued: bool,
     /// Is closed when its reply in hand has been sent.
@@ -48,6 +68,10 @@ struct Connection {
 /// Why a connection is closed, for the log.
 mod why {
     pub const DONE: &str = "done";
+    pub const ANSWERED: &str = "answered";
+    pub const REFUSED: &str = "refused";
+    pub const FAILED: &str = "a source failed";
+    pub const GAVE_WAY: &str = "gave way to a newer one";
     pub const PROTOCOL: &str = "protocol error";
     pub const BROKEN: &str = "a record changed while it was being sent";
     pub const GONE: &str = "client is gone";
@@ -55,11 +79,24 @@ mod why {
     pub const ENDING: &str = "by signal";
 }
 
-struct Server<'a> {
+impl End {
+    fn text(self) -> &'static str {
+        match self {
+            End::Answered => why::ANSWERED,
+            End::Protocol => why::PROTOCOL,
+            End::Refused => why::REFUSED,
+            End::Failed => why::FAILED,
+            End::Broken => why::BROKEN,
+        }
+    }
+}
+
+struct Server<'a, C> {
     door: Door<'a>,
+    beside: Beside<C>,
     switch: &'a mut Switch,
     epoll: OwnedFd,
-    table: Vec<Option<Connection>>,
+    table: Vec<Option<Connection<C>>>,
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
     free: Vec<usize>,
@@ -76,10 +113,11 @@ struct Server<'a> {
 }
 
 /// Serves until a signal ends it.
-pub fn run(
+pub fn run<C: Conversation + Send + 'static>(
     door: Door<'_>,
     mut signals: Signals,
     switch: &mut Switch,
+    beside: Beside<C>,
     ready: impl FnOnce(),
 ) -> Result<(), Error> {
     let fail = unable("unable to wait for events");
@@ -89,8 +127,15 @@ pub fn run(
         |fd, token| epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
     add(signals.wake(), SIGNAL).map_err(&fail)?;
     add(door.listener.as_fd(), LISTENER).map_err(&fail)?;
+    if let Some(desk) = &beside.desk {
+        add(desk.wake(), DESK).map_err(&fail)?;
+    }
+    if let Some(parent) = &beside.parent {
+        add(parent.as_fd(), PARENT).map_err(&fail)?;
+    }
     let mut server = Server {
         door,
+        beside,
         switch,
         epoll,
         table: Vec::with_capacity(max),
@@ -116,7 +161,7 @@ pub fn run(
     })
 }
 
-impl Server<'_> {
+impl<C: Conversation + Send + 'static> Server<'_, C> {
     fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
         let timeout = self.timeout().map(timespec);
         events.clear();
@@ -130,6 +175,8 @@ impl Server<'_> {
             match event.data.u64() {
                 SIGNAL => self.signalled(signals),
                 LISTENER => self.admit(),
+                DESK => self.clear_desk(),
+                PARENT => self.end_with_parent(),
                 token => self.heard(token, event.flags),
             }
         }
@@ -160,7 +207,11 @@ impl Server<'_> {
     fn signalled(&mut self, signals: &mut Signals) {
         for signal in signals.take() {
             match signal {
-                Signal::Child => {}
+                Signal::Child => {
+                    if let Some(desk) = &self.beside.desk {
+                        desk.child_ended();
+                    }
+                }
                 // What would end the children ends the connections.
                 Signal::Hup => {
                     self.door.log.received(signal, "closing all connections");
@@ -181,6 +232,25 @@ impl Server<'_> {
         }
     }
 
+    /// Clients of slow sources have left.
+    fn clear_desk(&mut self) {
+        let Some(desk) = &self.beside.desk else { return };
+        while let Some(done) = desk.next_done() {
+            self.door.leave(done.uid);
+            self.door.log.left(done.uid, done.why.text());
+            self.door.log.status(self.door.open);
+        }
+    }
+
+    /// There is nobody left to serve.
+    fn end_with_parent(&mut self) {
+        if let Some(parent) = self.beside.parent.take() {
+            let _ = epoll::delete(&self.epoll, &parent);
+        }
+        self.door.log.parent_ended();
+        self.end_gently();
+    }
+
     /// No further client; those that have a reply in hand get it.
     fn end_gently(&mut self) {
         self.ending = true;
@@ -194,7 +264,7 @@ impl Server<'_> {
         for row in 0..self.table.len() {
             let Some(Some(connection)) = self.table.get_mut(row) else { continue };
             connection.leaving = true;
-            if !connection.has_unsent() && connection.exchange.waits_for_input() {
+            if !connection.has_unsent() && connection.conversation.waits_for_input() {
                 self.close(row, why::ENDING);
             }
         }
@@ -205,7 +275,8 @@ impl Server<'_> {
             return;
         }
         match self.door.admit() {
-            Ok(Some(guest)) => self.seat(guest),
+            Ok(Some(guest)) if self.has_place_for(&guest) => self.seat(guest),
+            Ok(Some(guest)) => self.turn_away(guest),
             Ok(None) => {}
             Err(errno) => {
                 self.door.log.cannot_accept(errno);
@@ -215,6 +286,36 @@ impl Server<'_> {
         }
         if self.door.is_full() {
             self.stop_listening();
+        }
+    }
+
+    /// Whether a guest's uid is within its limit, or an older connection of it gave way.
+    fn has_place_for(&mut self, guest: &Guest) -> bool {
+        if guest.who.is_none() || guest.count <= self.door.rules.max_per_uid {
+            return true;
+        }
+        let now = self.serial;
+        let uid = guest.who.map(|w| w.0);
+        let each = self.table.iter().enumerate();
+        let waiting = each.filter_map(|(row, place)| {
+            let connection = place.as_ref()?;
+            let silent = connection.uid == uid && connection.conversation.waits_for_input();
+            // Serial numbers begin again some day: the difference tells the age.
+            silent.then(|| (now.wrapping_sub(connection.serial), row))
+        });
+        match waiting.max() {
+            Some((_, row)) => {
+                self.close(row, why::GAVE_WAY);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn turn_away(&mut self, guest: Guest) {
+        if let Some((uid, gid)) = guest.who {
+            self.door.log.deny(uid, gid, guest.count - 1, self.door.rules.max_per_uid);
+            self.door.leave(Some(uid));
         }
     }
 
@@ -248,31 +349,26 @@ impl Server<'_> {
                 self.table.len() - 1
             }
         };
-        let exchange = Exchange::new(asker, self.serial, self.switch);
+        let conversation = C::new(asker, self.serial, self.switch);
         let connection = Connection {
             socket: guest.socket,
-            exchange,
+            conversation,
             uid,
             serial: self.serial,
             unsent: (0, 0),
             deadline: None,
-            blocked: false,
+            watched: None,
             queued: false,
             leaving: false,
         };
         let most = if uid.is_some() { self.door.rules.max_per_uid } else { self.door.rules.max };
         self.door.log.allow(guest.who, None, guest.count, most);
         self.door.log.status(self.door.open);
-        let data = epoll::EventData::new_u64(token(row, self.serial));
-        let added = epoll::add(&self.epoll, &connection.socket, data, epoll::EventFlags::IN);
         if let Some(place) = self.table.get_mut(row) {
             *place = Some(connection);
         }
-        match added {
-            // Most clients have asked by now.
-            Ok(()) => self.go_on(row, true),
-            Err(_) => self.close(row, why::GONE),
-        }
+        // Most clients have asked by now; one that is answered at once is never waited for.
+        self.go_on(row, true);
     }
 
     fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
@@ -304,8 +400,8 @@ impl Server<'_> {
             if connection.has_unsent() {
                 return self.wait(row, true);
             }
-            let need = connection.exchange.go_on(self.switch, &mut self.out, turn);
-            turn = connection.exchange.turn_left();
+            let need = connection.conversation.go_on(self.switch, &mut self.out, turn);
+            turn = connection.conversation.turn_left();
             let sent = connection.send(self.out.pending(), page);
             self.out.clear();
             if let Err(why) = sent {
@@ -313,23 +409,22 @@ impl Server<'_> {
             }
             match need {
                 Need::Close(_) if connection.has_unsent() => {}
-                Need::Close(End::Protocol) => return self.close(row, why::PROTOCOL),
-                Need::Close(End::Broken) => return self.close(row, why::BROKEN),
+                Need::Close(end) => return self.close(row, end.text()),
+                Need::Elsewhere => return self.hand_over(row),
                 Need::Flush if turn > 0 => {}
                 Need::Turn | Need::Flush => {
                     connection.queued = true;
-                    connection.deadline = None;
                     self.queue.push_back(row);
-                    return;
+                    return self.await_turn(row);
                 }
                 Need::Input if connection.leaving => return self.close(row, why::ENDING),
                 Need::Input if !may_read => return self.wait(row, false),
                 Need::Input => {
                     may_read = false;
-                    match recv(&connection.socket, connection.exchange.room(), RecvFlags::DONTWAIT)
-                    {
+                    let room = connection.conversation.room();
+                    match recv(&connection.socket, room, RecvFlags::DONTWAIT) {
                         Ok((_, 0)) => return self.close(row, why::DONE),
-                        Ok((_, len)) => connection.exchange.filled(len),
+                        Ok((_, len)) => connection.conversation.filled(len),
                         Err(Errno::AGAIN | Errno::INTR) => return self.wait(row, false),
                         Err(_) => return self.close(row, why::GONE),
                     }
@@ -338,24 +433,57 @@ impl Server<'_> {
         }
     }
 
+    /// Gives a connection to those who may wait for slow sources.
+    fn hand_over(&mut self, row: usize) {
+        let (Some(place), Some(desk)) = (self.table.get_mut(row), &self.beside.desk) else {
+            return self.close(row, why::FAILED);
+        };
+        let Some(connection) = place.take() else { return };
+        connection.conversation.leave(self.switch);
+        self.free.push(row);
+        if connection.watched.is_some() {
+            let _ = epoll::delete(&self.epoll, &connection.socket);
+        }
+        let patience = connection.conversation.patience(Wait::Turn, self.door.rules.client_millis);
+        desk.put(Job {
+            socket: connection.socket,
+            conversation: connection.conversation,
+            uid: connection.uid,
+            deadline: patience.unwrap_or_else(millis),
+        });
+    }
+
+    /// Sets the deadline of one that waits for its turn.
+    fn await_turn(&mut self, row: usize) {
+        let millis = self.door.rules.client_millis;
+        let Some(Some(connection)) = self.table.get_mut(row) else { return };
+        connection.deadline = connection.conversation.patience(Wait::Turn, millis);
+        let deadline = connection.deadline;
+        self.note(deadline);
+    }
+
+    /// Deadlines are looked at when the earliest has passed.
+    fn note(&mut self, deadline: Option<u64>) {
+        self.next_deadline = [self.next_deadline, deadline].into_iter().flatten().min();
+    }
+
     /// Lets the connection wait, for room to write if `blocked`, else for input.
     fn wait(&mut self, row: usize, blocked: bool) {
         let Some(Some(connection)) = self.table.get_mut(row) else { return };
-        let limit = match blocked || !connection.exchange.is_idle() {
-            true => self.door.rules.client_millis,
-            false => connection.exchange.idle_millis(),
+        let wait = if blocked { Wait::Output } else { Wait::Input };
+        let deadline = connection.conversation.patience(wait, self.door.rules.client_millis);
+        connection.deadline = deadline;
+        let before = connection.watched.replace(blocked);
+        let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+        let data = epoll::EventData::new_u64(token(row, connection.serial));
+        let watched = match before {
+            Some(same) if same == blocked => Ok(()),
+            Some(_) => epoll::modify(&self.epoll, &connection.socket, data, events),
+            None => epoll::add(&self.epoll, &connection.socket, data, events),
         };
-        connection.deadline = (limit != 0).then(|| millis() + u64::from(limit));
-        if let Some(deadline) = connection.deadline {
-            self.next_deadline = Some(self.next_deadline.map_or(deadline, |d| d.min(deadline)));
-        }
-        if connection.blocked != blocked {
-            connection.blocked = blocked;
-            let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-            let data = epoll::EventData::new_u64(token(row, connection.serial));
-            if epoll::modify(&self.epoll, &connection.socket, data, events).is_err() {
-                self.close(row, why::GONE);
-            }
+        self.note(deadline);
+        if watched.is_err() {
+            self.close(row, why::GONE);
         }
     }
 
@@ -376,7 +504,10 @@ impl Server<'_> {
     fn close(&mut self, row: usize, why: &str) {
         // Closing the socket takes it out of the epoll set: it was never duplicated.
         let Some(connection) = self.table.get_mut(row).and_then(Option::take) else { return };
-        connection.exchange.leave(self.switch);
+        if connection.conversation.drains() {
+            drain(&connection.socket);
+        }
+        connection.conversation.leave(self.switch);
         if connection.queued {
             self.queue.retain(|queued| *queued != row);
         }
@@ -387,7 +518,7 @@ impl Server<'_> {
     }
 }
 
-impl Connection {
+impl<C> Connection<C> {
     fn has_unsent(&self) -> bool {
         self.unsent.0 < self.unsent.1
     }

@@ -5,7 +5,7 @@
 //! descriptor for each of them.
 
 use super::signals::{Signal, Signals};
-use super::{Door, Guest};
+use super::{Door, Guest, PAUSE};
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, errno_of, unable};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -15,9 +15,6 @@ use rustix::process::{self, Pid, WaitOptions, kill_process, wait};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
-
-/// Milliseconds until accepting is tried again after descriptors or memory ran out.
-pub const PAUSE: u64 = 100;
 
 /// A program that serves a client.
 struct Running {

@@ -1,0 +1,53 @@
+//! groups: prints the names of the groups of a user or of this process.
+//!
+//! Follows coreutils' groups (doc/id.md). Differs: asks nsss or backends of its own.
+
+use super::Applet;
+use crate::backend::names::Names;
+use crate::backend::reach::sources;
+use crate::options::Spec;
+use crate::identity::{Person, Printer, SOURCE, person};
+use crate::sys::error::Error;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+const USAGE: &str = "\
+Usage: groups [-s LIST] [-S SOCKET] [USER...]
+
+Prints the names of the groups of each USER, or of this process.
+
+  -S SOCKET  ask this nsss server (/run/service/nsssd/s; without one, the local
+             files are asked)
+  -s LIST    ask these backends, as getent -s does
+
+Exit codes: 0 good, 1 a user or a name was not found, or wrong usage.
+";
+
+/// The row of the table.
+pub const APPLET: Applet =
+    Applet { name: "groups", short: "groups", usage: USAGE, usage_code: 1, main };
+
+const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
+
+fn main(args: &[OsString]) -> Result<u8, Error> {
+    let (mut options, users) = SPEC.split(args)?;
+    let (list, socket) = (options.value("-s"), options.value("-S"));
+    let mut known = Names::of(sources(list.as_deref(), socket.as_deref())?);
+    let mut out = Printer::new("groups", true, b' ');
+    if users.is_empty() {
+        out.groups(&mut known, &Person::ourselves());
+        out.byte(b'\n');
+    }
+    for user in users {
+        match person(&mut known, user.as_bytes()) {
+            Some(person) => {
+                out.bytes(user.as_bytes());
+                out.bytes(b" : ");
+                out.groups(&mut known, &person);
+                out.byte(b'\n');
+            }
+            None => out.nobody(user.as_bytes()),
+        }
+    }
+    out.finish()
+}

@@ -1,0 +1,45 @@
+//! whoami: prints the name of the effective user of this process.
+//!
+//! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
+
+use super::Applet;
+use crate::backend::names::Names;
+use crate::backend::reach::sources;
+use crate::options::Spec;
+use crate::identity::{Printer, SOURCE};
+use crate::sys::error::Error;
+use rustix::process::geteuid;
+use std::ffi::OsString;
+
+const USAGE: &str = "\
+Usage: whoami [-s LIST] [-S SOCKET]
+
+Prints the name of the user who runs it.
+
+  -S SOCKET  ask this nsss server (/run/service/nsssd/s; without one, the local
+             files are asked)
+  -s LIST    ask these backends, as getent -s does
+
+Exit codes: 0 good, 1 no name was found, or wrong usage.
+";
+
+/// The row of the table.
+pub const APPLET: Applet =
+    Applet { name: "whoami", short: "whoami", usage: USAGE, usage_code: 1, main };
+
+const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
+
+fn main(args: &[OsString]) -> Result<u8, Error> {
+    let (mut options, rest) = SPEC.split(args)?;
+    if let Some(word) = rest.first() {
+        return Err(Error::options("extra operand").about(word));
+    }
+    let (list, socket) = (options.value("-s"), options.value("-S"));
+    let mut known = Names::of(sources(list.as_deref(), socket.as_deref())?);
+    let mut out = Printer::new("whoami", true, b' ');
+    let uid = geteuid().as_raw();
+    if out.name_of_user(&mut known, uid) {
+        out.byte(b'\n');
+    }
+    out.finish()
+}

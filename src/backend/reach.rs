@@ -1,0 +1,71 @@
+//! Who is asked by a program that is run by hand: a server, or backends in this process.
+
+use super::child::Child;
+use super::script::{self, Block, How};
+use super::switch::{Backend, Switch};
+use crate::sys::error::Error;
+use nssproto::bytes::decimal_u32;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// Where the server of an nsss system listens, fixed when nsss is built.
+pub const SOCKET: &str = "/run/service/nsssd/s";
+
+/// Exit code for what the user has wrong, as coreutils and getent have it.
+const FAILURE: u8 = 1;
+
+/// The backends of `list`, else the server at `socket`, else the usual server, else the local
+/// files. Errors exit 1.
+pub fn sources(list: Option<&OsStr>, socket: Option<&OsStr>) -> Result<Switch, Error> {
+    if let Some(list) = list {
+        return backends(list).map(|(switch, _)| switch);
+    }
+    match (server(socket.unwrap_or(OsStr::new(SOCKET))), socket) {
+        (Ok(switch), _) => Ok(switch),
+        (Err(errno), Some(path)) => {
+            Err(Error::system("unable to connect to", errno).about(path).with_code(FAILURE))
+        }
+        // As nsss does: only a failed connect falls back to the files.
+        (Err(_), None) => backends(OsStr::new("unix")).map(|(switch, _)| switch),
+    }
+}
+
+/// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
+///
+/// The switch, and the names of its backends. Errors exit 1.
+pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
+    let (mut blocks, mut names) = (Vec::new(), Vec::new());
+    for part in list.as_bytes().split(|b| *b == b';') {
+        let mut words = part.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).peekable();
+        let bits = words.peek().and_then(|w| decimal_u32(w));
+        if bits.is_some() {
+            words.next();
+        }
+        let name = match words.next() {
+            Some(b"files") => "unix",
+            Some(name) => std::str::from_utf8(name).unwrap_or_default(),
+            None => return Err(Error::usage("empty service in option -s").with_code(FAILURE)),
+        };
+        if !script::IN_PROCESS.contains(&name) {
+            return Err(Error::usage("unknown service:").about(name).with_code(FAILURE));
+        }
+        names.push(name.to_owned());
+        let command = std::iter::once(OsStr::new(name)).chain(words.map(OsStr::from_bytes));
+        blocks
+            .push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
+    }
+    // As in glibc: one source is repeated as it is, several make a union.
+    let how = How { merge: blocks.len() > 1, ..How::default() };
+    let switch = script::start_own(&blocks, how);
+    Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
+}
+
+/// The nsss server that listens at `path`.
+pub fn server(path: &OsStr) -> Result<Switch, Errno> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &address)?;
+    Ok(Switch::of(Backend::Child(Box::new(Child::on(socket, None)))))
+}

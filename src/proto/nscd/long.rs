@@ -1,0 +1,268 @@
+//! Replies larger than a buffer. Their lengths stand in front of their strings, so the strings
+//! are gone through twice: [`Survey`] finds the lengths and writes what precedes the strings,
+//! [`Strings`] lets them pass. Both hash what they see, and the reply may only be ended if they
+//! saw the same.
+
+use super::{FOUND, Kind, Writer, shown};
+use crate::Fault;
+use crate::nsss::Head;
+
+/// Most bytes that [`Survey::feed`] writes besides four for each byte that it is fed.
+pub const HEADER_MAX: usize = 36;
+
+/// FNV-1a over the strings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hash(u64);
+
+impl Hash {
+    const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
+
+    fn push(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+}
+
+/// The number of the string that is a password.
+const PASSWORD: u32 = 1;
+
+/// First pass over the strings of a record, each closed by NUL.
+#[derive(Clone, Copy, Debug)]
+pub struct Survey {
+    head: Head,
+    /// Strings that have ended.
+    ended: u32,
+    /// Bytes of the string at hand.
+    len: u32,
+    /// Lengths of the first five strings, NUL included.
+    lengths: [u32; 5],
+    /// What is shown of the password; `None`: it is empty.
+    shown: Option<u8>,
+    hash: Hash,
+}
+
+impl Survey {
+    /// Of the record with this head; `None` for shadow, which the protocol has not.
+    pub fn new(head: Head) -> Option<Self> {
+        match head {
+            Head::Shadow { .. } => None,
+            _ => Some(Survey {
+                head,
+                ended: 0,
+                len: 0,
+                lengths: [0; 5],
+                shown: None,
+                hash: Hash::START,
+            }),
+        }
+    }
+
+    /// Which kind of reply it is.
+    pub fn kind(&self) -> Kind {
+        match self.head {
+            Head::Passwd { .. } => Kind::Passwd,
+            _ => Kind::Group,
+        }
+    }
+
+    /// Takes the next bytes of the strings and writes what they tell: the header once it is
+    /// known, after it the lengths of a group's members. `out` has room for [`HEADER_MAX`] bytes
+    /// and four for each byte of `area`.
+    pub fn feed(&mut self, area: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
+        let mut w = Writer { out, at: 0 };
+        for byte in area {
+            self.hash.push(*byte);
+            if self.ended == PASSWORD && *byte != 0 {
+                self.shown = match (self.len, self.shown) {
+                    (0, _) => shown(&[*byte]).first().copied(),
+                    // It stands for itself only if nothing follows.
+                    (_, Some(b'*')) => Some(b'x'),
+                    (_, known) => known,
+                };
+            }
+            self.len = self.len.checked_add(1).ok_or(Fault::Bad("string too long"))?;
+            if *byte == 0 {
+                self.close(&mut w)?;
+            }
+        }
+        Ok(w.at)
+    }
+
+    fn close(&mut self, w: &mut Writer<'_>) -> Result<(), Fault> {
+        let len = match self.ended {
+            PASSWORD => 1 + u32::from(self.shown.is_some()),
+            _ => self.len,
+        };
+        i32::try_from(len).map_err(|_| Fault::Bad("string too long"))?;
+        if let Some(place) = self.lengths.get_mut(self.ended as usize) {
+            *place = len;
+        }
+        self.ended += 1;
+        self.len = 0;
+        let [name, password, gecos, home, shell] = self.lengths;
+        match self.head {
+            Head::Passwd { uid, gid, .. } if self.ended == 5 => {
+                w.words(&FOUND);
+                w.words(&[name, password, uid.0, gid.0, gecos, home, shell]);
+            }
+            Head::Group { gid, members, .. } if self.ended == 2 => {
+                w.words(&FOUND);
+                w.words(&[name, password, gid.0, members]);
+            }
+            Head::Group { .. } if self.ended > 2 => w.words(&[len]),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// After the last byte: what lets the strings pass. The error: their number is wrong.
+    pub fn finish(self) -> Result<Strings, Fault> {
+        if self.ended != self.head.strings() || self.len != 0 {
+            return Err(Fault::Bad("string area does not hold the expected strings"));
+        }
+        Ok(Strings {
+            head: self.head,
+            ended: 0,
+            shown: self.shown,
+            given: false,
+            hash: Hash::START,
+            expected: self.hash,
+        })
+    }
+}
+
+/// Second pass over the strings.
+#[derive(Clone, Copy, Debug)]
+pub struct Strings {
+    head: Head,
+    ended: u32,
+    shown: Option<u8>,
+    /// What is shown of the password was put.
+    given: bool,
+    hash: Hash,
+    expected: Hash,
+}
+
+impl Strings {
+    /// The head that the record must still have, if it was asked for again.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Makes of the next bytes of the strings what is sent, in place, and returns how many that
+    /// are: the password gives way to what is shown of it.
+    pub fn feed(&mut self, area: &mut [u8]) -> usize {
+        let mut put = 0;
+        for at in 0..area.len() {
+            let Some(byte) = area.get(at).copied() else { break };
+            self.hash.push(byte);
+            let secret = self.ended == PASSWORD;
+            self.ended += u32::from(byte == 0);
+            if !secret || byte == 0 {
+                put = place(area, put, byte);
+            } else if !self.given {
+                // In the place of the password's first byte; the rest goes.
+                self.given = true;
+                put = place(area, put, self.shown.unwrap_or(b'x'));
+            }
+        }
+        put
+    }
+
+    /// Whether both passes saw the same; asked before the last piece is sent.
+    pub fn holds(&self) -> bool {
+        self.hash == self.expected
+    }
+}
+
+fn place(area: &mut [u8], at: usize, byte: u8) -> usize {
+    match area.get_mut(at) {
+        Some(room) => {
+            *room = byte;
+            at + 1
+        }
+        None => at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{encode_group, encode_passwd};
+    use super::*;
+    use crate::entry::{Gid, Group, Members, Passwd, Uid};
+
+    /// Both passes in pieces of `step` bytes.
+    fn in_pieces(head: Head, area: &[u8], step: usize, out: &mut [u8; 512]) -> usize {
+        let mut survey = Survey::new(head).unwrap();
+        let mut at = 0;
+        for piece in area.chunks(step) {
+            at += survey.feed(piece, &mut out[at..]).unwrap();
+        }
+        let mut strings = survey.finish().unwrap();
+        for piece in area.chunks(step) {
+            out[at..at + piece.len()].copy_from_slice(piece);
+            at += strings.feed(&mut out[at..at + piece.len()]);
+        }
+        assert!(strings.holds());
+        at
+    }
+
+    #[test]
+    fn pieces_make_the_same_reply_as_one_whole() {
+        for password in ["", "x", "*", "xx", "*LK*", "!", "!!", "!hash", "$6$salt$hash", "y"] {
+            let mut area = [0; 128];
+            let mut len = 0;
+            for text in ["group", password, "a", "", "member"] {
+                area[len..len + text.len()].copy_from_slice(text.as_bytes());
+                len += text.len() + 1;
+            }
+            let area = &area[..len];
+            let members = &area[5 + password.len() + 2..];
+            let group = Group {
+                name: b"group",
+                password: password.as_bytes(),
+                gid: Gid(7),
+                members: Members::from_strings(members, 3),
+            };
+            let user = Passwd {
+                name: b"group",
+                password: password.as_bytes(),
+                uid: Uid(6),
+                gid: Gid(7),
+                gecos: b"a",
+                home: b"",
+                shell: b"member",
+            };
+            let (mut whole, mut pieces) = ([0xa5; 512], [0xa5; 512]);
+            for step in 1..area.len() + 1 {
+                let n = encode_group(&group, &mut whole).unwrap();
+                let head = Head::Group { gid: Gid(7), len: len as u32, members: 3 };
+                let m = in_pieces(head, area, step, &mut pieces);
+                assert_eq!(whole[..n], pieces[..m], "{password:?} {step}");
+                let n = encode_passwd(&user, &mut whole).unwrap();
+                let head = Head::Passwd { uid: Uid(6), gid: Gid(7), len: len as u32 };
+                let m = in_pieces(head, area, step, &mut pieces);
+                assert_eq!(whole[..n], pieces[..m], "{password:?} {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_pass_over_other_bytes_does_not_hold() {
+        let head = Head::Group { gid: Gid(7), len: 6, members: 1 };
+        let mut survey = Survey::new(head).unwrap();
+        survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
+        let mut strings = survey.finish().unwrap();
+        let mut other = *b"g\0x\0b\0";
+        strings.feed(&mut other);
+        assert!(!strings.holds());
+    }
+
+    #[test]
+    fn a_wrong_number_of_strings_is_an_error() {
+        let head = Head::Group { gid: Gid(7), len: 6, members: 2 };
+        let mut survey = Survey::new(head).unwrap();
+        survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
+        assert!(survey.finish().is_err());
+        assert!(Survey::new(Head::Shadow { numbers: [0; 7], len: 2 }).is_none());
+    }
+}
