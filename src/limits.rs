@@ -7,6 +7,10 @@ pub const BACKENDS: usize = 8;
 /// takes 65,536, but people are in tens.
 pub const MERGED_GROUPS: usize = 4096;
 
+/// Groups that a merge asks a foreign backend for, some of which may be named twice: as many as
+/// the kernel lets a process have. nsss's own daemon takes four bytes of memory for each asked.
+pub const ASKED_BY_MERGE: u64 = 65_536;
+
 /// A reply up to this size is sent as one piece; a larger record is streamed.
 pub const REPLY_PIECE: usize = 4096;
 

@@ -158,7 +158,8 @@ fn lines_with_too_few_fields_are_skipped() {
         differs(test, "passwd", line, rows);
     }
     for line in ["a:x:1\n", "a:x\n", "a\n", "a:\n"] {
-        let rows: &[Asked] = &[(&["passwd"], EMPTY, EMPTY), (&["passwd", "a"], NOT_FOUND, NOT_FOUND)];
+        let rows: &[Asked] =
+            &[(&["passwd"], EMPTY, EMPTY), (&["passwd", "a"], NOT_FOUND, NOT_FOUND)];
         differs(test, "passwd", line, rows);
     }
     let rows: &[Asked] = &[
@@ -175,7 +176,8 @@ fn lines_with_too_few_fields_are_skipped() {
         differs(test, "shadow", line, rows);
     }
     for line in ["a:*:1:2:3:4\n", "a:*:1:2:3:4:5\n", "a:*\n", "a:*:1:2\n"] {
-        let rows: &[Asked] = &[(&["shadow"], EMPTY, EMPTY), (&["shadow", "a"], NOT_FOUND, NOT_FOUND)];
+        let rows: &[Asked] =
+            &[(&["shadow"], EMPTY, EMPTY), (&["shadow", "a"], NOT_FOUND, NOT_FOUND)];
         differs(test, "shadow", line, rows);
     }
 }
@@ -254,7 +256,11 @@ fn colons_of_the_last_field_are_printed() {
     let rows: &[Asked] = &[
         (&["group"], EMPTY, (0, line)),
         (&["group", "a"], EMPTY, (0, line)),
-        (&["initgroups", "u:v"], (0, "u:v                   1\n"), (0, "u:v                   1\n")),
+        (
+            &["initgroups", "u:v"],
+            (0, "u:v                   1\n"),
+            (0, "u:v                   1\n"),
+        ),
     ];
     differs(test, "group", line, rows);
 }
@@ -313,8 +319,10 @@ fn nis_marks_have_no_meaning() {
         differs(test, "group", &line, rows);
 
         for line in [format!("{mark}:*:1:2:3:4:5:6:7\n"), format!("{mark}::::::::\n")] {
-            let rows: &[Asked] =
-                &[(&["shadow"], (0, &line), (0, &line)), (&["shadow", mark], NOT_FOUND, (0, &line))];
+            let rows: &[Asked] = &[
+                (&["shadow"], (0, &line), (0, &line)),
+                (&["shadow", mark], NOT_FOUND, (0, &line)),
+            ];
             differs(test, "shadow", &line, rows);
         }
     }
@@ -342,11 +350,8 @@ fn a_nul_ends_a_line() {
 #[test]
 fn large_numbers_of_shadow_are_printed_as_they_are() {
     let test = "large_numbers_of_shadow_are_printed_as_they_are";
-    for (days, theirs) in [
-        ("2147483648", "-2147483648"),
-        ("4294967294", "-2"),
-        ("4294967295", ""),
-    ] {
+    for (days, theirs) in [("2147483648", "-2147483648"), ("4294967294", "-2"), ("4294967295", "")]
+    {
         let (line, wrapped) =
             (format!("a:*:{days}:::::{days}:\n"), format!("a:*:{theirs}:::::{theirs}:\n"));
         let rows: &[Asked] = &[
@@ -373,7 +378,8 @@ fn large_numbers_of_shadow_are_printed_as_they_are() {
     let rows: &[Asked] = &[(&["shadow"], flag, flag)];
     differs(test, "shadow", flag.1, rows);
     for number in ["18446744073709551616", "-1", "0x1", "1x"] {
-        let rows: &[Asked] = &[(&["shadow"], EMPTY, EMPTY), (&["shadow", "a"], NOT_FOUND, NOT_FOUND)];
+        let rows: &[Asked] =
+            &[(&["shadow"], EMPTY, EMPTY), (&["shadow", "a"], NOT_FOUND, NOT_FOUND)];
         differs(test, "shadow", format!("a:*:{number}::::::\n"), rows);
         differs(test, "shadow", format!("a:*:::::::{number}\n"), rows);
     }

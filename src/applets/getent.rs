@@ -6,15 +6,16 @@
 
 use super::Applet;
 use crate::backend::child::Child;
+use crate::backend::gids::{HASH_START, hash};
 use crate::backend::script::{self, Block, How};
 use crate::backend::switch::{Backend, Switch};
 use crate::backend::{Client, Outcome};
 use crate::etcdb;
 use crate::options::Spec;
 use crate::sys::access::Asker;
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Error, errno_of, unable};
 use crate::sys::message::Message;
-use nssproto::bytes::{decimal_u32, decimal_u64};
+use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::line::{self, FromArea};
 use nssproto::nsss::Request;
@@ -147,8 +148,11 @@ fn parse(args: &[OsString]) -> Result<(Options, Vec<OsString>), Error> {
 }
 
 fn output(error: std::io::Error) -> Error {
-    let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-    Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        // `getent passwd | head`: the reader has seen enough.
+        return Error::silent(exit::FAILURE);
+    }
+    Error::system("unable to write to stdout", errno_of(&error)).with_code(exit::FAILURE)
 }
 
 fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
@@ -157,7 +161,7 @@ fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, 
         Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
         Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
         Err(failure) => {
-            let errno = failure.error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            let errno = errno_of(&failure.error);
             let what = match failure.what {
                 "open" => "unable to open",
                 "read" => "unable to read",
@@ -244,7 +248,8 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
         let command = std::iter::once(OsStr::new(name)).chain(words.map(OsStr::from_bytes));
         blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
     }
-    let how = How { merge: true, ..How::default() };
+    // As in glibc: one source is repeated as it is, several make a union.
+    let how = How { merge: blocks.len() > 1, ..How::default() };
     let switch = script::start_own(&blocks, how);
     Ok((switch.map_err(|e| e.with_code(exit::FAILURE))?, names))
 }
@@ -262,8 +267,16 @@ fn records(db: Db, options: &Options, keys: &[OsString], out: &mut impl Write) -
     let mut client = Client::new(Asker::Ourselves, 0);
     switch.admit(&mut client);
     if keys.is_empty() {
-        while print_answer(&mut switch, &mut client, &Request::Next(db), out)? {}
-        return Ok(exit::FOUND);
+        let ended = loop {
+            match print_answer(&mut switch, &mut client, &Request::Next(db), out)? {
+                Answer::Printed => {}
+                ended => break ended,
+            }
+        };
+        return Ok(match ended {
+            Answer::Failed(errno) if !is_usual(errno) => exit::FAILURE,
+            _ => exit::FOUND,
+        });
     }
     let mut code = exit::FOUND;
     for key in keys {
@@ -274,9 +287,9 @@ fn records(db: Db, options: &Options, keys: &[OsString], out: &mut impl Write) -
         };
         let found = match request {
             Some(request) => print_answer(&mut switch, &mut client, &request, out)?,
-            None => false,
+            None => Answer::None,
         };
-        if !found {
+        if found != Answer::Printed {
             code = exit::NOT_FOUND;
         }
     }
@@ -297,23 +310,30 @@ fn id(key: &OsStr) -> Option<u32> {
     }
 }
 
-/// Asks, prints the record as a line; false if there is none. A failure is told, and counts as
-/// not found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Printed,
+    None,
+    /// With this status; it was told.
+    Failed(u8),
+}
+
+/// Asks, and prints the record as a line.
 fn print_answer(
     switch: &mut Switch,
     client: &mut Client,
     request: &Request<'_>,
     out: &mut impl Write,
-) -> Result<bool, Error> {
+) -> Result<Answer, Error> {
     client.begin();
     client.turn = u64::MAX;
     match switch.ask(client, request, 0) {
         Outcome::Found => {}
         Outcome::Failed(errno) => {
             tell_failure(request, errno);
-            return Ok(false);
+            return Ok(Answer::Failed(errno));
         }
-        _ => return Ok(false),
+        _ => return Ok(Answer::None),
     }
     if let Some(record) = switch.record(client) {
         line::write(&record, |piece| out.write_all(piece)).map_err(output)?;
@@ -330,11 +350,16 @@ fn print_answer(
         }
     }
     out.write_all(b"\n").map_err(output)?;
-    Ok(true)
+    Ok(Answer::Printed)
 }
 
 fn broken(errno: Errno) -> Error {
     unable("unable to read a record to its end")(errno).with_code(exit::FAILURE)
+}
+
+/// A file that is missing, or not for this user: glibc lists nothing then, and is content.
+fn is_usual(errno: u8) -> bool {
+    [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
 }
 
 fn tell_failure(request: &Request<'_>, errno: u8) {
@@ -343,7 +368,7 @@ fn tell_failure(request: &Request<'_>, errno: u8) {
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }
 
-/// initgroups: the groups that list each user, on a line.
+/// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
 fn groups(options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
     if keys.is_empty() {
         return Ok(no_enumeration("initgroups"));
@@ -351,47 +376,61 @@ fn groups(options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<
     let mut switch = source("initgroups", options)?;
     let mut client = Client::new(Asker::Ourselves, 0);
     switch.admit(&mut client);
+    let mut code = exit::FOUND;
     for key in keys {
-        let padded = key.as_bytes().iter().copied().chain(std::iter::repeat(b' '));
-        let line: Vec<u8> = padded.take(key.len().max(21)).collect();
-        out.write_all(&line).map_err(output)?;
+        let padding = [b' '; PADDED];
+        let padding = padding.get(key.len().min(PADDED)..).unwrap_or_default();
+        let mut line = [key.as_bytes(), padding].concat();
         if let Some(user) = Name::new(key.as_bytes()) {
-            print_groups(&mut switch, &mut client, user, out)?;
+            if !add_groups(&mut switch, &mut client, user, &mut line)? {
+                code = exit::FAILURE;
+                continue;
+            }
         }
-        out.write_all(b"\n").map_err(output)?;
+        line.push(b'\n');
+        out.write_all(&line).map_err(output)?;
     }
-    Ok(exit::FOUND)
+    Ok(code)
 }
 
-fn print_groups(
+/// Width of a name in front of its groups.
+const PADDED: usize = 21;
+
+/// Adds the groups of `user` to `line`; false after a failure, which is told.
+fn add_groups(
     switch: &mut Switch,
     client: &mut Client,
     user: Name<'_>,
-    out: &mut impl Write,
-) -> Result<(), Error> {
+    line: &mut Vec<u8>,
+) -> Result<bool, Error> {
     let request = Request::GroupList { max: u64::MAX, user };
-    let (mut sent, mut total) = (0, 1);
-    while sent < total {
+    let (mut sent, mut total, mut sent_hash) = (0, None, HASH_START);
+    while total.is_none_or(|total| sent < total) {
         client.begin();
         client.turn = u64::MAX;
         match switch.ask(client, &request, sent) {
             Outcome::Groups => {}
             Outcome::Failed(errno) => {
                 tell_failure(&request, errno);
-                return Ok(());
+                return Ok(is_usual(errno));
             }
-            _ => return Ok(()),
+            _ => return Ok(true),
         }
-        let (gids, _) = switch.gids().after_skipped();
-        total = switch.gids().total();
-        if gids.is_empty() && sent < total {
+        let (gids, passed) = switch.gids().after_skipped();
+        let now = switch.gids().total();
+        let same = passed == sent_hash && total.is_none_or(|total| total == now);
+        if !same || (gids.is_empty() && sent < now) {
             return Err(broken(Errno::STALE));
         }
-        for gid in gids {
-            write!(out, " {gid}").map_err(output)?;
+        total = Some(now);
+        sent_hash = hash(sent_hash, gids);
+        // 2^32-1 stands for none, and glibc leaves it out.
+        for gid in gids.iter().filter(|gid| **gid != u32::MAX) {
+            line.push(b' ');
+            line.extend_from_slice(write_decimal(u64::from(*gid), &mut [0; DECIMAL_MAX]));
         }
         sent += gids.len() as u64;
         switch.taken(client);
     }
-    Ok(())
+    Ok(true)
 }

@@ -65,7 +65,7 @@ const SPEC: Spec = Spec {
         ('p', "P"),
         ('U', "Ggu"),
     ],
-    long: &["--help", "--spawn"],
+    long: &["--spawn"],
     ..Spec::NONE
 };
 
@@ -172,7 +172,7 @@ impl Identity {
 
 /// The switch of a command that can be served in this process.
 fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
-    match own::daemon(command) {
+    match own::applet(command) {
         Some(("nsssd-unix" | "unix", args)) => {
             Ok(Some(Switch::of(Backend::Unix(Box::new(script::unix(args)?)))))
         }

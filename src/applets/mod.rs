@@ -1,6 +1,6 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Error, code, errno_of};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -63,7 +63,8 @@ pub fn find(name: &str) -> Option<&'static Applet> {
 
 /// Runs an applet, and prints the error that it ends with.
 pub fn run(applet: &Applet, args: &[OsString]) -> ExitCode {
-    if args.first().is_some_and(|a| a == "--help") {
+    let options = args.iter().take_while(|a| a.as_bytes().starts_with(b"-") && *a != "--");
+    if { options }.any(|a| a == "--help") {
         return print(applet.usage);
     }
     match (applet.main)(args) {
@@ -130,9 +131,7 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         [option, dir] if option == "-s" => (true, dir),
         _ => return Err(Error::usage("usage: nssbox --install [-s] DIR")),
     };
-    let fail = |what, e: std::io::Error| {
-        Error::system(what, e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
-    };
+    let fail = |what, e: std::io::Error| Error::system(what, errno_of(&e));
     let own =
         std::env::current_exe().map_err(|e| fail("unable to find", e).about("my own file"))?;
     for applet in APPLETS {
@@ -176,6 +175,14 @@ mod tests {
         names.dedup();
         let short = APPLETS.iter().filter(|a| a.short != a.name).count();
         assert_eq!(names.len(), APPLETS.len() + short);
+    }
+
+    #[test]
+    fn every_name_is_known_to_who_tells_our_commands_from_others() {
+        let names = APPLETS.iter().flat_map(|a| [a.name, a.short]);
+        for name in names {
+            assert!(crate::sys::own::APPLETS.contains(&name), "{name}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, timespec};
+use crate::sys::error::errno_of;
 use nssproto::Fault;
 use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
@@ -42,11 +43,9 @@ impl Child {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
-        let errno =
-            |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-        let input = Stdio::from(theirs.try_clone().map_err(errno)?);
+        let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
         let process = Command::new(program).args(args).stdin(input).stdout(theirs).spawn();
-        let process = process.map_err(errno)?;
+        let process = process.map_err(|e| errno_of(&e))?;
         let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(Child { process: Some(process), pidfd, ..Child::on(ours, timeout) })
@@ -68,20 +67,28 @@ impl Child {
     }
 
     /// What to watch between requests: a byte, or the end, tells that the peer has failed.
+    ///
+    /// Of one that has failed, only its end is of interest, until it has been seen.
     pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
         match self.dead {
-            true => [None, None],
-            false => [Some(self.stream.as_fd()), self.pidfd.as_ref().map(AsFd::as_fd)],
+            true => [None, pidfd.filter(|_| self.process.is_some())],
+            false => [Some(self.stream.as_fd()), pidfd],
         }
+    }
+
+    /// It has failed, its end has not been seen yet, and nothing will tell of it.
+    pub fn must_be_polled(&self) -> bool {
+        self.dead && self.process.is_some() && self.pidfd.is_none()
     }
 
     /// Between requests, when something was heard of a peer that has nothing to say.
     pub fn fail(&mut self) -> Outcome {
-        self.dead = true;
-        if let Some(process) = &mut self.process {
+        if let (false, Some(process)) = (self.dead, &mut self.process) {
             // It may have ended already.
             let _ = process.kill();
         }
+        self.dead = true;
         self.reap();
         Outcome::Dead
     }
@@ -123,7 +130,7 @@ impl Child {
         let asked = match *request {
             // Not more than there is room for: the rest is asked for again.
             Request::GroupList { max, user } => {
-                Request::GroupList { max: max.min(gids.wanted()), user }
+                Request::GroupList { max: gids.worth_asking(max), user }
             }
             other => other,
         };
@@ -298,7 +305,10 @@ impl Child {
                 None => PollFd::new(&self.stream, PollFlags::empty()),
             };
             // Whoever asked may leave: our own standard output tells.
-            let client = PollFd::from_borrowed_fd(stdout(), PollFlags::empty());
+            let client = match &self.process {
+                Some(_) => PollFd::from_borrowed_fd(stdout(), PollFlags::empty()),
+                None => PollFd::new(&self.stream, PollFlags::empty()),
+            };
             let mut fds = [PollFd::new(&self.stream, events), watched, client];
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return Err(Errno::TIMEDOUT),

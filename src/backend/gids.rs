@@ -3,7 +3,7 @@
 //! A list of any length is sent in pieces by asking again: what was sent already is passed
 //! over, and a hash tells whether it is still the same.
 
-use crate::limits::MERGED_GROUPS;
+use crate::limits::{ASKED_BY_MERGE, MERGED_GROUPS};
 
 /// The groups of one user.
 pub struct Gids {
@@ -13,6 +13,8 @@ pub struct Gids {
     total: u64,
     passed: u64,
     overflow: bool,
+    /// Gids of the list that backends gave who ended well.
+    kept: usize,
     owner: Option<u32>,
 }
 
@@ -34,6 +36,7 @@ impl Gids {
             total: 0,
             passed: HASH_START,
             overflow: false,
+            kept: 0,
             owner: None,
         }
     }
@@ -68,13 +71,22 @@ impl Gids {
         self.total = 0;
         self.passed = HASH_START;
         self.overflow = false;
+        self.kept = 0;
     }
 
-    /// Drops what the backend at hand gave, before the next one is asked; a merge keeps it.
+    /// The backend at hand has given all its groups: a merge keeps them.
+    pub fn keep(&mut self) {
+        self.kept = self.list.len();
+    }
+
+    /// Before the next backend is asked, drops what the one at hand gave and was not kept.
     pub fn next_backend(&mut self) {
         if !self.merge {
-            self.start(self.skip);
+            return self.start(self.skip);
         }
+        self.list.truncate(self.kept);
+        self.total = self.kept as u64;
+        self.overflow = false;
     }
 
     /// Adds a group.
@@ -101,9 +113,13 @@ impl Gids {
         self.overflow |= self.merge && count > 0;
     }
 
-    /// How many more gids are worth asking a peer for.
-    pub fn wanted(&self) -> u64 {
-        if self.merge { MERGED_GROUPS as u64 + 1 } else { self.skip + MERGED_GROUPS as u64 }
+    /// How many gids are worth asking a peer for when our client has room for `max`. A merge
+    /// needs all: which of them are new is not known before.
+    pub fn worth_asking(&self, max: u64) -> u64 {
+        match self.merge {
+            true => ASKED_BY_MERGE,
+            false => max.min(self.skip + MERGED_GROUPS as u64),
+        }
     }
 
     /// A merge had more distinct gids than its room.

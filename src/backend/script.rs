@@ -8,7 +8,7 @@ use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
-use crate::sys::error::Error;
+use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
 use crate::sys::own;
 use nssproto::bytes::decimal_u32;
@@ -80,7 +80,7 @@ fn unquote(word: &OsString, strict: u32, block: usize, at: usize) -> Result<OsSt
             .send();
     }
     if strict > 1 {
-        return Err(Error::usage("EXECLINE_STRICT forbids unquoted arguments"));
+        return Err(Error::silent(code::USAGE));
     }
     Ok(word.clone())
 }
@@ -97,8 +97,7 @@ pub struct How {
 }
 
 /// The options of nsssd-switch.
-pub const SWITCH: Spec =
-    Spec { flags: "m", values: "t", long: &["--help", "--spawn"], ..Spec::NONE };
+pub const SWITCH: Spec = Spec { flags: "m", values: "t", long: &["--spawn"], ..Spec::NONE };
 
 /// Takes the options of nsssd-switch.
 pub fn how(options: &mut Options) -> Result<How, Error> {
@@ -125,7 +124,7 @@ pub const IN_PROCESS: &[&str] = &[
 
 /// The command of a backend that can run in this process: its short name and its arguments.
 fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
-    let (name, args) = own::daemon(command)?;
+    let (name, args) = own::applet(command)?;
     let short = name.strip_prefix("nsssd-").unwrap_or(name);
     IN_PROCESS.contains(&short).then_some((short, args))
 }
@@ -219,7 +218,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
 }
 
 /// The options of nsssd-unix.
-pub const UNIX: Spec = Spec { flags: "v", values: "d", long: &["--help"], ..Spec::NONE };
+pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.

@@ -204,6 +204,10 @@ impl Switch {
                 Outcome::Pending => return outcome,
                 Outcome::Groups => {
                     client.last = Some(outcome);
+                    self.shared.gids.keep();
+                    if self.shared.gids.overflowed() {
+                        return Outcome::failed(Errno::RANGE);
+                    }
                     0
                 }
                 Outcome::Dead => bits & stop::DEAD,
@@ -217,9 +221,6 @@ impl Switch {
                 client.last = Some(outcome);
             }
             self.move_on(client);
-        }
-        if self.shared.gids.overflowed() {
-            return Outcome::failed(Errno::RANGE);
         }
         client.last.unwrap_or(Outcome::Dead)
     }
@@ -324,6 +325,11 @@ impl Switch {
         if let Some(Backend::Child(child)) = self.slots.get_mut(at).map(|s| &mut s.backend) {
             child.fail();
         }
+    }
+
+    /// A child has failed of whose end nothing will tell: ask for it now and then.
+    pub fn must_be_polled(&self) -> bool {
+        self.slots.iter().any(|s| matches!(&s.backend, Backend::Child(c) if c.must_be_polled()))
     }
 
     /// Takes note of ended children.

@@ -17,6 +17,7 @@
 pub mod bytes;
 pub mod entry;
 pub mod line;
+pub mod nscd;
 pub mod nsss;
 pub mod stream;
 

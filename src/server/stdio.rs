@@ -14,6 +14,9 @@ use std::os::fd::BorrowedFd;
 /// Most descriptors that are waited for: standard input, and two for each of eight backends.
 const WATCHED: usize = 1 + 2 * crate::limits::BACKENDS;
 
+/// Milliseconds between two looks for the end of a killed child, before Linux 5.3.
+const CHILD_MILLIS: u32 = 20;
+
 /// Serves the client until it ends, with exit code 0, or fails. `timeout`: milliseconds for
 /// each read or write inside an exchange.
 pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
@@ -121,7 +124,7 @@ fn wait(
     millis: u32,
     fd: BorrowedFd<'_>,
 ) -> Result<bool, Errno> {
-    if millis == 0 && switch.watched().next().is_none() {
+    if millis == 0 && switch.watched().next().is_none() && !switch.must_be_polled() {
         return Ok(true);
     }
     poll_for(switch, events, millis, fd)
@@ -142,8 +145,15 @@ fn poll_for(
             let _ = fds.push(PollFd::from_borrowed_fd(child, PollFlags::IN));
             let _ = slots.push(slot);
         }
-        let limit = (millis != 0).then(|| timespec(u64::from(millis)));
+        let asks = switch.must_be_polled();
+        let limit = if asks { CHILD_MILLIS } else { millis };
+        let limit = (limit != 0).then(|| timespec(u64::from(limit)));
         match poll(&mut fds, limit.as_ref()) {
+            Ok(0) if asks => {
+                drop(fds);
+                switch.reap();
+                continue;
+            }
             Ok(0) => return Ok(false),
             Ok(_) => {}
             Err(Errno::INTR) => continue,

@@ -43,6 +43,11 @@ impl Error {
         Error { usage: true, ..Error::usage(what) }
     }
 
+    /// Ends without a word.
+    pub fn silent(code: u8) -> Self {
+        Error { code, what: "", subject: None, cause: None, usage: false }
+    }
+
     /// Another exit code.
     pub fn with_code(self, code: u8) -> Self {
         Error { code, ..self }
@@ -55,6 +60,9 @@ impl Error {
 
     /// `PROGRAM: fatal: WHAT SUBJECT: CAUSE` on standard error.
     pub fn print(&self, program: &str) {
+        if self.what.is_empty() {
+            return;
+        }
         let mut message = Message::new(program, "fatal").text(self.what);
         if let Some(subject) = &self.subject {
             message = message.text(" ").path(subject);
@@ -72,4 +80,9 @@ impl Error {
 /// For `map_err` behind a system call that concerns nothing in particular.
 pub fn unable(what: &'static str) -> impl Fn(Errno) -> Error {
     move |cause| Error::system(what, cause)
+}
+
+/// The errno of an error of std; EIO where it has none.
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }

@@ -5,10 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// If `command` would start our own executable as an nsss daemon, that applet's name and its
-/// arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
+/// The names of all applets, short ones and those that this build leaves out included: any other
+/// name of the executable takes the applet from its first argument.
+pub const APPLETS: &[&str] =
+    &["getent", "ipcserver", "map", "nsssd-map", "nsssd-switch", "nsssd-unix", "switch", "unix"];
+
+/// If `command` would start our own executable, the applet's name and its arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
 /// Without /proc no command is our own, and all are started as usual.
-pub fn daemon(command: &[OsString]) -> Option<(&str, &[OsString])> {
+pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (program, args) = command.split_first()?;
     let ours = stat("/proc/self/exe").ok()?;
     let theirs = stat(&*resolve(program)?).ok()?;
@@ -16,10 +20,10 @@ pub fn daemon(command: &[OsString]) -> Option<(&str, &[OsString])> {
         return None;
     }
     let base = Path::new(program).file_name()?.to_str()?;
-    if base.starts_with("nsssd-") {
+    if APPLETS.contains(&base) {
         return Some((base, args));
     }
-    // `nssbox nsssd-unix`, `nssbox unix`.
+    // `nssbox nsssd-unix`, `nssbox unix`, whatever nssbox is called there.
     let (applet, args) = args.split_first()?;
     Some((applet.to_str()?, args))
 }

@@ -285,3 +285,9 @@ pub fn assert_answers(daemon: &Daemon, request: &[u8], reply: &[u8]) {
     let shown = request[..request.len().min(40)].escape_ascii();
     assert_same_bytes(&format!("reply to \"{shown}\""), &got, reply);
 }
+
+/// Whether other users can run the executable under test: the folders above it let them pass.
+pub fn others_can_run_it() -> bool {
+    let open = |dir: &Path| fs::metadata(dir).is_ok_and(|m| m.permissions().mode() & 0o001 != 0);
+    nssbox().ancestors().all(open)
+}

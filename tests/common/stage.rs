@@ -10,7 +10,7 @@
 
 use crate::common::{Daemon, TempDir, nsssd, wait_until};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -75,6 +75,17 @@ impl Stage {
         }
         command
     }
+}
+
+/// Makes an executable copy of a file.
+///
+/// A program copies it: had we the new file open for writing, a child that another test is just
+/// starting would have it open as well for a moment, and nobody could execute it.
+#[track_caller]
+pub fn copy_executable(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().expect("cp");
+    assert!(status.success(), "cp {} {}: {status}", from.display(), to.display());
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).expect("chmod");
 }
 
 /// Waits until a file was unchanged for so long that its times tell it from any later version,

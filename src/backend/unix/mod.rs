@@ -22,7 +22,7 @@ use rustix::fs::fstat;
 use rustix::io::Errno;
 use search::{Finder, Needle, Walk, Walked, Want, walk};
 pub use source::Stamp;
-use source::{Source, fill, open_to_read};
+use source::{Source, fill, open_to_enumerate};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -215,8 +215,7 @@ impl Unix {
         let source = self.source(Db::Group);
         let version = source.refresh(step.asker)?;
         if step.search.started && step.search.version != version {
-            // What was collected of the old version, in this backend, must not count. A merge
-            // cannot take it back.
+            // What was collected of the old version must not count.
             return Err(Errno::AGAIN);
         }
         step.search.resume(version)?;
@@ -237,7 +236,9 @@ impl Unix {
     fn next(&mut self, step: Step<'_>, places: &mut Places, db: Db) -> Result<Outcome, Errno> {
         let place = places.enumerations.get_mut(index(db)).ok_or(Errno::INVAL)?;
         if place.is_none() {
-            let file = open_to_read(self.source(db).path())?;
+            let source = self.source(db);
+            source.name_bad_lines(step.asker);
+            let file = open_to_enumerate(source.path())?;
             *place = Some(Enumeration { file, at: 0 });
         }
         let enumeration = place.as_mut().ok_or(Errno::BADF)?;
@@ -278,7 +279,9 @@ impl Unix {
             Some(enumeration) => enumeration.at = 0,
             // A file that cannot be opened is reported by the next GET.
             None => {
-                let file = open_to_read(self.source(db).path()).ok();
+                let source = self.source(db);
+                source.name_bad_lines(asker);
+                let file = open_to_enumerate(source.path()).ok();
                 let secret = db == Db::Shadow;
                 let file = file.filter(|f| fstat(f).is_ok_and(|s| asker.may_read(&s, secret)));
                 *place = file.map(|file| Enumeration { file, at: 0 });

@@ -109,6 +109,14 @@ impl Source {
         Ok(self.version)
     }
 
+    /// Names bad lines, if that is wanted, where only an enumeration reads the file.
+    pub fn name_bad_lines(&mut self, asker: Asker) {
+        if self.verbose {
+            // What is wrong with the file itself is met by the enumeration.
+            let _ = self.refresh(asker);
+        }
+    }
+
     /// Whether it holds what not everybody may know.
     pub fn is_secret(&self) -> bool {
         self.db == Db::Shadow
@@ -195,9 +203,20 @@ impl Source {
     }
 }
 
+/// Opens for an enumeration what can be read to an end: a file, or a device that is empty, such
+/// as /dev/null. EISDIR for a directory, EINVAL for an endless device.
+pub fn open_to_enumerate(path: &CStr) -> Result<OwnedFd, Errno> {
+    let file = open_to_read(path)?;
+    let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+    if kind != FileType::RegularFile && fill(&file, &mut [0], 0)? > 0 {
+        return Err(Errno::INVAL);
+    }
+    Ok(file)
+}
+
 /// Opens for reading. A FIFO in place of the file does not block, a terminal does not become
 /// ours.
-pub fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
+fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     retry_on_intr(|| open(path, flags, Mode::empty()))
 }

@@ -97,16 +97,14 @@ impl Guest {
 
 impl Door<'_> {
     /// Takes in the next client. `None`: nobody is there, or he was turned away. The error is
-    /// one that will not go away by itself at once: out of descriptors or memory.
+    /// one that will not go away by itself at once: most often, out of descriptors or memory.
     fn admit(&mut self) -> Result<Option<Guest>, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (socket, address) = match acceptfrom_with(self.listener, flags) {
             Ok(accepted) => accepted,
-            Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                return Err(errno);
-            }
             // He is gone already, or another process was faster.
-            Err(_) => return Ok(None),
+            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
+            Err(errno) => return Err(errno),
         };
         let mut guest = Guest { socket, who: None, count: 0, address };
         if self.rules.credentials {

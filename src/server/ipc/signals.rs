@@ -1,7 +1,6 @@
 //! Signals as something to wait for.
 
-use crate::sys::error::Error;
-use rustix::io::Errno;
+use crate::sys::error::{Error, errno_of};
 use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 use std::io::Read;
@@ -49,10 +48,7 @@ pub struct Signals {
 impl Signals {
     /// From now on the signals are ours.
     pub fn catch() -> Result<Self, Error> {
-        let fail = |e: std::io::Error| {
-            let errno = e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-            Error::system("unable to catch signals", errno)
-        };
+        let fail = |e: std::io::Error| Error::system("unable to catch signals", errno_of(&e));
         let (wake, poke) = UnixStream::pair().map_err(fail)?;
         wake.set_nonblocking(true).map_err(fail)?;
         let flags: [Arc<AtomicBool>; 5] = Default::default();

@@ -7,7 +7,7 @@
 use super::signals::{Signal, Signals};
 use super::{Door, Guest};
 use crate::sys::clock::{millis, timespec};
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Error, errno_of, unable};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -131,14 +131,13 @@ fn start(door: &mut Door<'_>, command: &[OsString], guest: Guest, running: &mut 
 }
 
 fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Errno> {
-    let errno = |e: std::io::Error| e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
     let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
     // Programs expect a socket that waits.
     rustix::io::ioctl_fionbio(&guest.socket, false)?;
     let path = guest.address.and_then(|a| SocketAddrUnix::try_from(a).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
     let number = |n: Option<u32>| n.map(|n| OsString::from(n.to_string()));
-    let input = Stdio::from(guest.socket.try_clone().map_err(errno)?);
+    let input = Stdio::from(guest.socket.try_clone().map_err(|e| errno_of(&e))?);
     let mut program = Command::new(program);
     program.args(args).stdin(input).stdout(guest.socket);
     program.env("PROTO", "IPC").env("IPCREMOTEPATH", OsStr::from_bytes(path));
@@ -152,9 +151,10 @@ fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Err
             None => program.env_remove(name),
         };
     }
-    for name in hidden {
+    // That we are ready is ours to tell.
+    for name in hidden.iter().chain(&["NOTIFY_SOCKET"]) {
         program.env_remove(name);
     }
-    let child = program.spawn().map_err(errno)?;
+    let child = program.spawn().map_err(|e| errno_of(&e))?;
     i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
 }
