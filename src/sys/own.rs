@@ -23,8 +23,8 @@ pub const APPLETS: &[&str] = &[
     "with-nscd",
 ];
 
-/// If `command` would start our own executable, the applet's name and its arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
-/// Without /proc no command is our own, and all are started as usual.
+/// If `command` would start our own executable, the applet's name and its arguments. Any symlink
+/// name counts: what decides is device and inode of /proc/self/exe. Without /proc no command is our own, and all are started as usual.
 pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (program, args) = command.split_first()?;
     let ours = stat("/proc/self/exe").ok()?;
