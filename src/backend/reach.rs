@@ -56,7 +56,7 @@ pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
         blocks
             .push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
     }
-    let how = How { merge: true, ..How::default() };
+    let how = How { merge: blocks.len() > 1, ..How::default() };
     let switch = script::start_own(&blocks, how);
     Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
 }
