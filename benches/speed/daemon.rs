@@ -161,6 +161,15 @@ impl Connection {
         self.send(request)?;
         self.expect(reply)
     }
+
+    /// The only exchange of a connection: the end of it must follow.
+    pub fn ask_and_end(&self, request: &[u8], reply: &[u8]) -> io::Result<()> {
+        self.ask(request, reply)?;
+        match rustix::io::read(self.0.as_fd(), &mut [0; 1])? {
+            0 => Ok(()),
+            _ => Err(io::Error::other("more than the reply")),
+        }
+    }
 }
 
 fn wrong(got: &[u8], wanted: &[u8]) -> io::Error {

@@ -114,6 +114,21 @@ pub fn last_of_few() -> Question {
     User::of_few(FEW).question()
 }
 
+/// Asks for the last user of the short file as the C libraries do.
+pub fn last_of_few_by_nscd() -> Question {
+    let user = User::of_few(FEW);
+    let home = user.home();
+    let strings = [user.name.as_str(), "x", user.gecos, &home, "/bin/sh"];
+    let [name, password, gecos, dir, shell] = strings.map(|string| string.len() as u32 + 1);
+    let native =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>();
+    let mut request = native(&[2, 0, name]);
+    request.extend(user.name.bytes().chain([0]));
+    let mut reply = native(&[2, 1, name, password, user.id, user.id, gecos, dir, shell]);
+    reply.extend(strings.iter().flat_map(|string| string.bytes().chain([0])));
+    Question { request, reply }
+}
+
 /// Asks for the last user of the long file.
 pub fn last_of_many() -> Question {
     User::of_many(MANY).question()
@@ -143,7 +158,7 @@ impl Files {
         for dir in ["bin", "few", "many", "home"] {
             fs::create_dir(files.root.join(dir))?;
         }
-        for applet in ["ipcserver", "nsssd-map", "nsssd-switch", "nsssd-unix"] {
+        for applet in ["ipcserver", "nscd", "nsssd-map", "nsssd-switch", "nsssd-unix"] {
             symlink(nssbox, files.applet(applet))?;
         }
         let few: String = (1..=FEW).map(|number| User::of_few(number).line()).collect();

@@ -13,6 +13,9 @@ use crate::reference::{PING, PONG, Pingpong, Scan, start_accept};
 /// Clients that ask once and then stay.
 const IDLE_CLIENTS: u64 = 200;
 
+/// Clients of nscd that do not ask: they are weighed before it closes them.
+const SILENT_CLIENTS: u64 = 200;
+
 /// One row.
 pub struct Row {
     /// What the command line chooses it by.
@@ -33,6 +36,9 @@ pub const ROWS: &[Row] = &[
     Row { name: "ipcserver-idle", limit: Limit::Bytes(6 * 1024), run: ipcserver_idle },
     Row { name: "map-unknown", limit: Limit::Ratio(1.7), run: map_unknown },
     Row { name: "map-reverse", limit: Limit::Ratio(2.0), run: map_reverse },
+    Row { name: "nscd-connect", limit: Limit::Ratio(1.45), run: nscd_connect },
+    Row { name: "nscd-memory", limit: Limit::Bytes(200 * 1024), run: nscd_memory },
+    Row { name: "nscd-waiting", limit: Limit::Bytes(6 * 1024), run: nscd_waiting },
     Row { name: "large-first", limit: Limit::Ratio(1.5), run: large_first },
     Row { name: "large-repeated", limit: Limit::Ratio(1.6), run: large_repeated },
     Row { name: "large-group", limit: Limit::Bytes(64 * 1024 - 1), run: large_group },
@@ -189,6 +195,55 @@ fn ipcserver_idle(bench: &Bench) -> io::Result<Finding> {
     let grown = server.memory("Private_Dirty")?.saturating_sub(before);
     drop(clients);
     Ok(Finding::Bytes(grown.div_ceil(IDLE_CLIENTS)))
+}
+
+/// `nscd -1 -S SOCKET 3 nsssd-unix -d DIR ""`, listening.
+fn start_nscd(bench: &Bench) -> io::Result<(Daemon, OsString)> {
+    let socket = bench.files.socket("nscd");
+    let mut command = bench.applet("nscd");
+    command.args(["-1", "-q", "-C", "256", "-S"]).arg(&socket);
+    bench.add_script(&mut command, &bench.files.few());
+    Ok((Daemon::start_and_wait(&mut command)?, socket))
+}
+
+fn nscd_connect(bench: &Bench) -> io::Result<Finding> {
+    let (plan, question) = (bench.plan(20, 300), files::last_of_few_by_nscd());
+    rounds(plan, || {
+        let bare = bench.files.socket("accept");
+        let _reference = start_accept(&bare)?;
+        let (_server, socket) = start_nscd(bench)?;
+        turns(
+            plan,
+            || Connection::open(&bare)?.ask_and_end(&PING, &PONG),
+            || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply),
+        )
+    })
+}
+
+/// Private memory of an nscd that has answered and is idle.
+fn nscd_memory(bench: &Bench) -> io::Result<Finding> {
+    let question = files::last_of_few_by_nscd();
+    let (server, socket) = start_nscd(bench)?;
+    for _ in 0..100 {
+        Connection::open(&socket)?.ask_and_end(&question.request, &question.reply)?;
+    }
+    Ok(Finding::Bytes(server.memory("Anonymous")?))
+}
+
+/// Private memory for each client that is connected and has not asked yet.
+fn nscd_waiting(bench: &Bench) -> io::Result<Finding> {
+    let question = files::last_of_few_by_nscd();
+    let (server, socket) = start_nscd(bench)?;
+    let asked = || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply);
+    asked()?;
+    let before = server.memory("Anonymous")?;
+    let clients =
+        (0..SILENT_CLIENTS).map(|_| Connection::open(&socket)).collect::<io::Result<Vec<_>>>()?;
+    // By then all of them have been taken in.
+    asked()?;
+    let grown = server.memory("Anonymous")?.saturating_sub(before);
+    drop(clients);
+    Ok(Finding::Bytes(grown.div_ceil(SILENT_CLIENTS)))
 }
 
 /// The first look-up of the last of many users, by a daemon that runs already but has not yet

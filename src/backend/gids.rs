@@ -8,7 +8,8 @@ use crate::limits::{ASKED_BY_MERGE, MERGED_GROUPS};
 /// The groups of one user.
 pub struct Gids {
     merge: bool,
-    list: heapless::Vec<u32, MERGED_GROUPS>,
+    /// Has room for [`MERGED_GROUPS`] from the start.
+    list: Vec<u32>,
     skip: u64,
     total: u64,
     passed: u64,
@@ -31,7 +32,7 @@ impl Gids {
     pub fn new(merge: bool) -> Self {
         Gids {
             merge,
-            list: heapless::Vec::new(),
+            list: Vec::with_capacity(MERGED_GROUPS),
             skip: 0,
             total: 0,
             passed: HASH_START,
@@ -89,11 +90,20 @@ impl Gids {
         self.overflow = false;
     }
 
+    /// Keeps a gid where there is room.
+    fn keep(&mut self, gid: u32) -> bool {
+        let fits = self.list.len() < MERGED_GROUPS;
+        if fits {
+            self.list.push(gid);
+        }
+        fits
+    }
+
     /// Adds a group.
     pub fn add(&mut self, gid: u32) {
         if self.merge {
             if !self.list.contains(&gid) {
-                self.overflow |= self.list.push(gid).is_err();
+                self.overflow |= !self.keep(gid);
                 self.total = self.list.len() as u64;
             }
             return;
@@ -102,7 +112,7 @@ impl Gids {
             self.passed = hash(self.passed, &[gid]);
         } else {
             // What has no room is collected by a later run.
-            let _ = self.list.push(gid);
+            self.keep(gid);
         }
         self.total += 1;
     }

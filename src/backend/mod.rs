@@ -13,6 +13,7 @@ pub mod unix;
 
 use crate::limits::WINDOW;
 use crate::sys::access::Asker;
+use crate::sys::untouched;
 use gids::Gids;
 use nssproto::nsss::Head;
 
@@ -119,7 +120,7 @@ pub enum Hit {
 /// What all backends of a process share, so that a client costs little.
 pub struct Shared {
     /// What is read of files larger than what is kept of them.
-    pub window: Box<[u8]>,
+    pub window: Vec<u8>,
     /// The groups of one user.
     pub gids: Gids,
 }
@@ -127,7 +128,7 @@ pub struct Shared {
 impl Shared {
     /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
     pub fn new(merge: bool) -> Self {
-        Shared { window: vec![0; WINDOW].into_boxed_slice(), gids: Gids::new(merge) }
+        Shared { window: untouched(WINDOW), gids: Gids::new(merge) }
     }
 }
 

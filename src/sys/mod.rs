@@ -14,6 +14,16 @@ pub mod own;
 ))]
 pub mod privilege;
 
+/// Zeros that cost no memory before they are written to, nor after for what is not. An
+/// allocator clears a small piece at once, a large one it gets from the kernel.
+pub fn untouched(len: usize) -> Vec<u8> {
+    /// What the usual allocators take for large, and a little more.
+    const LARGE: usize = 160 * 1024;
+    let mut zeros = vec![0; len.max(LARGE)];
+    zeros.truncate(len);
+    zeros
+}
+
 /// Marks a stretch of code that must not allocate. Checked by builds with the feature
 /// `abort-on-alloc`, free otherwise.
 pub fn no_alloc<T>(work: impl FnOnce() -> T) -> T {

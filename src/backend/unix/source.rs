@@ -5,7 +5,7 @@ use super::recent::Recent;
 use super::report;
 use crate::limits::WINDOW;
 use crate::sys::access::Asker;
-use crate::sys::clock;
+use crate::sys::{clock, untouched};
 use nssproto::entry::Db;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
@@ -62,7 +62,7 @@ pub struct Source {
     file: Option<OwnedFd>,
     stamp: Option<Stamp>,
     settled: bool,
-    content: Box<[u8]>,
+    content: Vec<u8>,
     /// Bytes of `content` that are the whole file; `None` for a file larger than that.
     kept: Option<usize>,
     /// Counts the versions that were seen.
@@ -82,7 +82,7 @@ impl Source {
             file: None,
             stamp: None,
             settled: false,
-            content: vec![0; WINDOW].into_boxed_slice(),
+            content: untouched(WINDOW),
             kept: None,
             version: 0,
             verbose,
