@@ -91,7 +91,7 @@ impl Gids {
     }
 
     /// Keeps a gid where there is room.
-    fn keep(&mut self, gid: u32) -> bool {
+    fn push(&mut self, gid: u32) -> bool {
         let fits = self.list.len() < MERGED_GROUPS;
         if fits {
             self.list.push(gid);
@@ -103,7 +103,7 @@ impl Gids {
     pub fn add(&mut self, gid: u32) {
         if self.merge {
             if !self.list.contains(&gid) {
-                self.overflow |= !self.keep(gid);
+                self.overflow |= !self.push(gid);
                 self.total = self.list.len() as u64;
             }
             return;
@@ -112,7 +112,7 @@ impl Gids {
             self.passed = hash(self.passed, &[gid]);
         } else {
             // What has no room is collected by a later run.
-            self.keep(gid);
+            self.push(gid);
         }
         self.total += 1;
     }
