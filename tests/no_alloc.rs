@@ -4,7 +4,12 @@
 //! allocates, or frees, between its first request and its end writes `memory allocation … failed`
 //! and is killed by SIGABRT. So it is enough here to ask for everything, to get all answers, and
 //! to see the exit codes.
-#![cfg(feature = "abort-on-alloc")]
+#![cfg(all(
+    feature = "abort-on-alloc",
+    feature = "ipcserver",
+    feature = "nsssd-switch",
+    feature = "nsssd-unix"
+))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +21,7 @@
 mod accounts;
 mod common;
 
-use accounts::{Accounts, Asked, all_opcodes, listings, lookups, opcodes, status};
+use accounts::{Accounts, Questions, ask_ahead, ask_all, assert_replies, status};
 use common::{
     Connection, DEADLINE, Daemon, Got, Server, TempDir, by_name, grouplist, nsssd, op, set_timeout,
     tool, wait_until,
@@ -98,29 +103,6 @@ impl House {
     }
 }
 
-/// All that can be asked, in two parts: the order matters in one of them only.
-struct Questions {
-    listings: Vec<Asked>,
-    lookups: Vec<Asked>,
-}
-
-impl Questions {
-    #[track_caller]
-    fn new(backends: &[&Accounts], merge: bool) -> Questions {
-        let all = Questions { listings: listings(backends), lookups: lookups(backends, merge) };
-        let asked = &opcodes(&all.listings) | &opcodes(&all.lookups);
-        assert_eq!(asked, all_opcodes());
-        all
-    }
-
-    /// All of them, one after the other.
-    #[track_caller]
-    fn ask(&self, client: &Connection) {
-        ask_all(client, &self.listings);
-        ask_all(client, &self.lookups);
-    }
-}
-
 /// The exit code must be this one, and nobody may have complained of an allocation.
 #[track_caller]
 fn assert_ended(code: Option<i32>, want: i32, stderr: &str) {
@@ -138,35 +120,6 @@ fn assert_finishes(mut daemon: Daemon, want: i32) {
 fn assert_stops(mut server: Server) {
     let status = server.stop();
     assert_ended(status.code(), 0, &server.stderr());
-}
-
-/// This reply must come. Its first byte tells a failure, for which the rest would not come.
-#[track_caller]
-fn assert_replies(client: &Connection, request: &[u8], reply: &[u8]) {
-    let request = request.escape_ascii();
-    let status = client.recv_exact(1)[0];
-    assert_eq!(status, reply[0], "status of {request}");
-    let rest = client.recv_exact(reply.len() - 1);
-    assert!(rest == reply[1..], "reply to {request}");
-}
-
-/// One request after the other.
-#[track_caller]
-fn ask_all(client: &Connection, asked: &[Asked]) {
-    for (request, reply) in asked {
-        client.send(request);
-        assert_replies(client, request, reply);
-    }
-}
-
-/// Requests written ahead, so many in one piece.
-#[track_caller]
-fn ask_ahead(client: &Connection, asked: &[Asked], pieces: usize) {
-    for part in asked.chunks(pieces) {
-        let request: Vec<u8> = part.iter().flat_map(|(request, _)| request.clone()).collect();
-        client.send(&request);
-        part.iter().for_each(|(request, reply)| assert_replies(client, request, reply));
-    }
 }
 
 /// All, and again until there were enough of them and the files are old enough; then written

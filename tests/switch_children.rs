@@ -1,5 +1,5 @@
 //! `nsssd-switch` and its child processes: the dead are waited for, the late are killed, nobody
-//! has another's socket, and backends of our own need no process at all.
+//! has another's socket.
 #![cfg(all(feature = "nsssd-switch", feature = "nsssd-unix"))]
 #![allow(
     clippy::unwrap_used,
@@ -17,13 +17,10 @@ mod procfs;
 #[path = "common/stage.rs"]
 mod stage;
 
-use common::{
-    Daemon, TempDir, by_id, by_name, grouplist, link, nssbox, op, passwd_reply, receive_all,
-    wait_until,
-};
+use common::{Daemon, by_id, by_name, grouplist, op, passwd_reply, receive_all, wait_until};
 use naive::Naive;
 use rustix::process::{Pid, Signal, kill_process};
-use stage::{Stage, big_group, copy_executable};
+use stage::{Stage, big_group};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -262,13 +259,34 @@ fn the_switch_ends_although_a_child_is_stopped() {
 #[test]
 fn the_switch_ends_when_its_client_leaves_in_the_middle_of_a_request() {
     let two = Two::new();
-    let mut daemon = two.switch(&["-t", "1000"], 0);
-    daemon.expect(&ask_bob(), &bob_of("first"));
-    let _children = [0, 1].map(|number| Stopped::new(two.child(&daemon, number)));
-    daemon.send(&ask_bob());
-    let code = daemon.finish();
-    // The answer that nobody takes is an error.
-    assert!(code == Some(0) || code == Some(111), "{code:?}");
+    for options in [&["-t", "1000"][..], &[]] {
+        let mut daemon = two.switch(options, 0);
+        daemon.expect(&ask_bob(), &bob_of("first"));
+        let children = [0, 1].map(|number| Stopped::new(two.child(&daemon, number)));
+        daemon.send(&ask_bob());
+        daemon.client().expect_silence();
+        let code = daemon.finish();
+        // The answer that nobody takes is an error.
+        assert!(code == Some(0) || code == Some(111), "{options:?}: {code:?}");
+        drop(children);
+    }
+}
+
+#[test]
+fn a_client_that_has_asked_its_last_question_still_gets_the_answer() {
+    let two = Two::new();
+    for options in [&["-t", "60000"][..], &[]] {
+        let mut daemon = two.switch(options, 0);
+        daemon.expect(&ask_bob(), &bob_of("first"));
+        let child = Stopped::new(two.child(&daemon, 0));
+        daemon.send(&ask_bob());
+        daemon.client().half_close();
+        daemon.client().expect_silence();
+        signal(child.0, Signal::CONT);
+        daemon.expect(&[], &bob_of("first"));
+        daemon.expect_eof();
+        assert_eq!(daemon.wait().code(), Some(0));
+    }
 }
 
 #[test]
@@ -364,101 +382,5 @@ fn children_have_their_own_socket_and_no_other() {
         assert_eq!(own.len(), 1, "{words:?}: both are one socket");
         assert!(seen.is_disjoint(&own), "{words:?} has a socket of somebody else");
         seen.extend(own);
-    }
-}
-
-/// The commands under which our own executable is a backend.
-fn own_commands(stage: &Stage, other: &TempDir) -> Vec<Vec<String>> {
-    let bin = |name: &str| stage.bin.join(name).to_str().unwrap().to_owned();
-    for name in ["nssbox", "nsssd-other", "some-box", "unix"] {
-        link(nssbox(), &stage.bin, name);
-    }
-    let deep = other.subdirectory("deep");
-    link(&stage.bin.join("nsssd-unix"), &deep, "nsssd-unix");
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    vec![
-        words(&["nsssd-unix"]),
-        words(&[&bin("nsssd-unix")]),
-        words(&[deep.join("nsssd-unix").to_str().unwrap()]),
-        words(&["nssbox", "nsssd-unix"]),
-        words(&["nssbox", "unix"]),
-        words(&[&bin("nssbox"), "nsssd-unix"]),
-        words(&[nssbox().to_str().unwrap(), "nsssd-unix"]),
-        words(&["some-box", "nsssd-unix"]),
-        words(&["some-box", "unix"]),
-        words(&["unix"]),
-        words(&[&bin("unix")]),
-    ]
-}
-
-#[test]
-fn our_own_executable_is_run_in_process_whatever_it_is_called() {
-    let two = Two::new();
-    let other = TempDir::new();
-    for command in own_commands(&two.stage, &other) {
-        let mut words: Vec<&str> = command.iter().map(String::as_str).collect();
-        words.extend(["-d", two.first.to_str().unwrap()]);
-        for (options, children) in [(&[][..], 0), (&["--spawn"], 1)] {
-            let mut daemon = two.stage.switch(options, &[(0, &words)]);
-            daemon.expect(&ask_bob(), &bob_of("first"));
-            let found = procfs::children(daemon.pid()).len();
-            assert_eq!(found, children, "{command:?} with {options:?}");
-            assert_eq!(daemon.finish(), Some(0));
-            assert_eq!(daemon.stderr(), "", "{command:?} with {options:?}");
-        }
-    }
-}
-
-#[test]
-fn a_program_that_only_looks_like_ours_is_started() {
-    let two = Two::new();
-    let first = two.first.to_str().unwrap();
-    let copy = two.stage.dir.join("nsssd-unix");
-    copy_executable(nssbox(), &copy);
-    let mut daemon = two.stage.switch(&[], &[(0, &[copy.to_str().unwrap(), "-d", first])]);
-    daemon.expect(&ask_bob(), &bob_of("first"));
-    assert_eq!(procfs::children(daemon.pid()).len(), 1, "another file");
-    assert_eq!(daemon.finish(), Some(0));
-
-    // A nested switch may have children of its own.
-    let nested = ["nsssd-switch", " 0", " nsssd-unix", " -d", &format!(" {first}"), " "];
-    let mut daemon = two.stage.switch(&[], &[(0, &nested)]);
-    daemon.expect(&ask_bob(), &bob_of("first"));
-    let children = procfs::children(daemon.pid());
-    assert_eq!(children.len(), 1, "a nested switch");
-    assert_eq!(procfs::children(children[0]).len(), 0, "what is nested in it");
-    assert_eq!(daemon.finish(), Some(0));
-}
-
-#[test]
-fn what_comes_first_in_the_search_path_counts() {
-    let two = Two::new();
-    let front = two.stage.dir.subdirectory("front");
-    let script = format!("#!/bin/sh\nexec {} \"$@\"\n", two.stage.bin.join("nsssd-unix").display());
-    let script = two.stage.dir.write("script", script);
-    copy_executable(&script, &front.join("nsssd-unix"));
-    let path = format!("{}:{}:/usr/bin:/bin", front.display(), two.stage.bin.display());
-    let backend = ["nsssd-unix", "-d", two.first.to_str().unwrap()];
-    // Not executable at first: passed over.
-    for (mode, children) in [(0o644, 0), (0o755, 1)] {
-        two.stage.dir.chmod("front/nsssd-unix", mode);
-        let mut command = two.stage.switch_command(&[], &[(0, &backend)]);
-        command.env("PATH", &path);
-        let daemon = Daemon::start(command);
-        daemon.expect(&ask_bob(), &bob_of("first"));
-        assert_eq!(procfs::children(daemon.pid()).len(), children, "mode {mode:o}");
-    }
-}
-
-#[test]
-fn another_applet_is_no_backend_whatever_words_follow_it() {
-    let two = Two::new();
-    for words in [&["getent", "nsssd-unix"][..], &["getent", "unix"], &["nssbox", "getent", "unix"]]
-    {
-        let backends: [(u8, &[&str]); 2] =
-            [(0, words), (0, &["nsssd-unix", "-d", two.second.to_str().unwrap()])];
-        let daemon = two.stage.switch(&[], &backends);
-        // Had it been taken for a backend, it would know root and not answer this.
-        daemon.expect(&[op::PWD_GET], &bob_of("second"));
     }
 }

@@ -20,7 +20,8 @@ use naive::Naive;
 use stage::{Stage, settle};
 use std::fs::{self, File, FileTimes};
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 const NOT_FOUND: [u8; 1] = [255];
@@ -118,6 +119,41 @@ fn a_new_file_of_the_same_size_and_time_is_seen() {
         write(next);
     }
     daemon.expect(&by_name(op::PWD_GETBYNAME, "bob"), &reply("bob", 1001, "d"));
+}
+
+#[test]
+fn two_files_that_differ_in_nothing_but_their_content_are_told_apart() {
+    let stage = Stage::new();
+    let then = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(1000));
+    let ctime = |path: &Path| {
+        let file = fs::metadata(path).expect("a file");
+        (file.ctime(), file.ctime_nsec())
+    };
+    let mut files = [stage.dir.join("one"), stage.dir.join("two")];
+    // Made within one tick of the clock of file times, unless that has no ticks.
+    for _ in 0..1000 {
+        for (path, gecos) in files.iter().zip(["one", "two"]) {
+            let _ = fs::remove_file(path);
+            let mut file = File::create(path).expect("a file");
+            file.write_all(line("bob", 1001, gecos).as_bytes()).expect("write");
+            file.set_times(then).expect("a time of a file");
+        }
+        if ctime(&files[0]) == ctime(&files[1]) {
+            break;
+        }
+    }
+    settle(&files[1]);
+    let (link, new) = (stage.dir.join("passwd"), stage.dir.join("passwd.new"));
+    symlink(&files[0], &link).expect("a link");
+    let daemon = stage.unix();
+    for gecos in ["one", "two", "one", "two"] {
+        for _ in 0..2 {
+            daemon.expect(&by_name(op::PWD_GETBYNAME, "bob"), &reply("bob", 1001, gecos));
+        }
+        files.swap(0, 1);
+        symlink(&files[0], &new).expect("a link");
+        fs::rename(&new, &link).expect("rename a link");
+    }
 }
 
 #[test]

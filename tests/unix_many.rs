@@ -215,9 +215,7 @@ fn a_group_of_a_hundred_thousand_members_is_served_whole() {
             by_name(op::GRP_GETBYNAME, &last),
             by_id(op::GRP_GETBYGID, 79),
             grouplist(9, &last),
-            grouplist(2, &last),
             grouplist(9, "m000000"),
-            grouplist(9, "m00000"),
             grouplist(0, last.trim_start_matches('m')),
             // The big one is the second of three.
             vec![op::GRP_GET],
@@ -234,7 +232,6 @@ fn a_group_of_a_hundred_thousand_members_is_served_whole() {
     };
     check(&daemon, &mut naive);
     settle(&stage.dir.join("group"));
-    check(&daemon, &mut naive);
     check(&daemon, &mut naive);
     assert_answers(&daemon, &grouplist(9, &last), &grouplist_reply(9, &[76, 77, 78]));
     assert_eq!(daemon.finish(), Some(0));

@@ -15,7 +15,7 @@ mod naive;
 #[path = "common/stage.rs"]
 mod stage;
 
-use common::{assert_answers, by_id, by_name, grouplist, op};
+use common::{Daemon, assert_answers, by_id, by_name, grouplist, op};
 use naive::Naive;
 use stage::{Stage, settle};
 
@@ -217,10 +217,16 @@ fn request(dice: &mut Dice) -> Vec<u8> {
 
 /// Shows a daemon so many versions of its files, and asks so many things about each.
 #[track_caller]
-fn compare(seed: u64, rounds: usize, questions: usize, large: bool) {
+fn compare(
+    start: impl Fn(&Stage) -> Daemon,
+    seed: u64,
+    rounds: usize,
+    questions: usize,
+    large: bool,
+) {
     let mut dice = Dice(seed);
     let stage = Stage::new();
-    let mut daemon = stage.unix();
+    let mut daemon = start(&stage);
     let (mut found, mut records) = (0, 0);
     for round in 0..rounds {
         let files =
@@ -233,7 +239,7 @@ fn compare(seed: u64, rounds: usize, questions: usize, large: bool) {
                 stage.dir.write(name, content);
             }
         }
-        if round % 10 == 0 {
+        if round % 25 == 0 {
             // What is found in this version may be remembered.
             for name in ["passwd", "group", "shadow"] {
                 settle(&stage.dir.join(name));
@@ -260,12 +266,24 @@ fn compare(seed: u64, rounds: usize, questions: usize, large: bool) {
 
 #[test]
 fn small_odd_files_are_read_as_the_naive_reader_does() {
-    compare(1, 300, 60, false);
+    compare(Stage::unix, 1, 300, 60, false);
 }
 
 #[test]
 fn large_odd_files_are_read_as_the_naive_reader_does() {
-    compare(2, 60, 60, true);
+    compare(Stage::unix, 2, 60, 60, true);
+}
+
+#[test]
+#[cfg(feature = "nsssd-switch")]
+fn a_switch_passes_on_what_is_in_odd_files() {
+    for (seed, options) in [(4, &[][..]), (5, &["--spawn"])] {
+        let start = |stage: &Stage| {
+            stage.switch(options, &[(0, &["nsssd-unix", "-d", stage.dir.as_str()])])
+        };
+        compare(start, seed, 40, 60, false);
+        compare(start, seed, 10, 60, true);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 )]
 
 use crate::common::{
-    TempDir, by_id, by_name, group_reply, grouplist, grouplist_reply, op, passwd_reply,
+    Connection, TempDir, by_id, by_name, group_reply, grouplist, grouplist_reply, op, passwd_reply,
     set_timeout, shadow_reply,
 };
 use std::collections::BTreeSet;
@@ -107,6 +107,60 @@ impl Accounts {
     }
 }
 
+/// All that can be asked, in two parts: the order matters in one of them only.
+pub struct Questions {
+    pub listings: Vec<Asked>,
+    pub lookups: Vec<Asked>,
+}
+
+impl Questions {
+    /// What a client may ask of these accounts, one backend behind the other. `merge`: as
+    /// `nsssd-switch -m`.
+    #[track_caller]
+    pub fn new(backends: &[&Accounts], merge: bool) -> Questions {
+        let all = Questions { listings: listings(backends), lookups: lookups(backends, merge) };
+        let asked = &opcodes(&all.listings) | &opcodes(&all.lookups);
+        assert_eq!(asked, all_opcodes());
+        all
+    }
+
+    /// All of them, one after the other.
+    #[track_caller]
+    pub fn ask(&self, client: &Connection) {
+        ask_all(client, &self.listings);
+        ask_all(client, &self.lookups);
+    }
+}
+
+/// This reply must come. Its first byte tells a failure, for which the rest would not come.
+#[track_caller]
+pub fn assert_replies(client: &Connection, request: &[u8], reply: &[u8]) {
+    let request = request.escape_ascii();
+    let status = client.recv_exact(1)[0];
+    assert_eq!(status, reply[0], "status of {request}");
+    let rest = client.recv_exact(reply.len() - 1);
+    assert!(rest == reply[1..], "reply to {request}");
+}
+
+/// One request after the other.
+#[track_caller]
+pub fn ask_all(client: &Connection, asked: &[Asked]) {
+    for (request, reply) in asked {
+        client.send(request);
+        assert_replies(client, request, reply);
+    }
+}
+
+/// Requests written ahead, so many in one piece.
+#[track_caller]
+pub fn ask_ahead(client: &Connection, asked: &[Asked], pieces: usize) {
+    for part in asked.chunks(pieces) {
+        let request: Vec<u8> = part.iter().flat_map(|(request, _)| request.clone()).collect();
+        client.send(&request);
+        part.iter().for_each(|(request, reply)| assert_replies(client, request, reply));
+    }
+}
+
 /// The opcodes of END, REWIND, GET, GETBYNAME and GETBYID, the last of which shadow lacks.
 const TABLES: [[u8; 5]; 3] = [
     [op::PWD_END, op::PWD_REWIND, op::PWD_GET, op::PWD_GETBYNAME, op::PWD_GETBYUID],
@@ -129,7 +183,7 @@ fn entries_of<'a>(backends: &[&'a Accounts], table: usize) -> Vec<&'a Entry> {
 
 /// Listings of all that these accounts hold, one backend behind the other, and listings that are
 /// broken off: END, REWIND and GET of each database.
-pub fn listings(backends: &[&Accounts]) -> Vec<Asked> {
+fn listings(backends: &[&Accounts]) -> Vec<Asked> {
     let mut all: Vec<Asked> = Vec::new();
     let mut ask = |request: u8, reply: &[u8]| all.push((vec![request], reply.to_vec()));
     for (table, [end, rewind, get, ..]) in TABLES.into_iter().enumerate() {
@@ -151,7 +205,7 @@ pub fn listings(backends: &[&Accounts]) -> Vec<Asked> {
 }
 
 /// All other requests, most of them with all outcomes. `merge`: as `nsssd-switch -m`.
-pub fn lookups(backends: &[&Accounts], merge: bool) -> Vec<Asked> {
+fn lookups(backends: &[&Accounts], merge: bool) -> Vec<Asked> {
     let mut all: Vec<Asked> = Vec::new();
     let mut ask = |request: Vec<u8>, reply: &[u8]| all.push((request, reply.to_vec()));
     for (table, [.., by_name_, by_id_]) in TABLES.into_iter().enumerate() {
@@ -222,12 +276,12 @@ pub fn status(errno: rustix::io::Errno) -> u8 {
 }
 
 /// The opcodes of some requests.
-pub fn opcodes(asked: &[Asked]) -> BTreeSet<u8> {
+fn opcodes(asked: &[Asked]) -> BTreeSet<u8> {
     asked.iter().map(|(request, _)| request[0]).collect()
 }
 
 /// All opcodes that there are.
-pub fn all_opcodes() -> BTreeSet<u8> {
+fn all_opcodes() -> BTreeSet<u8> {
     let others = [op::SET_TIMEOUT, op::GRP_GETLIST];
     TABLES.iter().flatten().copied().filter(|opcode| *opcode != 0).chain(others).collect()
 }
