@@ -54,10 +54,10 @@ pub const REQUEST_MILLIS: u32 = 1000;
 pub const LOOKUP_MILLIS: (u32, u32) = (200, 4000);
 
 /// Threads of nscd for sources that may block, each with connections of its own to them.
-#[cfg(feature = "nscd")]
+#[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub const SLOW_ASKERS: usize = 4;
 
 /// Milliseconds for a whole reply of a source that may block, after its deadline: a client that
 /// reads slowly keeps one of the few threads.
-#[cfg(feature = "nscd")]
+#[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub const SLOW_REPLY_MILLIS: u32 = 5000;
