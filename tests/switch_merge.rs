@@ -126,6 +126,19 @@ fn without_the_option_the_first_backend_decides() {
 }
 
 #[test]
+fn without_the_option_a_long_list_is_passed_on_whole() {
+    // Longer than what a merge keeps.
+    let all: Vec<u32> = (0..5000).rev().collect();
+    let houses = Houses::new(&[groups_of_bob(all.iter().copied())]);
+    for options in [&[][..], &["--spawn"]] {
+        let daemon = houses.switch(options, &[7]);
+        for n in [0, 10, 1019, 1020, 1021, 4096, 4097, 5000, 6000, u64::MAX] {
+            assert_answers(&daemon, &grouplist(n, "bob"), &grouplist_reply(n, &all));
+        }
+    }
+}
+
+#[test]
 fn many_groups_are_merged_whole_and_in_order() {
     let houses = Houses::new(&[
         groups_of_bob((0..1000).map(|n| 1000 + (n * 7919) % 1000)),

@@ -92,6 +92,9 @@ impl Drop for OnSocket {
     }
 }
 
+/// What is done to a file of the stage.
+type Change = fn(&Stage, &str);
+
 #[test]
 fn files_do_as_well() {
     let (text, requests, replies) = conversation();
@@ -191,14 +194,14 @@ fn a_list_of_groups_never_mixes_two_versions_of_a_file() {
     };
     let gids: Vec<u32> = (0..5000).collect();
     let whole = grouplist_reply(20_000, &gids);
-    let changes: [(&str, fn(&Stage, &str)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("replaced", |stage, other| drop(stage.dir.replace("group", other))),
         ("overwritten", |stage, other| drop(stage.dir.write("group", other))),
         ("emptied", |stage, _| drop(stage.dir.write("group", ""))),
         ("removed", |stage, _| fs::remove_file(stage.dir.join("group")).expect("remove")),
     ];
     for (what, change) in changes {
-        for way in &WAYS[..2] {
+        for way in WAYS {
             let stage = Stage::with("", file(0));
             let mut daemon = OnSocket::start(command(&stage, way), tight_pair());
             let mut got = daemon.client.ask(&grouplist(20_000, "bob"), 17);
