@@ -66,7 +66,11 @@ type Question<'a> = nsss::Request<'a>;
 impl Conversation for Nscd {
     fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
         // Everybody may know what nscd tells: the files are read with our own rights.
-        let mut client = Client::new(Asker::Ourselves, number);
+        let public = match asker {
+            Asker::Peer { uid, gid } => Asker::Public { uid, gid },
+            other => other,
+        };
+        let mut client = Client::new(public, number);
         switch.admit(&mut client);
         Nscd {
             input: [0; REQUEST_MAX],

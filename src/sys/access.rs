@@ -15,6 +15,14 @@ pub enum Asker {
         /// Effective group id.
         gid: u32,
     },
+    /// A client of a server that tells everybody the same, with its own rights (nscd). His ids
+    /// matter only where an answer is about whoever asks.
+    Public {
+        /// Effective user id.
+        uid: u32,
+        /// Effective group id.
+        gid: u32,
+    },
     /// A client whose credentials were not looked up (`ipcserver -P`): sees what everybody may
     /// see, and nothing secret.
     Unknown,
@@ -26,7 +34,7 @@ impl Asker {
     /// whatever its mode.
     pub fn may_read(self, file: &Stat, secret: bool) -> bool {
         let bit = match self {
-            Asker::Ourselves => return true,
+            Asker::Ourselves | Asker::Public { .. } => return true,
             Asker::Peer { uid: 0, .. } => return true,
             Asker::Unknown if secret => return false,
             Asker::Peer { uid, .. } if uid == file.st_uid => 0o400,

@@ -244,7 +244,7 @@ impl Map {
     fn ids_of(&self, asker: Asker) -> Option<(u32, u32)> {
         match asker {
             Asker::Ourselves => self.me,
-            Asker::Peer { uid, gid } => Some((uid, gid)),
+            Asker::Peer { uid, gid } | Asker::Public { uid, gid } => Some((uid, gid)),
             Asker::Unknown => None,
         }
     }
