@@ -18,11 +18,12 @@ use common::{
     Connection, Finished, Server, have_program, is_root, nssbox, run_to_end, skip, tool, wait_until,
 };
 use nscd::{Bench, ask, asked, read_to_end, request, user};
-use rustix::process::Signal;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
 
@@ -143,9 +144,9 @@ fn with_nscd(bench: &Bench, options: &[&str], program: &[&str]) -> Command {
 fn the_program_takes_the_place_of_with_nscd_and_nscd_ends_with_it() {
     let bench = bench();
     let mut command = with_nscd(&bench, &[], &["cat"]);
-    let input = std::process::Stdio::piped();
-    let mut program = command.stdin(input).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let pid = rustix::process::Pid::from_child(&program);
+    let input = Stdio::piped();
+    let mut program = command.stdin(input).stdout(Stdio::null()).spawn().unwrap();
+    let pid = Pid::from_child(&program);
     wait_until("nscd serves", || bench.socket().exists());
     assert_eq!(asked(&bench.socket(), &request(ask::USER, "ada")), user(ADA));
     wait_until("the program runs", || procfs::words(pid)[0] == "cat");
@@ -155,6 +156,42 @@ fn the_program_takes_the_place_of_with_nscd_and_nscd_ends_with_it() {
     drop(program.stdin.take());
     assert_eq!(common::wait_for_exit(&mut program).code(), Some(0));
     wait_until("nscd has ended", || matches!(procfs::state(nscd[0]), None | Some('Z')));
+}
+
+#[test]
+fn one_program_after_the_other_has_an_nscd() {
+    let bench = bench();
+    let start = || {
+        let mut command = with_nscd(&bench, &["-k"], &["cat"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let end = |mut program: Child| {
+        drop(program.stdin.take());
+        assert_eq!(common::wait_for_exit(&mut program).code(), Some(0));
+    };
+    // We hold what the nscd of the one before holds until it has ended.
+    fs::create_dir(bench.dir.join("run")).unwrap();
+    let lock_file = || fs::File::create(bench.dir.join("run/socket.lock")).unwrap();
+    let lock = lock_file();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let program = start();
+    let pid = Pid::from_child(&program);
+    wait_until("its nscd starts", || !procfs::children(pid).is_empty());
+    let nscd = procfs::children(pid)[0];
+    wait_until("it waits", || procfs::has_open(nscd, "/socket.lock"));
+    drop(lock);
+    wait_until("the program runs", || procfs::words(pid)[0] == "cat");
+    assert_eq!(asked(&bench.socket(), &request(ask::USER, "ada")), user(ADA));
+    end(program);
+    end(start());
+    // One that stays is told of.
+    let free = || flock(lock_file(), FlockOperation::NonBlockingLockExclusive).is_ok();
+    wait_until("none holds the lock", free);
+    let server = bench.serve(&[]);
+    let finished = run_to_end(with_nscd(&bench, &["-k"], &["true"]));
+    assert_eq!(finished.code, Some(111), "{}", finished.stderr);
+    assert!(finished.stderr.contains("a server is listening"), "{}", finished.stderr);
+    assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
 }
 
 #[test]

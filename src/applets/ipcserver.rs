@@ -79,7 +79,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let backlog = options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.value("-a"))?;
     let identity = Identity::given(&mut options)?;
-    let place = Place { path, mode, backlog, replace: !options.flag("-D"), swap: false };
+    let (replace, swap, patience) = (!options.flag("-D"), false, 0);
+    let place = Place { path, mode, backlog, replace, swap, patience };
     let client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
     let rules = Rules {
         name: "ipcserver",

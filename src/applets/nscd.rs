@@ -63,6 +63,9 @@ const NSSMAP: &str = "/etc/nssmap.conf";
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
 
+/// How long the nscd of a program that has ended may take to end.
+const ENDING_MILLIS: u64 = 500;
+
 const SPEC: Spec = Spec {
     flags: "qv1",
     values: "StcCGgusP",
@@ -101,7 +104,10 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     }
 
     make_directory(&socket);
-    let place = Place { path: &socket, mode: 0o666, backlog: i32::MAX, replace: true, swap: true };
+    // An nscd that ends with its program needs a moment for it, and the next program may be there.
+    let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
+    let (path, backlog) = (socket.as_os_str(), i32::MAX);
+    let place = Place { path, mode: 0o666, backlog, replace: true, swap: true, patience };
     let listener = listener(&place)?;
     // Opened before rights are given up: the map may have a key that only root can read.
     let askers = if others { SLOW_ASKERS } else { 0 };

@@ -100,3 +100,10 @@ pub fn bytes_read(pid: Pid) -> Option<u64> {
     let io = fs::read_to_string(path(pid, "io")).ok()?;
     io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok())
 }
+
+/// Whether a process has a file open whose path ends so.
+pub fn has_open(pid: Pid, ends: &str) -> bool {
+    let descriptors = fs::read_dir(path(pid, "fd")).into_iter().flatten().flatten();
+    let mut files = descriptors.filter_map(|d| fs::read_link(d.path()).ok());
+    files.any(|file| file.to_string_lossy().ends_with(ends))
+}

@@ -1,6 +1,8 @@
 //! The listening socket: made, or taken over from the supervisor; and telling that it is ready.
 
+use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
+use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
@@ -25,7 +27,12 @@ pub struct Place<'a> {
     pub replace: bool,
     /// It is replaced without a moment in which there is none.
     pub swap: bool,
+    /// Milliseconds for a server of ours that is there to end; 0: it is live.
+    pub patience: u64,
 }
+
+/// Milliseconds between two looks whether it has ended.
+const LOOK: u64 = 5;
 
 /// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
 const PATH_MAX: usize = 107;
@@ -78,7 +85,7 @@ fn make(place: &Place<'_>) -> Result<Listener, Error> {
     }
     let address = SocketAddrUnix::new(place.path).map_err(fail("unable to bind to"))?;
     let socket = stream().map_err(unable("unable to make a socket"))?;
-    let lock = if place.replace { Some(lock(place.path)?) } else { None };
+    let lock = if place.replace { Some(lock(place)?) } else { None };
     if place.swap {
         examine(place.path, &address)?;
         return swap(place, socket, lock);
@@ -112,17 +119,24 @@ fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Lis
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
 /// remove the other's new one.
-fn lock(path: &OsStr) -> Result<OwnedFd, Error> {
-    let name = [path.as_bytes(), b".lock"].concat();
+fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
+    let name = [place.path.as_bytes(), b".lock"].concat();
     let name = OsStr::from_bytes(&name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = Mode::RUSR | Mode::WUSR;
     let file = open(name, flags | OFlags::NONBLOCK, mode)
         .map_err(|e| Error::system("unable to bind: cannot open", e).about(name))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(live(path)),
-        Err(errno) => Err(Error::system("unable to lock", errno).about(name)),
+    let end = millis() + place.patience;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if millis() < end => {
+                // It fails if a signal comes: then it is looked at once more, and no harm.
+                let _ = poll(&mut [], Some(&timespec(LOOK)));
+            }
+            Err(Errno::WOULDBLOCK) => return Err(live(place.path)),
+            Err(errno) => return Err(Error::system("unable to lock", errno).about(name)),
+        }
     }
 }
 
