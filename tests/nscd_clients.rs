@@ -1,6 +1,4 @@
 //! `nscd` and the programs that nobody recompiled: those of glibc, and a client built with musl.
-//! Each runs in a private mount namespace, where the server's socket stands at /var/run/nscd and
-//! /etc has no entry for the users that are asked for.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,98 +8,20 @@
 )]
 
 mod common;
+#[path = "nscd/machine.rs"]
+mod machine;
 #[path = "nscd/mod.rs"]
 mod nscd;
 
-use common::{Finished, Server, TempDir, have_program, is_root, run_to_end, skip};
-use nscd::Bench;
-use std::path::PathBuf;
-use std::process::Command;
+use common::{have_program, peer, skip};
+use machine::{Machine, musl_lookup};
 
 /// What the server knows besides the local files.
 const PASSWD: &str = "netuser:x:70001:70001:Net User:/home/net:/bin/sh\n";
 const GROUP: &str = "netgroup:x:70001:\nnetstaff:x:70002:netuser,other\nusers:x:100:netuser\n";
 
-/// What every program knows by itself.
-const LOCAL_PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nlocal:x:777:777:Local:/:/bin/sh\n";
-const LOCAL_GROUP: &str = "root:x:0:\nlocal:x:777:\nusers:x:100:\n";
-
-/// The programs' machine: local files for all of them, and a server that knows more.
-struct Machine {
-    bench: Bench,
-    _server: Server,
-    local: TempDir,
-}
-
-impl Machine {
-    /// `None` where no such machine can be made; that is said.
-    fn new(test: &str, group: &str) -> Option<Machine> {
-        if !is_root() || !have_program("unshare") {
-            skip(test, "needs root and unshare");
-            return None;
-        }
-        let bench = Bench::new(PASSWD, group);
-        let local = TempDir::new();
-        local.write("passwd", LOCAL_PASSWD);
-        local.write("group", LOCAL_GROUP);
-        local.write("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
-        let own = ["nsssd-unix", "-d", local.as_str()];
-        let server = bench.start(&[], &[(3, &own), (0, &bench.unix())]);
-        let machine = Machine { bench, _server: server, local };
-        let probe = machine.run("true", true);
-        if probe.code != Some(0) {
-            skip(test, &format!("no private mounts: {}", probe.stderr));
-            return None;
-        }
-        Some(machine)
-    }
-
-    /// Runs a shell script there; without the server, an empty directory is at its place.
-    fn run(&self, script: &str, served: bool) -> Finished {
-        let socket = if served { self.bench.dir.join("run") } else { self.local.path().to_owned() };
-        let local = self.local.as_str();
-        let text = format!(
-            "mount --make-rprivate / && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/nscd \
-             && mount --bind '{}' /var/run/nscd || exit 120\n\
-             for f in passwd group nsswitch.conf; do\n\
-             mount --bind '{local}'/$f /etc/$f || exit 120\ndone\n{script}\n",
-            socket.display()
-        );
-        let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", &text]).env("LC_ALL", "C");
-        run_to_end(command)
-    }
-
-    /// What a script prints with our server; without it, it must print something else.
-    #[track_caller]
-    fn expect(&self, script: &str, expected: &str) {
-        let with = self.run(script, true);
-        let got = String::from_utf8_lossy(&with.stdout).into_owned();
-        assert_eq!(got, expected, "{script}: {}", with.stderr);
-        assert_eq!(with.code, Some(0), "{script}: {}", with.stderr);
-        let without = self.run(script, false);
-        let got = String::from_utf8_lossy(&without.stdout).into_owned();
-        assert_ne!(got, expected, "{script}, with no server");
-    }
-}
-
 fn machine(test: &str) -> Option<Machine> {
-    Machine::new(test, GROUP)
-}
-
-/// A client of musl, built for this test; `None` where that cannot be.
-fn musl_lookup(test: &str, dir: &TempDir, how: &str) -> Option<PathBuf> {
-    if !have_program("musl-gcc") {
-        skip(test, "no musl-gcc");
-        return None;
-    }
-    let program = dir.join("musl-lookup");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/musl-lookup.c");
-    let mut compiler = Command::new("musl-gcc");
-    compiler.args([how, "-O1", source, "-o"]).arg(&program);
-    let finished = run_to_end(compiler);
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    Some(program)
+    Machine::with_files(test, PASSWD, GROUP)
 }
 
 #[test]
@@ -207,7 +127,7 @@ fn a_group_of_a_hundred_thousand_members_reaches_both_libraries() {
     let test = "a_group_of_a_hundred_thousand_members_reaches_both_libraries";
     let members: Vec<String> = (0..100_000).map(|n| format!("m{n:06}")).collect();
     let line = format!("big:x:80000:{}\n", members.join(","));
-    let Some(m) = Machine::new(test, &line) else { return };
+    let Some(m) = Machine::with_files(test, PASSWD, &line) else { return };
     m.local.write("expected", &line);
     let expected = m.local.join("expected");
     let same = |program: &str| format!("{program} | cmp - '{}' && echo same", expected.display());
@@ -234,4 +154,18 @@ fn sources_that_the_script_does_not_ask_are_named() {
         assert!(warned.contains(named), "{warned}");
     }
     assert!(!text("-q").contains("does not ask"));
+}
+
+#[test]
+fn debians_nscd_as_a_client_is_answered_and_ends_nothing() {
+    let test = "debians_nscd_as_a_client_is_answered_and_ends_nothing";
+    let Some(m) = machine(test) else { return };
+    let Some(nscd) = peer(test, "nscd", "usr/sbin/nscd") else { return };
+    let nscd = nscd.display();
+    m.expect(&format!("{nscd} -i passwd && {nscd} -i group && echo done"), "done\n");
+    // It does not end, whoever asks it to: there are signals for that.
+    for option in ["-K", "-g"] {
+        m.run(&format!("{nscd} {option}"), true);
+    }
+    m.expect("getent passwd netuser", PASSWD);
 }

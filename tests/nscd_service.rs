@@ -15,14 +15,16 @@ mod nscd;
 mod procfs;
 
 use common::{
-    Connection, Finished, Server, have_program, is_root, nssbox, run_to_end, skip, tool, wait_until,
+    Connection, DEADLINE, Finished, Server, have_program, is_root, nssbox, run_to_end, skip, tool,
+    wait_until,
 };
 use nscd::{Bench, ask, asked, read_to_end, request, user};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Child, Command, Stdio};
 
 const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
@@ -130,6 +132,31 @@ fn it_gives_root_up_after_binding() {
     assert_eq!(procfs::status(server.pid(), "Uid"), ["65534"; 4]);
     assert_eq!(procfs::status(server.pid(), "Groups"), [""; 0]);
     assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
+}
+
+#[test]
+fn a_supervisor_may_pass_the_socket_and_is_told_when_it_is_served() {
+    let bench = bench();
+    let socket = bench.dir.join("passed");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let notify = bench.dir.join("notify");
+    let supervisor = UnixDatagram::bind(&notify).unwrap();
+    supervisor.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut shell = tool(&bench.bin, "sh");
+    let text = "export LISTEN_FDS=1 LISTEN_PID=$$; exec 3<&0 </dev/null; exec \"$0\" \"$@\"";
+    let command = bench.scripted(&[], &[(3, &bench.unix())]);
+    shell.args(["-c", text]).arg(command.get_program()).args(command.get_args());
+    shell.env("NOTIFY_SOCKET", &notify).stdin(OwnedFd::from(listener)).stdout(Stdio::null());
+    let mut nscd = shell.spawn().unwrap();
+    let mut message = [0; 200];
+    let n = supervisor.recv(&mut message).unwrap();
+    assert_eq!(&message[..n], b"READY=1\n");
+    assert_eq!(asked(&socket, &request(ask::USER, "ada")), user(ADA));
+    // The one that -S names is not made.
+    assert!(!bench.socket().exists());
+    rustix::process::kill_process(Pid::from_child(&nscd), Signal::TERM).unwrap();
+    assert_eq!(common::wait_for_exit(&mut nscd).code(), Some(0));
+    assert!(socket.exists());
 }
 
 /// `with-nscd OPTIONS SCRIPT -- PROGRAM` over the bench's files and its socket.

@@ -229,6 +229,18 @@ pub fn have_program(name: &str) -> bool {
     })
 }
 
+/// A program of a Debian package that was unpacked by `tests/peers`, and not installed; `None` if
+/// it was not, which is said.
+pub fn peer(test: &str, package: &str, program: &str) -> Option<PathBuf> {
+    let dir = env::var_os("NSSBOX_PEERS").map(PathBuf::from).unwrap_or_default();
+    let program = dir.join(package).join(program);
+    if !program.is_file() {
+        skip(test, &format!("no {package} in $NSSBOX_PEERS (see tests/peers)"));
+        return None;
+    }
+    Some(program)
+}
+
 /// Says on standard error that a test did not run, for the caller to return after it.
 ///
 /// With NSSBOX_TEST_STRICT in the environment that is a failure.
