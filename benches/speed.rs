@@ -15,6 +15,8 @@ mod daemon;
 mod files;
 #[path = "speed/measure.rs"]
 mod measure;
+#[path = "speed/peers.rs"]
+mod peers;
 #[path = "speed/reference.rs"]
 mod reference;
 #[path = "speed/rows.rs"]
@@ -25,6 +27,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use measure::Finding;
 use rows::{Bench, ROWS, Row};
 
 /// After this the daemons are killed, so that one that does not answer hangs nobody. Several times
@@ -112,6 +115,7 @@ fn run(options: &Options) -> io::Result<bool> {
                 println!("{}", measure::line(row.name, &finding, row.limit));
                 good &= !options.strict || finding.within(row.limit);
             }
+            Ok(Finding::Absent(why)) => println!("{:<18} not measured: {why}", row.name),
             Ok(_) => println!("{:<18} answers ok", row.name),
             Err(why) => {
                 println!("{:<18} FAILED", row.name);

@@ -49,7 +49,8 @@ pub fn own_executable() -> io::Result<Command> {
 pub struct Daemon(Child);
 
 impl Daemon {
-    fn start(command: &mut Command) -> io::Result<Daemon> {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> io::Result<Daemon> {
         let child = command
             .spawn()
             .map_err(|why| io::Error::other(format!("unable to start {command:?}: {why}")))?;

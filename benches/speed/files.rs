@@ -129,6 +129,13 @@ pub fn last_of_few_by_nscd() -> Question {
     Question { request, reply }
 }
 
+/// The same, where the server answers that the client may ask its own sources.
+pub fn last_of_few_by_nscd_off() -> Question {
+    let native = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let reply = native(&[2, u32::MAX, 0, 0, u32::MAX, u32::MAX, 0, 0, 0]);
+    Question { reply, ..last_of_few_by_nscd() }
+}
+
 /// Asks for the last user of the long file.
 pub fn last_of_many() -> Question {
     User::of_many(MANY).question()
@@ -236,6 +243,21 @@ impl Files {
         let socket = self.root.join(name);
         let _ = fs::remove_file(&socket);
         socket.into_os_string()
+    }
+}
+
+impl Files {
+    /// A fresh directory for another server: its configuration, and its socket to be.
+    pub fn peer_directory(&self, config: &str) -> io::Result<PathBuf> {
+        let dir = self.root.join("peer");
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir)?;
+        // unscd gives root up: it must be able to make its socket here.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
+        fs::write(dir.join("nscd.conf"), config)?;
+        fs::write(dir.join("group"), "root:x:0:\n")?;
+        fs::write(dir.join("nsswitch.conf"), "passwd: files\ngroup: files\n")?;
+        Ok(dir)
     }
 }
 

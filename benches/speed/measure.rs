@@ -67,6 +67,8 @@ pub enum Finding {
     },
     /// A size. There is nothing to hold it against but its limit.
     Bytes(u64),
+    /// What would be measured is not there, and why.
+    Absent(String),
 }
 
 /// What a finding may be at most.
@@ -155,6 +157,7 @@ pub fn line(name: &str, finding: &Finding, limit: Limit) -> String {
             all.ratio(),
             format!("({lowest:.2}..{highest:.2})"),
         ),
+        Finding::Absent(why) => return format!("{name:<18} not measured: {why}"),
         Finding::Bytes(bytes) => format!("{:>13} {bytes:>11} B   {:>5}  {:<13}", "-", "-", ""),
     };
     format!("{name:<18} {found}  {most:<8}  {verdict}")

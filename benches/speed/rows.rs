@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::daemon::{Connection, Daemon, Link};
 use crate::files::{self, DONE, Files, PWD_END};
 use crate::measure::{Finding, Limit, Pair, Plan, rounds, time, turns};
+use crate::peers::Peer;
 use crate::reference::{PING, PONG, Pingpong, Scan, start_accept};
 
 /// Clients that ask once and then stay.
@@ -39,6 +40,11 @@ pub const ROWS: &[Row] = &[
     Row { name: "nscd-connect", limit: Limit::Ratio(1.45), run: nscd_connect },
     Row { name: "nscd-memory", limit: Limit::Bytes(200 * 1024), run: nscd_memory },
     Row { name: "nscd-waiting", limit: Limit::Bytes(6 * 1024), run: nscd_waiting },
+    Row { name: "peer-nscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Nscd) },
+    Row { name: "peer-nscd-off", limit: Limit::None, run: |b| peer_connect(b, Peer::NscdOff) },
+    Row { name: "peer-unscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Unscd) },
+    Row { name: "peer-nscd-memory", limit: Limit::None, run: |b| peer_memory(b, Peer::Nscd) },
+    Row { name: "peer-unscd-memory", limit: Limit::None, run: |b| peer_memory(b, Peer::Unscd) },
     Row { name: "large-first", limit: Limit::Ratio(1.5), run: large_first },
     Row { name: "large-repeated", limit: Limit::Ratio(1.6), run: large_repeated },
     Row { name: "large-group", limit: Limit::Bytes(64 * 1024 - 1), run: large_group },
@@ -218,6 +224,50 @@ fn nscd_connect(bench: &Bench) -> io::Result<Finding> {
             || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply),
         )
     })
+}
+
+/// What it must answer to the question of [`nscd_connect`].
+fn peer_question(peer: Peer) -> files::Question {
+    match peer {
+        Peer::NscdOff => files::last_of_few_by_nscd_off(),
+        Peer::Nscd | Peer::Unscd => files::last_of_few_by_nscd(),
+    }
+}
+
+/// The same as [`nscd_connect`] with another server.
+fn peer_connect(bench: &Bench, peer: Peer) -> io::Result<Finding> {
+    let (plan, question) = (bench.plan(20, 300), peer_question(peer));
+    let mut absent = None;
+    let finding = rounds(plan, || {
+        let bare = bench.files.socket("accept");
+        let _reference = start_accept(&bare)?;
+        let (_server, socket) = match peer.start(&bench.files)? {
+            Ok(started) => started,
+            Err(why) => {
+                absent = Some(why);
+                return Ok(Pair::default());
+            }
+        };
+        turns(
+            plan,
+            || Connection::open(&bare)?.ask_and_end(&PING, &PONG),
+            || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply),
+        )
+    })?;
+    Ok(absent.map_or(finding, Finding::Absent))
+}
+
+/// The same as [`nscd_memory`] with another server.
+fn peer_memory(bench: &Bench, peer: Peer) -> io::Result<Finding> {
+    let (server, socket) = match peer.start(&bench.files)? {
+        Ok(started) => started,
+        Err(why) => return Ok(Finding::Absent(why)),
+    };
+    let question = peer_question(peer);
+    for _ in 0..100 {
+        Connection::open(&socket)?.ask_and_end(&question.request, &question.reply)?;
+    }
+    Ok(Finding::Bytes(server.memory("Anonymous")?))
 }
 
 /// Private memory of an nscd that has answered and is idle.
