@@ -50,6 +50,24 @@ fn everybody_may_ask_and_nobody_else_may_replace_it() {
 }
 
 #[test]
+fn a_directory_that_others_may_write_is_told_of() {
+    let test = "a_directory_that_others_may_write_is_told_of";
+    if !is_root() {
+        return skip(test, "whoever is not root has no choice");
+    }
+    for (mode, told) in [(0o755, false), (0o775, true), (0o757, true)] {
+        let bench = bench();
+        bench.dir.subdirectory("run");
+        bench.dir.chmod("run", mode);
+        let mut command = tool(&bench.bin, "nscd");
+        command.args(["-1", "-S"]).arg(bench.socket()).arg("3").args(bench.unix()).arg("");
+        let server = Server::start_command(command, &bench.socket());
+        assert_eq!(server.stderr().contains("can forge answers"), told, "{}", server.stderr());
+        assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
+    }
+}
+
+#[test]
 fn a_stale_socket_is_replaced_and_a_live_one_stays() {
     let bench = bench();
     fs::create_dir(bench.dir.join("run")).unwrap();

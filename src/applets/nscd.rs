@@ -15,9 +15,9 @@ use crate::server::ipc::{Rules, Sources as Asked, serve_nscd};
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Mode, chmod, mkdir};
+use rustix::fs::{Mode, Stat, chmod, mkdir, stat};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -104,6 +104,9 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     }
 
     make_directory(&socket);
+    if verbosity > 0 {
+        warn_of_open_directory(&socket);
+    }
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
     let (path, backlog) = (socket.as_os_str(), i32::MAX);
@@ -163,6 +166,19 @@ fn make_directory(socket: &OsStr) {
     if mkdir(dir, mode).is_ok() {
         // The umask may have taken something away.
         let _ = chmod(dir, mode);
+    }
+}
+
+/// Whoever may write the directory can put another socket there, and set-uid programs believe it.
+/// Told where it could have been otherwise: a server without root's rights has no choice.
+fn warn_of_open_directory(socket: &OsStr) {
+    let Some(dir) = Path::new(socket).parent().filter(|d| !d.as_os_str().is_empty()) else {
+        return;
+    };
+    let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
+    if geteuid().is_root() && stat(dir).is_ok_and(open) {
+        let message = Message::new("nscd", "warning").path(dir.as_os_str().as_bytes());
+        message.text(" can be written by others, who can forge answers there").send();
     }
 }
 
