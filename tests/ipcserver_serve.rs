@@ -12,7 +12,8 @@ mod common;
 mod ipc;
 
 use common::{
-    Connection, DEADLINE, Got, Server, by_id, by_name, is_root, op, set_timeout, wait_until,
+    Connection, DEADLINE, Got, Server, assert_same_bytes, by_id, by_name, is_root, op, set_timeout,
+    wait_until,
 };
 use ipc::house::{ask_big, ask_one, big, for_each_program, furnish, one, unix};
 use ipc::{
@@ -223,6 +224,24 @@ fn the_deadline_starts_again_with_each_byte() {
         }
         client.expect(b"", &one());
     });
+}
+
+#[test]
+fn a_client_that_takes_a_large_reply_slowly_gets_it_whole() {
+    let bench = Bench::new(OURS);
+    furnish(&bench);
+    let server = start_with_timeout(&bench, &unix(&bench), "500");
+    let client = server.connect();
+    client.send(&ask_big());
+    let mut got = Vec::new();
+    // Far more than the deadline passes before the kernel tells that the socket has room again.
+    while got.len() < 240_000 {
+        got.extend(client.recv_exact(4096));
+        thread::sleep(Duration::from_millis(25));
+    }
+    got.extend(client.recv_exact(big().len() - got.len()));
+    assert_same_bytes("big", &got, &big());
+    client.expect(&ask_one(), &one());
 }
 
 #[test]

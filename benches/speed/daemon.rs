@@ -1,4 +1,5 @@
 //! Processes: started on one CPU, asked over a socket, weighed, and ended whatever happens.
+#![allow(dead_code, reason = "two benches share it, and each uses a part")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -68,6 +69,11 @@ impl Daemon {
             Some(Ok(1)) => Ok(daemon),
             _ => Err(io::Error::other(format!("{command:?} ended before it was ready"))),
         }
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.0.id()))?.count())
     }
 
     /// The memory of the process and its descendants, in bytes: the sum of one line of

@@ -1,4 +1,5 @@
 //! The files that are asked about, and the replies that they must give.
+#![allow(dead_code, reason = "two benches share it, and each uses a part")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -27,6 +28,10 @@ const PWD_GETBYUID: u8 = 0x0c;
 const PWD_GETBYNAME: u8 = 0x0b;
 /// GRP_GETBYNAME.
 const GRP_GETBYNAME: u8 = 0x13;
+/// PWD_REWIND.
+const PWD_REWIND: u8 = 0x09;
+/// PWD_GET.
+const PWD_GET: u8 = 0x0a;
 /// PWD_END: answered without a look at any file.
 pub const PWD_END: [u8; 1] = [0x08];
 /// The status of success.
@@ -114,26 +119,53 @@ pub fn last_of_few() -> Question {
     User::of_few(FEW).question()
 }
 
+/// A question as the C libraries ask it.
+fn by_nscd(kind: u32, key: &str, reply: &[u32], strings: &[&str]) -> Question {
+    let native = |words: &[u32]| words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<_>>();
+    let mut request = native(&[2, kind, key.len() as u32 + 1]);
+    request.extend(key.bytes().chain([0]));
+    let mut reply = native(reply);
+    reply.extend(strings.iter().flat_map(|string| string.bytes().chain([0])));
+    Question { request, reply }
+}
+
 /// Asks for the last user of the short file as the C libraries do.
 pub fn last_of_few_by_nscd() -> Question {
     let user = User::of_few(FEW);
     let home = user.home();
     let strings = [user.name.as_str(), "x", user.gecos, &home, "/bin/sh"];
     let [name, password, gecos, dir, shell] = strings.map(|string| string.len() as u32 + 1);
-    let native =
-        |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>();
-    let mut request = native(&[2, 0, name]);
-    request.extend(user.name.bytes().chain([0]));
-    let mut reply = native(&[2, 1, name, password, user.id, user.id, gecos, dir, shell]);
-    reply.extend(strings.iter().flat_map(|string| string.bytes().chain([0])));
-    Question { request, reply }
+    let head = [2, 1, name, password, user.id, user.id, gecos, dir, shell];
+    by_nscd(0, &user.name, &head, &strings)
+}
+
+/// Asks for somebody who is not there, as the C libraries do.
+pub fn nobody_by_nscd() -> Question {
+    by_nscd(0, "nosuch", &[2, 0, 0, 0, u32::MAX, u32::MAX, 0, 0, 0], &[])
+}
+
+/// [`group_question`] as the C libraries ask it.
+pub fn group_by_nscd(count: u32) -> Question {
+    let ((name, gid), members) = (group_name(count), members(count));
+    let mut strings = vec![name.as_str(), "x"];
+    strings.extend(members.iter().map(String::as_str));
+    let mut head = vec![2, 1, name.len() as u32 + 1, 2, gid, count];
+    head.extend(members.iter().map(|member| member.len() as u32 + 1));
+    by_nscd(2, &name, &head, &strings)
+}
+
+/// An enumeration of the short file from its beginning: REWIND, so many times GET, END.
+pub fn enumeration(count: u32) -> Vec<Question> {
+    let bare = |opcode: u8| Question { request: vec![opcode], reply: DONE.to_vec() };
+    let next = |n| Question { request: vec![PWD_GET], ..User::of_few(n).question() };
+    let middle = (1..=count).map(next);
+    std::iter::once(bare(PWD_REWIND)).chain(middle).chain([bare(PWD_END[0])]).collect()
 }
 
 /// The same, where the server answers that the client may ask its own sources.
 pub fn last_of_few_by_nscd_off() -> Question {
-    let native = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let reply = native(&[2, u32::MAX, 0, 0, u32::MAX, u32::MAX, 0, 0, 0]);
-    Question { reply, ..last_of_few_by_nscd() }
+    let name = User::of_few(FEW).name;
+    by_nscd(0, &name, &[2, u32::MAX, 0, 0, u32::MAX, u32::MAX, 0, 0, 0], &[])
 }
 
 /// Asks for the last user of the long file.
@@ -173,7 +205,8 @@ impl Files {
         fs::write(files.few().join("passwd"), few)?;
         fs::write(files.many().join("passwd"), many)?;
         let groups: String = [FEW, SOME, MANY].map(group_line).concat();
-        fs::write(files.many().join("group"), groups)?;
+        fs::write(files.many().join("group"), &groups)?;
+        fs::write(files.few().join("group"), groups)?;
         files.write_map()?;
         Ok(files)
     }

@@ -8,7 +8,7 @@ use super::conversation::{Conversation, End, Need, Output, Wait};
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
-use crate::limits::REQUEST_MILLIS;
+use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use nssproto::Fault;
@@ -298,30 +298,39 @@ impl Nscd {
         self.survey(switch, out, survey)
     }
 
-    /// Measures strings; a group's lengths are sent meanwhile.
+    /// Measures strings; a group's lengths are sent meanwhile: four bytes for each string, which may
+    /// be one byte long.
     fn survey(&mut self, switch: &mut Switch, out: &mut Output, mut survey: Survey) -> Need {
-        let mut piece = [0; (crate::limits::REPLY_PIECE - HEADER_MAX) / 4];
-        let Ok((len, ended)) = switch.area(&mut self.client, &mut piece) else {
-            return self.broken(out);
-        };
-        self.spend(len);
-        let area = piece.get(..len).unwrap_or_default();
-        match survey.feed(area, out.room()) {
-            Ok(len) => out.add(len),
-            Err(_) => return self.broken(out),
-        }
-        self.state = State::Survey(survey);
-        if ended {
-            let Ok(strings) = survey.finish() else { return self.broken(out) };
-            self.state = match switch.rewind(&mut self.client) {
-                true => State::Strings(strings),
-                false => {
-                    switch.taken(&self.client);
-                    self.client.begin();
-                    State::Again(strings)
-                }
+        let mut piece = [0; (REPLY_PIECE - HEADER_MAX) / 4];
+        loop {
+            let most = out.room().len().saturating_sub(HEADER_MAX) / 4;
+            let area = piece.get_mut(..most).unwrap_or_default();
+            let Ok((len, ended)) = switch.area(&mut self.client, area) else {
+                return self.broken(out);
             };
+            self.spend(len);
+            match survey.feed(area.get(..len).unwrap_or_default(), out.room()) {
+                Ok(len) => out.add(len),
+                Err(_) => return self.broken(out),
+            }
+            self.state = State::Survey(survey);
+            if ended {
+                break;
+            }
+            // A source that has no more at the moment must not keep what is known from its client.
+            if len < most || out.room().len() < REPLY_PIECE / 2 || self.client.turn == 0 {
+                return Need::Flush;
+            }
         }
+        let Ok(strings) = survey.finish() else { return self.broken(out) };
+        self.state = match switch.rewind(&mut self.client) {
+            true => State::Strings(strings),
+            false => {
+                switch.taken(&self.client);
+                self.client.begin();
+                State::Again(strings)
+            }
+        };
         Need::Flush
     }
 
