@@ -1,5 +1,7 @@
 //! The records that all codecs share. Every field is bytes, not UTF-8, and borrowed.
 
+use crate::bytes::Cursor;
+
 /// The three databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Db {
@@ -102,13 +104,22 @@ impl Shadow<'_> {
     pub const EMPTY: u64 = u64::MAX;
 }
 
-/// The members of a group: one slice, names between separators, as they stand in a group line
-/// (`,`) or on the wire (NUL). Iterating yields `&[u8]` and cannot fail; a copy starts again.
+/// The members of a group: one slice, as they stand in a group line or on the wire. Iterating
+/// yields `&[u8]` and cannot fail; a copy starts again.
 #[derive(Clone, Copy, Debug)]
 pub struct Members<'a> {
     bytes: &'a [u8],
-    separator: u8,
+    form: Form,
     left: u32,
+}
+
+/// How names are told apart.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// By this byte between them: `,` in a line, NUL in nsss.
+    Separated(u8),
+    /// By a length in front of each, as in nslcd.
+    Counted,
 }
 
 impl<'a> Members<'a> {
@@ -118,12 +129,19 @@ impl<'a> Members<'a> {
         let commas = field.iter().filter(|b| **b == b',').count();
         let left =
             if field.is_empty() { 0 } else { u32::try_from(commas).unwrap_or(u32::MAX - 1) + 1 };
-        Members { bytes: field, separator: b',', left }
+        Members { bytes: field, form: Form::Separated(b','), left }
     }
 
     /// `count` strings, each closed by a NUL, as nsss sends them; the caller has counted them.
     pub fn from_strings(strings: &'a [u8], count: u32) -> Self {
-        Members { bytes: strings.strip_suffix(&[0]).unwrap_or(strings), separator: 0, left: count }
+        let bytes = strings.strip_suffix(&[0]).unwrap_or(strings);
+        Members { bytes, form: Form::Separated(0), left: count }
+    }
+
+    /// `count` strings, each behind its length of four bytes, as nslcd sends them; the caller
+    /// has checked them.
+    pub fn from_counted(strings: &'a [u8], count: u32) -> Self {
+        Members { bytes: strings, form: Form::Counted, left: count }
     }
 
     /// How many are left.
@@ -133,7 +151,12 @@ impl<'a> Members<'a> {
 
     /// Bytes of all names that are left, one NUL for each included.
     pub fn area_len(&self) -> usize {
-        if self.left == 0 { 0 } else { self.bytes.len() + 1 }
+        match self.form {
+            _ if self.left == 0 => 0,
+            Form::Separated(_) => self.bytes.len() + 1,
+            // A NUL takes the place of each length.
+            Form::Counted => self.bytes.len().saturating_sub(self.left as usize * 3),
+        }
     }
 }
 
@@ -142,7 +165,14 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        let end = self.bytes.iter().position(|b| *b == self.separator).unwrap_or(self.bytes.len());
+        let Form::Separated(separator) = self.form else {
+            let mut c = Cursor::new(self.bytes);
+            let len = c.u32_be().ok()?;
+            let member = c.take(len as usize).ok()?;
+            self.bytes = self.bytes.get(c.taken()..)?;
+            return Some(member);
+        };
+        let end = self.bytes.iter().position(|b| *b == separator).unwrap_or(self.bytes.len());
         let (member, rest) = self.bytes.split_at_checked(end)?;
         self.bytes = rest.get(1..).unwrap_or_default();
         Some(member)
@@ -227,6 +257,9 @@ mod tests {
         assert_eq!(Members::from_strings(b"", 0).area_len(), 0);
         assert_eq!(Members::from_strings(b"a\0b\0", 2), Members::from_field(b"a,b"));
         assert_ne!(Members::from_strings(b"a\0", 1), Members::from_field(b"a,b"));
+        let counted = Members::from_counted(b"\0\0\0\x01a\0\0\0\x02bc", 2);
+        assert_eq!(counted, Members::from_field(b"a,bc"));
+        assert_eq!(counted.area_len(), Members::from_field(b"a,bc").area_len());
     }
 
     #[test]

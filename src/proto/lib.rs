@@ -18,6 +18,7 @@ pub mod bytes;
 pub mod entry;
 pub mod line;
 pub mod nscd;
+pub mod nslcd;
 pub mod nsss;
 pub mod stream;
 
