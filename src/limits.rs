@@ -61,3 +61,12 @@ pub const SLOW_ASKERS: usize = 4;
 /// reads slowly keeps one of the few threads.
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub const SLOW_REPLY_MILLIS: u32 = 5000;
+
+/// Milliseconds for a whole exchange with nslcd, by default; nsss's has none. nslcd itself
+/// waits 10 s for an LDAP server that is away before it says so.
+#[cfg(feature = "nsssd-nslcd")]
+pub const NSLCD_MILLIS: u32 = 5000;
+
+/// What is read of nslcd at a time: a few entries. Each enumeration has such a buffer.
+#[cfg(feature = "nsssd-nslcd")]
+pub const NSLCD_INPUT: usize = 1024;

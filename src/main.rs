@@ -10,6 +10,7 @@
         feature = "ipcserver",
         feature = "nscd",
         feature = "nsssd-map",
+        feature = "nsssd-nslcd",
         feature = "nsssd-switch",
         feature = "nsssd-unix",
         feature = "whoami",

@@ -6,7 +6,8 @@
 //! - `NAME@ipcserver`: the daemon behind ipcserver.
 //!
 //! `nsssd-unix` is given `-d DIR`, with the vector's own files, so that neither root nor mount
-//! namespaces are needed. This executable is the switch's fake backend, too.
+//! namespaces are needed. This executable is the switch's fake backend, too, and plays the nslcd
+//! of those that have one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,11 +17,14 @@
 )]
 
 mod common;
+#[path = "common/nslcd.rs"]
+mod nslcd;
 #[path = "common/vector.rs"]
 mod vector;
 
 use common::{Connection, DEADLINE, Daemon, Got, QUIET, Server, TempDir, fakebackend};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nslcd::FakeNslcd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,6 +35,9 @@ const SETS: [&str; 3] = ["nsss", "nsss-chain", "nsss-documented"];
 
 /// Between two steps: long enough to see most bytes that are too many.
 const BETWEEN: Duration = Duration::from_millis(10);
+
+/// Where the fake nslcd listens, in the directory of a trial.
+const SOCKET: &str = "nslcd.sock";
 
 /// The exit code of a wrong command line.
 const USAGE: i32 = 100;
@@ -116,6 +123,8 @@ fn trial(vector: &Vector, mode: Mode) -> Result<Completion, Failed> {
 
 /// The directory of one trial: the programs in `bin`, the accounts in `etc`.
 struct Stage {
+    /// Ended before the directory goes.
+    _nslcd: Option<FakeNslcd>,
     dir: TempDir,
     bin: PathBuf,
     etc: String,
@@ -135,14 +144,19 @@ impl Stage {
             dir.chmod(&name, mode);
         }
         let etc = etc.to_str().expect("a plain name").to_owned();
-        Stage { dir, bin, etc }
+        let table = vector.nslcd.clone();
+        let nslcd = (!table.is_empty()).then(|| FakeNslcd::with_table(&dir.join(SOCKET), table));
+        Stage { _nslcd: nslcd, dir, bin, etc }
     }
 
-    /// The vector's argv with `-d DIR` after each `nsssd-unix`, which in the vectors is always the
+    /// The vector's argv, {tmp} and {nslcd} filled in, with `-d DIR` after each `nsssd-unix`, which in the vectors is always the
     /// name of a program. Leading blanks are execline's quoting: the new words get as many.
     fn argv(&self, vector: &Vector) -> Vec<String> {
         let mut argv = Vec::new();
         for word in &vector.daemon {
+            let socket = self.dir.join(SOCKET);
+            let word = word.replace("{nslcd}", socket.to_str().expect("a plain name"));
+            let word = word.replace("{tmp}", self.dir.as_str());
             argv.push(word.clone());
             if let Some(blanks) = word.strip_suffix("nsssd-unix") {
                 argv.push(format!("{blanks}-d"));

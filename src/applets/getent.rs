@@ -36,7 +36,8 @@ Prints what is known of each KEY, or all there is.
   -S SOCKET  ask this nsss server (/run/service/nsssd/s)
   -s LIST    ask no server but these backends: nssbox's own, without their
              prefix, separated by semicolons, each with a bitfield in front if
-             it should stop the search (see nsssd-switch). files means unix.
+             it should stop the search (see nsssd-switch). files means unix,
+             ldap nslcd.
              Example: -s '3 unix -d /data/etc; unix'
   -s DATABASE:LIST
              the same for one database

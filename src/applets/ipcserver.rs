@@ -131,6 +131,9 @@ fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
             let map = Map::by_args(args, Host::Daemon)?;
             Ok(no_blocking(Switch::of(Backend::Map(Box::new(map)))))
         }
+        // One that blocks, always: here only so that a wrong command line is told at once.
+        #[cfg(feature = "nsssd-nslcd")]
+        Some(("nsssd-nslcd" | "nslcd", args)) => script::nslcd(args, None).map(|_| None),
         Some(("nsssd-switch" | "switch", args)) => {
             let (mut options, words) = script::SWITCH.split(args)?;
             let how = script::how(&mut options)?;

@@ -42,6 +42,7 @@ applets! {
     ipcserver => "ipcserver",
     nscd => "nscd",
     nsssd_map => "nsssd-map",
+    nsssd_nslcd => "nsssd-nslcd",
     nsssd_switch => "nsssd-switch",
     nsssd_unix => "nsssd-unix",
     whoami => "whoami",

@@ -6,6 +6,8 @@ pub mod gids;
 #[cfg(feature = "nsssd-map")]
 pub mod map;
 pub mod names;
+#[cfg(feature = "nsssd-nslcd")]
+pub mod nslcd;
 pub mod reach;
 pub mod script;
 pub mod switch;
@@ -115,6 +117,9 @@ pub enum Hit {
     /// In the map, whole.
     #[cfg(feature = "nsssd-map")]
     Map(Head),
+    /// In the buffer of what nslcd said, whole or its beginning.
+    #[cfg(feature = "nsssd-nslcd")]
+    Nslcd(Head),
 }
 
 /// What all backends of a process share, so that a client costs little.

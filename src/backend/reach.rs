@@ -45,6 +45,7 @@ pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
         }
         let name = match words.next() {
             Some(b"files") => "unix",
+            Some(b"ldap") => "nslcd",
             Some(name) => std::str::from_utf8(name).unwrap_or_default(),
             None => return Err(Error::usage("empty service in option -s").with_code(FAILURE)),
         };

@@ -4,6 +4,8 @@
 use super::child::{Child, Origin};
 #[cfg(feature = "nsssd-map")]
 use super::map::{Map, start::Host};
+#[cfg(feature = "nsssd-nslcd")]
+use super::nslcd::{self, Nslcd};
 use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
@@ -120,6 +122,8 @@ pub fn is_local(blocks: &[Block], how: How) -> bool {
 pub const IN_PROCESS: &[&str] = &[
     #[cfg(feature = "nsssd-map")]
     "map",
+    #[cfg(feature = "nsssd-nslcd")]
+    "nslcd",
     "unix",
 ];
 
@@ -156,6 +160,19 @@ fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, E
                 }
             }
         }
+        #[cfg(feature = "nsssd-nslcd")]
+        "nslcd" => {
+            // As nsss's program, a daemon wants to be told.
+            let usual = (whose == Whose::Asker).then_some(OsStr::new(nslcd::SOCKET));
+            match nslcd(args, usual) {
+                Ok(nslcd) => Ok(Backend::Nslcd(Box::new(nslcd))),
+                Err(error) if error.code == code::USAGE => Err(error),
+                Err(error) => {
+                    error.print("nsssd-nslcd");
+                    Ok(Backend::Missing)
+                }
+            }
+        }
         _ => {
             let _ = whose;
             Err(Error::usage("no such backend:").about(name))
@@ -172,7 +189,11 @@ pub fn start(
     drop_rights: impl FnOnce() -> Result<(), Error>,
 ) -> Result<Switch, Error> {
     let own = |block: &Block| match if how.spawn { None } else { in_process(&block.command) } {
-        Some((name, args)) => own_backend(name, args, Whose::Daemon).map(Some),
+        Some((name, args)) => {
+            let mut backend = own_backend(name, args, Whose::Daemon)?;
+            backend.serve_one_client(how.timeout);
+            Ok(Some(backend))
+        }
         None => Ok(None),
     };
     let own: Vec<Option<Backend>> = blocks.iter().map(own).collect::<Result<_, _>>()?;
@@ -312,4 +333,22 @@ pub fn unix(args: &[OsString]) -> Result<Unix, Error> {
     let dir = options.value("-d").unwrap_or_else(|| "/etc".into());
     let wrong = |errno| Error::system("unable to use directory", errno).about(&dir);
     Unix::new(dir.as_bytes(), options.flag("-v")).map_err(wrong)
+}
+
+/// The options of nsssd-nslcd.
+#[cfg(feature = "nsssd-nslcd")]
+pub const NSLCD: Spec = Spec { values: "t", ..Spec::NONE };
+
+/// A running nslcd by the arguments of nsssd-nslcd; `usual` is its socket where none is named.
+#[cfg(feature = "nsssd-nslcd")]
+pub fn nslcd(args: &[OsString], usual: Option<&OsStr>) -> Result<Nslcd, Error> {
+    let (mut options, words) = NSLCD.split(args)?;
+    let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
+    let path = match words {
+        [] => usual.ok_or(Error::options("missing socket of nslcd"))?,
+        [path] => path,
+        [_, more, ..] => return Err(Error::options("a word too many:").about(more)),
+    };
+    let wrong = |errno| Error::system("unable to use socket", errno).about(path);
+    Nslcd::new(path.as_bytes(), millis).map_err(wrong)
 }

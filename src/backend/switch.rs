@@ -5,6 +5,8 @@
 use super::child::{Child, Origin};
 #[cfg(feature = "nsssd-map")]
 use super::map::Map;
+#[cfg(feature = "nsssd-nslcd")]
+use super::nslcd::Nslcd;
 use super::unix::Unix;
 use super::{Client, Hit, Outcome, Shared, Step, unix};
 use crate::limits::BACKENDS;
@@ -32,6 +34,9 @@ pub enum Backend {
     /// Templates, in process.
     #[cfg(feature = "nsssd-map")]
     Map(Box<Map>),
+    /// A running nslcd, asked by this process.
+    #[cfg(feature = "nsssd-nslcd")]
+    Nslcd(Box<Nslcd>),
     /// Another program or a server.
     Child(Box<Child>),
     /// A program that could not be started.
@@ -263,6 +268,11 @@ impl Switch {
                 let shared = &mut self.shared;
                 map.ask(Step { shared, asker: *asker, turn, search, hit }, request)
             }
+            #[cfg(feature = "nsssd-nslcd")]
+            (Some(Backend::Nslcd(nslcd)), _) => {
+                let shared = &mut self.shared;
+                nslcd.ask(Step { shared, asker: *asker, turn, search, hit }, request)
+            }
             (Some(Backend::Child(child)), _) => child.ask(request, &mut self.shared.gids, hit),
             (Some(Backend::Elsewhere), _) => Outcome::Elsewhere,
             _ => Outcome::Dead,
@@ -277,6 +287,8 @@ impl Switch {
             }
             #[cfg(feature = "nsssd-map")]
             (Backend::Map(map), Hit::Map(head)) => map.record(head),
+            #[cfg(feature = "nsssd-nslcd")]
+            (Backend::Nslcd(nslcd), Hit::Nslcd(head)) => nslcd.record(head),
             (Backend::Child(child), Hit::Child(head)) => child.record(head),
             _ => None,
         }
@@ -287,6 +299,8 @@ impl Switch {
         match (self.slots.get(client.slot).map(|s| &s.backend)?, &mut client.hit) {
             (_, Hit::Long(long)) => Some(long.head),
             (_, Hit::Child(head)) => Some(*head),
+            #[cfg(feature = "nsssd-nslcd")]
+            (_, Hit::Nslcd(head)) => Some(*head),
             (Backend::Unix(unix), hit) => {
                 unix.measure(&self.shared.window, client.places.get(client.slot)?, hit)
             }
@@ -303,6 +317,8 @@ impl Switch {
                 let len = unix.area(&mut self.shared.window, places, long, out)?;
                 Ok((len, long.done()))
             }
+            #[cfg(feature = "nsssd-nslcd")]
+            (Backend::Nslcd(nslcd), Hit::Nslcd(_), _) => nslcd.area(out),
             (Backend::Child(child), Hit::Child(_), _) => child.area(out),
             _ => Err(Errno::INVAL),
         }
@@ -377,12 +393,15 @@ impl Switch {
         }
     }
 
-    /// Milliseconds that a backend in another process may take to go on with its answer, and
+    /// Milliseconds that a backend which asks another process may take to go on with its answer, and
     /// until when it must have begun it.
     pub fn limit(&mut self, millis: u32, until: Option<u64>) {
         for slot in &mut self.slots {
-            if let Backend::Child(child) = &mut slot.backend {
-                child.limit(millis, until);
+            match &mut slot.backend {
+                Backend::Child(child) => child.limit(millis, until),
+                #[cfg(feature = "nsssd-nslcd")]
+                Backend::Nslcd(nslcd) => nslcd.limit(millis, until),
+                _ => {}
             }
         }
     }
@@ -403,7 +422,24 @@ impl Backend {
         match self {
             #[cfg(feature = "nsssd-map")]
             Backend::Map(map) => map.may_block(),
+            #[cfg(feature = "nsssd-nslcd")]
+            Backend::Nslcd(_) => true,
             _ => false,
+        }
+    }
+
+    /// Told to one that runs in the process of a switch for a single client, on its standard
+    /// output: the milliseconds after which the switch gives a backend up.
+    pub fn serve_one_client(&mut self, millis: Option<u32>) {
+        match self {
+            #[cfg(feature = "nsssd-nslcd")]
+            Backend::Nslcd(nslcd) => {
+                nslcd.watch_client();
+                nslcd.give_up_after(millis);
+            }
+            _ => {
+                let _ = millis;
+            }
         }
     }
 
@@ -419,6 +455,8 @@ impl Backend {
             Backend::Unix(_) | Backend::Elsewhere => false,
             #[cfg(feature = "nsssd-map")]
             Backend::Map(_) => false,
+            #[cfg(feature = "nsssd-nslcd")]
+            Backend::Nslcd(nslcd) => nslcd.is_dead(),
             Backend::Child(child) => child.is_dead(),
             Backend::Missing => true,
         }

@@ -7,6 +7,7 @@ pub mod message;
 pub mod own;
 #[cfg(any(
     feature = "nsssd-map",
+    feature = "nsssd-nslcd",
     feature = "nsssd-unix",
     feature = "nsssd-switch",
     feature = "ipcserver",

@@ -44,13 +44,14 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const QUIET: Duration = Duration::from_millis(60);
 
 /// The names that the executable answers to as argv\[0\].
-pub const APPLETS: [&str; 10] = [
+pub const APPLETS: [&str; 11] = [
     "getent",
     "groups",
     "id",
     "ipcserver",
     "nscd",
     "nsssd-map",
+    "nsssd-nslcd",
     "nsssd-switch",
     "nsssd-unix",
     "whoami",

@@ -17,6 +17,8 @@ pub struct Vector {
     /// The folder with passwd, group and shadow.
     pub input: PathBuf,
     pub needs_root: bool,
+    /// What a fake nslcd answers to which requests; empty: there is none.
+    pub nslcd: Vec<(Vec<u8>, Vec<u8>)>,
     pub steps: Vec<Step>,
     pub then: Then,
     pub exit: Option<i32>,
@@ -41,7 +43,7 @@ pub enum Then {
     StaysOpen,
 }
 
-/// The paths of the vectors in a folder, sorted. Those of nsssd-nslcd have no place here.
+/// The paths of the vectors in a folder, sorted.
 pub fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<PathBuf> = entries
@@ -61,7 +63,7 @@ impl Vector {
         let object = json.as_object().ok_or("not an object")?;
         only(
             object,
-            &["name", "note", "daemon", "env", "input", "needs", "steps", "then", "exit"],
+            &["name", "note", "daemon", "env", "input", "needs", "nslcd", "steps", "then", "exit"],
         )?;
         Ok(Vector {
             name: text_of(object, "name")?.to_owned(),
@@ -76,6 +78,10 @@ impl Vector {
                 None => false,
                 Some(Some("root")) => true,
                 Some(_) => return Err("needs: not root".into()),
+            },
+            nslcd: match object.get("nslcd") {
+                None => Vec::new(),
+                Some(_) => list(object, "nslcd")?.iter().map(exchange).collect::<Result<_, _>>()?,
             },
             steps: list(object, "steps")?.iter().map(step).collect::<Result<_, _>>()?,
             then: match text_of(object, "then")? {
@@ -124,6 +130,13 @@ fn input_folder(path: &Path, object: &Map<String, Value>) -> Result<PathBuf, Str
         .ok_or_else(|| format!("no input {name}"))
 }
 
+/// A request to nslcd and its reply.
+fn exchange(json: &Value) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let object = json.as_object().ok_or("an exchange with nslcd is not an object")?;
+    only(object, &["request", "reply"])?;
+    Ok((bytes(text_of(object, "request")?)?, bytes(text_of(object, "reply")?)?))
+}
+
 fn step(json: &Value) -> Result<Step, String> {
     let object = json.as_object().ok_or("a step is not an object")?;
     only(object, &["send", "expect", "eof", "sleep"])?;
@@ -133,16 +146,18 @@ fn step(json: &Value) -> Result<Step, String> {
     };
     Ok(Step {
         sleep: Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())?,
-        send: pattern(text_of(object, "send")?)?
-            .into_iter()
-            .collect::<Option<_>>()
-            .ok_or("send: has !!")?,
+        send: bytes(text_of(object, "send")?)?,
         eof: match object.get("eof") {
             None => false,
             Some(eof) => eof.as_bool().ok_or("eof: not a truth value")?,
         },
         expect: pattern(text_of(object, "expect")?)?,
     })
+}
+
+/// Hexadecimal digits alone.
+fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    pattern(text)?.into_iter().collect::<Option<_>>().ok_or("!! stands for no byte here".into())
 }
 
 /// Hexadecimal digits or `!!`, two for each byte.

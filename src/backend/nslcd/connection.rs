@@ -1,0 +1,235 @@
+//! One connection to nslcd, which is one exchange: a request, and the reply as far as it is
+//! taken.
+
+use crate::limits::NSLCD_INPUT;
+use crate::sys::clock::{self, timespec};
+use nssproto::nslcd::pieces::{Measured, Passage};
+use nssproto::nslcd::{Mark, Request, Start};
+use nssproto::{Fault, Took, entry::Db};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType};
+use rustix::net::{SocketAddrUnix, connect, recv, send, shutdown, socket_with};
+use rustix::stdio::stdout;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// How long to wait, and for whom.
+#[derive(Clone, Copy)]
+pub struct Wait {
+    /// A time of the clock, in milliseconds; `None`: without end.
+    pub until: Option<u64>,
+    /// Our own standard output is the client's: if he leaves, nobody needs the answer.
+    pub for_client: bool,
+}
+
+impl Wait {
+    /// Milliseconds that are left; the error if there are none.
+    fn left(&self) -> Result<Option<u64>, Errno> {
+        let left = self.until.map(|until| until.saturating_sub(clock::millis()));
+        if left == Some(0) { Err(Errno::TIMEDOUT) } else { Ok(left) }
+    }
+}
+
+/// A request as it is sent.
+#[derive(Clone, Copy)]
+pub struct Question {
+    bytes: [u8; Request::MAX],
+    len: usize,
+    action: u32,
+    db: Db,
+}
+
+impl Question {
+    /// Of this request.
+    pub fn new(request: &Request<'_>) -> Result<Self, Errno> {
+        let mut bytes = [0; Request::MAX];
+        let len = request.encode(&mut bytes).map_err(|_| Errno::INVAL)?;
+        Ok(Question { bytes, len, action: request.action(), db: request.db() })
+    }
+
+    /// Whose entries are asked for.
+    pub fn db(&self) -> Db {
+        self.db
+    }
+}
+
+/// A connection, or a place for one.
+pub struct Connection {
+    stream: Option<OwnedFd>,
+    buffer: Box<[u8]>,
+    /// What of the buffer was received and not taken yet.
+    have: (usize, usize),
+}
+
+impl Connection {
+    /// A place for one.
+    pub fn new() -> Self {
+        Connection { stream: None, buffer: vec![0; NSLCD_INPUT].into_boxed_slice(), have: (0, 0) }
+    }
+
+    /// Ends it, whatever is still to come.
+    pub fn close(&mut self) {
+        self.stream = None;
+        self.have = (0, 0);
+    }
+
+    /// Connects, asks, and reads the reply up to its first mark.
+    pub fn ask(
+        &mut self,
+        address: &SocketAddrUnix,
+        question: &Question,
+        wait: Wait,
+    ) -> Result<(), Errno> {
+        self.close();
+        let flags = SocketFlags::CLOEXEC;
+        let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        if let Some(left) = wait.left()? {
+            // Where its queue is full, connecting waits, and poll(2) could not tell for what.
+            set_socket_timeout(&stream, Timeout::Send, Some(Duration::from_millis(left)))?;
+        }
+        loop {
+            match connect(&stream, address) {
+                Ok(()) => break,
+                Err(Errno::INTR) => {
+                    wait.left()?;
+                }
+                Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.stream = Some(stream);
+        self.send(question.bytes.get(..question.len).unwrap_or_default(), wait)?;
+        self.read(wait, |bytes| Start::decode(question.action, bytes)).map(|_| ())
+    }
+
+    /// Whether another entry follows.
+    pub fn mark(&mut self, wait: Wait) -> Result<Mark, Errno> {
+        let mark = self.read(wait, Mark::decode)?;
+        if mark == Mark::End && self.have.0 != self.have.1 {
+            // Nothing may follow the end.
+            return Err(Errno::PROTO);
+        }
+        Ok(mark)
+    }
+
+    /// Reads an entry of `db` to its end. As much of its area as `area` has room for goes there,
+    /// without the NUL at its end; how much.
+    pub fn entry(
+        &mut self,
+        db: Db,
+        area: &mut [u8],
+        wait: Wait,
+    ) -> Result<(Measured, usize), Errno> {
+        let (mut passage, mut kept) = (Passage::new(db), 0);
+        loop {
+            kept += self.feed(&mut passage, area.get_mut(kept..).unwrap_or_default())?;
+            let taken = passage.measure(self.bytes()).map_err(|_| Errno::PROTO)?;
+            self.take(taken);
+            match passage.measured() {
+                Some(measured) => return Ok((measured, kept)),
+                None => self.receive(wait)?,
+            }
+        }
+    }
+
+    /// Lets what was received of an entry pass, as far as `out` has room for its area; how much
+    /// of that there was.
+    pub fn feed(&mut self, passage: &mut Passage, out: &mut [u8]) -> Result<usize, Errno> {
+        let (taken, put) = passage.feed(self.bytes(), out).map_err(|_| Errno::PROTO)?;
+        self.take(taken);
+        Ok(put)
+    }
+
+    /// Whether all that was received has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.have.0 == self.have.1
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.have.0..self.have.1).unwrap_or_default()
+    }
+
+    fn take(&mut self, len: usize) {
+        self.have.0 = (self.have.0 + len).min(self.have.1);
+    }
+
+    fn read<T>(
+        &mut self,
+        wait: Wait,
+        decode: impl Fn(&[u8]) -> Result<Took<T>, Fault>,
+    ) -> Result<T, Errno> {
+        loop {
+            match decode(self.bytes()) {
+                Ok(took) => {
+                    self.take(took.len);
+                    return Ok(took.value);
+                }
+                Err(Fault::More(_)) => self.receive(wait)?,
+                Err(_) => return Err(Errno::PROTO),
+            }
+        }
+    }
+
+    /// Reads what there is, at least a byte.
+    pub fn receive(&mut self, wait: Wait) -> Result<(), Errno> {
+        let stream = self.stream.as_ref().ok_or(Errno::PIPE)?;
+        // What is left is the beginning of a number.
+        self.buffer.copy_within(self.have.0..self.have.1, 0);
+        self.have = (0, self.have.1 - self.have.0);
+        let room = self.buffer.get_mut(self.have.1..).unwrap_or_default();
+        if room.is_empty() {
+            return Err(Errno::PROTO);
+        }
+        loop {
+            // Also where it sends without a pause.
+            wait.left()?;
+            match recv(stream, &mut *room, RecvFlags::DONTWAIT) {
+                // Without the mark of the end: it has failed.
+                Ok((_, 0)) => return Err(Errno::PIPE),
+                Ok((_, len)) => {
+                    self.have.1 += len;
+                    return Ok(());
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => pause(stream, PollFlags::IN, wait)?,
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn send(&mut self, mut bytes: &[u8], wait: Wait) -> Result<(), Errno> {
+        let stream = self.stream.as_ref().ok_or(Errno::PIPE)?;
+        while !bytes.is_empty() {
+            match send(stream, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => pause(stream, PollFlags::OUT, wait)?,
+                Err(errno) => return Err(errno),
+            }
+        }
+        // As nsss does. One that has closed already has said all that it will.
+        let _ = shutdown(stream, Shutdown::Write);
+        Ok(())
+    }
+}
+
+/// Waits for the stream; the error if the time is up or the client leaves before.
+fn pause(stream: &OwnedFd, events: PollFlags, wait: Wait) -> Result<(), Errno> {
+    loop {
+        let timeout = wait.left()?.map(timespec);
+        let client = match wait.for_client {
+            true => PollFd::from_borrowed_fd(stdout(), PollFlags::empty()),
+            false => PollFd::new(stream, PollFlags::empty()),
+        };
+        let mut fds = [PollFd::new(stream, events), client];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(0) => return Err(Errno::TIMEDOUT),
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
+            Ok(_) => return Err(Errno::PIPE),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! A running nslcd (nss-pam-ldapd): users and groups of an LDAP server.
+//!
+//! One connection and one request a lookup, as its protocol has it; so one that went away is
+//! found again by the next lookup. It is waited for, so this never runs in an event loop. What
+//! breaks the protocol, ends or is late is a failure of that lookup, and never "not found".
+
+mod connection;
+
+use super::{Hit, Outcome, Step};
+use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
+use crate::sys::access::Asker;
+use crate::sys::clock::millis;
+use connection::{Connection, Question, Wait};
+use nssproto::entry::{Db, Name, Record};
+use nssproto::nslcd::pieces::{Measured, Passage};
+use nssproto::nslcd::{Mark, Request as Ask};
+use nssproto::nsss::{Head, Request};
+use rustix::io::Errno;
+use rustix::net::SocketAddrUnix;
+
+/// Where Debian's nslcd, and any other that was not built otherwise, listens.
+pub const SOCKET: &str = "/var/run/nslcd/socket";
+
+/// An nslcd, and what is going on with it.
+pub struct Nslcd {
+    address: SocketAddrUnix,
+    limits: Limits,
+    /// Our own standard output is the client's.
+    for_client: bool,
+    /// It kept a switch waiting for too long.
+    dead: bool,
+    /// Of lookups.
+    connection: Connection,
+    lists: [List; 3],
+    area: Area,
+    /// The record that was found is larger than the area's buffer.
+    long: Option<Long>,
+}
+
+/// Milliseconds for an exchange.
+struct Limits {
+    /// By our own command line; `None`: no limit.
+    own: Option<u32>,
+    /// That of the switch: over it, the backend has failed for good.
+    switch: Option<u32>,
+    /// What a server allows for each piece.
+    server: Option<u32>,
+    /// A time of the clock that no answer may come after.
+    until: Option<u64>,
+}
+
+impl Limits {
+    fn millis(&self) -> Option<u32> {
+        [self.own, self.switch, self.server].into_iter().flatten().min()
+    }
+}
+
+/// An enumeration.
+struct List {
+    connection: Connection,
+    state: ListState,
+}
+
+#[derive(Clone, Copy)]
+enum ListState {
+    /// The next GET asks for it.
+    Fresh,
+    Open,
+    Ended,
+    /// It broke: the rest is not known until it is started again.
+    Failed(Errno),
+}
+
+/// The strings of the record that was found, whole or their beginning.
+struct Area {
+    bytes: Box<[u8]>,
+    len: usize,
+    /// How many were given out in pieces.
+    given: usize,
+}
+
+/// A record that is asked for again, to be sent in pieces.
+struct Long {
+    question: Question,
+    measured: Measured,
+    passage: Passage,
+    /// Bytes of the area that were given out.
+    given: u32,
+    /// Milliseconds that the exchange may still take; `None`: no limit.
+    left: Option<u64>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not asked again yet.
+    New,
+    Passing,
+    /// The second answer was the first one: the last byte may go out.
+    Same,
+}
+
+fn index(db: Db) -> usize {
+    match db {
+        Db::Passwd => 0,
+        Db::Group => 1,
+        Db::Shadow => 2,
+    }
+}
+
+/// nslcd tells shadow by the credentials of the process that asks. Where that is not the asker's
+/// own, only root gets what root's process is told.
+fn may_see_shadow(asker: Asker) -> bool {
+    matches!(asker, Asker::Ourselves | Asker::Peer { uid: 0, .. })
+}
+
+impl Nslcd {
+    /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
+    pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
+        let list = || List { connection: Connection::new(), state: ListState::Fresh };
+        let own = Some(millis.unwrap_or(NSLCD_MILLIS)).filter(|millis| *millis != 0);
+        Ok(Nslcd {
+            address: SocketAddrUnix::new(path)?,
+            limits: Limits { own, switch: None, server: None, until: None },
+            for_client: false,
+            dead: false,
+            connection: Connection::new(),
+            lists: [list(), list(), list()],
+            area: Area { bytes: vec![0; REPLY_PIECE].into_boxed_slice(), len: 0, given: 0 },
+            long: None,
+        })
+    }
+
+    /// Our standard output is the client's: when he leaves, nothing is waited for.
+    pub fn watch_client(&mut self) {
+        self.for_client = true;
+    }
+
+    /// The switch gives up for good a backend that takes more than so many milliseconds.
+    pub fn give_up_after(&mut self, millis: Option<u32>) {
+        self.limits.switch = millis;
+    }
+
+    /// Sets the milliseconds that a server allows, and until when an answer must have come in
+    /// any case.
+    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
+        self.limits.server = Some(millis);
+        self.limits.until = until;
+    }
+
+    /// Whether it failed for good.
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Asks, and waits for the answer.
+    pub fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
+        if self.dead {
+            return Outcome::Dead;
+        }
+        let start = millis();
+        self.drop_record();
+        let own = self.limits.millis().map(|millis| start + u64::from(millis));
+        let until = [own, self.limits.until].into_iter().flatten().min();
+        let wait = Wait { until, for_client: self.for_client };
+        let answer = match *request {
+            Request::Next(Db::Shadow) | Request::ByName(Db::Shadow, _)
+                if !may_see_shadow(step.asker) =>
+            {
+                Err(Errno::ACCESS)
+            }
+            Request::SetTimeout { .. } => Ok(Outcome::Done),
+            Request::End(db) | Request::Rewind(db) => {
+                self.start_over(db);
+                Ok(Outcome::Done)
+            }
+            Request::Next(db) => self.next(step, db, wait),
+            // No entry of a directory has an empty name, and nslcd would not even say so.
+            Request::ByName(_, name) if name.bytes().is_empty() => Ok(Outcome::NotFound),
+            Request::GroupList { user, .. } if user.bytes().is_empty() => Ok(Outcome::Groups),
+            Request::ByName(db, name) => self.lookup(step, Ask::ByName(db, name), wait),
+            Request::ByUid(uid) => self.lookup(step, Ask::ByUid(uid), wait),
+            Request::ByGid(gid) => self.lookup(step, Ask::ByGid(gid), wait),
+            Request::GroupList { user, .. } => self.groups(step, user, wait),
+        };
+        answer.unwrap_or_else(|errno| {
+            let waited = millis() - start;
+            let impatient = self.limits.switch.is_some_and(|most| waited >= u64::from(most));
+            if errno == Errno::TIMEDOUT && impatient {
+                self.dead = true;
+                return Outcome::Dead;
+            }
+            Outcome::failed(errno)
+        })
+    }
+
+    /// Lets go of the record that was found last, and of its connection.
+    fn drop_record(&mut self) {
+        self.connection.close();
+        self.long = None;
+    }
+
+    fn start_over(&mut self, db: Db) {
+        if let Some(list) = self.lists.get_mut(index(db)) {
+            list.connection.close();
+            list.state = ListState::Fresh;
+        }
+    }
+
+    fn lookup(&mut self, step: Step<'_>, ask: Ask<'_>, wait: Wait) -> Result<Outcome, Errno> {
+        let Nslcd { connection, address, area, .. } = self;
+        let question = Question::new(&ask)?;
+        connection.ask(address, &question, wait)?;
+        if connection.mark(wait)? == Mark::End {
+            connection.close();
+            return Ok(Outcome::NotFound);
+        }
+        let measured = area.read(connection, question.db(), wait)?;
+        // One is due: of two, nobody can tell which is meant.
+        if connection.mark(wait)? != Mark::End || !area.answers(&measured.head, &ask) {
+            return Err(Errno::PROTO);
+        }
+        connection.close();
+        let again = (!area.holds(&measured.head)).then_some(question);
+        self.lend(step.hit, measured, again);
+        Ok(Outcome::Found)
+    }
+
+    /// The next entry of an enumeration, which is read from its connection as it is asked for.
+    fn next(&mut self, step: Step<'_>, db: Db, wait: Wait) -> Result<Outcome, Errno> {
+        let Nslcd { lists, address, area, .. } = self;
+        let list = lists.get_mut(index(db)).ok_or(Errno::INVAL)?;
+        let entry = list.next(address, area, db, wait);
+        let Some(measured) = entry.inspect_err(|errno| list.fail(*errno))? else {
+            return Ok(Outcome::NotFound);
+        };
+        let again = match area.holds(&measured.head) {
+            true => None,
+            // By its name: the rest of the list is behind it in this connection.
+            false => {
+                let name = area.name().and_then(Name::new).ok_or(Errno::NAMETOOLONG)?;
+                Some(Question::new(&Ask::ByName(db, name))?)
+            }
+        };
+        self.lend(step.hit, measured, again);
+        Ok(Outcome::Found)
+    }
+
+    /// The groups that list a user.
+    fn groups(&mut self, step: Step<'_>, user: Name<'_>, wait: Wait) -> Result<Outcome, Errno> {
+        let Nslcd { connection, address, .. } = self;
+        let question = Question::new(&Ask::GroupsOf(user))?;
+        connection.ask(address, &question, wait)?;
+        let mut last = None;
+        while connection.mark(wait)? == Mark::Entry {
+            let (measured, _) = connection.entry(Db::Group, &mut [], wait)?;
+            let Head::Group { gid, .. } = measured.head else { return Err(Errno::PROTO) };
+            // A group with two names comes twice.
+            if last.replace(gid) != Some(gid) {
+                step.shared.gids.add(gid.0);
+            }
+        }
+        connection.close();
+        Ok(Outcome::Groups)
+    }
+
+    /// The record that was found is in the area, unless it is to be asked for again.
+    fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Question>) {
+        self.long = again.map(|question| Long {
+            question,
+            measured,
+            passage: Passage::new(question.db()),
+            given: 0,
+            left: None,
+            stage: Stage::New,
+        });
+        *hit = Hit::Nslcd(measured.head);
+    }
+
+    /// The record that was found, if it is whole.
+    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
+        match self.long {
+            None => head.record(self.area.bytes.get(..self.area.len)?).ok(),
+            Some(_) => None,
+        }
+    }
+
+    /// The next bytes of the area of the record that was found, and whether it ends with them.
+    /// The error means that the reply cannot be ended.
+    pub fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
+        let start = millis();
+        if long.stage == Stage::New {
+            long.left = self.limits.millis().map(u64::from);
+        }
+        let own = long.left.map(|left| start + left);
+        let until = [own, self.limits.until].into_iter().flatten().min();
+        let wait = Wait { until, for_client: self.for_client };
+        let piece = long.pass(&mut self.connection, &self.address, out, wait);
+        // The client's time is not nslcd's: only that counts which was spent here.
+        long.left = long.left.map(|left| left.saturating_sub(millis() - start));
+        match piece {
+            Ok((_, false)) => self.long = Some(long),
+            _ => self.connection.close(),
+        }
+        piece
+    }
+}
+
+impl List {
+    /// `None`: there is none left.
+    fn next(
+        &mut self,
+        address: &SocketAddrUnix,
+        area: &mut Area,
+        db: Db,
+        wait: Wait,
+    ) -> Result<Option<Measured>, Errno> {
+        match self.state {
+            ListState::Ended => return Ok(None),
+            ListState::Failed(errno) => return Err(errno),
+            ListState::Fresh => {
+                self.connection.ask(address, &Question::new(&Ask::All(db))?, wait)?;
+                self.state = ListState::Open;
+            }
+            ListState::Open => {}
+        }
+        match self.connection.mark(wait)? {
+            Mark::Entry => area.read(&mut self.connection, db, wait).map(Some),
+            Mark::End => {
+                self.connection.close();
+                self.state = ListState::Ended;
+                Ok(None)
+            }
+        }
+    }
+
+    fn fail(&mut self, errno: Errno) {
+        self.connection.close();
+        self.state = ListState::Failed(errno);
+    }
+}
+
+impl Area {
+    /// Reads an entry, and keeps its area if there is room for it, else its beginning.
+    fn read(&mut self, connection: &mut Connection, db: Db, wait: Wait) -> Result<Measured, Errno> {
+        (self.len, self.given) = (0, 0);
+        let (measured, kept) = connection.entry(db, &mut self.bytes, wait)?;
+        self.len = kept;
+        if let Some(end) = self.bytes.get_mut(kept) {
+            *end = 0;
+            self.len = kept + 1;
+        }
+        Ok(measured)
+    }
+
+    /// Whether it has the whole area of the record with this head.
+    fn holds(&self, head: &Head) -> bool {
+        self.len == head.area_len() as usize
+    }
+
+    /// The record's name, as far as there is room for one.
+    fn name(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len)?.split(|byte| *byte == 0).next()
+    }
+
+    /// Whether an entry is one that was asked for. nslcd may be told to take names in any case.
+    fn answers(&self, head: &Head, ask: &Ask<'_>) -> bool {
+        match (ask, head) {
+            (Ask::ByUid(uid), Head::Passwd { uid: found, .. }) => uid == found,
+            (Ask::ByGid(gid), Head::Group { gid: found, .. }) => gid == found,
+            (Ask::ByName(_, name), _) => {
+                self.name().is_some_and(|found| found.eq_ignore_ascii_case(name.bytes()))
+            }
+            _ => false,
+        }
+    }
+
+    /// The next of its bytes, and whether they are the last.
+    fn give(&mut self, out: &mut [u8]) -> (usize, bool) {
+        let rest = self.bytes.get(self.given..self.len).unwrap_or_default();
+        let len = rest.len().min(out.len());
+        if let (Some(from), Some(to)) = (rest.get(..len), out.get_mut(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.given += len;
+        (len, self.given == self.len)
+    }
+}
+
+impl Long {
+    /// Bytes for `out`, at least one where it has room, and whether they are the last.
+    fn pass(
+        &mut self,
+        connection: &mut Connection,
+        address: &SocketAddrUnix,
+        out: &mut [u8],
+        wait: Wait,
+    ) -> Result<(usize, bool), Errno> {
+        if self.stage == Stage::New {
+            connection.ask(address, &self.question, wait)?;
+            if connection.mark(wait)? != Mark::Entry {
+                return Err(Errno::PROTO);
+            }
+            self.stage = Stage::Passing;
+        }
+        let mut put = 0;
+        while self.stage == Stage::Passing {
+            // Never more than was announced, and its last byte only if all was as before.
+            let left = self.measured.head.area_len() - 1 - self.given;
+            let end = out.len().min(put + left as usize);
+            let room = out.get_mut(put..end).unwrap_or_default();
+            let len = connection.feed(&mut self.passage, room)?;
+            put += len;
+            self.given += len as u32;
+            match self.passage.measured() {
+                Some(measured) if measured == self.measured => {
+                    if connection.mark(wait)? != Mark::End {
+                        return Err(Errno::PROTO);
+                    }
+                    self.stage = Stage::Same;
+                }
+                Some(_) => return Err(Errno::PROTO),
+                None if connection.is_empty() && put > 0 => return Ok((put, false)),
+                None if connection.is_empty() => connection.receive(wait)?,
+                // There is more to put than room.
+                None if end < out.len() => return Err(Errno::PROTO),
+                None => return Ok((put, false)),
+            }
+        }
+        match out.get_mut(put) {
+            Some(last) => {
+                *last = 0;
+                Ok((put + 1, true))
+            }
+            None => Ok((put, false)),
+        }
+    }
+}
