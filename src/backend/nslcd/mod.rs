@@ -184,6 +184,8 @@ impl Nslcd {
             Request::GroupList { user, .. } => self.groups(step, user, wait),
         };
         answer.unwrap_or_else(|errno| {
+            // It must not go on answering what nobody waits for.
+            self.connection.close();
             let waited = millis() - start;
             let impatient = self.limits.switch.is_some_and(|most| waited >= u64::from(most));
             if errno == Errno::TIMEDOUT && impatient {
