@@ -278,6 +278,8 @@ fn dripping(stage: &Stage, pause: Duration) -> (FakeNslcd, Arc<AtomicBool>) {
         let asked = read_request(client)?;
         let action = u32::from_be_bytes(asked[4..8].try_into().unwrap());
         let entry = if action == action::USERS { user("u", 1, 1) } else { group("g", 5, &["a"]) };
+        // Without a pause, faster than it can be read.
+        let entry = if pause.is_zero() { entry.repeat(5000) } else { entry };
         let mut write = || -> std::io::Result<()> {
             client.write_all(&words(&[2, action]))?;
             loop {
@@ -356,6 +358,8 @@ fn a_large_group_that_changed_meanwhile_ends_the_connection_before_its_last_byte
         whole(changed(&|m| m[0].replace_range(11..12, "x"))),
         whole(changed(&|m| m.push("more".into()))),
         whole(changed(&|m| m[1999].push_str("more"))),
+        whole(changed(&|m| m.extend(members(4000)))),
+        whole(changed(&|m| m[1999].push_str(&"more".repeat(9000)))),
         whole(changed(&|m| m.truncate(1999))),
         whole(changed(&|m| m.truncate(0))),
         whole(group("g", 6, &first)),
