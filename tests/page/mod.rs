@@ -1,5 +1,6 @@
 //! What the tests of documentation pages share: the worked examples of a page, and a machine of
 //! its own for each section: private /etc, /home, /run and /var/lib.
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,7 +37,7 @@ fn examples(page: &str) -> Vec<(String, Vec<Step>)> {
         let steps = &mut sections.last_mut().unwrap().1;
         if let Some(command) = text.strip_prefix("$ ") {
             steps.push(Step { command: command.to_owned(), output: String::new() });
-        } else if let Some(more) = text.strip_prefix("> ") {
+        } else if let Some(more) = text.strip_prefix("> ").or((text == ">").then_some("")) {
             let step = steps.last_mut().unwrap();
             step.command = format!("{}\n{more}", step.command);
         } else {
@@ -51,6 +52,12 @@ fn examples(page: &str) -> Vec<(String, Vec<Step>)> {
 /// under these names and `nssbox`. What each command prints must be what the page says.
 #[track_caller]
 pub fn run_examples(page: &str, count: usize, names: &[&str]) {
+    run_examples_after(page, count, names, "");
+}
+
+/// The same after a script that readies the machine.
+#[track_caller]
+pub fn run_examples_after(page: &str, count: usize, names: &[&str], before: &str) {
     let examples = examples(page);
     assert_eq!(examples.len(), count);
     for (title, steps) in examples {
@@ -69,6 +76,7 @@ pub fn run_examples(page: &str, count: usize, names: &[&str]) {
         for place in ["/home", "/run", "/var/lib"] {
             script += &format!("mount -t tmpfs -o mode=755 private {place}\n");
         }
+        script += before;
         let mark = "=== ";
         script += "exec 2>&1\n";
         for (number, step) in steps.iter().enumerate() {
@@ -76,7 +84,8 @@ pub fn run_examples(page: &str, count: usize, names: &[&str]) {
         }
         let script = dir.write("script", script);
         let mut command = tool(&bin, "unshare");
-        command.args(["-m", "sh"]).arg(script);
+        // What a failed example has left running ends with its machine.
+        command.args(["-mpf", "--mount-proc", "sh"]).arg(script);
         let run = run_to_end(command);
         let printed = String::from_utf8(run.stdout).unwrap();
         let mut pieces = printed.split(mark).skip(1);
