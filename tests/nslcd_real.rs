@@ -76,10 +76,14 @@ fn script(getent: &str) -> String {
 /// What each call printed, and its exit code.
 fn answers(printed: &[u8]) -> Vec<String> {
     let text = String::from_utf8(printed.to_vec()).expect("text");
-    let ends = text.match_indices(MARK).map(|(at, _)| at + text[at..].find('\n').unwrap() + 1);
-    let mut start = 0;
-    let pieces = ends.map(|end| text[std::mem::replace(&mut start, end)..end].to_owned());
-    pieces.collect()
+    let (mut answers, mut answer) = (Vec::new(), String::new());
+    for line in text.split_inclusive('\n') {
+        answer += line;
+        if line.starts_with(MARK) {
+            answers.push(std::mem::take(&mut answer));
+        }
+    }
+    answers
 }
 
 #[track_caller]
