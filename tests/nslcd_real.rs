@@ -19,7 +19,6 @@ use common::{
 };
 use ldap::{BIG, Directory, GROUPS, LOCAL_GROUP, LOCAL_PASSWD, USERS};
 use nscd::{Bench, ask, asked, read_to_end, request, user};
-use rustix::process::Signal;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -300,7 +299,7 @@ fn a_stopped_nslcd_delays_only_those_who_ask_it() {
     let known = "user003:x:20003:30003:User 3,,,:/home/user003:/bin/sh";
     let ask_known = || asked(server.socket(), &request(ask::USER, "user003"));
     assert_eq!(ask_known(), user(known));
-    d.signal_nslcd(Signal::STOP);
+    d.suspend_nslcd();
     // More than can wait at a time.
     let waiting: Vec<Connection> = (0..12)
         .map(|at| {
@@ -318,7 +317,7 @@ fn a_stopped_nslcd_delays_only_those_who_ask_it() {
     for client in &waiting {
         assert_eq!(read_to_end(client), b"", "a failure is no \"not found\"");
     }
-    d.signal_nslcd(Signal::CONT);
+    d.resume_nslcd();
     wait_until("nslcd goes on", || ask_known() == user(known));
     assert_eq!(asked(server.socket(), &request(ask::USER, "nobody-here")), nscd::no_user());
 }

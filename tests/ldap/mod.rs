@@ -15,11 +15,11 @@ use crate::common::{
     Captured, Finished, TempDir, have_program, is_root, run_to_end, skip, wait_for_exit, wait_until,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use std::env;
 use std::fmt::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::{env, fs};
 
 /// What every program in the namespace knows by itself.
 pub const LOCAL_PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nlocal:x:777:777:Local:/:/bin/sh\n";
@@ -167,9 +167,26 @@ impl Directory {
         stop(self.nslcd.take());
     }
 
-    /// Sends nslcd a signal.
+    /// Suspends nslcd, and waits until each of its threads stands still.
     #[track_caller]
-    pub fn signal_nslcd(&self, signal: Signal) {
+    pub fn suspend_nslcd(&self) {
+        self.signal_nslcd(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.nslcd.as_ref().expect("a running nslcd").id());
+        let stands = |task: std::io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(task.expect("/proc").path().join("stat"));
+            stat.is_ok_and(|stat| stat.contains(") T "))
+        };
+        wait_until("nslcd stands still", || fs::read_dir(&tasks).expect("/proc").all(stands));
+    }
+
+    /// Lets nslcd go on.
+    #[track_caller]
+    pub fn resume_nslcd(&self) {
+        self.signal_nslcd(Signal::CONT);
+    }
+
+    #[track_caller]
+    fn signal_nslcd(&self, signal: Signal) {
         let nslcd = self.nslcd.as_ref().expect("a running nslcd");
         kill_process(Pid::from_child(nslcd), signal).expect("a child takes a signal");
     }
