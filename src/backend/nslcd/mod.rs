@@ -5,14 +5,16 @@
 //! breaks the protocol, ends or is late is a failure of that lookup, and never "not found".
 
 mod connection;
+mod long;
 
 use super::{Hit, Outcome, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use connection::{Connection, Question, Wait};
+use long::Long;
 use nssproto::entry::{Db, Name, Record};
-use nssproto::nslcd::pieces::{Measured, Passage};
+use nssproto::nslcd::pieces::Measured;
 use nssproto::nslcd::{Mark, Request as Ask};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
@@ -77,27 +79,6 @@ struct Area {
     len: usize,
     /// How many were given out in pieces.
     given: usize,
-}
-
-/// A record that is asked for again, to be sent in pieces.
-struct Long {
-    question: Question,
-    measured: Measured,
-    passage: Passage,
-    /// Bytes of the area that were given out.
-    given: u32,
-    /// Milliseconds that the exchange may still take; `None`: no limit.
-    left: Option<u64>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Not asked again yet.
-    New,
-    Passing,
-    /// The second answer was the first one: the last byte may go out.
-    Same,
 }
 
 fn index(db: Db) -> usize {
@@ -268,14 +249,8 @@ impl Nslcd {
 
     /// The record that was found is in the area, unless it is to be asked for again.
     fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Question>) {
-        self.long = again.map(|question| Long {
-            question,
-            measured,
-            passage: Passage::new(question.db()),
-            given: 0,
-            left: None,
-            stage: Stage::New,
-        });
+        let left = self.limits.millis();
+        self.long = again.map(|question| Long::new(question, measured, left));
         *hit = Hit::Nslcd(measured.head);
     }
 
@@ -291,16 +266,8 @@ impl Nslcd {
     /// The error means that the reply cannot be ended.
     pub fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
         let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
-        let start = millis();
-        if long.stage == Stage::New {
-            long.left = self.limits.millis().map(u64::from);
-        }
-        let own = long.left.map(|left| start + left);
-        let until = [own, self.limits.until].into_iter().flatten().min();
-        let wait = Wait { until, for_client: self.for_client };
-        let piece = long.pass(&mut self.connection, &self.address, out, wait);
-        // The client's time is not nslcd's: only that counts which was spent here.
-        long.left = long.left.map(|left| left.saturating_sub(millis() - start));
+        let limit = Wait { until: self.limits.until, for_client: self.for_client };
+        let piece = long.pass(&mut self.connection, &self.address, out, limit);
         match piece {
             Ok((_, false)) => self.long = Some(long),
             _ => self.connection.close(),
@@ -387,55 +354,5 @@ impl Area {
         }
         self.given += len;
         (len, self.given == self.len)
-    }
-}
-
-impl Long {
-    /// Bytes for `out`, at least one where it has room, and whether they are the last.
-    fn pass(
-        &mut self,
-        connection: &mut Connection,
-        address: &SocketAddrUnix,
-        out: &mut [u8],
-        wait: Wait,
-    ) -> Result<(usize, bool), Errno> {
-        if self.stage == Stage::New {
-            connection.ask(address, &self.question, wait)?;
-            if connection.mark(wait)? != Mark::Entry {
-                return Err(Errno::PROTO);
-            }
-            self.stage = Stage::Passing;
-        }
-        let mut put = 0;
-        while self.stage == Stage::Passing {
-            // Never more than was announced, and its last byte only if all was as before.
-            let left = self.measured.head.area_len() - 1 - self.given;
-            let end = out.len().min(put + left as usize);
-            let room = out.get_mut(put..end).unwrap_or_default();
-            let len = connection.feed(&mut self.passage, room)?;
-            put += len;
-            self.given += len as u32;
-            match self.passage.measured() {
-                Some(measured) if measured == self.measured => {
-                    if connection.mark(wait)? != Mark::End {
-                        return Err(Errno::PROTO);
-                    }
-                    self.stage = Stage::Same;
-                }
-                Some(_) => return Err(Errno::PROTO),
-                None if connection.is_empty() && put > 0 => return Ok((put, false)),
-                None if connection.is_empty() => connection.receive(wait)?,
-                // There is more to put than room.
-                None if end < out.len() => return Err(Errno::PROTO),
-                None => return Ok((put, false)),
-            }
-        }
-        match out.get_mut(put) {
-            Some(last) => {
-                *last = 0;
-                Ok((put + 1, true))
-            }
-            None => Ok((put, false)),
-        }
     }
 }

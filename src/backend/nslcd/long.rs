@@ -1,0 +1,104 @@
+//! A record that is larger than the buffer: measured in one answer, it is asked for again, and
+//! passes in pieces. The last byte goes out only if both answers were the same.
+
+use super::connection::{Connection, Question, Wait};
+use crate::sys::clock::millis;
+use nssproto::nslcd::Mark;
+use nssproto::nslcd::pieces::{Measured, Passage};
+use rustix::io::Errno;
+use rustix::net::SocketAddrUnix;
+
+/// A record that is asked for again, to be sent in pieces.
+pub struct Long {
+    question: Question,
+    measured: Measured,
+    passage: Passage,
+    /// Bytes of the area that were given out.
+    given: u32,
+    /// Milliseconds that the exchange may still take; `None`: no limit.
+    left: Option<u64>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not asked again yet.
+    New,
+    Passing,
+    /// The second answer was the first one: the last byte may go out.
+    Same,
+}
+
+impl Long {
+    /// The record that was measured so, and how to ask for it again; `left`: milliseconds for that.
+    pub fn new(question: Question, measured: Measured, left: Option<u32>) -> Self {
+        let passage = Passage::new(question.db());
+        let left = left.map(u64::from);
+        Long { question, measured, passage, given: 0, left, stage: Stage::New }
+    }
+
+    /// Bytes for `out`, at least one where it has room, and whether they are the last. `limit`
+    /// holds besides the milliseconds that are left.
+    pub fn pass(
+        &mut self,
+        connection: &mut Connection,
+        address: &SocketAddrUnix,
+        out: &mut [u8],
+        limit: Wait,
+    ) -> Result<(usize, bool), Errno> {
+        let start = millis();
+        let own = self.left.map(|left| start + left);
+        let wait = Wait { until: [own, limit.until].into_iter().flatten().min(), ..limit };
+        let piece = self.piece(connection, address, out, wait);
+        // The client's time is not nslcd's: only that counts which was spent here.
+        self.left = self.left.map(|left| left.saturating_sub(millis() - start));
+        piece
+    }
+
+    fn piece(
+        &mut self,
+        connection: &mut Connection,
+        address: &SocketAddrUnix,
+        out: &mut [u8],
+        wait: Wait,
+    ) -> Result<(usize, bool), Errno> {
+        if self.stage == Stage::New {
+            connection.ask(address, &self.question, wait)?;
+            if connection.mark(wait)? != Mark::Entry {
+                return Err(Errno::PROTO);
+            }
+            self.stage = Stage::Passing;
+        }
+        let mut put = 0;
+        while self.stage == Stage::Passing {
+            // Never more than was announced, and its last byte only if all was as before.
+            let left = self.measured.head.area_len() - 1 - self.given;
+            let end = out.len().min(put + left as usize);
+            let room = out.get_mut(put..end).unwrap_or_default();
+            let len = connection.feed(&mut self.passage, room)?;
+            put += len;
+            self.given += len as u32;
+            match self.passage.measured() {
+                Some(measured) if measured == self.measured => {
+                    if connection.mark(wait)? != Mark::End {
+                        return Err(Errno::PROTO);
+                    }
+                    self.stage = Stage::Same;
+                }
+                Some(_) => return Err(Errno::PROTO),
+                None if connection.is_empty() && put > 0 => return Ok((put, false)),
+                None if connection.is_empty() => connection.receive(wait)?,
+                // There is more to put than room.
+                None if end < out.len() => return Err(Errno::PROTO),
+                None => return Ok((put, false)),
+            }
+        }
+        match out.get_mut(put) {
+            Some(last) => {
+                *last = 0;
+                Ok((put + 1, true))
+            }
+            None => Ok((put, false)),
+        }
+    }
+}
