@@ -115,6 +115,15 @@ pub fn serve_nscd(
     served::run::<Nscd>(door, signals, sources.near, beside, ready)
 }
 
+impl Rules {
+    /// Clients taken in at a time where others have something to say: epoll tells of the listener
+    /// once in a round through all of them. 512 are about ten milliseconds' work. Fewer where a
+    /// user's limit is low: what those do who were just taken in, leave among it, is seen later.
+    fn guests(&self) -> u32 {
+        (self.max_per_uid / 2).clamp(1, 512)
+    }
+}
+
 /// Who comes in.
 struct Door<'a> {
     listener: &'a OwnedFd,

@@ -25,10 +25,6 @@ use std::sync::Arc;
 /// Events taken at a time.
 const EVENTS: usize = 64;
 
-/// Clients taken in at a time where others have something to say: epoll tells of the listener once
-/// in a round through all of them. About ten milliseconds' work.
-const GUESTS: usize = 512;
-
 const SIGNAL: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
 const DESK: u64 = u64::MAX - 2;
@@ -175,11 +171,12 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno),
         }
+        let mut guests = 0;
         for event in events.iter() {
             match event.data.u64() {
                 SIGNAL => self.signalled(signals),
                 // Among others that have something to say, one at a time would wait for long.
-                LISTENER => self.admit_all(if events.len() > 1 { GUESTS } else { 1 }),
+                LISTENER => guests = if events.len() > 1 { self.door.rules.guests() } else { 1 },
                 DESK => self.clear_desk(),
                 PARENT => self.end_with_parent(),
                 token => self.heard(token, event.flags),
@@ -197,6 +194,8 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
         if self.next_deadline.is_some_and(|d| millis() >= d) {
             self.close_late();
         }
+        // Last, since those who have left make room.
+        self.admit_all(guests);
         self.listen_again()
     }
 
@@ -277,7 +276,7 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
     }
 
     /// Takes in those who wait, at most so many.
-    fn admit_all(&mut self, most: usize) {
+    fn admit_all(&mut self, most: u32) {
         let mut left = most;
         while left > 0 && self.listening && self.admit() {
             left -= 1;
