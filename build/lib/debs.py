@@ -1,0 +1,102 @@
+"""Debian packages of any architecture, downloaded and unpacked without root.
+
+apt runs with lists and a state of its own under target/cross, so that the system's architectures
+and lists stay as they are.
+"""
+
+import re
+import subprocess
+
+from board import Fatal, need, output, run, say, staged
+
+CONF = """\
+APT::Architectures {{ "{arch}"; }};
+APT::Architecture "{arch}";
+Dir::State "{dir}";
+Dir::State::lists "{dir}/lists";
+Dir::State::status "/dev/null";
+Dir::Cache "{dir}/cache";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
+APT::Sandbox::User "root";
+"""
+TRIES = 3
+
+
+class Apt:
+    """apt for one architecture."""
+
+    def __init__(self, arch):
+        self.arch = arch
+        need("apt-get", "apt (these scripts take libraries and kernels from Debian)")
+        need("dpkg-deb", "dpkg")
+        folder = output("cross", "apt", arch)
+        for part in ("lists/partial", "cache/archives/partial"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        self.conf = folder / "conf"
+        self.conf.write_text(CONF.format(arch=arch, dir=folder))
+        self.fresh = folder / "updated"
+
+    def update(self):
+        """Fetches the lists. One index that fails is no matter: the download tells."""
+        say(f"fetching Debian's package lists for {self.arch}")
+        done = subprocess.run(["apt-get", "-qq", "-c", str(self.conf), "update"], check=False,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.fresh.write_text("")
+        return done.stderr.strip().splitlines()[-1:]
+
+    def download(self, package, folder):
+        """Downloads a package into a folder; the file."""
+        why = []
+        for attempt in range(TRIES):
+            if attempt > 0 or not self.fresh.exists():
+                why = self.update() or why
+            done = subprocess.run(["apt-get", "-qq", "-c", str(self.conf), "download", package],
+                                  cwd=folder, check=False, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True)
+            found = list(folder.glob(f"{package}_*.deb"))
+            if done.returncode == 0 and len(found) == 1:
+                return found[0]
+            why = done.stderr.strip().splitlines()[-1:] or why
+        raise Fatal(f"unable to download Debian's {package}:{self.arch}: {' '.join(why)}")
+
+    def depends(self, meta, pattern):
+        """The package that a meta package stands for: kernels carry their version in the name."""
+        for attempt in range(2):
+            if attempt > 0 or not self.fresh.exists():
+                self.update()
+            done = subprocess.run(["apt-cache", "-c", str(self.conf), "depends", meta],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                  check=False)
+            found = re.search(r"Depends: (" + pattern + r")", done.stdout)
+            if found:
+                return found[1]
+        raise Fatal(f"Debian has no {meta}:{self.arch}")
+
+
+def unpacked(package, arch, only=None):
+    """The folder of an unpacked package, fetched at the first call. `only`: tar's patterns."""
+    folder = output("cross", "debs", f"{package}_{arch}")
+    if not folder.exists():
+        apt = Apt(arch)
+        with staged(folder) as new:
+            download = new / "download"
+            download.mkdir(parents=True)
+            say(f"downloading Debian's {package}:{arch}")
+            unpack(apt.download(package, download), new, only)
+            for left in download.iterdir():
+                left.unlink()
+            download.rmdir()
+    return folder
+
+
+def unpack(deb, folder, only):
+    if not only:
+        run(["dpkg-deb", "-x", deb, folder])
+        return
+    tar = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE,
+                         check=False)
+    if tar.returncode != 0:
+        raise Fatal(f"unable to unpack {deb}")
+    run(["tar", "-x", "-C", folder, "--no-same-owner", "--wildcards", *only], input=tar.stdout)
