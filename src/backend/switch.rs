@@ -235,7 +235,10 @@ impl Switch {
     fn move_on(&mut self, client: &mut Client) {
         client.slot += 1;
         client.search = unix::Search::default();
-        self.shared.gids.next_backend();
+        // Another client's list may be in the middle of a turn.
+        if self.shared.gids.is_claimed_by(client.number) {
+            self.shared.gids.next_backend();
+        }
     }
 
     fn ask_slot(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
