@@ -204,7 +204,7 @@ impl Switch {
             return Outcome::Elsewhere;
         }
         while let Some(slot) = self.slots.get(client.slot) {
-            let bits = slot.bits;
+            let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
             let outcome = self.ask_slot(client, request);
             client.failed |= matches!(outcome, Outcome::Dead | Outcome::Failed(_));
             let stops = match outcome {
@@ -224,7 +224,7 @@ impl Switch {
             if stops != 0 {
                 return outcome;
             }
-            if client.last != Some(Outcome::Groups) && outcome != Outcome::Dead {
+            if client.last != Some(Outcome::Groups) && !was_dead {
                 client.last = Some(outcome);
             }
             self.move_on(client);
