@@ -18,8 +18,11 @@ pub fn nsss_request(data: &[u8]) {
             assert!(matches!(Request::decode(&padded), Err(Unfit::More(_))));
             return;
         }
-        Err(Unfit::Refuse { len }) => return assert!((5..=data.len()).contains(&len)),
-        Err(Unfit::TooLong) => return,
+        Err(Unfit::Refuse { len }) => return assert!((5..=13 + 255).contains(&len) && len <= data.len()),
+        Err(Unfit::TooLong) => {
+            let at = if data[0] == 0o25 { 9 } else { 1 };
+            return assert!(u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) > 255);
+        }
         Err(Unfit::Opcode(opcode)) => return assert_eq!(data[0], opcode),
     };
     let mut out = [0xa5; Request::MAX + 8];
