@@ -18,7 +18,9 @@ pub fn nsss_request(data: &[u8]) {
             assert!(matches!(Request::decode(&padded), Err(Unfit::More(_))));
             return;
         }
-        Err(Unfit::Refuse { len }) => return assert!((5..=13 + 255).contains(&len) && len <= data.len()),
+        Err(Unfit::Refuse { len }) => {
+            return assert!((5..=13 + 255).contains(&len) && len <= data.len());
+        }
         Err(Unfit::TooLong) => {
             let at = if data[0] == 0o25 { 9 } else { 1 };
             return assert!(u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) > 255);
