@@ -45,7 +45,15 @@ fn main() -> io::Result<ExitCode> {
     }
     let mut trials: Vec<Trial> = TARGETS.iter().map(|target| trial(*target)).collect();
     trials.push(Trial::test("every_target_has_a_corpus_and_every_corpus_a_target", corpora));
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    // Threads that end with the process do not remove theirs.
+    for number in 0..64 {
+        let name = format!("nssbox-fuzz.{}.{number}", std::process::id());
+        for place in [Path::new("/dev/shm"), &std::env::temp_dir()] {
+            let _ = fs::remove_dir_all(place.join(&name));
+        }
+    }
+    Ok(code)
 }
 
 fn corpus() -> &'static Path {
