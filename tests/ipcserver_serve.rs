@@ -12,8 +12,8 @@ mod common;
 mod ipc;
 
 use common::{
-    Connection, DEADLINE, Got, Server, assert_same_bytes, by_id, by_name, is_root, op, set_timeout,
-    wait_until,
+    Connection, DEADLINE, Got, Server, assert_same_bytes, by_id, by_name, grouplist,
+    grouplist_reply, is_root, op, set_timeout, wait_until,
 };
 use ipc::house::{ask_big, ask_one, big, for_each_program, furnish, one, unix};
 use ipc::{
@@ -402,4 +402,22 @@ fn sigquit_and_sigabrt_close_connections_and_end_the_server() {
             assert!(read_bytes_to_end(&client).len() < big().len() - 13);
         }
     });
+}
+
+#[test]
+fn a_miss_of_one_client_leaves_the_group_list_of_another_whole() {
+    let bench = Bench::new(OURS);
+    // It takes several turns to read, and the user is in its first group and in its last one.
+    let others = "group:x:1:somebody,else\n".repeat(500_000);
+    let group = format!("first:x:7:bob\n{others}last:x:8:bob\n");
+    bench.dir.accounts("ada:x:1:1::/:\n", group, "");
+    let server = bench.start(&[], &["nsssd-unix", "-d", bench.dir.as_str()]);
+    let (lists, misses) = (server.connect(), server.connect());
+    for _ in 0..3 {
+        lists.send(&grouplist(4, "bob"));
+        for _ in 0..50 {
+            misses.expect(&by_name(op::PWD_GETBYNAME, "nobody"), &[255]);
+        }
+        lists.expect(&[], &grouplist_reply(4, &[7, 8]));
+    }
 }

@@ -323,3 +323,16 @@ fn a_backend_that_failed_for_good_fails_the_merge_by_bit_0_and_else_adds_nothing
         }
     }
 }
+
+#[test]
+fn a_backend_that_crashes_behind_one_without_an_answer_is_a_failure() {
+    // What the switch asks its backends.
+    let asked = grouplist(65_536, "bob");
+    let crash = take(&asked) + "exit 0";
+    for status in [255, 1] {
+        let first = take(&asked) + &say(&[status]) + MUTE;
+        let backends: [(u8, &[&str]); 2] = [(0, &["sh", "-c", &first]), (0, &["sh", "-c", &crash])];
+        let daemon = Stage::new().switch(&["-m"], &backends);
+        assert_answers(&daemon, &grouplist(9, "bob"), &EIO);
+    }
+}

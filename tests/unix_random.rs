@@ -17,7 +17,12 @@ mod stage;
 
 use common::{Daemon, assert_answers, by_id, by_name, grouplist, op};
 use naive::Naive;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{FileFailurePersistence, RngSeed, TestRunner};
 use stage::{Stage, settle};
+use std::cell::RefCell;
 
 /// Repeatable numbers.
 struct Dice(u64);
@@ -312,4 +317,71 @@ fn enumerations_of_odd_files_give_all_good_lines() {
             assert_answers(&daemon, &[end], &naive.answer(&[end]));
         }
     }
+}
+
+/// A line of a file, mostly one with the right number of fields.
+fn line_of(file: File) -> BoxedStrategy<Vec<u8>> {
+    let of = |pieces: &'static [&'static [u8]]| select(pieces).prop_map(<[u8]>::to_vec);
+    let number = || {
+        let plain = select(&IDS[..]).prop_map(|id| id.to_string().into_bytes());
+        prop_oneof![3 => plain, 1 => of(&NUMBERS)].boxed()
+    };
+    let name = || of(&NAMES).boxed();
+    // Around what fits a piece of a reply.
+    let long = (0..9usize).prop_map(|more| vec![b'z'; 4040 + 8 * more]);
+    let text = || prop_oneof![12 => of(&NAMES), 1 => long.clone(), 1 => vec(any::<u8>(), 0..3)];
+    let members = vec(name(), 0..4).prop_map(|names| names.join(&b","[..])).boxed();
+    let empty = || prop_oneof![1 => Just(Vec::new()), 1 => number()].boxed();
+    let good: Vec<BoxedStrategy<Vec<u8>>> = match file {
+        File::Passwd => {
+            let texts = [text().boxed(), text().boxed(), text().boxed()];
+            [name(), name(), number(), number()].into_iter().chain(texts).collect()
+        }
+        File::Group => Vec::from([name(), name(), number(), members]),
+        File::Shadow => {
+            [name(), text().boxed()].into_iter().chain((0..7).map(|_| empty())).collect()
+        }
+    };
+    let soup = vec(of(&SOUP), 0..9).prop_map(|pieces| pieces.concat());
+    prop_oneof![5 => good.prop_map(|fields| fields.join(&b":"[..])), 1 => soup].boxed()
+}
+
+/// A whole file; its last line may lack its LF.
+fn file_of(file: File) -> impl Strategy<Value = Vec<u8>> {
+    (vec(line_of(file), 0..9), any::<bool>()).prop_map(|(lines, ended)| {
+        [lines.join(&b"\n"[..]), vec![b'\n'; usize::from(ended)]].concat()
+    })
+}
+
+/// Files and questions that, if they fail, shrink to the smallest that does.
+#[test]
+fn any_files_are_read_as_the_naive_reader_does() {
+    let saved = FileFailurePersistence::Direct("tests/unix_random/failures.txt");
+    let config = ProptestConfig {
+        cases: 400,
+        rng_seed: RngSeed::Fixed(5),
+        failure_persistence: Some(Box::new(saved)),
+        ..ProptestConfig::default()
+    };
+    let files = (file_of(File::Passwd), file_of(File::Group), file_of(File::Shadow));
+    let cases = (files, vec(any::<u64>(), 1..30));
+    let stage = Stage::new();
+    let daemon = RefCell::new(None);
+    let result = TestRunner::new(config).run(&cases, |((passwd, group, shadow), seeds)| {
+        let mut naive = Naive::new(&passwd, &group, &shadow);
+        for (name, content) in [("passwd", passwd), ("group", group), ("shadow", shadow)] {
+            stage.dir.replace(name, content);
+        }
+        // One that failed is not asked again.
+        let one = daemon.take().unwrap_or_else(|| stage.unix());
+        for end in [op::PWD_END, op::GRP_END, op::SHADOW_END] {
+            assert_answers(&one, &[end], &[0]);
+        }
+        for request in seeds.into_iter().map(|seed| request(&mut Dice(seed))) {
+            assert_answers(&one, &request, &naive.answer(&request));
+        }
+        daemon.replace(Some(one));
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }

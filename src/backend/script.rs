@@ -20,8 +20,10 @@ use std::path::Path;
 
 /// One `bitfield backend… ""`.
 pub struct Block {
-    bits: u8,
-    command: Vec<OsString>,
+    /// When to stop at the backend; see [`Slot::bits`].
+    pub bits: u8,
+    /// Its command: a program and its arguments.
+    pub command: Vec<OsString>,
 }
 
 impl Block {

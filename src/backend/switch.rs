@@ -209,7 +209,7 @@ impl Switch {
             return Outcome::Elsewhere;
         }
         while let Some(slot) = self.slots.get(client.slot) {
-            let bits = slot.bits;
+            let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
             let outcome = self.ask_slot(client, request);
             client.failed |= matches!(outcome, Outcome::Dead | Outcome::Failed(_));
             let stops = match outcome {
@@ -229,7 +229,7 @@ impl Switch {
             if stops != 0 {
                 return outcome;
             }
-            if client.last != Some(Outcome::Groups) && outcome != Outcome::Dead {
+            if client.last != Some(Outcome::Groups) && !was_dead {
                 client.last = Some(outcome);
             }
             self.move_on(client);
@@ -240,7 +240,10 @@ impl Switch {
     fn move_on(&mut self, client: &mut Client) {
         client.slot += 1;
         client.search = unix::Search::default();
-        self.shared.gids.next_backend();
+        // Another client's list may be in the middle of a turn.
+        if self.shared.gids.is_claimed_by(client.number) {
+            self.shared.gids.next_backend();
+        }
     }
 
     fn ask_slot(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {

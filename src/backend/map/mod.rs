@@ -6,21 +6,21 @@
 //! asked anew for each lookup, and what others append to the registry.
 
 mod claim;
-mod config;
+pub mod config;
 mod evidence;
 mod groups;
 pub mod key;
-mod known;
+pub mod known;
 mod list;
-mod names;
+pub mod names;
 mod rc;
-mod registry;
+pub mod registry;
 mod scan;
-mod sections;
-mod single;
+pub mod sections;
+pub mod single;
 mod slow;
 pub mod start;
-mod template;
+pub mod template;
 
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
