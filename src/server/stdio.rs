@@ -28,15 +28,25 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     let mut exchange = Exchange::new(Asker::Ourselves, 0, switch);
     let mut out = Output::new();
     // From here on: no allocation.
-    no_alloc(|| converse(switch, &mut exchange, &mut out, timeout))
+    let ended = no_alloc(|| converse(switch, &mut exchange, &mut out, timeout));
+    ended.map_err(|Failure(what, errno)| match what {
+        UNINTELLIGIBLE => Error::system(what, errno).with_code(code::PROTOCOL),
+        _ => Error::system(what, errno),
+    })
 }
+
+/// Why the conversation broke off: an [`Error`] that is not made yet, since that allocates.
+struct Failure(&'static str, Errno);
+
+/// The bytes of the client are no request.
+const UNINTELLIGIBLE: &str = "unable to interpret stdin";
 
 fn converse(
     switch: &mut Switch,
     exchange: &mut Exchange,
     out: &mut Output,
     timeout: Option<u32>,
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     loop {
         let need = exchange.go_on(switch, out, u64::MAX);
         if !out.pending().is_empty() {
@@ -51,11 +61,10 @@ fn converse(
                 }
             }
             Need::Close(End::Protocol) => {
-                let error = Error::system("unable to interpret stdin", Errno::PROTO);
-                return Err(error.with_code(code::PROTOCOL));
+                return Err(Failure(UNINTELLIGIBLE, Errno::PROTO));
             }
             Need::Close(_) => {
-                return Err(Error::system("unable to finish a reply", Errno::IO));
+                return Err(Failure("unable to finish a reply", Errno::IO));
             }
         }
     }
@@ -66,10 +75,10 @@ fn receive(
     switch: &mut Switch,
     exchange: &mut Exchange,
     timeout: Option<u32>,
-) -> Result<bool, Error> {
+) -> Result<bool, Failure> {
     let idle = exchange.is_idle();
     let millis = if idle { exchange.idle_millis() } else { timeout.unwrap_or(0) };
-    let fail = |errno| Error::system("unable to read from stdin", errno);
+    let fail = |errno| Failure("unable to read from stdin", errno);
     let mut waited = false;
     loop {
         if !waited && !wait(switch, PollFlags::IN, millis, stdin()).map_err(fail)? {
@@ -97,8 +106,8 @@ fn receive(
     }
 }
 
-fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Error> {
-    let fail = |errno| Error::system("unable to write to stdout", errno);
+fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Failure> {
+    let fail = |errno| Failure("unable to write to stdout", errno);
     while !bytes.is_empty() {
         match write(stdout(), bytes) {
             Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),

@@ -15,9 +15,14 @@ pub mod code {
     pub const SYSTEM: u8 = 111;
 }
 
-/// An error that ends an applet. It is printed once, in main.
+/// An error that ends an applet. It is printed once, in main. Boxed, since each `?` moves it: that
+/// makes the executable 15 KB smaller.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Story>);
+
+/// What an error tells.
+#[derive(Debug)]
+pub struct Story {
     /// The process's exit code.
     pub code: u8,
     what: &'static str,
@@ -27,35 +32,57 @@ pub struct Error {
     pub usage: bool,
 }
 
+impl std::ops::Deref for Error {
+    type Target = Story;
+
+    fn deref(&self) -> &Story {
+        &self.0
+    }
+}
+
 impl Error {
+    #[inline(never)]
+    fn new(code: u8, what: &'static str, cause: Option<Errno>) -> Self {
+        Error(Box::new(Story { code, what, subject: None, cause, usage: false }))
+    }
+
     /// A failed system call, exit 111. `what` is `unable to …`.
     pub fn system(what: &'static str, cause: Errno) -> Self {
-        Error { code: code::SYSTEM, what, subject: None, cause: Some(cause), usage: false }
+        Error::new(code::SYSTEM, what, Some(cause))
     }
 
     /// Wrong usage, exit 100, that `what` tells whole.
     pub fn usage(what: &'static str) -> Self {
-        Error { code: code::USAGE, what, subject: None, cause: None, usage: false }
+        Error::new(code::USAGE, what, None)
     }
 
     /// A wrong command line, exit 100: where to find the right one follows.
     pub fn options(what: &'static str) -> Self {
-        Error { usage: true, ..Error::usage(what) }
+        let mut error = Error::usage(what);
+        error.0.usage = true;
+        error
     }
 
     /// Ends without a word.
     pub fn silent(code: u8) -> Self {
-        Error { code, what: "", subject: None, cause: None, usage: false }
+        Error::new(code, "", None)
     }
 
     /// Another exit code.
-    pub fn with_code(self, code: u8) -> Self {
-        Error { code, ..self }
+    pub fn with_code(mut self, code: u8) -> Self {
+        self.0.code = code;
+        self
     }
 
     /// Which file, word or variable.
     pub fn about(self, subject: impl AsRef<OsStr>) -> Self {
-        Error { subject: Some(subject.as_ref().as_bytes().to_vec()), ..self }
+        self.about_bytes(subject.as_ref().as_bytes())
+    }
+
+    #[inline(never)]
+    fn about_bytes(mut self, subject: &[u8]) -> Self {
+        self.0.subject = Some(subject.to_vec());
+        self
     }
 
     /// `PROGRAM: fatal: WHAT SUBJECT: CAUSE` on standard error.

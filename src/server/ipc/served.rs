@@ -154,11 +154,12 @@ pub fn run<C: Conversation + Send + 'static>(
     // From here on: no allocation.
     no_alloc(|| {
         while !(server.ending && server.door.open == 0) {
-            server.step(&mut signals, &mut events).map_err(&fail)?;
+            server.step(&mut signals, &mut events)?;
         }
         server.door.log.exiting();
         Ok(())
     })
+    .map_err(&fail)
 }
 
 impl<C: Conversation + Send + 'static> Server<'_, C> {
