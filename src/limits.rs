@@ -53,13 +53,13 @@ pub const REQUEST_MILLIS: u32 = 1000;
 #[cfg(feature = "nscd")]
 pub const LOOKUP_MILLIS: (u32, u32) = (200, 4000);
 
-/// Threads of nscd for sources that may block, each with connections of its own to them.
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+/// Processes of nscd for sources that may block, each with connections of its own to them.
+#[cfg(feature = "nscd")]
 pub const SLOW_ASKERS: usize = 4;
 
 /// Milliseconds for a whole reply of a source that may block, after its deadline: a client that
-/// reads slowly keeps one of the few threads.
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+/// reads slowly keeps one of the few askers.
+#[cfg(feature = "nscd")]
 pub const SLOW_REPLY_MILLIS: u32 = 5000;
 
 /// Milliseconds for a whole exchange with nslcd, by default; nsss's has none. nslcd itself

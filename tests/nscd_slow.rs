@@ -14,7 +14,7 @@ mod nscd;
 #[path = "common/procfs.rs"]
 mod procfs;
 
-use common::{Connection, Server, assert_same_bytes, wait_until};
+use common::{Connection, Server, assert_same_bytes, is_root, others_can_run_it, skip, wait_until};
 use nscd::{
     Bench, ask, asked, group, groups, no_group, no_groups, no_user, read_to_end, request, user,
 };
@@ -82,7 +82,7 @@ fn nobody_is_started_before_he_is_needed() {
 fn a_program_that_hangs_delays_only_those_who_asked_it() {
     let bench = bench();
     let server = bench.start(&[], &[(3, &bench.unix()), (0, &HANGS)]);
-    // More than there are threads for them.
+    // More than there are askers for them.
     let asks = |at: usize| match at % 3 {
         0 => request(ask::USER, "net"),
         1 => request(ask::GID, "5000"),
@@ -136,6 +136,31 @@ fn a_program_that_ended_is_started_again() {
     wait_until("no dead child is left", || {
         procfs::children(server.pid()).iter().all(|pid| procfs::state(*pid) != Some('Z'))
     });
+}
+
+#[test]
+fn who_asks_a_program_is_replaced_also_after_the_change_of_user() {
+    let test = "who_asks_a_program_is_replaced_also_after_the_change_of_user";
+    if !is_root() || !others_can_run_it() {
+        return skip(test, "needs root, and an executable that others can reach");
+    }
+    let bench = bench();
+    let words = other(&bench, &format!("{NET}\n"), "");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let options = ["-t", "2000", "-u", "65534", "-g", "65534"];
+    let server = bench.start(&options, &[(3, &bench.unix()), (0, &words)]);
+    assert_eq!(asked(server.socket(), &request(ask::USER, "net")), user(NET));
+    for round in 0..2 {
+        let children = procfs::children(server.pid());
+        assert!(!children.is_empty(), "{round}");
+        for child in children {
+            assert_eq!(procfs::status(child, "Uid"), ["65534"; 4]);
+            kill_process(child, Signal::KILL).unwrap();
+        }
+        wait_until("it is asked again", || {
+            asked(server.socket(), &request(ask::USER, "net")) == user(NET)
+        });
+    }
 }
 
 #[test]

@@ -6,12 +6,11 @@
 
 use super::Applet;
 use crate::backend::script::{self, Block, Sources};
-use crate::backend::switch::Switch;
-use crate::limits::{CONNECTIONS, LOOKUP_MILLIS, NSCD_PER_UID, SLOW_ASKERS};
+use crate::limits::{CONNECTIONS, LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener, tell_ready};
 use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
-use crate::server::ipc::{Rules, Sources as Asked, serve_nscd};
+use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
 use nssproto::bytes::decimal_u32;
@@ -66,10 +65,14 @@ const NSSWITCH: &str = "/etc/nsswitch.conf";
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
 
+/// Makes an asker of this process, for the desk of another nscd. (Nothing to be called by hand.)
+const ASKER: &str = "--asker";
+
 const SPEC: Spec = Spec {
     flags: "qv1",
     values: "StcCGgusP",
     cancels: &[('q', "v"), ('v', "q")],
+    long: &[ASKER],
     alias: &[("--parent", 'P')],
     ..Spec::NONE
 };
@@ -83,6 +86,15 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     let millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let identity = Identity::given(&mut options)?;
+    if options.flag(ASKER) {
+        let mut far = sources(server, script)?.far()?;
+        // One that takes another's place after the change of user is that user already.
+        if geteuid().is_root() {
+            identity.assume()?;
+        }
+        far.guard();
+        return ask_for_desk(&mut far, millis).map(|()| 0);
+    }
     let parent = options.value("-P").map(|pid| parent(&pid)).transpose()?;
     let verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
     let newline = options.flag("-1");
@@ -113,16 +125,16 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let place = Place { path, mode: 0o666, backlog, replace: true, swap: true, patience };
     let listener = listener(&place)?;
     // Opened before rights are given up: the map may have a key that only root can read.
-    let askers = if others { SLOW_ASKERS } else { 0 };
-    let mut far = (0..askers).map(|_| sources.far()).collect::<Result<Vec<_>, _>>()?;
+    let asker = || std::iter::once(ASKER.into()).chain(args.iter().cloned()).collect();
+    let mut desk = if others { Some(desk(&rules, asker())?) } else { None };
+    if let Some(desk) = desk.as_mut().filter(|_| identity.changes()) {
+        desk.start_all()?;
+    }
     identity.assume()?;
     near.guard();
-    far.iter().for_each(Switch::guard);
     raise_descriptors(max);
     near.reserve_descriptors();
-    let mut next = || far.pop().ok_or(Error::usage("more askers than sources for them"));
-    let far = others.then_some(&mut next as &mut dyn FnMut() -> _);
-    let asked = Asked { near: &mut near, far };
+    let asked = Asked { near: &mut near, desk };
     serve_nscd(&listener.socket, &rules, asked, parent, || tell_ready(newline))?;
     Ok(0)
 }

@@ -76,6 +76,12 @@ pub enum End {
     Broken,
 }
 
+impl End {
+    /// All of them: one process tells another by their places.
+    pub const ALL: [End; 5] =
+        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken];
+}
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -97,6 +103,9 @@ pub trait Conversation: Sized {
 
     /// So many bytes were put there.
     fn filled(&mut self, len: usize);
+
+    /// The bytes at hand, for whoever begins anew with them elsewhere.
+    fn request(&self) -> &[u8];
 
     /// Whether nothing is to be done until more bytes come.
     fn waits_for_input(&self) -> bool;

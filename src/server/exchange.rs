@@ -226,6 +226,10 @@ impl Conversation for Exchange {
         self.have = (self.have + len).min(INPUT);
     }
 
+    fn request(&self) -> &[u8] {
+        self.input.get(..self.have).unwrap_or_default()
+    }
+
     fn waits_for_input(&self) -> bool {
         matches!(self.state, State::Reading)
     }

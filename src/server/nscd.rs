@@ -93,6 +93,10 @@ impl Conversation for Nscd {
         self.more = self.have == REQUEST_MAX;
     }
 
+    fn request(&self) -> &[u8] {
+        self.input.get(..self.have).unwrap_or_default()
+    }
+
     fn waits_for_input(&self) -> bool {
         matches!(self.state, State::Reading)
     }

@@ -25,6 +25,15 @@ pub fn untouched(len: usize) -> Vec<u8> {
     zeros
 }
 
+/// Inside such a stretch, what has to allocate and gives back: starting a process.
+#[cfg(feature = "nscd")]
+pub fn may_alloc<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(feature = "abort-on-alloc")]
+    return assert_no_alloc::permit_alloc(work);
+    #[cfg(not(feature = "abort-on-alloc"))]
+    work()
+}
+
 /// Marks a stretch of code that must not allocate. Checked by builds with the feature
 /// `abort-on-alloc`, free otherwise.
 pub fn no_alloc<T>(work: impl FnOnce() -> T) -> T {

@@ -1,33 +1,53 @@
-//! Where the event loop leaves the clients of sources that may block: a few threads, each with
-//! connections of its own to those sources. Who asked a source that hangs waits here, up to his
-//! deadline, and nobody else does.
+//! Where the event loop leaves the clients of sources that may block: askers, which are processes
+//! of this executable with sources of their own. Who asked a source that hangs waits there, up to
+//! his deadline, and nobody else does.
+//!
+//! A client's connection, his request and his deadline go to an asker in one message; it answers
+//! him and says how that ended. Of the connection nothing stays here.
 
-use crate::backend::switch::Switch;
-use crate::limits::{SLOW_ASKERS, SLOW_REPLY_MILLIS};
-use crate::server::conversation::{Conversation, End, Need, Output};
-use crate::server::drain::drain;
-use crate::sys::clock::{millis, timespec};
+use super::log::Log;
+use crate::limits::SLOW_ASKERS;
+use crate::server::conversation::End;
+use crate::sys::clock::millis;
 use crate::sys::error::{Error, errno_of, unable};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use crate::sys::may_alloc;
+use nssproto::nscd::REQUEST_MAX;
+use rustix::event::epoll;
+use rustix::io::{Errno, IoSlice};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socketpair,
+};
 use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 
-/// Room on the stack of a thread: its deepest call starts a program.
-const STACK: usize = 256 * 1024;
+/// Milliseconds between two starts of an asker that ended without having answered anybody.
+const RESTART_PAUSE: u64 = 500;
+
+/// Bytes in front of a request: the deadline (8), whether the client's uid and gid are known (1),
+/// and these (4 each). Of the machine's own byte order.
+pub const HEAD: usize = 17;
+
+/// A whole message to an asker.
+pub const MESSAGE: usize = HEAD + REQUEST_MAX;
+
+/// How this executable is found. It need not be there any more under its name.
+const SELF: &str = "/proc/self/exe";
 
 /// A client whose request only a slow source can answer.
-pub struct Job<C> {
+pub struct Job {
     /// His connection.
     pub socket: OwnedFd,
-    /// Where it stands.
-    pub conversation: C,
-    /// Who he is.
-    pub uid: Option<u32>,
+    /// His uid and gid.
+    pub who: Option<(u32, u32)>,
     /// Until when the first byte of a reply is due, in milliseconds of the clock.
     pub deadline: u64,
+    /// What he sent.
+    pub request: heapless::Vec<u8, REQUEST_MAX>,
 }
 
 /// A client that is done with, and why.
@@ -39,164 +59,217 @@ pub struct Done {
 }
 
 /// The desk: jobs in, ends out.
-pub struct Desk<C> {
-    papers: Mutex<Papers<C>>,
-    more: Condvar,
-    wake: OwnedFd,
-    /// Milliseconds for an answer, and for each piece after its first.
-    lookup_millis: u32,
-    /// Milliseconds for a client to take a piece.
-    client_millis: u32,
+pub struct Desk {
+    /// What an asker is started with.
+    arguments: Vec<OsString>,
+    seats: [Seat; SLOW_ASKERS],
+    queue: VecDeque<Job>,
+    /// Tells of the askers that have something to say.
+    epoll: OwnedFd,
+    log: Log,
 }
 
-struct Papers<C> {
-    jobs: VecDeque<Job<C>>,
-    done: Vec<Done>,
-    /// How often a child of this process has ended.
-    ends: u64,
+/// An asker's place.
+#[derive(Default)]
+struct Seat {
+    asker: Option<Asker>,
+    /// When one was started here last, in milliseconds of the clock; `None`: another may be
+    /// started at once.
+    started: Option<u64>,
 }
 
-impl<C: Conversation + Send + 'static> Desk<C> {
-    /// A desk for at most `max` clients at a time.
-    pub fn open(max: u32, lookup_millis: u32, client_millis: u32) -> Result<Arc<Self>, Error> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let wake = eventfd(0, flags).map_err(unable("unable to make an eventfd"))?;
-        let max = max as usize;
-        let papers =
-            Papers { jobs: VecDeque::with_capacity(max), done: Vec::with_capacity(max), ends: 0 };
-        Ok(Arc::new(Desk {
-            papers: Mutex::new(papers),
-            more: Condvar::new(),
-            wake,
-            lookup_millis,
-            client_millis,
-        }))
+struct Asker {
+    process: Child,
+    socket: OwnedFd,
+    /// The uid of the client that it has.
+    client: Option<Option<u32>>,
+    answered: bool,
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        // It may have ended already. Killed, it does not let us wait.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Desk {
+    /// A desk for at most `max` clients at a time. An asker is this executable as nscd, with
+    /// `arguments`, and is started when it is needed.
+    pub fn open(max: u32, arguments: Vec<OsString>, log: Log) -> Result<Self, Error> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
+        Ok(Desk {
+            arguments,
+            seats: Default::default(),
+            queue: VecDeque::with_capacity(max as usize),
+            epoll: epoll.map_err(unable("unable to wait for events"))?,
+            log,
+        })
     }
 
-    /// Starts the threads; `switch` makes the sources of each.
-    pub fn staff(
-        self: &Arc<Self>,
-        mut switch: impl FnMut() -> Result<Switch, Error>,
-    ) -> Result<(), Error> {
-        for _ in 0..SLOW_ASKERS {
-            let (desk, mut switch) = (Arc::clone(self), switch()?);
-            let work = move || {
-                let (mut out, mut ends) = (Output::new(), 0);
-                loop {
-                    let Some(job) = desk.take(&mut ends) else {
-                        switch.look();
-                        continue;
-                    };
-                    let uid = job.uid;
-                    let why = desk.serve(&mut switch, job, &mut out);
-                    out.clear();
-                    desk.file(Done { uid, why });
-                }
-            };
-            let thread = std::thread::Builder::new().name("slow".into()).stack_size(STACK);
-            thread
-                .spawn(work)
-                .map_err(|e| Error::system("unable to start a thread", errno_of(&e)))?;
+    /// Starts all askers now: they may need rights that are given up next.
+    pub fn start_all(&mut self) -> Result<(), Error> {
+        for at in 0..self.seats.len() {
+            self.start(at).map_err(unable("unable to start an asker"))?;
         }
         Ok(())
     }
 
-    /// Leaves a client here.
-    pub fn put(&self, job: Job<C>) {
-        self.papers.lock().unwrap_or_else(PoisonError::into_inner).jobs.push_back(job);
-        self.more.notify_one();
+    /// Leaves a client here. [`Desk::next_done`] sees to it that he is asked for.
+    pub fn put(&mut self, job: Job) {
+        self.queue.push_back(job);
     }
 
-    /// Readable when a client is done with.
+    /// Readable when [`Desk::next_done`] has something to do.
     pub fn wake(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.epoll.as_fd()
     }
 
-    /// The next client that is done with.
-    pub fn next_done(&self) -> Option<Done> {
-        // Emptied first: what is filed from now on wakes once more.
-        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-        self.papers.lock().unwrap_or_else(PoisonError::into_inner).done.pop()
-    }
-
-    /// A child has ended: one of the threads may have to take note.
-    pub fn child_ended(&self) {
-        let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
-        papers.ends = papers.ends.wrapping_add(1);
-        drop(papers);
-        self.more.notify_all();
-    }
-
-    /// The next job; `None` if there is none and a child has ended since `ends` of them had.
-    fn take(&self, ends: &mut u64) -> Option<Job<C>> {
-        let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Gives those who wait to askers that are free; the next client that is done with.
+    pub fn next_done(&mut self) -> Option<Done> {
         loop {
-            if let Some(job) = papers.jobs.pop_front() {
-                return Some(job);
+            if let Some(done) = self.assign() {
+                return Some(done);
             }
-            if *ends != papers.ends {
-                *ends = papers.ends;
-                return None;
+            let at = self.heard()?;
+            if let Some(done) = self.hear(at) {
+                return Some(done);
             }
-            papers = self.more.wait(papers).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn file(&self, done: Done) {
-        self.papers.lock().unwrap_or_else(PoisonError::into_inner).done.push(done);
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    /// Ends all askers; a client that was here.
+    pub fn abandon(&mut self) -> Option<Done> {
+        if let Some(job) = self.queue.pop_front() {
+            return Some(failed(job.who.map(|w| w.0)));
+        }
+        let clients = self.seats.iter_mut().filter_map(|s| s.asker.take()?.client);
+        { clients }.next().map(failed)
     }
 
-    /// Answers a client, or closes his connection.
-    fn serve(&self, switch: &mut Switch, mut job: Job<C>, out: &mut Output) -> End {
-        let conversation = &mut job.conversation;
-        if millis() >= job.deadline {
-            // Those before him took all the time there was.
-            return End::Failed;
-        }
-        switch.revive();
-        switch.limit(self.lookup_millis, Some(job.deadline));
-        let last = job.deadline + u64::from(SLOW_REPLY_MILLIS);
-        let end = loop {
-            let need = conversation.go_on(switch, out, u64::MAX);
-            if !out.pending().is_empty() {
-                switch.limit(self.lookup_millis, None);
-                let until = last.min(millis() + u64::from(self.client_millis));
-                if flush(&job.socket, out.pending(), until).is_err() {
-                    break End::Broken;
+    /// Somebody who cannot be helped is done with.
+    fn assign(&mut self) -> Option<Done> {
+        while !self.queue.is_empty() {
+            let Some(at) = self.free_seat() else {
+                let waits = self.seats.iter().any(|s| s.asker.is_some());
+                let job = if waits { None } else { self.queue.pop_front() };
+                return job.map(|job| failed(job.who.map(|w| w.0)));
+            };
+            let (Some(job), Some(seat)) = (self.queue.front(), self.seats.get_mut(at)) else {
+                break;
+            };
+            let Some(asker) = &mut seat.asker else { break };
+            match send(&asker.socket, job) {
+                Ok(()) => {
+                    asker.client = Some(job.who.map(|w| w.0));
+                    self.queue.pop_front();
                 }
-                out.clear();
+                // It has ended; another one may do better.
+                Err(_) => seat.vacate(),
             }
-            match need {
-                Need::Flush | Need::Turn => {}
-                Need::Input | Need::Elsewhere => break End::Failed,
-                Need::Close(end) => break end,
-            }
-        };
-        if conversation.drains() {
-            drain(&job.socket);
         }
-        conversation.leave(switch);
-        end
+        None
+    }
+
+    /// A seat whose asker has nothing to do; one is started if there is none.
+    fn free_seat(&mut self) -> Option<usize> {
+        let is_idle = |s: &Seat| s.asker.as_ref().is_some_and(|a| a.client.is_none());
+        if let Some(at) = self.seats.iter().position(is_idle) {
+            return Some(at);
+        }
+        let now = millis();
+        let is_free = |s: &Seat| {
+            s.asker.is_none() && s.started.is_none_or(|started| now >= started + RESTART_PAUSE)
+        };
+        let at = self.seats.iter().position(is_free)?;
+        may_alloc(|| match self.start(at) {
+            Ok(()) => Some(at),
+            Err(errno) => {
+                self.log.cannot_spawn(SELF.as_bytes(), errno);
+                None
+            }
+        })
+    }
+
+    fn start(&mut self, at: usize) -> Result<(), Errno> {
+        let Some(seat) = self.seats.get_mut(at) else { return Ok(()) };
+        seat.started = Some(millis());
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
+        let mut command = Command::new(SELF);
+        command.arg0("nscd").args(&self.arguments).stdin(input).stdout(theirs);
+        let process = command.spawn().map_err(|e| errno_of(&e))?;
+        let asker = Asker { process, socket: ours, client: None, answered: false };
+        let data = epoll::EventData::new_u64(at as u64);
+        epoll::add(&self.epoll, &asker.socket, data, epoll::EventFlags::IN)?;
+        seat.asker = Some(asker);
+        Ok(())
+    }
+
+    /// The seat of an asker that has something to say.
+    fn heard(&self) -> Option<usize> {
+        let mut event = [MaybeUninit::uninit()];
+        loop {
+            let now = crate::sys::clock::timespec(0);
+            match epoll::wait(&self.epoll, &mut event, Some(&now)) {
+                Ok((told, _)) => return told.first().map(|e| e.data.u64() as usize),
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Hears that a client is done with, or that the asker has ended.
+    fn hear(&mut self, at: usize) -> Option<Done> {
+        let seat = self.seats.get_mut(at)?;
+        let asker = seat.asker.as_mut()?;
+        let mut word = [0];
+        match recv(&asker.socket, &mut word, RecvFlags::DONTWAIT) {
+            Ok((_, 1)) => {
+                asker.answered = true;
+                let [word] = word;
+                let why = End::ALL.get(usize::from(word)).copied().unwrap_or(End::Failed);
+                asker.client.take().map(|uid| Done { uid, why })
+            }
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            _ => {
+                let client = asker.client;
+                seat.vacate();
+                client.map(failed)
+            }
+        }
     }
 }
 
-/// Sends all of `bytes` before `until`.
-fn flush(socket: &OwnedFd, mut bytes: &[u8], until: u64) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let left = timespec(until.saturating_sub(millis()));
-                match poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&left)) {
-                    Ok(0) => return Err(Errno::TIMEDOUT),
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-            Err(errno) => return Err(errno),
+impl Seat {
+    /// Its asker has ended.
+    fn vacate(&mut self) {
+        if self.asker.take().is_some_and(|asker| asker.answered) {
+            // It was a good one, and so may be the next.
+            self.started = None;
         }
     }
-    Ok(())
+}
+
+fn failed(uid: Option<u32>) -> Done {
+    Done { uid, why: End::Failed }
+}
+
+/// Gives a client to an asker that waits for one.
+fn send(asker: &OwnedFd, job: &Job) -> Result<(), Errno> {
+    let (uid, gid) = job.who.unwrap_or_default();
+    let mut message = heapless::Vec::<u8, MESSAGE>::new();
+    let known = [u8::from(job.who.is_some())];
+    let parts: [&[u8]; 5] =
+        [&job.deadline.to_ne_bytes(), &known, &uid.to_ne_bytes(), &gid.to_ne_bytes(), &job.request];
+    // There is room for all of them.
+    parts.iter().for_each(|part| drop(message.extend_from_slice(part)));
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let sockets = [job.socket.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&sockets));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(asker, &[IoSlice::new(&message)], &mut control, flags).map(|_| ())
 }

@@ -1,5 +1,6 @@
 //! What the super-server says, in the words of s6-ipcserverd. Nothing here allocates.
 
+use super::Rules;
 use super::signals::Signal;
 use crate::sys::message::Message;
 use rustix::io::Errno;
@@ -16,6 +17,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// As these rules have it.
+    pub fn of(rules: &Rules) -> Self {
+        Log { name: rules.name, verbosity: rules.verbosity, max: rules.max }
+    }
+
     fn info(self, say: impl FnOnce(Message) -> Message) {
         if self.verbosity >= 2 {
             say(Message::new(self.name, "info")).send();

@@ -2,7 +2,10 @@
 //! starts a program for it. Its behaviour is s6-ipcserver's (doc/ipcserver.md); nscd has its own
 //! protocol and the same door.
 
-mod desk;
+#[cfg(feature = "nscd")]
+mod asker;
+#[cfg(feature = "nscd")]
+pub mod desk;
 pub mod listen;
 mod log;
 mod served;
@@ -28,7 +31,6 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use signals::Signals;
-#[cfg(feature = "ipcserver")]
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use uids::Uids;
@@ -88,8 +90,21 @@ pub fn serve(
 pub struct Sources<'a> {
     /// What can be asked from the event loop.
     pub near: &'a mut Switch,
-    /// Makes what may block as well; `None`: there is nothing that may.
-    pub far: Option<&'a mut dyn FnMut() -> Result<Switch, Error>>,
+    /// Who asks what may block; `None`: there is nothing that may.
+    pub desk: Option<Desk>,
+}
+
+/// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
+#[cfg(feature = "nscd")]
+pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Desk, Error> {
+    Desk::open(rules.max, arguments, Log::of(rules))
+}
+
+/// Asks sources that may block, for the clients that a desk hands over, until it is gone.
+#[cfg(feature = "nscd")]
+pub fn ask_for_desk(switch: &mut Switch, lookup_millis: u32) -> Result<(), Error> {
+    let patience = asker::Patience { lookup_millis, client_millis: REQUEST_MILLIS };
+    asker::run::<Nscd>(switch, &patience)
 }
 
 /// Serves the nscd protocol until a signal ends it, or `parent` does, a pidfd.
@@ -103,15 +118,7 @@ pub fn serve_nscd(
 ) -> Result<(), Error> {
     let signals = Signals::catch()?;
     let door = Door::new(listener, rules);
-    let desk = match sources.far {
-        Some(switch) => {
-            let desk = Desk::open(rules.max, rules.client_millis, REQUEST_MILLIS)?;
-            desk.staff(switch)?;
-            Some(desk)
-        }
-        None => None,
-    };
-    let beside = served::Beside { desk, parent };
+    let beside = served::Beside { desk: sources.desk, parent };
     served::run::<Nscd>(door, signals, sources.near, beside, ready)
 }
 
@@ -155,7 +162,7 @@ impl Guest {
 
 impl<'a> Door<'a> {
     fn new(listener: &'a OwnedFd, rules: &'a Rules) -> Self {
-        let log = Log { name: rules.name, verbosity: rules.verbosity, max: rules.max };
+        let log = Log::of(rules);
         log.starting();
         Door { listener, rules, uids: Uids::new(rules.max), open: 0, log }
     }

@@ -5,6 +5,7 @@
 //! the table; the output that it did not take yet is kept in a page of its own, which is touched
 //! only then.
 
+#[cfg(feature = "nscd")]
 use super::desk::{Desk, Job};
 use super::signals::{Signal, Signals};
 use super::{Door, Guest, PAUSE};
@@ -20,7 +21,6 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
@@ -31,14 +31,14 @@ const DESK: u64 = u64::MAX - 2;
 const PARENT: u64 = u64::MAX - 3;
 
 /// What there is besides the clients.
-pub struct Beside<C> {
+pub struct Beside {
     /// Who answers what may block.
-    pub desk: Option<Arc<Desk<C>>>,
+    pub desk: Option<Desk>,
     /// Readable when the process has ended with which this one ends.
     pub parent: Option<OwnedFd>,
 }
 
-impl<C> Beside<C> {
+impl Beside {
     /// Nothing.
     #[cfg(feature = "ipcserver")]
     pub fn none() -> Self {
@@ -50,7 +50,7 @@ impl<C> Beside<C> {
 struct Connection<C> {
     socket: OwnedFd,
     conversation: C,
-    uid: Option<u32>,
+    who: Option<(u32, u32)>,
     /// Tells it from those that had its row before.
     serial: u32,
     /// What of the output the client did not take yet: a range of its page.
@@ -93,7 +93,7 @@ impl End {
 
 struct Server<'a, C> {
     door: Door<'a>,
-    beside: Beside<C>,
+    beside: Beside,
     switch: &'a mut Switch,
     epoll: OwnedFd,
     table: Vec<Option<Connection<C>>>,
@@ -113,11 +113,11 @@ struct Server<'a, C> {
 }
 
 /// Serves until a signal ends it.
-pub fn run<C: Conversation + Send + 'static>(
+pub fn run<C: Conversation>(
     door: Door<'_>,
     mut signals: Signals,
     switch: &mut Switch,
-    beside: Beside<C>,
+    beside: Beside,
     ready: impl FnOnce(),
 ) -> Result<(), Error> {
     let fail = unable("unable to wait for events");
@@ -133,7 +133,7 @@ pub fn run<C: Conversation + Send + 'static>(
     if let Some(parent) = &beside.parent {
         add(parent.as_fd(), PARENT).map_err(&fail)?;
     }
-    let mut server = Server {
+    let mut server: Server<'_, C> = Server {
         door,
         beside,
         switch,
@@ -162,7 +162,7 @@ pub fn run<C: Conversation + Send + 'static>(
     .map_err(&fail)
 }
 
-impl<C: Conversation + Send + 'static> Server<'_, C> {
+impl<C: Conversation> Server<'_, C> {
     fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
         let timeout = self.timeout().map(timespec);
         events.clear();
@@ -212,11 +212,8 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
     fn signalled(&mut self, signals: &mut Signals) {
         for signal in signals.take() {
             match signal {
-                Signal::Child => {
-                    if let Some(desk) = &self.beside.desk {
-                        desk.child_ended();
-                    }
-                }
+                // The desk hears of its own by their sockets.
+                Signal::Child => {}
                 // What would end the children ends the connections.
                 Signal::Hup => {
                     self.door.log.received(signal, "closing all connections");
@@ -231,6 +228,9 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
                     for row in 0..self.table.len() {
                         self.close(row, why::ENDING);
                     }
+                    while let Some(done) = self.beside.desk.as_mut().and_then(Desk::abandon) {
+                        self.leave(done.uid, done.why.text());
+                    }
                     self.stop_listening();
                     self.ending = true;
                 }
@@ -240,11 +240,8 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
 
     /// Clients of slow sources have left.
     fn clear_desk(&mut self) {
-        let Some(desk) = &self.beside.desk else { return };
-        while let Some(done) = desk.next_done() {
-            self.door.leave(done.uid);
-            self.door.log.left(done.uid, done.why.text());
-            self.door.log.status(self.door.open);
+        while let Some(done) = self.beside.desk.as_mut().and_then(Desk::next_done) {
+            self.leave(done.uid, done.why.text());
         }
     }
 
@@ -318,7 +315,7 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
         let each = self.table.iter().enumerate();
         let waiting = each.filter_map(|(row, place)| {
             let connection = place.as_ref()?;
-            let silent = connection.uid == uid && connection.conversation.waits_for_input();
+            let silent = connection.uid() == uid && connection.conversation.waits_for_input();
             // Serial numbers begin again some day: the difference tells the age.
             silent.then(|| (now.wrapping_sub(connection.serial), row))
         });
@@ -359,7 +356,7 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
 
     fn seat(&mut self, guest: Guest) {
         self.serial = self.serial.wrapping_add(1);
-        let (asker, uid) = (guest.asker(), guest.who.map(|w| w.0));
+        let asker = guest.asker();
         let row = match self.free.pop() {
             Some(row) => row,
             None => {
@@ -372,7 +369,7 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
         let connection = Connection {
             socket: guest.socket,
             conversation,
-            uid,
+            who: guest.who,
             serial: self.serial,
             unsent: (0, 0),
             deadline: None,
@@ -380,7 +377,8 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
             queued: false,
             leaving: false,
         };
-        let most = if uid.is_some() { self.door.rules.max_per_uid } else { self.door.rules.max };
+        let most =
+            if guest.who.is_some() { self.door.rules.max_per_uid } else { self.door.rules.max };
         self.door.log.allow(guest.who, None, guest.count, most);
         self.door.log.status(self.door.open);
         if let Some(place) = self.table.get_mut(row) {
@@ -454,7 +452,7 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
 
     /// Gives a connection to those who may wait for slow sources.
     fn hand_over(&mut self, row: usize) {
-        let (Some(place), Some(desk)) = (self.table.get_mut(row), &self.beside.desk) else {
+        let (Some(place), Some(desk)) = (self.table.get_mut(row), &mut self.beside.desk) else {
             return self.close(row, why::FAILED);
         };
         let Some(connection) = place.take() else { return };
@@ -464,12 +462,16 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
             let _ = epoll::delete(&self.epoll, &connection.socket);
         }
         let patience = connection.conversation.patience(Wait::Turn, self.door.rules.client_millis);
+        let mut request = heapless::Vec::new();
+        // A request that is complete has room there.
+        let _ = request.extend_from_slice(connection.conversation.request());
         desk.put(Job {
             socket: connection.socket,
-            conversation: connection.conversation,
-            uid: connection.uid,
+            who: connection.who,
             deadline: patience.unwrap_or_else(millis),
+            request,
         });
+        self.clear_desk();
     }
 
     /// Sets the deadline of one that waits for its turn.
@@ -549,13 +551,22 @@ impl<C: Conversation + Send + 'static> Server<'_, C> {
             self.queue.retain(|queued| *queued != row);
         }
         self.free.push(row);
-        self.door.leave(connection.uid);
-        self.door.log.left(connection.uid, why);
+        self.leave(connection.uid(), why);
+    }
+
+    /// A client has left.
+    fn leave(&mut self, uid: Option<u32>, why: &str) {
+        self.door.leave(uid);
+        self.door.log.left(uid, why);
         self.door.log.status(self.door.open);
     }
 }
 
 impl<C> Connection<C> {
+    fn uid(&self) -> Option<u32> {
+        self.who.map(|who| who.0)
+    }
+
     fn has_unsent(&self) -> bool {
         self.unsent.0 < self.unsent.1
     }

@@ -45,10 +45,15 @@ impl Identity {
         Ok(Identity { groups: list.transpose()?, gid: id(gid)?, uid: id(uid)?, from_environment })
     }
 
+    /// Whether rights are given up.
+    pub fn changes(&self) -> bool {
+        self.groups.is_some() || self.gid.is_some() || self.uid.is_some()
+    }
+
     /// With a new uid or gid the supplementary groups go, unless others were given: whoever
     /// gives root up does not mean to keep its groups.
     pub fn assume(self) -> Result<(), Error> {
-        if self.groups.is_none() && self.gid.is_none() && self.uid.is_none() {
+        if !self.changes() {
             return Ok(());
         }
         privilege::become_user(&self.groups.unwrap_or_default(), self.gid, self.uid)
