@@ -105,6 +105,7 @@ pub trait Conversation: Sized {
     fn filled(&mut self, len: usize);
 
     /// The bytes at hand, for whoever begins anew with them elsewhere.
+    #[cfg(feature = "nscd")]
     fn request(&self) -> &[u8];
 
     /// Whether nothing is to be done until more bytes come.

@@ -226,6 +226,7 @@ impl Conversation for Exchange {
         self.have = (self.have + len).min(INPUT);
     }
 
+    #[cfg(feature = "nscd")]
     fn request(&self) -> &[u8] {
         self.input.get(..self.have).unwrap_or_default()
     }

@@ -27,12 +27,14 @@ const EVENTS: usize = 64;
 
 const SIGNAL: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
+#[cfg(feature = "nscd")]
 const DESK: u64 = u64::MAX - 2;
 const PARENT: u64 = u64::MAX - 3;
 
 /// What there is besides the clients.
 pub struct Beside {
     /// Who answers what may block.
+    #[cfg(feature = "nscd")]
     pub desk: Option<Desk>,
     /// Readable when the process has ended with which this one ends.
     pub parent: Option<OwnedFd>,
@@ -42,7 +44,11 @@ impl Beside {
     /// Nothing.
     #[cfg(feature = "ipcserver")]
     pub fn none() -> Self {
-        Beside { desk: None, parent: None }
+        Beside {
+            #[cfg(feature = "nscd")]
+            desk: None,
+            parent: None,
+        }
     }
 }
 
@@ -127,6 +133,7 @@ pub fn run<C: Conversation>(
         |fd, token| epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN);
     add(signals.wake(), SIGNAL).map_err(&fail)?;
     add(door.listener.as_fd(), LISTENER).map_err(&fail)?;
+    #[cfg(feature = "nscd")]
     if let Some(desk) = &beside.desk {
         add(desk.wake(), DESK).map_err(&fail)?;
     }
@@ -178,6 +185,7 @@ impl<C: Conversation> Server<'_, C> {
                 SIGNAL => self.signalled(signals),
                 // Among others that have something to say, one at a time would wait for long.
                 LISTENER => guests = if events.len() > 1 { self.door.rules.guests() } else { 1 },
+                #[cfg(feature = "nscd")]
                 DESK => self.clear_desk(),
                 PARENT => self.end_with_parent(),
                 token => self.heard(token, event.flags),
@@ -228,6 +236,7 @@ impl<C: Conversation> Server<'_, C> {
                     for row in 0..self.table.len() {
                         self.close(row, why::ENDING);
                     }
+                    #[cfg(feature = "nscd")]
                     while let Some(done) = self.beside.desk.as_mut().and_then(Desk::abandon) {
                         self.leave(done.uid, done.why.text());
                     }
@@ -239,6 +248,7 @@ impl<C: Conversation> Server<'_, C> {
     }
 
     /// Clients of slow sources have left.
+    #[cfg(feature = "nscd")]
     fn clear_desk(&mut self) {
         while let Some(done) = self.beside.desk.as_mut().and_then(Desk::next_done) {
             self.leave(done.uid, done.why.text());
@@ -451,6 +461,7 @@ impl<C: Conversation> Server<'_, C> {
     }
 
     /// Gives a connection to those who may wait for slow sources.
+    #[cfg(feature = "nscd")]
     fn hand_over(&mut self, row: usize) {
         let (Some(place), Some(desk)) = (self.table.get_mut(row), &mut self.beside.desk) else {
             return self.close(row, why::FAILED);
@@ -472,6 +483,12 @@ impl<C: Conversation> Server<'_, C> {
             request,
         });
         self.clear_desk();
+    }
+
+    /// What may block is never run here: ipcserver starts a process for each client then.
+    #[cfg(not(feature = "nscd"))]
+    fn hand_over(&mut self, row: usize) {
+        self.close(row, why::FAILED);
     }
 
     /// Sets the deadline of one that waits for its turn.

@@ -12,6 +12,7 @@
 mod lines;
 mod map_files;
 mod nscd;
+mod nslcd;
 mod nsss;
 mod script;
 mod session;
@@ -20,6 +21,7 @@ mod stage;
 pub use lines::lines;
 pub use map_files::{nssmap_conf, registry};
 pub use nscd::{nscd_request, nscd_session};
+pub use nslcd::nslcd_reply;
 pub use nsss::{nsss_reply, nsss_request};
 pub use script::switch_script;
 pub use session::nsss_session;
@@ -32,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("lines", lines),
     ("nscd_request", nscd_request),
     ("nscd_session", nscd_session),
+    ("nslcd_reply", nslcd_reply),
     ("nssmap_conf", nssmap_conf),
     ("nsss_reply", nsss_reply),
     ("nsss_request", nsss_request),
