@@ -139,6 +139,30 @@ fn a_program_that_ended_is_started_again() {
 }
 
 #[test]
+fn a_process_that_is_stuck_itself_holds_nobody_up_for_long() {
+    let bench = bench();
+    let server = with_program(&bench, &format!("{NET}\n"), "");
+    assert_eq!(asked(server.socket(), &request(ask::USER, "net")), user(NET));
+    // Who asked is stopped, as by a file system that is gone.
+    for child in procfs::children(server.pid()) {
+        kill_process(child, Signal::STOP).unwrap();
+    }
+    let waiting = Connection::connect(server.socket());
+    waiting.send(&request(ask::USER, "net"));
+    for _ in 0..50 {
+        assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
+    }
+    assert_eq!(read_to_end(&waiting), b"", "a failure is no \"not found\"");
+    // It is killed, and another takes its place.
+    wait_until("it is asked again", || {
+        asked(server.socket(), &request(ask::USER, "net")) == user(NET)
+    });
+    wait_until("no dead child is left", || {
+        procfs::children(server.pid()).iter().all(|pid| procfs::state(*pid) != Some('Z'))
+    });
+}
+
+#[test]
 fn who_asks_a_program_is_replaced_also_after_the_change_of_user() {
     let test = "who_asks_a_program_is_replaced_also_after_the_change_of_user";
     if !is_root() || !others_can_run_it() {

@@ -1,7 +1,7 @@
 //! The other side of the desk: a process that waits for sources that may block, for one client
 //! at a time. Standard input and output are its socket; it ends when nscd closes that.
 
-use super::desk::{HEAD, MESSAGE};
+use super::desk::{BEGUN, HEAD, MESSAGE};
 use super::signals::Signals;
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
@@ -120,10 +120,16 @@ fn serve<C: Conversation>(
     switch.revive();
     switch.limit(patience.lookup_millis, Some(job.deadline));
     let last = job.deadline + u64::from(SLOW_REPLY_MILLIS);
+    let mut begun = false;
     let end = loop {
         let need = conversation.go_on(switch, out, u64::MAX);
         if !out.pending().is_empty() {
             switch.limit(patience.lookup_millis, None);
+            if !begun && !matches!(need, Need::Close(_)) {
+                // The desk counts to the first piece otherwise.
+                let _ = send(stdout(), &[BEGUN], SendFlags::NOSIGNAL);
+                begun = true;
+            }
             let until = last.min(millis() + u64::from(patience.client_millis));
             if flush(&job.socket, out.pending(), until).is_err() {
                 break End::Broken;

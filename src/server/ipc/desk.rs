@@ -6,7 +6,7 @@
 //! him and says how that ended. Of the connection nothing stays here.
 
 use super::log::Log;
-use crate::limits::SLOW_ASKERS;
+use crate::limits::{SLOW_ASKERS, SLOW_REPLY_MILLIS};
 use crate::server::conversation::End;
 use crate::sys::clock::millis;
 use crate::sys::error::{Error, errno_of, unable};
@@ -15,8 +15,8 @@ use nssproto::nscd::REQUEST_MAX;
 use rustix::event::epoll;
 use rustix::io::{Errno, IoSlice};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType, recv, sendmsg, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketFlags, SocketType, recv, sendmsg, shutdown, socketpair,
 };
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -34,6 +34,17 @@ pub const HEAD: usize = 17;
 
 /// A whole message to an asker.
 pub const MESSAGE: usize = HEAD + REQUEST_MAX;
+
+/// What an asker says when the first piece of a longer reply is on its way; otherwise it says how a
+/// client's request ended, by the place in [`End::ALL`].
+pub const BEGUN: u8 = 0xff;
+
+/// Milliseconds after its deadline until an asker that has not said anything counts as stuck: one
+/// that is stopped, or waits in the kernel for a file system that is gone, closes nothing.
+const GRACE: u64 = 250;
+
+/// Askers that were killed and have not ended yet.
+const DYING: usize = 4 * SLOW_ASKERS;
 
 /// How this executable is found. It need not be there any more under its name.
 const SELF: &str = "/proc/self/exe";
@@ -63,6 +74,7 @@ pub struct Desk {
     /// What an asker is started with.
     arguments: Vec<OsString>,
     seats: [Seat; SLOW_ASKERS],
+    dying: heapless::Vec<Child, DYING>,
     queue: VecDeque<Job>,
     /// Tells of the askers that have something to say.
     epoll: OwnedFd,
@@ -81,16 +93,28 @@ struct Seat {
 struct Asker {
     process: Child,
     socket: OwnedFd,
-    /// The uid of the client that it has.
-    client: Option<Option<u32>>,
+    /// The client that it has.
+    client: Option<Held>,
     answered: bool,
 }
 
-impl Drop for Asker {
+/// A client that an asker has.
+struct Held {
+    uid: Option<u32>,
+    /// Kept, so that his connection can be ended whatever his asker does.
+    socket: OwnedFd,
+    /// When his asker counts as stuck, and when it does once a reply has begun.
+    until: u64,
+    last: u64,
+}
+
+/// At the end nobody is left to be answered.
+impl Drop for Desk {
     fn drop(&mut self) {
-        // It may have ended already. Killed, it does not let us wait.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for asker in self.seats.iter_mut().filter_map(|seat| seat.asker.as_mut()) {
+            // It may have ended already.
+            let _ = asker.process.kill();
+        }
     }
 }
 
@@ -102,6 +126,7 @@ impl Desk {
         Ok(Desk {
             arguments,
             seats: Default::default(),
+            dying: heapless::Vec::new(),
             queue: VecDeque::with_capacity(max as usize),
             epoll: epoll.map_err(unable("unable to wait for events"))?,
             log,
@@ -129,7 +154,7 @@ impl Desk {
     /// Gives those who wait to askers that are free; the next client that is done with.
     pub fn next_done(&mut self) -> Option<Done> {
         loop {
-            if let Some(done) = self.assign() {
+            if let Some(done) = self.late().or_else(|| self.assign()) {
                 return Some(done);
             }
             let at = self.heard()?;
@@ -144,8 +169,37 @@ impl Desk {
         if let Some(job) = self.queue.pop_front() {
             return Some(failed(job.who.map(|w| w.0)));
         }
-        let clients = self.seats.iter_mut().filter_map(|s| s.asker.take()?.client);
-        { clients }.next().map(failed)
+        let Desk { seats, dying, .. } = self;
+        let clients = seats.iter_mut().filter_map(|seat| seat.vacate(dying));
+        { clients }.next().map(|held| failed(held.uid))
+    }
+
+    /// When [`Desk::next_done`] has something to do even if nothing is heard, in milliseconds of
+    /// the clock.
+    pub fn deadline(&self) -> Option<u64> {
+        let held = self.seats.iter().filter_map(|s| Some(s.asker.as_ref()?.client.as_ref()?.until));
+        held.chain(self.queue.front().map(|job| job.deadline)).min()
+    }
+
+    /// A child of this process has ended.
+    pub fn child_ended(&mut self) {
+        self.dying.retain_mut(|process| matches!(process.try_wait(), Ok(None)));
+    }
+
+    /// Somebody whose time is over: he waited for an asker in vain, or his is stuck.
+    fn late(&mut self) -> Option<Done> {
+        let now = millis();
+        if self.queue.front().is_some_and(|job| job.deadline <= now) {
+            return self.queue.pop_front().map(|job| failed(job.who.map(|w| w.0)));
+        }
+        let is_stuck = |s: &&mut Seat| {
+            s.asker.as_ref().is_some_and(|a| a.client.as_ref().is_some_and(|c| c.until <= now))
+        };
+        let seat = self.seats.iter_mut().find(is_stuck)?;
+        let held = seat.vacate(&mut self.dying)?;
+        // The stuck one has the connection as well: closing it here would tell the client nothing.
+        let _ = shutdown(&held.socket, Shutdown::Both);
+        Some(failed(held.uid))
     }
 
     /// Somebody who cannot be helped is done with.
@@ -161,12 +215,9 @@ impl Desk {
             };
             let Some(asker) = &mut seat.asker else { break };
             match send(&asker.socket, job) {
-                Ok(()) => {
-                    asker.client = Some(job.who.map(|w| w.0));
-                    self.queue.pop_front();
-                }
+                Ok(()) => asker.client = self.queue.pop_front().map(Held::of),
                 // It has ended; another one may do better.
-                Err(_) => seat.vacate(),
+                Err(_) => drop(seat.vacate(&mut self.dying)),
             }
         }
         None
@@ -177,6 +228,10 @@ impl Desk {
         let is_idle = |s: &Seat| s.asker.as_ref().is_some_and(|a| a.client.is_none());
         if let Some(at) = self.seats.iter().position(is_idle) {
             return Some(at);
+        }
+        // A file system that is gone must not fill the machine with those who wait for it.
+        if self.dying.len() > DYING - SLOW_ASKERS {
+            return None;
         }
         let now = millis();
         let is_free = |s: &Seat| {
@@ -227,29 +282,47 @@ impl Desk {
         let asker = seat.asker.as_mut()?;
         let mut word = [0];
         match recv(&asker.socket, &mut word, RecvFlags::DONTWAIT) {
+            Ok((_, 1)) if word == [BEGUN] => {
+                if let Some(held) = &mut asker.client {
+                    held.until = held.last;
+                }
+                None
+            }
             Ok((_, 1)) => {
                 asker.answered = true;
                 let [word] = word;
                 let why = End::ALL.get(usize::from(word)).copied().unwrap_or(End::Failed);
-                asker.client.take().map(|uid| Done { uid, why })
+                asker.client.take().map(|held| Done { uid: held.uid, why })
             }
             Err(Errno::AGAIN | Errno::INTR) => None,
-            _ => {
-                let client = asker.client;
-                seat.vacate();
-                client.map(failed)
-            }
+            _ => seat.vacate(&mut self.dying).map(|held| failed(held.uid)),
         }
     }
 }
 
 impl Seat {
-    /// Its asker has ended.
-    fn vacate(&mut self) {
-        if self.asker.take().is_some_and(|asker| asker.answered) {
+    /// Its asker has ended, or is ended now; the client that it had.
+    fn vacate(&mut self, dying: &mut heapless::Vec<Child, DYING>) -> Option<Held> {
+        let Asker { mut process, client, answered, .. } = self.asker.take()?;
+        if answered {
             // It was a good one, and so may be the next.
             self.started = None;
         }
+        let _ = process.kill();
+        // Not waited for: one that is stuck in the kernel ends when that lets it.
+        if matches!(process.try_wait(), Ok(None)) {
+            // There is room: see `free_seat`.
+            let _ = dying.push(process);
+        }
+        client
+    }
+}
+
+impl Held {
+    fn of(job: Job) -> Self {
+        let until = job.deadline + GRACE;
+        let last = until + u64::from(SLOW_REPLY_MILLIS);
+        Held { uid: job.who.map(|w| w.0), socket: job.socket, until, last }
     }
 }
 

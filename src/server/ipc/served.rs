@@ -203,6 +203,10 @@ impl<C: Conversation> Server<'_, C> {
         if self.next_deadline.is_some_and(|d| millis() >= d) {
             self.close_late();
         }
+        #[cfg(feature = "nscd")]
+        if self.beside.desk.as_ref().and_then(Desk::deadline).is_some_and(|d| millis() >= d) {
+            self.clear_desk();
+        }
         // Last, since those who have left make room.
         self.admit_all(guests);
         self.listen_again()
@@ -213,15 +217,24 @@ impl<C: Conversation> Server<'_, C> {
         if !self.queue.is_empty() {
             return Some(0);
         }
-        let next = [self.next_deadline, self.pause_ends].into_iter().flatten().min()?;
+        #[cfg(feature = "nscd")]
+        let desk = self.beside.desk.as_ref().and_then(Desk::deadline);
+        #[cfg(not(feature = "nscd"))]
+        let desk = None;
+        let next = [self.next_deadline, self.pause_ends, desk].into_iter().flatten().min()?;
         Some(next.saturating_sub(millis()))
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
         for signal in signals.take() {
             match signal {
-                // The desk hears of its own by their sockets.
-                Signal::Child => {}
+                Signal::Child =>
+                {
+                    #[cfg(feature = "nscd")]
+                    if let Some(desk) = &mut self.beside.desk {
+                        desk.child_ended();
+                    }
+                }
                 // What would end the children ends the connections.
                 Signal::Hup => {
                     self.door.log.received(signal, "closing all connections");
