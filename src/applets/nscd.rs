@@ -169,11 +169,14 @@ fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
+/// The directory of the socket, if its path names one.
+fn directory(socket: &OsStr) -> Option<&Path> {
+    Path::new(socket).parent().filter(|dir| !dir.as_os_str().is_empty())
+}
+
 /// The socket's directory, 0755, if it is not there. What cannot be made is told by the bind.
 fn make_directory(socket: &OsStr) {
-    let Some(dir) = Path::new(socket).parent().filter(|d| !d.as_os_str().is_empty()) else {
-        return;
-    };
+    let Some(dir) = directory(socket) else { return };
     let mode = Mode::from_raw_mode(0o755);
     if mkdir(dir, mode).is_ok() {
         // The umask may have taken something away.
@@ -184,9 +187,7 @@ fn make_directory(socket: &OsStr) {
 /// Whoever may write the directory can put another socket there, and set-uid programs believe it.
 /// Told where it could have been otherwise: a server without root's rights has no choice.
 fn warn_of_open_directory(socket: &OsStr) {
-    let Some(dir) = Path::new(socket).parent().filter(|d| !d.as_os_str().is_empty()) else {
-        return;
-    };
+    let Some(dir) = directory(socket) else { return };
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
     if geteuid().is_root() && stat(dir).is_ok_and(open) {
         let message = Message::new("nscd", "warning").path(dir.as_os_str().as_bytes());
