@@ -192,7 +192,12 @@ impl<'a> Trial<'a> {
         let memory = self.server.memory()?;
         self.crowd.forget();
         let mut report = self.crowd.run_until(Instant::now() + time, answers)?;
+        let mut last = self.crowd.like()?;
         drop(self.crowd);
+        // The queue is worked off in its order: once this one is answered, all of them have left.
+        last.add();
+        last.run_until(Instant::now() + PATIENCE, 1)?;
+        drop(last);
         self.server.wait_for_descriptors(self.descriptors, PATIENCE)?;
         report.sort();
         verdict(self.server, what, &report, (memory, self.descriptors))

@@ -128,6 +128,11 @@ impl<'a> Crowd<'a> {
         })
     }
 
+    /// Nobody, for the same server.
+    pub fn like(&self) -> io::Result<Self> {
+        Crowd::new(&self.socket, self.mix, self.large, self.dialogue)
+    }
+
     fn push(&mut self, kind: Kind) {
         self.outside.push_back(self.clients.len());
         let asked = Instant::now();
