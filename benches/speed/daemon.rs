@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -83,7 +84,11 @@ impl Daemon {
         let mut family = vec![self.0.id()];
         let mut sum = 0;
         while let Some(pid) = family.pop() {
-            sum += process_memory(pid, line)?;
+            sum += match process_memory(pid, line) {
+                // A worker of it that has ended meanwhile holds nothing any more.
+                Err(why) if pid != self.0.id() && has_ended(&why) => 0,
+                other => other?,
+            };
             family.extend(children(pid)?);
         }
         Ok(sum)
@@ -110,6 +115,12 @@ fn process_memory(pid: u32, line: &str) -> io::Result<u64> {
     kib.and_then(|number| number.trim().parse::<u64>().ok())
         .map(|number| number * 1024)
         .ok_or_else(|| io::Error::other(format!("no {line} in {path}")))
+}
+
+/// Whether reading a file of /proc failed because its process is gone, or waits to be reaped.
+fn has_ended(why: &io::Error) -> bool {
+    let gone = [Errno::NOENT, Errno::SRCH];
+    gone.iter().any(|errno| why.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// The processes whose parent is `parent`.
