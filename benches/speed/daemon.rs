@@ -183,6 +183,11 @@ impl Connection {
     /// The only exchange of a connection: the end of it must follow.
     pub fn ask_and_end(&self, request: &[u8], reply: &[u8]) -> io::Result<()> {
         self.ask(request, reply)?;
+        self.expect_end()
+    }
+
+    /// Reads the end of the connection, and nothing before it.
+    pub fn expect_end(&self) -> io::Result<()> {
         match rustix::io::read(self.0.as_fd(), &mut [0; 1])? {
             0 => Ok(()),
             _ => Err(io::Error::other("more than the reply")),

@@ -170,7 +170,12 @@ pub fn last_of_few_by_nscd_off() -> Question {
 
 /// Asks for the last user of the long file.
 pub fn last_of_many() -> Question {
-    User::of_many(MANY).question()
+    of_sized(MANY)
+}
+
+/// Asks for the user in that line, from 1 on, of a file of [`Files::sized`].
+pub fn of_sized(line: u32) -> Question {
+    User::of_many(line).question()
 }
 
 /// Asks for somebody who is neither in the short file nor mapped.
@@ -243,17 +248,25 @@ impl Files {
         Question { request, reply }
     }
 
-    /// Waits until the files count as unchanged. The change time is what matters, and it cannot be
-    /// set back.
-    pub fn settle(&self) -> io::Result<()> {
-        for file in ["few/passwd", "many/passwd", "many/group"] {
-            let changed = fs::metadata(self.root.join(file))?.ctime().try_into().unwrap_or(0);
-            let trusted = SystemTime::UNIX_EPOCH + Duration::from_secs(changed) + SETTLED;
-            while let Ok(left) = trusted.duration_since(SystemTime::now()) {
-                std::thread::sleep(left.max(Duration::from_millis(1)));
+    /// A directory whose passwd file has so many users, made when it is asked for first. What it
+    /// holds counts as unchanged.
+    pub fn sized(&self, lines: u32, full: bool) -> io::Result<PathBuf> {
+        let dir = self.root.join(format!("lines-{lines}"));
+        if !dir.exists() {
+            fs::create_dir(&dir)?;
+            let text: String = (1..=lines).map(|number| User::of_many(number).line()).collect();
+            fs::write(dir.join("passwd"), text)?;
+            if full {
+                settle(&dir.join("passwd"))?;
             }
         }
-        Ok(())
+        Ok(dir)
+    }
+
+    /// Waits until the files count as unchanged.
+    pub fn settle(&self) -> io::Result<()> {
+        let files = ["few/passwd", "many/passwd", "many/group"];
+        files.iter().try_for_each(|file| settle(&self.root.join(file)))
     }
 
     /// The path of an applet.
@@ -292,6 +305,17 @@ impl Files {
         fs::write(dir.join("nsswitch.conf"), "passwd: files\ngroup: files\n")?;
         Ok(dir)
     }
+}
+
+/// Waits until a file counts as unchanged. The change time is what matters, and it cannot be set
+/// back.
+fn settle(file: &Path) -> io::Result<()> {
+    let changed = fs::metadata(file)?.ctime().try_into().unwrap_or(0);
+    let trusted = SystemTime::UNIX_EPOCH + Duration::from_secs(changed) + SETTLED;
+    while let Ok(left) = trusted.duration_since(SystemTime::now()) {
+        std::thread::sleep(left.max(Duration::from_millis(1)));
+    }
+    Ok(())
 }
 
 impl Drop for Files {

@@ -1,4 +1,5 @@
 //! Means, ratios and the table.
+#![allow(dead_code, reason = "two benches share it, and each uses a part")]
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -49,6 +50,13 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// The same, where each call was so many exchanges.
+    pub fn of_exchanges(mut self, each: u32) -> Pair {
+        self.reference.calls *= each;
+        self.subject.calls *= each;
+        self
+    }
+
     fn ratio(&self) -> f64 {
         self.subject.nanos() / self.reference.nanos().max(1.0)
     }

@@ -1,12 +1,15 @@
 //! The references: the least that two processes, or one reader of a file, can do.
+#![allow(dead_code, reason = "two benches share it, and each uses a part")]
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+
+use rustix::event::epoll;
 
 use crate::daemon::{Daemon, Link, own_executable};
 
@@ -42,6 +45,13 @@ pub fn start_accept(socket: &OsStr) -> io::Result<Daemon> {
     Daemon::start_and_wait(&mut command)
 }
 
+/// A server of lasting connections that echoes, ready to be asked.
+pub fn start_echo(socket: &OsStr) -> io::Result<Daemon> {
+    let mut command = own_executable()?;
+    command.args(["--serve", "echo"]).arg(socket);
+    Daemon::start_and_wait(&mut command)
+}
+
 /// The other process of the pingpong: standard input is the socket.
 pub fn serve_pingpong() -> io::Result<()> {
     let socket = io::stdin();
@@ -62,6 +72,37 @@ pub fn serve_accept(socket: &OsStr) -> io::Result<()> {
         let (mut client, _) = listener.accept()?;
         if client.read(&mut buf)? != 0 {
             client.write_all(&PONG)?;
+        }
+    }
+}
+
+/// Serves many lasting connections from one epoll(7) loop: what a server of all clients costs at
+/// least. Connections are dropped with the process.
+pub fn serve_echo(socket: &OsStr) -> io::Result<()> {
+    let listener = UnixListener::bind(socket)?;
+    let queue = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let add = |fd: BorrowedFd<'_>, name: usize| {
+        epoll::add(&queue, fd, epoll::EventData::new_u64(name as u64), epoll::EventFlags::IN)
+    };
+    add(listener.as_fd(), usize::MAX)?;
+    println!();
+    let (mut clients, mut events) = (Vec::new(), Vec::with_capacity(64));
+    let mut buf = [0; PONG.len()];
+    loop {
+        events.clear();
+        epoll::wait(&queue, rustix::buffer::spare_capacity(&mut events), None)?;
+        for event in &events {
+            let Some(client) = clients.get(event.data.u64() as usize) else {
+                let (client, _) = listener.accept()?;
+                add(client.as_fd(), clients.len())?;
+                clients.push(client);
+                continue;
+            };
+            if rustix::io::read(client, &mut buf)? == 0 {
+                epoll::delete(&queue, client)?;
+            } else {
+                rustix::io::write(client, &PONG)?;
+            }
         }
     }
 }

@@ -1,31 +1,20 @@
 //! The rows of the table: what is measured, against what, and what is allowed.
 
-use std::ffi::OsString;
 use std::io;
-use std::path::Path;
-use std::process::Command;
 
-use crate::daemon::{Connection, Daemon, Link};
-use crate::files::{self, DONE, Files, PWD_END};
-use crate::measure::{Finding, Limit, Pair, Plan, rounds, time, turns};
+use crate::daemon::{Connection, Link};
+use crate::driver::Row;
+use crate::files::{self, DONE, PWD_END};
+use crate::measure::{Finding, Limit, Pair, rounds, time, turns};
 use crate::peers::Peer;
 use crate::reference::{PING, PONG, Pingpong, Scan, start_accept};
+use crate::subjects::Bench;
 
 /// Clients that ask once and then stay.
 const IDLE_CLIENTS: u64 = 200;
 
 /// Clients of nscd that do not ask: they are weighed before it closes them.
 const SILENT_CLIENTS: u64 = 200;
-
-/// One row.
-pub struct Row {
-    /// What the command line chooses it by.
-    pub name: &'static str,
-    /// What is allowed.
-    pub limit: Limit,
-    /// Measures it.
-    pub run: fn(&Bench) -> io::Result<Finding>,
-}
 
 /// All rows. The limits are those that the project has set itself.
 pub const ROWS: &[Row] = &[
@@ -49,62 +38,6 @@ pub const ROWS: &[Row] = &[
     Row { name: "large-repeated", limit: Limit::Ratio(1.6), run: large_repeated },
     Row { name: "large-group", limit: Limit::Bytes(64 * 1024 - 1), run: large_group },
 ];
-
-/// What every row needs.
-pub struct Bench {
-    files: Files,
-    full: bool,
-}
-
-impl Bench {
-    /// Writes the files, and when times matter waits until the daemons trust them.
-    pub fn prepare(full: bool) -> io::Result<Bench> {
-        let files = Files::create(Path::new(env!("CARGO_BIN_EXE_nssbox")))?;
-        if full {
-            files.settle()?;
-        }
-        Ok(Bench { files, full })
-    }
-
-    fn plan(&self, slices: u32, calls: u32) -> Plan {
-        if self.full {
-            Plan { rounds: 7, slices, calls }
-        } else {
-            Plan { rounds: 1, slices: 1, calls: 10.min(calls) }
-        }
-    }
-
-    /// The plan for an exchange of a few microseconds.
-    fn exchanges(&self) -> Plan {
-        self.plan(20, 700)
-    }
-
-    fn applet(&self, name: &str) -> Command {
-        let mut command = Command::new(self.files.applet(name));
-        // A daemon started by root drops to these. No account need exist: it stays what it is.
-        command.env("IPCREMOTEEUID", rustix::process::geteuid().as_raw().to_string());
-        command.env("IPCREMOTEEGID", rustix::process::getegid().as_raw().to_string());
-        command
-    }
-
-    fn unix(&self, dir: &Path) -> io::Result<Link> {
-        Link::start(self.applet("nsssd-unix").arg("-d").arg(dir))
-    }
-
-    /// Adds a switch over `nsssd-unix -d DIR` to a command line.
-    fn add_script(&self, command: &mut Command, dir: &Path) {
-        command.arg("0").arg(self.files.applet("nsssd-unix")).arg("-d").arg(dir).arg("");
-    }
-
-    /// `ipcserver -1 SOCKET nsssd-switch 0 nsssd-unix -d DIR ""`, listening.
-    fn ipcserver(&self, dir: &Path) -> io::Result<(Daemon, OsString)> {
-        let socket = self.files.socket("ipcserver");
-        let mut command = self.applet("ipcserver");
-        command.arg("-1").arg(&socket).arg(self.files.applet("nsssd-switch"));
-        self.add_script(&mut command, dir);
-        Ok((Daemon::start_and_wait(&mut command)?, socket))
-    }
-}
 
 /// The reference against itself: how far apart equal things come out.
 fn pingpong(bench: &Bench) -> io::Result<Finding> {
@@ -203,21 +136,12 @@ fn ipcserver_idle(bench: &Bench) -> io::Result<Finding> {
     Ok(Finding::Bytes(grown.div_ceil(IDLE_CLIENTS)))
 }
 
-/// `nscd -1 -S SOCKET 3 nsssd-unix -d DIR ""`, listening.
-fn start_nscd(bench: &Bench) -> io::Result<(Daemon, OsString)> {
-    let socket = bench.files.socket("nscd");
-    let mut command = bench.applet("nscd");
-    command.args(["-1", "-q", "-C", "256", "-S"]).arg(&socket);
-    bench.add_script(&mut command, &bench.files.few());
-    Ok((Daemon::start_and_wait(&mut command)?, socket))
-}
-
 fn nscd_connect(bench: &Bench) -> io::Result<Finding> {
     let (plan, question) = (bench.plan(20, 300), files::last_of_few_by_nscd());
     rounds(plan, || {
         let bare = bench.files.socket("accept");
         let _reference = start_accept(&bare)?;
-        let (_server, socket) = start_nscd(bench)?;
+        let (_server, socket) = bench.nscd(&bench.files.few())?;
         turns(
             plan,
             || Connection::open(&bare)?.ask_and_end(&PING, &PONG),
@@ -273,7 +197,7 @@ fn peer_memory(bench: &Bench, peer: Peer) -> io::Result<Finding> {
 /// Private memory of an nscd that has answered and is idle.
 fn nscd_memory(bench: &Bench) -> io::Result<Finding> {
     let question = files::last_of_few_by_nscd();
-    let (server, socket) = start_nscd(bench)?;
+    let (server, socket) = bench.nscd(&bench.files.few())?;
     for _ in 0..100 {
         Connection::open(&socket)?.ask_and_end(&question.request, &question.reply)?;
     }
@@ -283,7 +207,7 @@ fn nscd_memory(bench: &Bench) -> io::Result<Finding> {
 /// Private memory for each client that is connected and has not asked yet.
 fn nscd_waiting(bench: &Bench) -> io::Result<Finding> {
     let question = files::last_of_few_by_nscd();
-    let (server, socket) = start_nscd(bench)?;
+    let (server, socket) = bench.nscd(&bench.files.few())?;
     let asked = || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply);
     asked()?;
     let before = server.memory("Anonymous")?;

@@ -1,0 +1,81 @@
+//! The daemons that are measured, as the rows start them.
+#![allow(dead_code, reason = "two benches share it, and each uses a part")]
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use crate::daemon::{Daemon, Link};
+use crate::files::Files;
+use crate::measure::Plan;
+
+/// What every row needs.
+pub struct Bench {
+    /// What is asked about.
+    pub files: Files,
+    /// Times matter.
+    pub full: bool,
+}
+
+impl Bench {
+    /// Writes the files, and when times matter waits until the daemons trust them.
+    pub fn prepare(full: bool) -> io::Result<Bench> {
+        let files = Files::create(Path::new(env!("CARGO_BIN_EXE_nssbox")))?;
+        if full {
+            files.settle()?;
+        }
+        Ok(Bench { files, full })
+    }
+
+    /// The plan for calls that take longer than an exchange.
+    pub fn plan(&self, slices: u32, calls: u32) -> Plan {
+        if self.full {
+            Plan { rounds: 7, slices, calls }
+        } else {
+            Plan { rounds: 1, slices: 1, calls: 10.min(calls) }
+        }
+    }
+
+    /// The plan for an exchange of a few microseconds.
+    pub fn exchanges(&self) -> Plan {
+        self.plan(20, 700)
+    }
+
+    /// One of the applets, its client named.
+    pub fn applet(&self, name: &str) -> Command {
+        let mut command = Command::new(self.files.applet(name));
+        // A daemon started by root drops to these. No account need exist: it stays what it is.
+        command.env("IPCREMOTEEUID", rustix::process::geteuid().as_raw().to_string());
+        command.env("IPCREMOTEEGID", rustix::process::getegid().as_raw().to_string());
+        command
+    }
+
+    /// `nsssd-unix -d DIR` at the other end of a socketpair.
+    pub fn unix(&self, dir: &Path) -> io::Result<Link> {
+        Link::start(self.applet("nsssd-unix").arg("-d").arg(dir))
+    }
+
+    /// Adds a switch over `nsssd-unix -d DIR` to a command line.
+    pub fn add_script(&self, command: &mut Command, dir: &Path) {
+        command.arg("0").arg(self.files.applet("nsssd-unix")).arg("-d").arg(dir).arg("");
+    }
+
+    /// `ipcserver -1 SOCKET nsssd-switch 0 nsssd-unix -d DIR ""`, listening.
+    pub fn ipcserver(&self, dir: &Path) -> io::Result<(Daemon, OsString)> {
+        let socket = self.files.socket("ipcserver");
+        let mut command = self.applet("ipcserver");
+        command.arg("-1").arg(&socket).arg(self.files.applet("nsssd-switch"));
+        self.add_script(&mut command, dir);
+        Ok((Daemon::start_and_wait(&mut command)?, socket))
+    }
+
+    /// `nscd -1 -S SOCKET 0 nsssd-unix -d DIR ""`, listening.
+    pub fn nscd(&self, dir: &Path) -> io::Result<(Daemon, OsString)> {
+        let socket = self.files.socket("nscd");
+        let mut command = self.applet("nscd");
+        command.args(["-1", "-q", "-C", "256", "-S"]).arg(&socket);
+        self.add_script(&mut command, dir);
+        Ok((Daemon::start_and_wait(&mut command)?, socket))
+    }
+}
