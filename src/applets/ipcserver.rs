@@ -129,7 +129,7 @@ fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
         #[cfg(feature = "nsssd-map")]
         Some(("nsssd-map" | "map", args)) => {
             let map = Map::by_args(args, Host::Daemon)?;
-            Ok(no_blocking(Switch::of(Backend::Map(Box::new(map)))))
+            Ok(no_blocking(Switch::of(Backend::Map(map))))
         }
         // One that blocks, always: here only so that a wrong command line is told at once.
         #[cfg(feature = "nsssd-nslcd")]

@@ -5,19 +5,20 @@
 //! checked, a second format.
 
 use super::Applet;
-use crate::backend::map::start::{Host, Plan, SPEC};
+use crate::backend::map::start::{Host, Plan, SPEC, lasting, read_all, read_path};
 use crate::backend::map::{Map, collisions, key};
 use crate::backend::switch::{Backend, Switch};
-use crate::options::{Options, Spec};
+use crate::options::Spec;
 use crate::server::stdio;
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Error, errno_of, unable};
 use crate::sys::privilege;
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::line;
 use rustix::io::Errno;
-use rustix::stdio::stderr;
+use rustix::stdio::{stderr, stdin};
 use rustix::termios::isatty;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufWriter, Read, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "\
@@ -57,77 +58,56 @@ const WRONG: u8 = 1;
 /// The tools' options, too.
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
-/// What is to be done.
-enum Task {
-    Serve,
-    Check(OsString),
-    Foretell(OsString),
-    Collisions,
-    MakeKey(OsString),
-}
-
-fn task(options: &mut Options) -> Result<Task, Error> {
-    let tasks = [
-        options.value("-n").map(Task::Check),
-        options.value("-u").map(Task::Foretell),
-        options.value("-k").map(Task::MakeKey),
-        options.flag("-l").then_some(Task::Collisions),
-    ];
-    let mut tasks = tasks.into_iter().flatten();
-    match (tasks.next(), tasks.next()) {
-        (None, _) => Ok(Task::Serve),
-        (Some(task), None) => Ok(task),
-        _ => Err(Error::options("only one of -n, -u, -l and -k can be done")),
-    }
-}
-
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, words) = TOOLS.split(args)?;
-    let task = task(&mut options)?;
-    let mut plan = Plan::take(&mut options)?;
-    match task {
-        Task::Serve => serve(&plan),
-        Task::Check(file) => {
-            plan.file = file.as_bytes().to_vec();
-            check(plan)
-        }
-        Task::Foretell(name) => foretell(&plan, &name),
-        Task::Collisions => list(&plan, words.first()),
-        Task::MakeKey(file) => {
-            let wrong = |errno| Error::system("unable to make key file", errno).about(&file);
-            key::make(file.as_bytes()).map_err(wrong)?;
-            Ok(0)
-        }
+    let [check, name, key] = ["-n", "-u", "-k"].map(|option| options.value(option));
+    let lists = options.flag("-l");
+    let tasks = [check.is_some(), name.is_some(), key.is_some(), lists];
+    if tasks.into_iter().filter(|t| *t).count() > 1 {
+        return Err(Error::options("only one of -n, -u, -l and -k can be done"));
     }
+    let mut plan = Plan::take(&mut options)?;
+    if let Some(file) = check {
+        plan.file = lasting(file);
+        plan.strict = true;
+        return check_file(plan);
+    }
+    if let Some(name) = name {
+        return foretell(plan, name.as_bytes());
+    }
+    if let Some(file) = key {
+        let wrong = |errno| Error::system("unable to make key file", errno).about(&file);
+        key::make(file.as_bytes()).map_err(wrong)?;
+        return Ok(0);
+    }
+    if lists { list(plan, words.first()) } else { serve(plan) }
 }
 
-fn serve(plan: &Plan) -> Result<u8, Error> {
+fn serve(plan: Plan) -> Result<u8, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     // Key and registry are root's.
     let map = Map::open(plan, Host::Daemon)?;
     privilege::become_client(client)?;
     map.guard();
-    let mut switch = Switch::of(Backend::Map(Box::new(map)));
+    let mut switch = Switch::of(Backend::Map(map));
     stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }
 
-fn check(mut plan: Plan) -> Result<u8, Error> {
-    plan.strict = true;
-    match rustix::fs::stat(OsStr::from_bytes(&plan.file)) {
-        Err(errno) => {
-            let error = Error::system("unable to open", errno);
-            return Err(error.about(OsStr::from_bytes(&plan.file)).with_code(WRONG));
-        }
-        Ok(_) => Map::open(&plan, Host::Check).map_err(|e| e.with_code(WRONG))?,
+fn check_file(plan: Plan) -> Result<u8, Error> {
+    let file = OsStr::from_bytes(plan.file);
+    let opened = match rustix::fs::stat(file) {
+        Err(errno) => Err(Error::system("unable to open", errno).about(file)),
+        Ok(_) => Map::open(plan, Host::Check),
     };
+    opened.map_err(|e| e.with_code(WRONG))?;
     Ok(0)
 }
 
-fn foretell(plan: &Plan, name: &OsStr) -> Result<u8, Error> {
+fn foretell(plan: Plan, name: &[u8]) -> Result<u8, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
-    let head = map.foretell(name.as_bytes())?;
+    let head = map.foretell(name)?;
     let record = map.record(&head).ok_or(unable("unable to print")(Errno::INVAL))?;
     let mut text = Vec::new();
     let _ = line::write(&record, |piece| {
@@ -135,52 +115,54 @@ fn foretell(plan: &Plan, name: &OsStr) -> Result<u8, Error> {
         Ok::<(), std::convert::Infallible>(())
     });
     text.push(b'\n');
-    std::io::stdout().write_all(&text).map_err(output)?;
-    Ok(0)
+    print(&text)
 }
 
-fn list(plan: &Plan, file: Option<&OsString>) -> Result<u8, Error> {
+fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
     let map = Map::open(plan, Host::Tool)?;
+    let subject = file.map_or(OsStr::new("stdin"), |f| f);
     let text = match file {
-        Some(file) => std::fs::read(file),
-        None => {
-            let mut text = Vec::new();
-            std::io::stdin().read_to_end(&mut text).map(|_| text)
-        }
+        Some(file) => read_path(file.as_bytes()),
+        None => read_all(stdin(), usize::MAX),
     };
-    let text = text.map_err(|e| {
-        let errno = e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-        Error::system("unable to read", errno).about(file.map_or(OsStr::new("stdin"), |f| f))
-    })?;
+    let text = text.map_err(|errno| Error::system("unable to read", errno).about(subject))?;
     let names: Vec<&[u8]> =
         text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|n| !n.is_empty()).collect();
     let shows = isatty(stderr());
-    let show = |text: String| {
-        // Progress is no reason to fail.
-        let _ = std::io::stderr().write_all(text.as_bytes());
-    };
-    let total = names.len();
     let found = collisions(&map, &names, |done| {
         if shows {
-            show(format!("\r{done} of {total}"));
+            show(&[b"\r", &decimal(done), b" of ", &decimal(names.len())]);
         }
     })?;
     if shows {
-        show("\r\x1b[K".to_owned());
+        show(&[b"\r\x1b[K"]);
     }
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let name = |number: usize| names.get(number).copied().unwrap_or_default().escape_ascii();
+    let mut out = Vec::new();
     for (uid, one, other) in &found.pairs {
-        writeln!(out, "{uid} {} {}", name(*one), name(*other)).map_err(output)?;
+        out.extend_from_slice(&decimal(*uid as usize));
+        // Derived names fit the rule: there is nothing to escape.
+        for text in [b" ", *one, b" ", other, b"\n"] {
+            out.extend_from_slice(text);
+        }
     }
-    out.flush().map_err(output)?;
+    print(&out)?;
     let collisions = found.pairs.len();
-    let (derived, refused) = (found.derived, found.refused);
-    show(format!("{derived} names, {refused} refused, {collisions} collisions\n"));
+    let (derived, refused) = (decimal(found.derived), decimal(found.refused));
+    show(&[&derived, b" names, ", &refused, b" refused, ", &decimal(collisions), b" collisions\n"]);
     Ok(if collisions == 0 { 0 } else { WRONG })
 }
 
-fn output(error: std::io::Error) -> Error {
-    let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-    Error::system("unable to write to stdout", errno)
+fn decimal(number: usize) -> Vec<u8> {
+    write_decimal(number as u64, &mut [0; DECIMAL_MAX]).to_vec()
+}
+
+/// Progress, and what came of it: no reason to fail.
+fn show(texts: &[&[u8]]) {
+    let _ = std::io::stderr().write_all(&texts.concat());
+}
+
+fn print(text: &[u8]) -> Result<u8, Error> {
+    let wrong = |e| Error::system("unable to write to stdout", errno_of(&e));
+    std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()).map_err(wrong)?;
+    Ok(0)
 }

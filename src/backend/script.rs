@@ -153,7 +153,7 @@ fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, E
         "map" => {
             let host = if whose == Whose::Asker { Host::Asker } else { Host::Daemon };
             match Map::by_args(args, host) {
-                Ok(map) => Ok(Backend::Map(Box::new(map))),
+                Ok(map) => Ok(Backend::Map(map)),
                 Err(error) if error.code == crate::sys::error::code::USAGE => Err(error),
                 // As a program it would end, and the others go on.
                 Err(error) => {

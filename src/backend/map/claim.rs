@@ -1,30 +1,33 @@
 //! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
-use super::config::Config;
+use super::config::Kind;
+use super::names::NAME_MAX;
 use super::registry::Writable;
 use super::template::Ids;
-use super::{Account, Login, Map, Of};
+use super::{Account, Login, Map};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
-use nssproto::entry::Name;
 use rustix::io::Errno;
 
+/// A derived name that is kept while other things are looked at.
+type Short = heapless::Vec<u8, NAME_MAX>;
+
 impl Map {
-    /// Lets `name`, which is admitted, have `uid`, and keeps that. The error is "not found" for a
-    /// collision, which is told, or a failure.
+    /// Lets `name`, which is admitted, have `uid`, and keeps that if `keeps`. The error is "not
+    /// found" for a collision, which is told, or a failure.
     pub(super) fn claim(
         &mut self,
         step: &mut Step<'_>,
-        section: usize,
         name: &[u8],
         uid: u32,
+        keeps: bool,
     ) -> Result<(), Outcome> {
         if let Some(errno) = self.refused {
             return Err(Outcome::failed(errno));
         }
         if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
-            let holder = Login::from_slice(holder).unwrap_or_default();
+            let holder = Short::from_slice(holder).unwrap_or_default();
             return Err(self.tell_pair(uid, name, &holder));
         }
         if self.scans() {
@@ -32,16 +35,14 @@ impl Map {
         } else if self.known.uid_of(name) == Some(uid) {
             // The registry only grows: what it has said stays.
             return Ok(());
-        } else if let Some(registry) = &mut self.registry {
-            let refreshed = registry.refresh(&mut self.known, &mut step.shared.window);
-            refreshed.map_err(Outcome::failed)?;
+        } else {
+            self.read_on(step)?;
         }
         self.judge(name, uid)?;
-        if self.known.uid_of(name).is_some() {
+        if !keeps || self.known.uid_of(name).is_some() {
             return Ok(());
         }
-        let kept = !self.config.sections.get(section).is_none_or(|s| s.require.is_empty());
-        let Some(registry) = self.registry.as_mut().filter(|_| kept) else { return Ok(()) };
+        let Some(registry) = &mut self.registry else { return Ok(()) };
         match registry.writable() {
             Writable::ReadOnly => return Ok(()),
             Writable::Refused(errno) => return Err(Outcome::failed(errno)),
@@ -52,27 +53,19 @@ impl Map {
         self.judge(name, uid)
     }
 
-    /// What is known of `name` and `uid` must not speak against the pair.
+    /// What is known of `name` and `uid` must not speak against the pair: another uid of his, or
+    /// another name with this one. A registered name always counts, one that was merely found if it
+    /// is admitted.
     fn judge(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
         if let Some(other) = self.known.uid_of(name).filter(|known| *known != uid) {
             return Err(self.tell_moved(name, uid, other));
         }
-        match self.rival(name, uid)? {
-            Some(rival) => Err(self.tell_pair(uid, name, &rival)),
-            None => Ok(()),
-        }
-    }
-
-    /// Another name with `uid` that counts: a registered one always, one that was merely found if
-    /// it is admitted.
-    fn rival(&mut self, name: &[u8], uid: u32) -> Result<Option<Login>, Outcome> {
         let mut number = 0;
         loop {
-            let others = self.known.with_uid(uid).filter(|p| p.name() != name);
-            let Some(other) = others.into_iter().nth(number) else { return Ok(None) };
-            let login = Login::from_slice(other.name()).unwrap_or_default();
-            if self.known.is_registered(uid) || self.is_admitted(&login, uid)? {
-                return Ok(Some(login));
+            let Some(pair) = self.known.with_uid(uid).nth(number) else { return Ok(()) };
+            let other = Short::from_slice(pair.name()).unwrap_or_default();
+            if other != name && (self.known.is_registered(uid) || self.is_admitted(&other, uid)?) {
+                return Err(self.tell_pair(uid, name, &other));
             }
             number += 1;
         }
@@ -95,12 +88,16 @@ impl Map {
         self.registry.as_ref().is_none_or(|r| r.writable() == Writable::ReadOnly)
     }
 
+    /// Reads what was appended to the registry.
+    fn read_on(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
+        let Some(registry) = &mut self.registry else { return Ok(()) };
+        let read = registry.refresh(&mut self.known, &mut step.shared.window);
+        read.map_err(Outcome::failed)
+    }
+
     /// Brings what a scan found up to date, or as far as the turn goes.
     fn refresh_scan(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
-        if let Some(registry) = &mut self.registry {
-            let refreshed = registry.refresh(&mut self.known, &mut step.shared.window);
-            refreshed.map_err(Outcome::failed)?;
-        }
+        self.read_on(step)?;
         let Map { config, known, scan, key, own, .. } = self;
         let Some(scan) = scan else { return Ok(()) };
         if !scan.is_running() {
@@ -111,19 +108,18 @@ impl Map {
             scan.start();
         }
         let done = scan.go_on(step.turn, |section, name| {
-            let reserved = || super::names::is_reserved(name) || own.iter().any(|o| o == name);
-            if !may_have(config, section, name) || reserved() {
+            let reserved = || super::names::is_reserved(name) || own.contains(&name);
+            // Only a name that belongs to the section whose directory it is in.
+            if !config.allows(name) || config.section_of(name) != Some(section) || reserved() {
                 return;
             }
-            let uid = match (config.pinned(name), &*key) {
-                (Some(uid), _) => uid,
-                (None, super::Keyed::With(key)) => {
-                    match config.sections.get(section).map(|s| s.template.ids) {
-                        Some(Ids::Range { lo, size }) => key.derive(name, lo, size),
-                        _ => return,
-                    }
+            let Some(section) = config.sections.get(section) else { return };
+            let uid = match (config.pinned(name), &*key, section.template.ids) {
+                (Some(uid), ..) => uid,
+                (None, super::Keyed::With(key), Ids::Range { lo, size }) => {
+                    key.derive(name, lo, size)
                 }
-                (None, super::Keyed::Refused(_)) => return,
+                _ => return,
             };
             known.find(name, uid);
         });
@@ -134,18 +130,19 @@ impl Map {
         }
     }
 
-    /// Who has `uid`, of a range, and is admitted.
+    /// Who has `uid`, of a range, and is admitted: `login` becomes his name.
     pub(super) fn holder(
         &mut self,
         step: &mut Step<'_>,
         uid: u32,
-    ) -> Result<(Login, Account), Outcome> {
+        login: &mut Login,
+    ) -> Result<Account, Outcome> {
         if let Some(errno) = self.refused {
             return Err(Outcome::failed(errno));
         }
-        if let Some(holder) = self.config.holder_of(uid) {
-            let login = Login::from_slice(holder).map_err(|_| Outcome::NotFound)?;
-            return self.confirmed(step, login, uid);
+        let pinned = self.config.holder_of(uid).map(|h| login.extend_from_slice(h)).is_some();
+        if pinned {
+            return self.confirmed(step, uid, login);
         }
         if self.scans() {
             if let super::Keyed::Refused(errno) = self.key {
@@ -153,16 +150,15 @@ impl Map {
             }
             self.refresh_scan(step)?;
         } else if self.known.with_uid(uid).next().is_none() {
-            if let Some(registry) = &mut self.registry {
-                let refreshed = registry.refresh(&mut self.known, &mut step.shared.window);
-                refreshed.map_err(Outcome::failed)?;
-            }
+            self.read_on(step)?;
         }
         let mut number = 0;
         loop {
             let pair = self.known.with_uid(uid).nth(number).ok_or(Outcome::NotFound)?;
-            let login = Login::from_slice(pair.name()).map_err(|_| Outcome::NotFound)?;
-            match self.confirmed(step, login, uid) {
+            login.clear();
+            // It has room for longer ones.
+            let _ = login.extend_from_slice(pair.name());
+            match self.confirmed(step, uid, login) {
                 Err(Outcome::NotFound) => number += 1,
                 other => return other,
             }
@@ -173,12 +169,12 @@ impl Map {
     fn confirmed(
         &mut self,
         step: &mut Step<'_>,
-        login: Login,
         uid: u32,
-    ) -> Result<(Login, Account), Outcome> {
-        let account = self.by_name(step, &login)?;
-        let of_section = matches!(account.of, Of::Section(_));
-        if of_section && account.uid == uid { Ok((login, account)) } else { Err(Outcome::NotFound) }
+        login: &Login,
+    ) -> Result<Account, Outcome> {
+        let account = self.by_name(step, login)?;
+        let of_name = self.section(account.section)?.kind == Kind::Map;
+        if of_name && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
     /// Names two people who would have one uid, once; "not found" for whoever asks.
@@ -208,31 +204,13 @@ impl Map {
 
     /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
     pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        if let Some(errno) = self.refused {
-            return Err(Outcome::failed(errno));
-        }
-        if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
-            let holder = Login::from_slice(holder).unwrap_or_default();
-            return Err(self.tell_pair(uid, name, &holder));
-        }
-        if self.scans() {
-            let mut shared = Shared::new(false);
-            let (mut turn, mut search) = (u64::MAX, Default::default());
-            let mut hit = crate::backend::Hit::None;
-            let asker = crate::sys::access::Asker::Ourselves;
-            let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
-            self.refresh_scan(&mut Step { shared: &mut shared, asker, turn, search, hit })?;
-        }
-        self.judge(name, uid)
+        let mut shared = Shared::new(false);
+        let (mut turn, mut search) = (u64::MAX, Default::default());
+        let mut hit = crate::backend::Hit::None;
+        let asker = crate::sys::access::Asker::Ourselves;
+        let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
+        self.claim(&mut Step { shared: &mut shared, asker, turn, search, hit }, name, uid, false)
     }
-}
-
-/// Whether a name that a scan met belongs to the section whose directory it is in.
-fn may_have(config: &Config, section: usize, name: &[u8]) -> bool {
-    Name::new(name).is_some()
-        && super::names::fits(name, config.letters)
-        && !config.deny.iter().any(|glob| super::names::matches(glob, name))
-        && config.section_of(name) == Some(section)
 }
 
 /// A failure for tools, as an errno.

@@ -1,83 +1,142 @@
 //! A configuration as it is used, whichever format it was written in, and what is wrong with it.
 
 use super::names::{self, Letters};
-use super::template::{Ids, Pattern, Template};
+use super::template::{GidOf, Ids, Pattern, Template};
 use crate::sys::message::Message;
 
-/// All of a configuration.
+/// Words that blanks separate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Words<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let blank = |b: &u8| matches!(b, b' ' | b'\t');
+        let start = self.0.iter().position(|b| !blank(b))?;
+        let text = self.0.get(start..)?;
+        let end = text.iter().position(blank).unwrap_or(text.len());
+        let (word, rest) = text.split_at_checked(end)?;
+        self.0 = rest;
+        Some(word)
+    }
+}
+
+/// All of a configuration. Its texts are those of the files it was read from.
 #[derive(Debug, Default)]
-pub struct Config {
+pub struct Config<'a> {
     /// Where the key is.
-    pub key: Option<(u64, Vec<u8>)>,
+    pub key: Option<(u64, &'a [u8])>,
     /// Where the registry is.
-    pub registry: Option<(u64, Vec<u8>)>,
+    pub registry: Option<(u64, &'a [u8])>,
     /// How wide the rule for names is.
     pub letters: Letters,
     /// Globs of names that are refused.
-    pub deny: Vec<Vec<u8>>,
+    pub deny: Vec<Words<'a>>,
     /// Files with more of them.
-    pub deny_files: Vec<(u64, Vec<u8>)>,
+    pub deny_files: Vec<&'a [u8]>,
     /// Names with a uid that is not derived.
-    pub pins: Vec<Pin>,
-    /// `map` sections, in their order.
-    pub sections: Vec<Section>,
-    /// `uids` and `gids` sections.
-    pub numbers: Vec<Numbers>,
+    pub pins: Vec<Pin<'a>>,
+    /// Sections, in their order.
+    pub sections: Vec<Section<'a>>,
     /// A single line as libnss_map reads it, taken as libnss_map takes it.
     pub compat: bool,
 }
 
 /// `pin NAME UID`
-#[derive(Clone, Debug)]
-pub struct Pin {
+#[derive(Debug)]
+pub struct Pin<'a> {
     /// Its line.
     pub line: u64,
     /// Who.
-    pub name: Vec<u8>,
+    pub name: &'a [u8],
     /// Which uid.
     pub uid: u32,
 }
 
-/// `map GLOB…`, or the whole of the first format.
-#[derive(Debug)]
-pub struct Section {
+/// What a section answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Names: `map GLOB…`, or the whole of the first format.
+    #[default]
+    Map,
+    /// Numbers of users: `uids LO-HI`.
+    Uids,
+    /// Numbers of groups: `gids LO-HI`.
+    Gids,
+}
+
+/// A section.
+#[derive(Debug, Default)]
+pub struct Section<'a> {
     /// Its first line.
     pub line: u64,
-    /// Which names.
-    pub globs: Vec<Vec<u8>>,
-    /// The account.
-    pub template: Template,
+    /// What it answers.
+    pub kind: Kind,
+    /// Which names; none in a section of numbers.
+    pub globs: Words<'a>,
+    /// First and last number; of a section of numbers only.
+    pub numbers: (u32, u32),
+    /// The account; of `gids` only its name counts.
+    pub template: Template<'a>,
     /// What must be there.
-    pub require: Require,
+    pub require: Require<'a>,
     /// Names of supplementary groups.
-    pub groups: Vec<Vec<u8>>,
+    pub groups: Vec<Words<'a>>,
     /// Look at .nssmaprc.
     pub rc: bool,
 }
 
+impl Section<'_> {
+    /// Whether a section of numbers answers this one.
+    pub fn has_number(&self, id: u32) -> bool {
+        (self.numbers.0..=self.numbers.1).contains(&id)
+    }
+
+    /// Whether it derives a uid for each name.
+    pub fn derives(&self) -> bool {
+        matches!(self.template.ids, Ids::Range { .. })
+    }
+
+    /// The first and the last number that it gives to users, or to groups; `None` if it gives none,
+    /// or one group that others have, too.
+    pub fn gives(&self, kind: Kind) -> Option<(u32, u32)> {
+        match self.kind {
+            Kind::Map if kind == Kind::Uids || self.template.gid == GidOf::Uid => {
+                self.template.ids.bounds()
+            }
+            _ if self.kind == kind => Some(self.numbers),
+            _ => None,
+        }
+    }
+}
+
 /// Evidence that somebody wanted a name to exist; all of it must be there.
-#[derive(Clone, Debug, Default)]
-pub struct Require {
+#[derive(Debug, Default)]
+pub struct Require<'a> {
     /// The home is a directory.
     pub home: bool,
     /// And its owner is the uid.
     pub owned: bool,
     /// Files.
-    pub files: Vec<Pattern>,
+    pub files: Vec<Pattern<'a>>,
 }
 
-impl Require {
+impl<'a> Require<'a> {
     /// Every name is admitted.
     pub fn is_empty(&self) -> bool {
         !self.home && self.files.is_empty()
     }
 
     /// Takes one word, and the path behind it.
-    pub fn add(&mut self, word: &[u8], path: Option<&[u8]>) -> Result<(), &'static str> {
-        match (word, path) {
-            (b"home", None) => self.home = true,
-            (b"owned-home", None) => (self.home, self.owned) = (true, true),
-            (b"file", Some(path)) => {
+    pub fn add(&mut self, word: &[u8], path: Option<&'a [u8]>) -> Result<(), &'static str> {
+        let owned = word == b"owned-home";
+        match path {
+            None if owned || word == b"home" => {
+                self.home = true;
+                self.owned |= owned;
+            }
+            Some(path) if word == b"file" => {
                 let pattern = Pattern::parse(path)?;
                 if !path.starts_with(b"/") {
                     return Err("a path that does not begin with /");
@@ -93,40 +152,25 @@ impl Require {
     }
 }
 
-/// Whose numbers a section answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Users.
-    Uids,
-    /// Groups.
-    Gids,
-}
-
-/// `uids LO-HI` or `gids LO-HI`
-#[derive(Debug)]
-pub struct Numbers {
-    /// Its first line.
-    pub line: u64,
-    /// Which of the two.
-    pub kind: Kind,
-    /// First and last number.
-    pub bounds: (u32, u32),
-    /// The account; of `gids` only its name counts.
-    pub template: Template,
-}
-
-impl Numbers {
-    /// Whether it answers this number.
-    pub fn holds(&self, kind: Kind, id: u32) -> bool {
-        kind == self.kind && (self.bounds.0..=self.bounds.1).contains(&id)
+impl<'a> Config<'a> {
+    /// Begins a section; what it gives follows.
+    pub fn begin(&mut self, line: u64, kind: Kind, globs: Words<'a>) {
+        self.sections.push(Section { line, kind, globs, ..Section::default() });
     }
-}
 
-impl Config {
+    /// Whether `name` fits the rule, and is not denied.
+    pub fn allows(&self, name: &[u8]) -> bool {
+        names::fits(name, self.letters) && !self.denies(name)
+    }
+
+    /// Whether a `deny` takes `name`.
+    pub fn denies(&self, name: &[u8]) -> bool {
+        self.deny.iter().any(|globs| names::any_matches(*globs, name))
+    }
+
     /// The section that decides about `name`.
     pub fn section_of(&self, name: &[u8]) -> Option<usize> {
-        let takes = |s: &Section| s.globs.iter().any(|g| names::matches(g, name));
-        self.sections.iter().position(takes)
+        self.sections.iter().position(|s| names::any_matches(s.globs, name))
     }
 
     /// The uid that `name` is pinned to.
@@ -136,56 +180,43 @@ impl Config {
 
     /// Who is pinned to `uid`.
     pub fn holder_of(&self, uid: u32) -> Option<&[u8]> {
-        self.pins.iter().find(|p| p.uid == uid).map(|p| p.name.as_slice())
+        self.pins.iter().find(|p| p.uid == uid).map(|p| p.name)
     }
 
     /// The section whose range has `uid`.
     pub fn section_of_uid(&self, uid: u32) -> Option<usize> {
-        self.sections.iter().position(|s| match (s.template.ids, s.template.ids.bounds()) {
-            (Ids::Range { .. }, Some((lo, hi))) => (lo..=hi).contains(&uid),
-            _ => false,
-        })
+        self.sections.iter().position(|s| s.template.ids.range_has(uid))
+    }
+
+    /// The section of numbers that has `id`.
+    pub fn section_of_number(&self, kind: Kind, id: u32) -> Option<usize> {
+        self.sections.iter().position(|s| s.kind == kind && s.has_number(id))
     }
 
     /// Whether some section derives a uid for each name.
     pub fn derives(&self) -> bool {
-        self.sections.iter().any(|s| matches!(s.template.ids, Ids::Range { .. }))
+        self.sections.iter().any(Section::derives)
     }
 }
 
 /// Something that is wrong in a file.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem<'a> {
     /// Its line, from 1.
     pub line: u64,
     /// What is wrong.
     pub what: &'static str,
     /// With which word; may be empty.
-    pub word: Vec<u8>,
+    pub word: &'a [u8],
     /// It is only worth telling.
     pub warning: bool,
 }
 
-impl Problem {
-    /// An error.
-    pub fn error(line: u64, what: &'static str, word: &[u8]) -> Self {
-        Problem { line, what, word: word.to_vec(), warning: false }
-    }
-
-    /// A warning.
-    pub fn warning(line: u64, what: &'static str) -> Self {
-        Problem { line, what, word: Vec::new(), warning: true }
-    }
-
+impl Problem<'_> {
     /// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error.
     pub fn tell(&self, file: &[u8], kind: &str) {
-        tell_line(
-            file,
-            self.line,
-            if self.warning { "warning" } else { kind },
-            self.what,
-            &self.word,
-        );
+        let kind = if self.warning { "warning" } else { kind };
+        tell_line(file, self.line, kind, self.what, self.word);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::config::{Config, tell_line};
 use crate::backend::unix::Stamp;
 use nssproto::line::parse_group;
-use rustix::fs::{Mode, OFlags, fstat, open, stat};
+use rustix::fs::{Mode, OFlags, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::ffi::CStr;
 
@@ -11,11 +11,12 @@ const FILE: &CStr = c"/etc/group";
 
 /// A group that some section names.
 struct Named {
-    name: Vec<u8>,
+    name: &'static [u8],
     gid: Option<u32>,
 }
 
 /// All of them.
+#[derive(Default)]
 pub struct Groups {
     named: Vec<Named>,
     stamp: Option<Stamp>,
@@ -23,12 +24,14 @@ pub struct Groups {
 
 impl Groups {
     /// The groups of all sections; nothing is read yet.
-    pub fn new(config: &Config) -> Self {
-        let mut names: Vec<&Vec<u8>> = config.sections.iter().flat_map(|s| &s.groups).collect();
-        names.sort();
-        names.dedup();
-        let named = names.into_iter().map(|n| Named { name: n.clone(), gid: None }).collect();
-        Groups { named, stamp: None }
+    pub fn new(config: &Config<'static>) -> Self {
+        let mut groups = Groups::default();
+        for name in config.sections.iter().flat_map(|s| &s.groups).copied().flatten() {
+            if !groups.named.iter().any(|n| n.name == name) {
+                groups.named.push(Named { name, gid: None });
+            }
+        }
+        groups
     }
 
     /// The gid of a group; never 0.
@@ -41,9 +44,8 @@ impl Groups {
         if self.named.is_empty() || Some(Stamp::of(&stat(FILE)?)) == self.stamp {
             return Ok(());
         }
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = retry_on_intr(|| open(FILE, flags, Mode::empty()))?;
-        let stamp = Stamp::of(&fstat(&file)?);
+        let file = super::open(FILE, OFlags::RDONLY, Mode::empty())?;
+        let stamp = Stamp::of(&super::look_at(&file)?);
         self.named.iter_mut().for_each(|n| n.gid = None);
         let (mut at, mut inside) = (0, false);
         loop {
@@ -79,7 +81,8 @@ impl Groups {
     /// Names those that are not there, or are group 0, at the line of their section.
     pub fn tell_missing(&self, config: &Config, path: &[u8]) {
         for section in &config.sections {
-            for name in section.groups.iter().filter(|n| self.gid(n).is_none()) {
+            let names = section.groups.iter().copied().flatten();
+            for name in names.filter(|n| self.gid(n).is_none()) {
                 tell_line(path, section.line, "warning", "no group that can be given:", name);
             }
         }

@@ -1,6 +1,6 @@
 //! The key, and the uid that it derives of a name.
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, fsync, open};
+use rustix::fs::{Mode, OFlags, fsync};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
 use siphasher::sip::SipHasher24;
@@ -27,23 +27,24 @@ impl Key {
     /// Reads 32 hexadecimal digits, and perhaps a newline, from a file that only its owner, root
     /// or we, can read.
     pub fn read(path: &[u8]) -> Result<Self, Fault> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
-        let stat = fstat(&file)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Fault::Bad("is no regular file"));
+        let file = super::open_path(path, OFlags::RDONLY, Mode::empty())?;
+        let stat = super::look_at(&file)?;
+        if !super::is_file(&stat) {
+            return Err(Fault::Bad("the key is no regular file:"));
         }
         if !super::is_ours(&stat) {
-            return Err(Fault::Bad("belongs to another user"));
+            return Err(Fault::Bad("the key belongs to another user:"));
         }
         if stat.st_mode & 0o077 != 0 {
-            return Err(Fault::Bad("can be read or written by others (it must have mode 0400)"));
+            return Err(Fault::Bad(
+                "the key can be read or written by others (it must have mode 0400):",
+            ));
         }
         let mut room = [0; 64];
         let len = retry_on_intr(|| read(&file, &mut room))?;
         let text = room.get(..len).unwrap_or_default();
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        Key::parse(text).ok_or(Fault::Bad("does not hold a key: 32 hexadecimal digits"))
+        Key::parse(text).ok_or(Fault::Bad("the key does not hold a key: 32 hexadecimal digits:"))
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -53,8 +54,12 @@ impl Key {
         }
         for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
             for digit in digits {
-                let digit = char::from(*digit).to_digit(16)?;
-                *byte = *byte << 4 | digit as u8;
+                let digit = match digit {
+                    b'0'..=b'9' => digit - b'0',
+                    b'a'..=b'f' | b'A'..=b'F' => (digit | 0x20) - b'a' + 10,
+                    _ => return None,
+                };
+                *byte = *byte << 4 | digit;
             }
         }
         Some(Key(SipHasher24::new_with_key(&key)))
@@ -72,10 +77,12 @@ pub fn make(path: &[u8]) -> Result<(), Errno> {
     let mut key = [0u8; 16];
     getrandom(&mut key, GetRandomFlags::empty())?;
     let digit = |n: u8| b"0123456789abcdef".get(usize::from(n)).copied().unwrap_or(b'0');
-    let mut text: Vec<u8> = key.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect();
-    text.push(b'\n');
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = open(path, flags, Mode::from_raw_mode(0o400))?;
+    let mut text = [b'\n'; 33];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(key) {
+        digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let file = super::open_path(path, flags, Mode::from_raw_mode(0o400))?;
     if write(&file, &text)? < text.len() {
         return Err(Errno::NOSPC);
     }

@@ -50,32 +50,45 @@ impl Known {
 
     /// The uid of `name`.
     pub fn uid_of(&self, name: &[u8]) -> Option<u32> {
-        self.at(&self.by_name, name_hash(name)).find(|p| p.name() == name).map(|p| p.uid)
+        let found = self.search(&self.by_name, name_hash(name), 0, &|p| p.name() == name);
+        found.map(|(_, pair)| pair.uid)
     }
 
     /// Those with `uid`: one if registered, perhaps several that were found by a scan.
     pub fn with_uid(&self, uid: u32) -> impl Iterator<Item = &Pair> {
-        self.at(&self.by_uid, uid_hash(uid)).filter(move |p| p.uid == uid)
+        (0..).map_while(move |number| self.nth_with_uid(uid, number).map(|(_, pair)| pair))
     }
 
-    /// The pairs from a place on, up to the first free one.
-    fn at<'a>(&'a self, places: &'a [u32], hash: usize) -> impl Iterator<Item = &'a Pair> {
-        let (front, back) = places.split_at_checked(hash).unwrap_or_default();
-        let around = back.iter().chain(front).take_while(|p| **p != 0);
-        around.filter_map(|p| self.pairs.get(*p as usize - 1))
+    fn nth_with_uid(&self, uid: u32, number: usize) -> Option<(usize, &Pair)> {
+        self.search(&self.by_uid, uid_hash(uid), number, &|p| p.uid == uid)
     }
 
-    /// The numbers of the pairs with `uid`, from 1.
-    fn by_uid_numbers(&self, uid: u32) -> impl Iterator<Item = u32> {
-        let (front, back) = self.by_uid.split_at_checked(uid_hash(uid)).unwrap_or_default();
-        let around = back.iter().chain(front).copied().take_while(|p| *p != 0);
-        around.filter(move |p| self.pairs.get(*p as usize - 1).is_some_and(|f| f.uid == uid))
+    /// Number `skip` of those pairs that are `wanted`, from a place on up to the first free one;
+    /// and which of all pairs it is, from 1.
+    fn search(
+        &self,
+        places: &[u32],
+        hash: usize,
+        mut skip: usize,
+        wanted: &dyn Fn(&Pair) -> bool,
+    ) -> Option<(usize, &Pair)> {
+        for at in 0..places.len() {
+            let number = *places.get((hash + at) % PLACES)? as usize;
+            let pair = self.pairs.get(number.checked_sub(1)?)?;
+            if wanted(pair) {
+                if skip == 0 {
+                    return Some((number, pair));
+                }
+                skip -= 1;
+            }
+        }
+        None
     }
 
     /// Whether the registry has `uid`.
     pub fn is_registered(&self, uid: u32) -> bool {
         // Of the pairs with a uid the registered one, if any, was put first.
-        self.by_uid_numbers(uid).next().is_some_and(|n| n as usize <= self.registered)
+        self.nth_with_uid(uid, 0).is_some_and(|(number, _)| number <= self.registered)
     }
 
     /// Whether no further pair has room.
@@ -114,10 +127,16 @@ impl Known {
             return false;
         }
         self.pairs.push(pair);
-        let number = self.pairs.len() as u32;
-        put(&mut self.by_name, name_hash(name), number);
-        put(&mut self.by_uid, uid_hash(uid), number);
+        self.place(self.pairs.len() - 1);
         true
+    }
+
+    /// Puts the number of a pair in its places.
+    fn place(&mut self, at: usize) {
+        if let Some(pair) = self.pairs.get(at) {
+            put(&mut self.by_name, name_hash(pair.name()), at as u32 + 1);
+            put(&mut self.by_uid, uid_hash(pair.uid), at as u32 + 1);
+        }
     }
 
     /// Forgets what a scan found.
@@ -128,9 +147,8 @@ impl Known {
         self.pairs.truncate(self.registered);
         self.by_name.fill(0);
         self.by_uid.fill(0);
-        for (number, pair) in (1..).zip(&self.pairs) {
-            put(&mut self.by_name, name_hash(pair.name()), number);
-            put(&mut self.by_uid, uid_hash(pair.uid), number);
+        for at in 0..self.registered {
+            self.place(at);
         }
     }
 
@@ -142,9 +160,11 @@ impl Known {
 }
 
 fn put(places: &mut [u32], hash: usize, number: u32) {
-    let (front, back) = places.split_at_mut_checked(hash).unwrap_or_default();
-    if let Some(free) = back.iter_mut().chain(front).find(|p| **p == 0) {
-        *free = number;
+    for at in 0..places.len() {
+        if let Some(free) = places.get_mut((hash + at) % PLACES).filter(|p| **p == 0) {
+            *free = number;
+            return;
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the tools ask: the account that a name would have, and the collisions in a whole list.
 
 use super::claim::errno_of;
+use super::config::Section;
 use super::template::Ids;
-use super::{Account, Hit, Map, Of, names};
+use super::{Account, Hit, Map, names};
 use crate::backend::Outcome;
 use crate::sys::error::{Error, code};
 use nssproto::entry::Db;
@@ -20,14 +21,17 @@ impl Map {
     /// The account of `name` as if it were admitted, before anything is known of others.
     fn planned(&self, name: &[u8]) -> Result<Result<Account, Refused>, Error> {
         if !self.config.compat {
-            if !names::fits(name, self.config.letters) {
-                return Ok(Err(Refused("the rule for names forbids")));
-            }
-            if self.config.deny.iter().any(|glob| names::matches(glob, name)) {
-                return Ok(Err(Refused("the configuration denies")));
-            }
-            if self.is_reserved(name) {
-                return Ok(Err(Refused("reserved, so never mapped:")));
+            let why = if !names::fits(name, self.config.letters) {
+                "the rule for names forbids"
+            } else if self.config.denies(name) {
+                "the configuration denies"
+            } else if self.is_reserved(name) {
+                "reserved, so never mapped:"
+            } else {
+                ""
+            };
+            if !why.is_empty() {
+                return Ok(Err(Refused(why)));
             }
         }
         let Some(number) = self.config.section_of(name) else {
@@ -81,18 +85,22 @@ impl Map {
 
 /// What a list of names comes to.
 #[derive(Default)]
-pub struct Found {
+pub struct Found<'a> {
     /// Names that were derived.
     pub derived: usize,
     /// Names that no section derives.
     pub refused: usize,
-    /// Uid, and the numbers of two names of the list.
-    pub pairs: Vec<(u32, usize, usize)>,
+    /// A uid, and two names that would have it.
+    pub pairs: Vec<(u32, &'a [u8], &'a [u8])>,
 }
 
 /// Derives all names of a list, and finds those that share a uid. `tell` is called now and then
 /// with how many are done.
-pub fn collisions(map: &Map, list: &[&[u8]], mut tell: impl FnMut(usize)) -> Result<Found, Error> {
+pub fn collisions<'a>(
+    map: &Map,
+    list: &[&'a [u8]],
+    mut tell: impl FnMut(usize),
+) -> Result<Found<'a>, Error> {
     let mut found = Found::default();
     let mut derived = Vec::with_capacity(list.len());
     for (number, name) in list.iter().enumerate() {
@@ -100,32 +108,30 @@ pub fn collisions(map: &Map, list: &[&[u8]], mut tell: impl FnMut(usize)) -> Res
             tell(number);
         }
         match map.planned(name)? {
-            Ok(account) => derived.push((account.uid, *name, number, map.is_derived(account))),
+            Ok(account) => derived.push((account.uid, *name, map.is_derived(account))),
             Err(Refused(_)) => found.refused += 1,
         }
     }
     derived.sort_unstable();
-    derived.dedup_by_key(|d| d.1);
-    found.derived = derived.len();
-    for pair in derived.windows(2) {
-        if let [(uid, _, one, true), (other, _, second, true)] = pair {
-            if uid == other {
-                found.pairs.push((*uid, *one, *second));
+    // A name that stands twice in the list is one name.
+    let mut last: Option<(u32, &[u8], bool)> = None;
+    for one in derived {
+        let (uid, name, derives) = one;
+        match last {
+            Some((_, other, _)) if other == name => continue,
+            Some((same, other, true)) if same == uid && derives => {
+                found.pairs.push((uid, other, name));
             }
+            _ => {}
         }
+        found.derived += 1;
+        last = Some(one);
     }
     Ok(found)
 }
 
 impl Map {
     fn is_derived(&self, account: Account) -> bool {
-        match account.of {
-            Of::Section(at) => self
-                .config
-                .sections
-                .get(at)
-                .is_some_and(|s| matches!(s.template.ids, Ids::Range { .. })),
-            Of::Numbers(_) => false,
-        }
+        self.section(account.section).is_ok_and(Section::derives)
     }
 }

@@ -28,10 +28,12 @@ use config::{Config, Kind, Section};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
-use rustix::fs::Stat;
-use rustix::io::Errno;
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
-use template::{GidOf, Ids, LINE_MAX};
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use template::{GidOf, Ids, LINE_MAX, Template};
 
 pub use list::collisions;
 
@@ -52,10 +54,10 @@ enum Keyed {
 
 /// A configuration, and what it needs to answer.
 pub struct Map {
-    config: Config,
+    config: Config<'static>,
     key: Keyed,
     /// Names of templates that are users by themselves.
-    own: Vec<Vec<u8>>,
+    own: Vec<&'static [u8]>,
     /// Uid and gid of the one client, where that is known.
     me: Option<(u32, u32)>,
     /// What the asker's own environment says, if that is to be believed.
@@ -76,17 +78,10 @@ pub struct Map {
     told: heapless::Vec<u32, TOLD>,
 }
 
-/// Whose account it is.
-#[derive(Clone, Copy, Debug)]
-enum Of {
-    Section(usize),
-    Numbers(usize),
-}
-
-/// An account that was found.
+/// An account that was found: the section it is made of, and its numbers.
 #[derive(Clone, Copy, Debug)]
 struct Account {
-    of: Of,
+    section: usize,
     uid: u32,
     gid: u32,
 }
@@ -94,15 +89,61 @@ struct Account {
 /// A name that is kept while other things are looked at.
 type Login = heapless::Vec<u8, { Name::MAX }>;
 
+/// Opens a file for ourselves only, and waits for nobody.
+fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    retry_on_intr(|| openat(CWD, path, flags, mode))
+}
+
+/// The same, at start: it allocates.
+fn open_path(path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    open(&CString::new(path).map_err(|_| Errno::INVAL)?, flags, mode)
+}
+
+fn look_at(file: &OwnedFd) -> Result<Stat, Errno> {
+    fstat(file)
+}
+
+fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
 /// Root's, or our own.
 fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()
+}
+
+/// And nobody else can write it.
+fn is_safe(stat: &Stat) -> bool {
+    is_ours(stat) && stat.st_mode & 0o022 == 0
 }
 
 /// Nobody may look into this process, not even who it becomes.
 fn keep_secret() {
     // It fails for unknown values only.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// One that finds nobody.
+impl Default for Map {
+    fn default() -> Self {
+        Map {
+            config: Config::default(),
+            key: Keyed::Refused(Errno::NOKEY),
+            own: Vec::new(),
+            me: None,
+            logname: None,
+            known: known::Known::new(false),
+            scan: None,
+            registry: None,
+            refused: None,
+            groups: groups::Groups::default(),
+            slow: false,
+            room: heapless::Vec::new(),
+            area: heapless::Vec::new(),
+            told: heapless::Vec::new(),
+        }
+    }
 }
 
 impl Map {
@@ -127,7 +168,7 @@ impl Map {
             Request::ByName(Db::Group, name) => self.group_by_name(&mut step, name.bytes()),
             Request::ByName(Db::Shadow, name) if self.config.compat => {
                 // libnss_map looks at nothing here.
-                let account = Account { of: Of::Section(0), uid: 0, gid: 0 };
+                let account = Account { section: 0, uid: 0, gid: 0 };
                 self.lend(step.hit, Db::Shadow, name.bytes(), account)
             }
             Request::ByName(db, name) => {
@@ -146,7 +187,7 @@ impl Map {
         head.record(&self.area).ok()
     }
 
-    fn section(&self, number: usize) -> Result<&Section, Outcome> {
+    fn section(&self, number: usize) -> Result<&Section<'static>, Outcome> {
         self.config.sections.get(number).ok_or(Outcome::NotFound)
     }
 
@@ -154,9 +195,7 @@ impl Map {
     /// turn is over.
     fn by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Account, Outcome> {
         if !self.config.compat {
-            if !names::fits(name, self.config.letters)
-                || self.config.deny.iter().any(|glob| names::matches(glob, name))
-            {
+            if !self.config.allows(name) {
                 return Err(Outcome::NotFound);
             }
             if let Some(id) = self.number_of(Kind::Uids, name, step.asker)? {
@@ -171,7 +210,7 @@ impl Map {
     }
 
     fn is_reserved(&self, name: &[u8]) -> bool {
-        names::is_reserved(name) || self.own.iter().any(|own| own == name)
+        names::is_reserved(name) || self.own.contains(&name)
     }
 
     /// The account of a name in its section.
@@ -184,7 +223,8 @@ impl Map {
         let Map { config, room, .. } = self;
         let section = config.sections.get(number).ok_or(Outcome::NotFound)?;
         let owner = evidence::look_for(&section.require, &section.template.home, name, room)?;
-        let (owned, ids) = (section.require.owned, section.template.ids);
+        let (owned, evident) = (section.require.owned, !section.require.is_empty());
+        let ids = section.template.ids;
         let uid = match ids {
             Ids::One(uid) => uid,
             Ids::Range { lo, size } => self.derived(name, lo, size)?,
@@ -194,7 +234,7 @@ impl Map {
             return Err(Outcome::NotFound);
         }
         if matches!(ids, Ids::Range { .. }) {
-            self.claim(step, number, name, uid)?;
+            self.claim(step, name, uid, evident)?;
         }
         self.account(number, uid)
     }
@@ -204,7 +244,7 @@ impl Map {
             GidOf::One(gid) => gid,
             GidOf::Uid => uid,
         };
-        Ok(Account { of: Of::Section(number), uid, gid })
+        Ok(Account { section: number, uid, gid })
     }
 
     /// The uid of a name before anything is known of others: its pin, or what the key derives.
@@ -219,12 +259,12 @@ impl Map {
     /// The number that `name` stands for in a section of numbers.
     fn number_of(&self, kind: Kind, name: &[u8], asker: Asker) -> Result<Option<u32>, Outcome> {
         let mut depends = false;
-        for numbers in self.config.numbers.iter().filter(|n| n.kind == kind) {
-            let pattern = &numbers.template.name;
+        for section in self.config.sections.iter().filter(|s| s.kind == kind) {
+            let pattern = &section.template.name;
             if let Some(digits) = pattern.name_in(name) {
                 // One spelling only, or one number would have several names.
                 let plain = digits == b"0" || !digits.starts_with(b"0");
-                let id = decimal_u32(digits).filter(|id| plain && numbers.holds(kind, *id));
+                let id = decimal_u32(digits).filter(|id| plain && section.has_number(*id));
                 if id.is_some() {
                     return Ok(id);
                 }
@@ -232,7 +272,7 @@ impl Map {
                 depends = true;
                 let (uid, gid) = self.ids_of(asker).ok_or(Outcome::failed(Errno::ACCESS))?;
                 let id = if kind == Kind::Uids { uid } else { gid };
-                if numbers.holds(kind, id) {
+                if section.has_number(id) {
                     return Ok(Some(id));
                 }
             }
@@ -250,52 +290,46 @@ impl Map {
     }
 
     fn of_number(&self, kind: Kind, id: u32) -> Result<Account, Outcome> {
-        let at = self.config.numbers.iter().position(|n| n.holds(kind, id));
-        let at = at.ok_or(Outcome::NotFound)?;
-        let gid = match self.config.numbers.get(at).map(|n| n.template.gid) {
-            Some(GidOf::One(gid)) => gid,
-            _ => id,
-        };
-        Ok(Account { of: Of::Numbers(at), uid: id, gid })
+        let section = self.config.section_of_number(kind, id).ok_or(Outcome::NotFound)?;
+        self.account(section, id)
     }
 
-    /// The name of a number.
-    fn number_name(&self, of: Of, id: u32) -> Login {
-        let mut login = Login::new();
-        if let Of::Numbers(at) = of {
-            let mut room = [0; DECIMAL_MAX];
-            let digits = write_decimal(u64::from(id), &mut room);
-            let name = self.config.numbers.get(at).map(|n| &n.template.name);
-            for piece in name.into_iter().flat_map(|n| n.pieces(digits)) {
-                // Judged at start: it fits.
-                let _ = login.extend_from_slice(piece);
-            }
+    /// The name of an account of a number.
+    fn number_name(&self, account: Account, login: &mut Login) -> Result<(), Outcome> {
+        let mut room = [0; DECIMAL_MAX];
+        let digits = write_decimal(u64::from(account.uid), &mut room);
+        for piece in self.section(account.section)?.template.name.pieces(digits) {
+            // Judged at start: it fits.
+            let _ = login.extend_from_slice(piece);
         }
-        login
+        Ok(())
     }
 
     fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<Outcome, Outcome> {
-        if let Ok(account) = self.of_number(Kind::Uids, uid) {
-            let name = self.number_name(account.of, uid);
-            return self.lend(step.hit, Db::Passwd, &name, account);
-        }
-        let (name, account) = match self.config.section_of_uid(uid) {
-            Some(_) => self.holder(step, uid)?,
-            None => self.sharer(step, uid)?,
+        let mut name = Login::new();
+        let account = if let Ok(account) = self.of_number(Kind::Uids, uid) {
+            self.number_name(account, &mut name)?;
+            account
+        } else if self.config.section_of_uid(uid).is_some() {
+            self.holder(step, uid, &mut name)?
+        } else {
+            self.sharer(step, uid, &mut name)?
         };
         self.lend(step.hit, Db::Passwd, &name, account)
     }
 
     /// Who of those that share `uid` asks: in his own process, by LOGNAME.
-    fn sharer(&mut self, step: &mut Step<'_>, uid: u32) -> Result<(Login, Account), Outcome> {
-        let logname = self.logname.as_deref().and_then(|n| Login::from_slice(n).ok());
-        let login = logname.ok_or(Outcome::NotFound)?;
-        let account = self.by_name(step, &login)?;
-        let shared = match account.of {
-            Of::Section(at) => matches!(self.section(at)?.template.ids, Ids::One(_)),
-            Of::Numbers(_) => false,
-        };
-        if shared && account.uid == uid { Ok((login, account)) } else { Err(Outcome::NotFound) }
+    fn sharer(
+        &mut self,
+        step: &mut Step<'_>,
+        uid: u32,
+        login: &mut Login,
+    ) -> Result<Account, Outcome> {
+        let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
+        login.extend_from_slice(name).map_err(|_| Outcome::NotFound)?;
+        let account = self.by_name(step, login)?;
+        let shared = matches!(self.section(account.section)?.template.ids, Ids::One(_));
+        if shared && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
     fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Outcome, Outcome> {
@@ -303,9 +337,7 @@ impl Map {
             let account = self.by_name(step, name)?;
             return self.lend_group(step.hit, name, account.gid);
         }
-        if names::fits(name, self.config.letters)
-            && !self.config.deny.iter().any(|glob| names::matches(glob, name))
-        {
+        if self.config.allows(name) {
             if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
                 return self.lend_group(step.hit, name, id);
             }
@@ -316,22 +348,23 @@ impl Map {
             return Err(Outcome::NotFound);
         }
         let account = self.by_name(step, name)?;
-        match account.of {
-            Of::Section(_) => self.lend_group(step.hit, name, account.gid),
-            Of::Numbers(_) => Err(Outcome::NotFound),
+        match self.section(account.section)?.kind {
+            Kind::Map => self.lend_group(step.hit, name, account.gid),
+            _ => Err(Outcome::NotFound),
         }
     }
 
     fn by_gid(&mut self, step: &mut Step<'_>, gid: u32) -> Result<Outcome, Outcome> {
+        let mut name = Login::new();
         if let Ok(account) = self.of_number(Kind::Gids, gid) {
-            let name = self.number_name(account.of, gid);
-            return self.lend_group(step.hit, &name, gid);
+            self.number_name(account, &mut name)?;
+        } else {
+            let number = self.config.section_of_uid(gid).ok_or(Outcome::NotFound)?;
+            if self.section(number)?.template.gid != GidOf::Uid {
+                return Err(Outcome::NotFound);
+            }
+            self.holder(step, gid, &mut name)?;
         }
-        let number = self.config.section_of_uid(gid).ok_or(Outcome::NotFound)?;
-        if self.section(number)?.template.gid != GidOf::Uid {
-            return Err(Outcome::NotFound);
-        }
-        let (name, _) = self.holder(step, gid)?;
         self.lend_group(step.hit, &name, gid)
     }
 
@@ -343,13 +376,17 @@ impl Map {
             Err(Outcome::NotFound) => return Ok(Outcome::Groups),
             Err(other) => return Err(other),
         };
-        let Of::Section(number) = account.of else { return Ok(Outcome::Groups) };
+        if self.section(account.section)?.kind != Kind::Map {
+            return Ok(Outcome::Groups);
+        }
         let shared = &mut *step.shared;
         self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
         let Map { config, room, groups, .. } = self;
-        let section = config.sections.get(number).ok_or(Outcome::NotFound)?;
-        for gid in section.groups.iter().filter_map(|g| groups.gid(g)) {
-            shared.gids.add(gid);
+        let section = config.sections.get(account.section).ok_or(Outcome::NotFound)?;
+        for name in section.groups.iter().copied().flatten() {
+            if let Some(gid) = groups.gid(name) {
+                shared.gids.add(gid);
+            }
         }
         if section.rc {
             evidence::path(&section.template.home, name, room).map_err(Outcome::failed)?;
@@ -369,50 +406,41 @@ impl Map {
         account: Account,
     ) -> Result<Outcome, Outcome> {
         let Map { config, area, .. } = self;
-        area.clear();
-        let put = |area: &mut heapless::Vec<u8, AREA>, text: &[u8]| {
-            area.extend_from_slice(text).map_err(|_| Outcome::failed(Errno::NAMETOOLONG))
-        };
-        put(area, name)?;
         if db == Db::Shadow {
             // No hash is like this; some programs take "!" for a locked account.
-            put(area, b"\0NP\0")?;
-            let len = area.len() as u32;
-            *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len });
+            put(area, &[name, b"\0NP\0"])?;
+            *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: area.len() as u32 });
             return Ok(Outcome::Found);
         }
-        let template = match account.of {
-            Of::Section(at) => config.sections.get(at).map(|s| &s.template),
-            Of::Numbers(at) => config.numbers.get(at).map(|n| &n.template),
-        };
-        let template = template.ok_or(Outcome::NotFound)?;
-        put(area, b"\0x\0")?;
-        put(area, &template.gecos)?;
-        put(area, b"\0")?;
+        let section = config.sections.get(account.section).ok_or(Outcome::NotFound)?;
+        let Template { gecos, home, shell, .. } = &section.template;
         let mut room = [0; DECIMAL_MAX];
-        let place = match account.of {
-            Of::Section(_) => name,
-            Of::Numbers(_) => write_decimal(u64::from(account.uid), &mut room),
+        let place = match section.kind {
+            Kind::Map => name,
+            _ => write_decimal(u64::from(account.uid), &mut room),
         };
-        for piece in template.home.pieces(place) {
-            put(area, piece)?;
-        }
-        put(area, b"\0")?;
-        put(area, &template.shell)?;
-        put(area, b"\0")?;
-        let (uid, gid, len) = (Uid(account.uid), Gid(account.gid), area.len() as u32);
-        *hit = Hit::Map(Head::Passwd { uid, gid, len });
+        let [before, slash, place, after] = home.pieces(place);
+        let end: &[u8] = b"\0";
+        put(area, &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end])?;
+        let (uid, gid) = (Uid(account.uid), Gid(account.gid));
+        *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
         Ok(Outcome::Found)
     }
 
     /// Puts together a group without members.
     fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<Outcome, Outcome> {
-        self.area.clear();
-        let whole = self.area.extend_from_slice(name);
-        let whole = whole.and_then(|()| self.area.extend_from_slice(b"\0x\0"));
-        whole.map_err(|_| Outcome::failed(Errno::NAMETOOLONG))?;
+        put(&mut self.area, &[name, b"\0x\0"])?;
         let len = self.area.len() as u32;
         *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(Outcome::Found)
     }
+}
+
+/// Fills `area` with strings.
+fn put(area: &mut heapless::Vec<u8, AREA>, texts: &[&[u8]]) -> Result<(), Outcome> {
+    area.clear();
+    for text in texts {
+        area.extend_from_slice(text).map_err(|_| Outcome::failed(Errno::NAMETOOLONG))?;
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Which names may be mapped: the rule for their letters, those that are reserved, globs.
 
+use super::config::Words;
+
 /// Longest name that is mapped, as useradd(8) has it. Also what an entry of the registry holds.
 pub const NAME_MAX: usize = 32;
 
@@ -14,24 +16,18 @@ pub enum Letters {
 }
 
 /// Names that belong to the system, so that whoever probes for one hears "no".
-#[rustfmt::skip]
-const RESERVED: &[&[u8]] = &[
-    b"root", b"bin", b"daemon", b"sys", b"sync", b"adm", b"tty", b"disk", b"lp", b"mail", b"news",
-    b"uucp", b"man", b"proxy", b"kmem", b"dialout", b"fax", b"voice", b"cdrom", b"floppy",
-    b"tape", b"sudo", b"audio", b"dip", b"www-data", b"backup", b"operator", b"list", b"irc",
-    b"src", b"gnats", b"shadow", b"utmp", b"video", b"sasl", b"plugdev", b"staff", b"games",
-    b"users", b"nogroup", b"nobody", b"wheel", b"input", b"kvm", b"render", b"crontab", b"halt",
-    b"shutdown", b"sshd", b"ssh", b"messagebus", b"dbus", b"polkitd", b"mysql", b"postgres",
-    b"mongodb", b"redis", b"memcache", b"apache", b"http", b"nginx", b"ftp", b"named", b"bind",
-    b"ntp", b"chrony", b"postfix", b"postdrop", b"exim", b"dovecot", b"dovenull", b"avahi",
-    b"avahi-autoipd", b"colord", b"cups", b"docker", b"dnsmasq", b"git", b"lpadmin", b"libvirt",
-    b"libvirt-qemu", b"nslcd", b"nscd", b"ntpsec", b"openldap", b"openvpn", b"pulse", b"rtkit",
-    b"saned", b"statd", b"rpc", b"rpcuser", b"syslog", b"tcpdump", b"tss", b"usbmux", b"uuidd",
-    b"vboxadd", b"netdev", b"bluetooth", b"scanner", b"lightdm", b"gdm", b"sddm", b"zabbix",
-    b"prometheus", b"grafana", b"rabbitmq", b"tomcat", b"jenkins", b"haproxy", b"varnish",
-    b"squid", b"unbound", b"radvd", b"telnetd", b"telegraf", b"influxdb", b"amavis", b"clamav",
-    b"spamd",
-];
+const RESERVED: Words<'static> = Words(
+    b"root bin daemon sys sync adm tty disk lp mail news uucp man proxy kmem dialout fax voice \
+    cdrom floppy tape sudo audio dip www-data backup operator list irc src gnats shadow utmp \
+    video sasl plugdev staff games users nogroup nobody wheel input kvm render crontab halt \
+    shutdown sshd ssh messagebus dbus polkitd mysql postgres mongodb redis memcache apache \
+    http nginx ftp named bind ntp chrony postfix postdrop exim dovecot dovenull avahi \
+    avahi-autoipd colord cups docker dnsmasq git lpadmin libvirt libvirt-qemu nslcd nscd \
+    ntpsec openldap openvpn pulse rtkit saned statd rpc rpcuser syslog tcpdump tss usbmux \
+    uuidd vboxadd netdev bluetooth scanner lightdm gdm sddm zabbix prometheus grafana \
+    rabbitmq tomcat jenkins haproxy varnish squid unbound radvd telnetd telegraf influxdb \
+    amavis clamav spamd",
+);
 
 /// What such names begin with.
 const RESERVED_FRONTS: &[&[u8]] = &[b"systemd-", b"_", b"debian-", b"Debian-"];
@@ -49,7 +45,13 @@ pub fn fits(name: &[u8], letters: Letters) -> bool {
 
 /// Whether `name` belongs to the system.
 pub fn is_reserved(name: &[u8]) -> bool {
-    RESERVED.contains(&name) || RESERVED_FRONTS.iter().any(|front| name.starts_with(front))
+    let mut reserved = RESERVED;
+    reserved.any(|word| word == name) || RESERVED_FRONTS.iter().any(|front| name.starts_with(front))
+}
+
+/// Whether `name` fits one of `globs`.
+pub fn any_matches(mut globs: Words, name: &[u8]) -> bool {
+    globs.any(|glob| matches(glob, name))
 }
 
 /// Whether `name` fits `glob`: `*`, `?`, and sets like `[a-z0]` of single bytes.

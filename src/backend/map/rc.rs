@@ -3,7 +3,7 @@
 use super::evidence::Room;
 use crate::backend::Outcome;
 use nssproto::line::parse_group;
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::fs::{Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read, retry_on_intr};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,15 +27,17 @@ pub fn gid(room: &Room, strict: bool, window: &mut [u8]) -> Result<Option<u32>, 
 
 fn read_gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Errno> {
     let nofollow = if strict { OFlags::NOFOLLOW } else { OFlags::empty() };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | nofollow;
-    let home = retry_on_intr(|| openat(CWD, home, flags, Mode::empty()))?;
-    if strict && !is_roots(&fstat(&home)?) {
+    let home = super::open(home, OFlags::PATH | OFlags::DIRECTORY | nofollow, Mode::empty())?;
+    if strict && !is_roots(&super::look_at(&home)?) {
         return Ok(None);
     }
     let file = open_rc(&home, nofollow)?;
-    let stat = fstat(&file)?;
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    if !regular || !is_roots(&stat) || stat.st_gid != 0 || (strict && stat.st_nlink != 1) {
+    let stat = super::look_at(&file)?;
+    if !super::is_file(&stat)
+        || !is_roots(&stat)
+        || stat.st_gid != 0
+        || (strict && stat.st_nlink != 1)
+    {
         return Ok(None);
     }
     let mut len = 0;

@@ -6,7 +6,7 @@ use super::known::Known;
 use super::names::{Letters, fits};
 use crate::sys::clock;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
-use rustix::fs::{Mode, OFlags, Stat, fstat, fsync, open};
+use rustix::fs::{Mode, OFlags, Stat, fsync};
 use rustix::io::{Errno, pread, retry_on_intr, write};
 use std::os::fd::OwnedFd;
 
@@ -43,12 +43,10 @@ impl Registry {
     /// Opens the file, and makes it if need be and `create`. `None`: there is none, and none can be
     /// made on a read-only file system. Also gives what fstat says of it.
     pub fn open(path: &[u8], create: bool) -> Result<Option<(Self, Stat)>, Errno> {
-        let flags = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let write = flags | OFlags::RDWR | OFlags::APPEND;
-        let write = if create { write | OFlags::CREATE } else { write };
-        let mode = Mode::from_raw_mode(0o644);
-        let read = || retry_on_intr(|| open(path, flags | OFlags::RDONLY, Mode::empty()));
-        let (file, writable) = match retry_on_intr(|| open(path, write, mode)) {
+        let read = || super::open_path(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
+        let mut write = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
+        write.set(OFlags::CREATE, create);
+        let (file, writable) = match super::open_path(path, write, Mode::from_raw_mode(0o644)) {
             Ok(file) => (file, Writable::Yes),
             Err(Errno::ROFS) => match read() {
                 Ok(file) => (file, Writable::ReadOnly),
@@ -58,7 +56,7 @@ impl Registry {
             Err(Errno::NOENT) if !create => return Ok(None),
             Err(refused) => (read().map_err(|_| refused)?, Writable::Refused(refused)),
         };
-        let stat = fstat(&file)?;
+        let stat = super::look_at(&file)?;
         let path = path.to_vec();
         let registry =
             Registry { file, path, writable, read_to: 0, lines: 0, told_torn: 0, tells: true };
@@ -78,7 +76,7 @@ impl Registry {
     /// Reads what was appended since, by whomever, through `window`.
     pub fn refresh(&mut self, known: &mut Known, window: &mut [u8]) -> Result<(), Errno> {
         #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
-        let size = fstat(&self.file)?.st_size as u64;
+        let size = super::look_at(&self.file)?.st_size as u64;
         if size < self.read_to {
             // Somebody cut it. What is gone is believed no longer.
             known.clear();
@@ -179,7 +177,7 @@ impl Registry {
 
     fn ends_with_newline(&self) -> Result<bool, Errno> {
         #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
-        let size = fstat(&self.file)?.st_size as u64;
+        let size = super::look_at(&self.file)?.st_size as u64;
         let mut last = [0];
         if size == 0 {
             return Ok(true);

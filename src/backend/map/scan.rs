@@ -4,11 +4,11 @@
 //! A scan goes on where it stopped, whichever client asks next.
 
 use super::config::Config;
-use super::template::{Ids, Pattern};
+use super::template::Pattern;
 use crate::backend::unix::Stamp;
 use crate::sys::clock;
-use rustix::fs::{FileType, Mode, OFlags, RawDir, open, stat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, stat};
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -25,7 +25,7 @@ struct Dir {
     section: usize,
     path: CString,
     /// What an entry has around the name.
-    entry: Pattern,
+    entry: Pattern<'static>,
     /// What it must be; `None` where more of the path follows it.
     kind: Option<FileType>,
     /// How it looked when it was read; `None`: it was not there.
@@ -46,23 +46,26 @@ pub struct Scan {
 
 /// The directory of a pattern's place, and what stands around the name in an entry of it, and
 /// whether more of the path follows.
-pub fn directory(pattern: &Pattern) -> Option<(&[u8], Pattern, bool)> {
-    let after = pattern.after.as_deref()?;
-    let slash = pattern.before.iter().rposition(|b| *b == b'/')?;
-    let (dir, front) = pattern.before.split_at_checked(slash)?;
+pub fn directory<'a>(pattern: &Pattern<'a>) -> Option<(&'a [u8], Pattern<'a>, bool)> {
+    let after = pattern.after?;
+    let (dir, front) = if pattern.slash {
+        (pattern.before, &b""[..])
+    } else {
+        let slash = pattern.before.iter().rposition(|b| *b == b'/')?;
+        (pattern.before.get(..slash)?, pattern.before.get(slash + 1..)?)
+    };
     let end = after.iter().position(|b| *b == b'/').unwrap_or(after.len());
-    let entry =
-        Pattern { before: front.get(1..)?.to_vec(), after: Some(after.get(..end)?.to_vec()) };
+    let entry = Pattern { before: front, slash: false, after: after.get(..end) };
     Some((if dir.is_empty() { b"/" } else { dir }, entry, end < after.len()))
 }
 
 impl Scan {
     /// The directories of the sections that derive a uid and require something. Nothing is
     /// opened yet.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config<'static>) -> Self {
         let mut dirs = Vec::new();
         for (section, s) in config.sections.iter().enumerate() {
-            if !matches!(s.template.ids, Ids::Range { .. }) {
+            if !s.derives() {
                 continue;
             }
             let (pattern, kind) = match s.require.files.first() {
@@ -98,48 +101,41 @@ impl Scan {
 
     /// Goes on for a turn, with each name that was found; false if there is more to do. The
     /// error is a directory that cannot be read.
-    pub fn go_on(
-        &mut self,
-        turn: &mut u64,
-        mut each: impl FnMut(usize, &[u8]),
-    ) -> Result<bool, Errno> {
+    pub fn go_on(&mut self, turn: &mut u64, each: impl FnMut(usize, &[u8])) -> Result<bool, Errno> {
+        let done = self.read(turn, each);
+        if done != Ok(false) {
+            self.at = self.dirs.len();
+            self.ran = done.is_ok();
+        }
+        done
+    }
+
+    fn read(&mut self, turn: &mut u64, mut each: impl FnMut(usize, &[u8])) -> Result<bool, Errno> {
         while let Some(dir) = self.dirs.get_mut(self.at) {
             if *turn == 0 {
                 return Ok(false);
             }
             let fd = match self.open.take() {
                 Some(fd) => fd,
-                None => match begin(dir) {
-                    Ok(Some(fd)) => fd,
-                    Ok(None) => {
+                None => match begin(dir)? {
+                    Some(fd) => fd,
+                    None => {
                         self.at += 1;
                         continue;
-                    }
-                    Err(errno) => {
-                        self.at = self.dirs.len();
-                        self.ran = false;
-                        return Err(errno);
                     }
                 },
             };
             let mut entries = RawDir::new(&fd, &mut self.block);
             let (mut read, mut ended) = (0u64, true);
             while let Some(entry) = entries.next() {
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    Err(errno) => {
-                        self.at = self.dirs.len();
-                        self.ran = false;
-                        return Err(errno);
-                    }
-                };
+                let entry = entry?;
                 ended = false;
-                read += entry.file_name().to_bytes().len() as u64 + 24;
+                let name = entry.file_name().to_bytes();
+                read += name.len() as u64 + 24;
                 let is = entry.file_type();
                 // Some file systems do not tell; then the name's own evidence does, when asked.
                 let fits = dir.kind.is_none_or(|k| k == is || is == FileType::Unknown);
-                if let Some(name) = dir.entry.name_in(entry.file_name().to_bytes()).filter(|_| fits)
-                {
+                if let Some(name) = dir.entry.name_in(name).filter(|_| fits) {
                     each(dir.section, name);
                 }
                 if entries.is_buffer_empty() {
@@ -153,7 +149,6 @@ impl Scan {
                 self.open = Some(fd);
             }
         }
-        self.ran = true;
         Ok(true)
     }
 }
@@ -161,8 +156,7 @@ impl Scan {
 /// Opens a directory and takes note of how it looks; `None` if it is not there.
 fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
     let now = clock::file_time();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd = match retry_on_intr(|| open(&*dir.path, flags, Mode::empty())) {
+    let fd = match super::open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             (dir.stamp, dir.settled) = (None, true);
@@ -170,7 +164,7 @@ fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    let stamp = Stamp::of(&rustix::fs::fstat(&fd)?);
+    let stamp = Stamp::of(&super::look_at(&fd)?);
     dir.settled = stamp.is_settled(now);
     dir.stamp = Some(stamp);
     Ok(Some(fd))

@@ -1,8 +1,11 @@
 //! The second format: `nssmap 2`, then settings and sections. Every error is kept, with its line.
 
-use super::config::{Config, Kind, Numbers, Pin, Problem, Require, Section};
-use super::names::{Letters, NAME_MAX, fits, glob_fault};
-use super::template::{self, GidOf, Ids, LINE_MAX, Pattern, Template, fields, text_fault};
+use super::config::{Config, Kind, Pin, Problem, Section, Words};
+use super::names::{Letters, fits, glob_fault};
+use super::template::{
+    self, CONTROL, GidOf, Ids, LINE_MAX, NO_HOME, Pattern, TOO_FEW, TOO_LONG, Template, fields,
+    text_fault,
+};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 
 /// What the first line is.
@@ -11,369 +14,361 @@ pub const FIRST: &[u8] = b"nssmap 2";
 /// Sections of numbers.
 const NUMBERS_MAX: usize = 8;
 
-/// A section that is being read.
-struct Open {
+/// What a line can begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Key,
+    Registry,
+    DenyFile,
+    Names,
+    Deny,
+    Pin,
+    Section(Kind),
+    Template,
+    Require,
+    Groups,
+    Rc,
+}
+
+/// Each word, and how many others may follow it. Those without a limit look for themselves.
+const WORDS: &[(&str, Word, usize, usize)] = &[
+    ("key", Word::Key, 1, 1),
+    ("registry", Word::Registry, 1, 1),
+    ("deny-file", Word::DenyFile, 1, 1),
+    ("names", Word::Names, 1, 1),
+    ("deny", Word::Deny, 1, usize::MAX),
+    ("pin", Word::Pin, 2, 2),
+    ("map", Word::Section(Kind::Map), 0, usize::MAX),
+    ("uids", Word::Section(Kind::Uids), 0, usize::MAX),
+    ("gids", Word::Section(Kind::Gids), 0, usize::MAX),
+    ("template", Word::Template, 0, usize::MAX),
+    ("require", Word::Require, 1, 2),
+    ("groups", Word::Groups, 1, usize::MAX),
+    ("rc", Word::Rc, 1, 1),
+];
+
+/// What is wrong with the words behind one of these.
+const WRONG_WORDS: &str = "wrong or missing words behind";
+
+/// What is wrong with a name, of a pin or of a section of numbers.
+const FORBIDDEN: &str = "a name that the rule for names forbids:";
+
+/// Something is wrong, and was kept.
+struct Kept;
+
+/// What was found wrong.
+struct Faults<'a, 'p> {
+    list: &'p mut Vec<Problem<'a>>,
+    /// The number of the line in hand.
     line: u64,
-    what: What,
-    template: Option<Template>,
-    require: Require,
-    groups: Vec<Vec<u8>>,
-    rc: bool,
 }
 
-enum What {
-    Map(Vec<Vec<u8>>),
-    Numbers(Kind, (u32, u32)),
+/// What is being read.
+struct Reader<'a, 'p> {
+    config: &'p mut Config<'a>,
+    faults: Faults<'a, 'p>,
+    /// The section in hand, which is the last one, has its template.
+    has_template: bool,
 }
-
-struct Reader<'a> {
-    config: Config,
-    problems: &'a mut Vec<Problem>,
-    open: Option<Open>,
-    line: u64,
-}
-
-/// A word that is wrong, and why.
-type Fault<'a> = (&'static str, &'a [u8]);
 
 /// Reads a whole file.
-pub fn read(text: &[u8], problems: &mut Vec<Problem>) -> Config {
-    let mut reader = Reader { config: Config::default(), problems, open: None, line: 1 };
-    for (number, line) in (1..).zip(text.split(|b| *b == b'\n')).skip(1) {
-        reader.line = number;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if let Err((what, word)) = reader.take(line) {
-            reader.problems.push(Problem::error(number, what, word));
+pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
+    let faults = Faults { list: problems, line: 0 };
+    let mut reader = Reader { config, faults, has_template: false };
+    for line in text.split(|b| *b == b'\n') {
+        reader.faults.line += 1;
+        if reader.faults.line > 1 {
+            // What is wrong with it was kept, and the next one is looked at.
+            let _ = reader.take(line.strip_suffix(b"\r").unwrap_or(line));
         }
     }
     reader.close();
-    let Reader { config, problems, .. } = reader;
-    check(&config, problems);
-    config
+    reader.check();
 }
 
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|b| *b == b' ' || *b == b'\t').filter(|w| !w.is_empty())
+impl<'a> Faults<'a, '_> {
+    /// Keeps an error of the line in hand.
+    fn wrong(&mut self, what: &'static str, word: &'a [u8]) -> Kept {
+        self.at(self.line, what, word);
+        Kept
+    }
+
+    fn at(&mut self, line: u64, what: &'static str, word: &'a [u8]) {
+        self.list.push(Problem { line, what, word, warning: false });
+    }
 }
 
-impl Reader<'_> {
-    fn take<'a>(&mut self, line: &'a [u8]) -> Result<(), Fault<'a>> {
-        let mut words = words(line);
-        let Some(first) = words.next().filter(|w| !w.starts_with(b"#")) else { return Ok(()) };
+impl<'a> Reader<'a, '_> {
+    fn take(&mut self, line: &'a [u8]) -> Result<(), Kept> {
+        let mut rest = Words(line);
+        let Some(first) = rest.next().filter(|w| !w.starts_with(b"#")) else { return Ok(()) };
         if line.len() > LINE_MAX {
-            return Err(("a line of more than 2048 bytes", b""));
+            return Err(self.faults.wrong(TOO_LONG, b""));
         }
-        if line.iter().any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f) {
-            return Err(("a control character", b""));
+        if line.iter().any(|b| *b != b'\t' && template::is_control(*b)) {
+            return Err(self.faults.wrong(CONTROL, b""));
         }
-        let rest: Vec<&[u8]> = words.collect();
-        match first {
-            b"map" | b"uids" | b"gids" => self.begin(first, &rest),
-            b"template" => self.template(line),
-            b"require" | b"groups" | b"rc" => self.setting(first, &rest),
-            _ => self.global(first, &rest),
+        let (mut words, mut count) = ([&b""[..]; 2], 0);
+        for word in rest {
+            if let Some(place) = words.get_mut(count) {
+                *place = word;
+            }
+            count += 1;
         }
-    }
-
-    fn global<'a>(&mut self, word: &'a [u8], rest: &[&'a [u8]]) -> Result<(), Fault<'a>> {
-        let line = self.line;
-        let config = &mut self.config;
-        match (word, rest) {
-            (b"key", [path]) => set_path(&mut config.key, line, path)?,
-            (b"registry", [path]) => set_path(&mut config.registry, line, path)?,
-            (b"deny-file", [path]) => {
-                config.deny_files.push((line, absolute(path)?.to_vec()));
-            }
-            (b"names", [b"lower"]) => config.letters = Letters::Lower,
-            (b"names", [b"mixed"]) => config.letters = Letters::Mixed,
-            (b"deny", globs) if !globs.is_empty() => {
-                for glob in globs {
-                    config.deny.push(checked_glob(glob)?.to_vec());
-                }
-            }
-            (b"pin", [name, uid]) => {
-                if config.pinned(name).is_some() {
-                    return Err(("a second pin for", name));
-                }
-                let number = decimal_u32(uid).ok_or(("not a uid:", *uid))?;
-                if config.holder_of(number).is_some() {
-                    return Err(("a second pin to", uid));
-                }
-                config.pins.push(Pin { line, name: name.to_vec(), uid: number });
-            }
-            (b"key" | b"registry" | b"deny-file" | b"names" | b"deny" | b"pin", _) => {
-                return Err(("wrong or missing words behind", word));
-            }
-            _ => return Err(("unknown word", word)),
-        }
-        Ok(())
-    }
-
-    fn begin<'a>(&mut self, word: &[u8], rest: &[&'a [u8]]) -> Result<(), Fault<'a>> {
-        self.close();
-        let what = match word {
-            b"map" => What::Map(rest.iter().map(|g| g.to_vec()).collect()),
-            b"uids" => What::Numbers(Kind::Uids, (0, 0)),
-            _ => What::Numbers(Kind::Gids, (0, 0)),
+        let [one, two] = words;
+        let known = WORDS.iter().find(|w| w.0.as_bytes() == first);
+        let Some((_, word, least, most)) = known else {
+            return Err(self.faults.wrong("unknown word", first));
         };
-        let open = self.open.insert(Open {
-            line: self.line,
-            what,
-            template: None,
-            require: Require::default(),
-            groups: Vec::new(),
-            rc: false,
-        });
-        match (&mut open.what, rest) {
-            (What::Map(_), []) => return Err(("a section without a glob", b"")),
-            (What::Map(_), globs) => {
-                for glob in globs {
-                    checked_glob(glob)?;
+        if matches!(word, Word::Template | Word::Require | Word::Groups | Word::Rc) {
+            match self.config.sections.last() {
+                None => return Err(self.faults.wrong("outside of a section:", first)),
+                Some(section) if section.kind != Kind::Map && *word != Word::Template => {
+                    return Err(self.faults.wrong("not in a section of numbers:", first));
+                }
+                Some(_) => {}
+            }
+        }
+        if !(*least..=*most).contains(&count) {
+            return Err(self.faults.wrong(WRONG_WORDS, first));
+        }
+        match word {
+            Word::Section(kind) => return self.section(*kind, rest, one, count),
+            Word::Template => return self.template(rest.0.trim_ascii_start()),
+            Word::Pin => return self.pin(one, two),
+            Word::Deny => {
+                self.check_globs(rest)?;
+                self.config.deny.push(rest);
+            }
+            Word::Key | Word::Registry | Word::DenyFile => {
+                let place = match word {
+                    Word::Key => Some(&mut self.config.key),
+                    Word::Registry => Some(&mut self.config.registry),
+                    _ => None,
+                };
+                let again = place.as_ref().is_some_and(|p| p.is_some());
+                if again {
+                    return Err(self.faults.wrong("given twice, again as", one));
+                }
+                if !one.starts_with(b"/") {
+                    return Err(self.faults.wrong("a path that does not begin with /:", one));
+                }
+                match place {
+                    Some(place) => *place = Some((self.faults.line, one)),
+                    None => self.config.deny_files.push(one),
                 }
             }
-            (What::Numbers(_, bounds), [range]) => {
-                *bounds = match template::ids(range) {
-                    Ok(ids @ Ids::Range { .. }) => ids.bounds().unwrap_or_default(),
-                    Ok(_) => return Err(("not a range LO-HI:", range)),
-                    Err(what) => return Err((what, range)),
-                };
+            Word::Names | Word::Rc => {
+                let (no, yes): (&[u8], &[u8]) =
+                    if *word == Word::Rc { (b"no", b"yes") } else { (b"lower", b"mixed") };
+                if one != no && one != yes {
+                    return Err(self.faults.wrong(WRONG_WORDS, first));
+                }
+                match self.config.sections.last_mut().filter(|_| *word == Word::Rc) {
+                    Some(section) => section.rc = one == yes,
+                    None if one == yes => self.config.letters = Letters::Mixed,
+                    None => self.config.letters = Letters::Lower,
+                }
             }
-            (What::Numbers(..), _) => return Err(("not one range LO-HI", b"")),
+            Word::Require | Word::Groups => {
+                let Some(section) = self.config.sections.last_mut() else { return Ok(()) };
+                if *word == Word::Groups {
+                    section.groups.push(rest);
+                } else {
+                    let path = (count > 1).then_some(two);
+                    let added = section.require.add(one, path);
+                    added.map_err(|what| self.faults.wrong(what, path.unwrap_or(one)))?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn template<'a>(&mut self, line: &'a [u8]) -> Result<(), Fault<'a>> {
-        let open = self.open.as_mut().ok_or(("outside of a section:", &b"template"[..]))?;
-        if open.template.is_some() {
-            return Err(("a second template in the section", b""));
+    fn pin(&mut self, name: &'a [u8], number: &'a [u8]) -> Result<(), Kept> {
+        if self.config.pinned(name).is_some() {
+            return Err(self.faults.wrong("a second pin for", name));
         }
-        let text = line.trim_ascii_start().strip_prefix(b"template").unwrap_or_default();
-        let text = text.trim_ascii_start();
-        open.template = Some(match &open.what {
-            What::Map(_) => map_template(text),
-            What::Numbers(Kind::Uids, bounds) => uid_template(text, *bounds),
-            What::Numbers(Kind::Gids, bounds) => gid_template(text, *bounds),
-        }?);
+        let Some(uid) = decimal_u32(number) else {
+            return Err(self.faults.wrong("not a uid:", number));
+        };
+        if self.config.holder_of(uid).is_some() {
+            return Err(self.faults.wrong("a second pin to", number));
+        }
+        self.config.pins.push(Pin { line: self.faults.line, name, uid });
         Ok(())
     }
 
-    fn setting<'a>(&mut self, word: &'a [u8], rest: &[&'a [u8]]) -> Result<(), Fault<'a>> {
-        let open = self.open.as_mut().ok_or(("outside of a section:", word))?;
-        if !matches!(open.what, What::Map(_)) {
-            return Err(("not in a section of numbers:", word));
+    fn check_globs(&mut self, globs: Words<'a>) -> Result<(), Kept> {
+        for glob in globs {
+            if let Some(what) = glob_fault(glob) {
+                return Err(self.faults.wrong(what, glob));
+            }
         }
-        match (word, rest) {
-            (b"require", [what]) => open.require.add(what, None).map_err(|e| (e, *what)),
-            (b"require", [what, path]) => {
-                open.require.add(what, Some(path)).map_err(|e| (e, *path))
+        Ok(())
+    }
+
+    fn section(
+        &mut self,
+        kind: Kind,
+        rest: Words<'a>,
+        range: &'a [u8],
+        count: usize,
+    ) -> Result<(), Kept> {
+        self.close();
+        let globs = if kind == Kind::Map { rest } else { Words::default() };
+        let line = self.faults.line;
+        self.config.begin(line, kind, globs);
+        self.has_template = false;
+        if kind == Kind::Map {
+            if count == 0 {
+                return Err(self.faults.wrong("a section without a glob", b""));
             }
-            (b"groups", [_, ..]) => {
-                open.groups.extend(rest.iter().map(|g| g.to_vec()));
-                Ok(())
-            }
-            (b"rc", [b"yes"]) => {
-                open.rc = true;
-                Ok(())
-            }
-            (b"rc", [b"no"]) => {
-                open.rc = false;
-                Ok(())
-            }
-            _ => Err(("wrong or missing words behind", word)),
+            return self.check_globs(rest);
         }
+        if count != 1 {
+            return Err(self.faults.wrong("not one range LO-HI", b""));
+        }
+        let ids = template::ids(range).map_err(|what| self.faults.wrong(what, range))?;
+        let (Ids::Range { .. }, Some(bounds)) = (ids, ids.bounds()) else {
+            return Err(self.faults.wrong("not a range LO-HI:", range));
+        };
+        if let Some(section) = self.config.sections.last_mut() {
+            section.numbers = bounds;
+        }
+        Ok(())
     }
 
     /// Ends the section in hand.
     fn close(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let Open { line, what, template, require, groups, rc } = open;
-        let Some(template) = template else {
-            // If its line was bad, that was told already.
-            let bad = |p: &Problem| !p.warning && p.line >= line;
-            if !self.problems.iter().any(bad) {
-                self.problems.push(Problem::error(line, "a section without a template", b""));
-            }
-            return;
-        };
-        match what {
-            What::Map(globs) => {
-                let section = Section { line, globs, template, require, groups, rc };
-                self.config.sections.push(section);
-            }
-            What::Numbers(kind, bounds) => {
-                self.config.numbers.push(Numbers { line, kind, bounds, template });
-            }
+        let Some(open) = self.config.sections.last().filter(|_| !self.has_template) else { return };
+        let line = open.line;
+        self.config.sections.pop();
+        // If its line was bad, that was told already.
+        if !self.faults.list.iter().any(|p| !p.warning && p.line >= line) {
+            self.faults.at(line, "a section without a template", b"");
         }
     }
-}
 
-fn set_path<'a>(
-    place: &mut Option<(u64, Vec<u8>)>,
-    line: u64,
-    path: &'a [u8],
-) -> Result<(), Fault<'a>> {
-    if place.is_some() {
-        return Err(("given twice, again as", path));
+    fn template(&mut self, text: &'a [u8]) -> Result<(), Kept> {
+        if self.has_template {
+            return Err(self.faults.wrong("a second template in the section", b""));
+        }
+        let (parts, count) = fields(text);
+        let Some(section) = self.config.sections.last_mut() else { return Ok(()) };
+        let (kind, (_, last)) = (section.kind, section.numbers);
+        let [name, _, id, gid, gecos, mut home, shell] = parts;
+        let template = &mut section.template;
+        *template = Template::default();
+        if kind != Kind::Gids || count == parts.len() {
+            if count < parts.len() {
+                return Err(self.faults.wrong(TOO_FEW, b""));
+            }
+            if let Some(what) = text_fault(&parts) {
+                return Err(self.faults.wrong(what, b""));
+            }
+            if kind == Kind::Map {
+                template.ids = template::ids(id).map_err(|what| self.faults.wrong(what, id))?;
+            } else if home.is_empty() {
+                return Err(self.faults.wrong(NO_HOME, b""));
+            } else if id != b"=" {
+                let what = "in a section of numbers the id must be =, not";
+                return Err(self.faults.wrong(what, id));
+            }
+            if gid == b"0" && kind != Kind::Map {
+                // Container platforms run any uid with group 0.
+                template.gid = GidOf::One(0);
+            } else if gid != b"=" {
+                let one = template::id(gid).map_err(|what| self.faults.wrong(what, gid))?;
+                template.gid = GidOf::One(one);
+            } else if kind == Kind::Map && !matches!(template.ids, Ids::Range { .. }) {
+                let what = "a gid of the user's own needs a range of uids, not";
+                return Err(self.faults.wrong(what, id));
+            }
+            (template.gecos, template.shell) = (gecos, shell);
+        } else if count == 4 && id == b"=" && gid.is_empty() {
+            // A group(5) line, `NAME:x:=:`; of a whole template the name counts, too.
+            home = b"/";
+        } else {
+            return Err(self.faults.wrong("not NAME:x:=: (nor seven fields)", text));
+        }
+        template.name = match kind {
+            Kind::Map => Pattern::literal(name),
+            _ => number_name(name, last).map_err(|what| self.faults.wrong(what, name))?,
+        };
+        let whole = if kind == Kind::Map { template::home(home) } else { Pattern::parse(home) };
+        template.home = whole.map_err(|what| self.faults.wrong(what, home))?;
+        self.has_template = true;
+        Ok(())
     }
-    *place = Some((line, absolute(path)?.to_vec()));
-    Ok(())
-}
 
-fn absolute(path: &[u8]) -> Result<&[u8], Fault<'_>> {
-    if path.starts_with(b"/") {
-        Ok(path)
-    } else {
-        Err(("a path that does not begin with /:", path))
+    /// What can be judged only when all is read.
+    fn check(&mut self) {
+        let Reader { config, faults, .. } = self;
+        let numbers = |s: &&Section| s.kind != Kind::Map;
+        if let Some(over) = config.sections.iter().filter(numbers).nth(NUMBERS_MAX) {
+            faults.at(over.line, "more than 8 sections of numbers", b"");
+        }
+        overlaps(config, Kind::Uids, faults);
+        // Those of the maps alone were told as uids.
+        if config.sections.iter().any(|s| s.kind == Kind::Gids) {
+            overlaps(config, Kind::Gids, faults);
+        }
+        let derives = config.derives();
+        if derives && config.key.is_none() {
+            let first = config.sections.iter().find(|s| s.kind == Kind::Map);
+            faults.at(first.map_or(1, |s| s.line), "a range needs a key", b"");
+        }
+        if let Some((line, _)) = config.registry.filter(|_| derives) {
+            if !config.sections.iter().any(|s| s.derives() && !s.require.is_empty()) {
+                let what = "a registry needs a section with a range and a require";
+                faults.at(line, what, b"");
+            }
+        }
+        for pin in &config.pins {
+            let section = config.section_of(pin.name).and_then(|s| config.sections.get(s));
+            let what = if !fits(pin.name, config.letters) {
+                FORBIDDEN
+            } else if !section.is_some_and(Section::derives) {
+                "a pin for a name that no section derives:"
+            } else if !section.is_some_and(|s| s.template.ids.range_has(pin.uid)) {
+                "a pin outside of the range of its section:"
+            } else {
+                continue;
+            };
+            faults.at(pin.line, what, pin.name);
+        }
     }
-}
-
-fn checked_glob(glob: &[u8]) -> Result<&[u8], Fault<'_>> {
-    glob_fault(glob).map_or(Ok(glob), |what| Err((what, glob)))
-}
-
-fn map_template(text: &[u8]) -> Result<Template, Fault<'_>> {
-    let parts = fields(text).ok_or(("fewer than seven fields", &b""[..]))?;
-    if let Some(what) = text_fault(&parts) {
-        return Err((what, b""));
-    }
-    let [name, _, uid, gid, gecos, home, shell] = parts;
-    let ids = template::ids(uid).map_err(|what| (what, uid))?;
-    let gid = match (gid, ids) {
-        (b"=", Ids::Range { .. }) => GidOf::Uid,
-        (b"=", _) => return Err(("a gid of the user's own needs a range of uids, not", uid)),
-        _ => GidOf::One(template::id(gid).map_err(|what| (what, gid))?),
-    };
-    Ok(Template {
-        name: Pattern { before: name.to_vec(), after: None },
-        ids,
-        gid,
-        gecos: gecos.to_vec(),
-        home: template::home(home).map_err(|what| (what, home))?,
-        shell: shell.to_vec(),
-    })
-}
-
-fn uid_template(text: &[u8], bounds: (u32, u32)) -> Result<Template, Fault<'_>> {
-    let parts = fields(text).ok_or(("fewer than seven fields", &b""[..]))?;
-    if let Some(what) = text_fault(&parts) {
-        return Err((what, b""));
-    }
-    let [name, _, id, gid, gecos, home, shell] = parts;
-    if home.is_empty() {
-        return Err((template::NO_HOME, b""));
-    }
-    if id != b"=" {
-        return Err(("in a section of numbers the id must be =, not", id));
-    }
-    let gid = match gid {
-        b"=" => GidOf::Uid,
-        // Container platforms run any uid with group 0.
-        b"0" => GidOf::One(0),
-        _ => GidOf::One(template::id(gid).map_err(|what| (what, gid))?),
-    };
-    Ok(Template {
-        name: number_name(name, bounds)?,
-        ids: Ids::Asked,
-        gid,
-        gecos: gecos.to_vec(),
-        home: Pattern::parse(home).map_err(|what| (what, home))?,
-        shell: shell.to_vec(),
-    })
-}
-
-/// A group(5) line, `NAME:x:=:`; or a whole template, of which the name counts.
-fn gid_template(text: &[u8], bounds: (u32, u32)) -> Result<Template, Fault<'_>> {
-    if fields(text).is_some() {
-        return uid_template(text, bounds);
-    }
-    let mut parts = text.split(|b| *b == b':');
-    let (name, _, id) = (parts.next(), parts.next(), parts.next());
-    let (Some(name), Some(b"="), Some(b""), None) = (name, id, parts.next(), parts.next()) else {
-        return Err(("not NAME:x:=: (nor seven fields)", text));
-    };
-    Ok(Template {
-        name: number_name(name, bounds)?,
-        ids: Ids::Asked,
-        gid: GidOf::Uid,
-        gecos: Vec::new(),
-        home: Pattern { before: b"/".to_vec(), after: None },
-        shell: Vec::new(),
-    })
 }
 
 /// The name of a section of numbers must be one that people may have, with the largest number in.
-fn number_name(text: &[u8], bounds: (u32, u32)) -> Result<Pattern, Fault<'_>> {
-    let name = Pattern::parse(text).map_err(|what| (what, text))?;
+fn number_name(text: &[u8], last: u32) -> Result<Pattern<'_>, &'static str> {
+    let name = Pattern::parse(text)?;
     let mut room = [0; DECIMAL_MAX];
-    let digits = write_decimal(u64::from(bounds.1), &mut room);
-    let whole: Vec<u8> = name.pieces(digits).collect::<Vec<_>>().concat();
-    if !fits(&whole, Letters::Mixed) {
-        return Err(("a name that the rule for names forbids:", text));
-    }
-    Ok(name)
-}
-
-/// What can be judged only when all is read.
-fn check(config: &Config, problems: &mut Vec<Problem>) {
-    let mut error = |line, what, word: &[u8]| problems.push(Problem::error(line, what, word));
-    if config.numbers.len() > NUMBERS_MAX {
-        let line = config.numbers.get(NUMBERS_MAX).map_or(0, |n| n.line);
-        error(line, "more than 8 sections of numbers", b"");
-    }
-    let maps = config.sections.iter();
-    let uids = maps.clone().filter_map(|s| Some((s.line, s.template.ids.bounds()?)));
-    let numbers = |kind| config.numbers.iter().filter(move |n| n.kind == kind);
-    let of = |kind| numbers(kind).map(|n| (n.line, n.bounds));
-    overlaps(uids.chain(of(Kind::Uids)).collect(), &mut error);
-    let gids = maps.filter(|s| s.template.gid == GidOf::Uid);
-    let gids = gids.filter_map(|s| Some((s.line, s.template.ids.bounds()?)));
-    let before = gids.clone().count();
-    let gids: Vec<_> = gids.chain(of(Kind::Gids)).collect();
-    // Those of the maps alone were told as uids.
-    if gids.len() > before {
-        overlaps(gids, &mut error);
-    }
-    let derives = config.derives();
-    match &config.key {
-        None if derives => {
-            let line = config.sections.first().map_or(1, |s| s.line);
-            error(line, "a range needs a key", b"");
-        }
-        _ => {}
-    }
-    if let Some((line, _)) = &config.registry {
-        let used =
-            |s: &Section| !s.require.is_empty() && matches!(s.template.ids, Ids::Range { .. });
-        if derives && !config.sections.iter().any(used) {
-            error(*line, "a registry needs a section with a range and a require", b"");
-        }
-    }
-    for pin in &config.pins {
-        let section = config.section_of(&pin.name).and_then(|s| config.sections.get(s));
-        if pin.name.len() > NAME_MAX || !fits(&pin.name, config.letters) {
-            error(pin.line, "a name that the rule for names forbids:", &pin.name);
-            continue;
-        }
-        match section.map(|s| s.template.ids) {
-            Some(ids @ Ids::Range { .. })
-                if ids.bounds().is_some_and(|(lo, hi)| (lo..=hi).contains(&pin.uid)) => {}
-            Some(Ids::Range { .. }) => {
-                error(pin.line, "a pin outside of the range of its section:", &pin.name);
-            }
-            _ => error(pin.line, "a pin for a name that no section derives:", &pin.name),
-        }
-    }
+    let whole = name.pieces(write_decimal(u64::from(last), &mut room)).concat();
+    if fits(&whole, Letters::Mixed) { Ok(name) } else { Err(FORBIDDEN) }
 }
 
 /// Ranges must not overlap; only two equal single ids may be.
-fn overlaps(mut ranges: Vec<(u64, (u32, u32))>, error: &mut impl FnMut(u64, &'static str, &[u8])) {
-    ranges.sort_by_key(|r| r.1);
-    for pair in ranges.windows(2) {
-        let [(a, one), (b, other)] = pair else { continue };
-        let equal = one == other && one.0 == one.1;
-        if other.0 <= one.1 && !equal {
-            error(*a.max(b), "its range overlaps that of an earlier section", b"");
+fn overlaps(config: &Config, kind: Kind, faults: &mut Faults) {
+    // One after the other, from the lowest: there are few.
+    let (mut last, mut last_line, mut line) = (None, 0, 0);
+    loop {
+        let mut next = None;
+        for (at, section) in config.sections.iter().enumerate() {
+            let Some((low, high)) = section.gives(kind) else { continue };
+            let place = Some((low, high, at));
+            if place > last && (next.is_none() || place < next) {
+                (next, line) = (place, section.line);
+            }
         }
+        let Some((low, high, _)) = next else { return };
+        if let Some((lower, top, _)) = last {
+            let equal = (lower, top) == (low, high) && low == high;
+            if low <= top && !equal {
+                let what = "its range overlaps that of an earlier section";
+                faults.at(line.max(last_line), what, b"");
+            }
+        }
+        (last, last_line) = (next, line);
     }
 }

@@ -1,7 +1,9 @@
 //! The first format: the single line of libnss_map, safe or as libnss_map takes it.
 
-use super::config::{Config, Problem, Require, Section};
-use super::template::{self, GidOf, Ids, LINE_MAX, Pattern, Template, fields, text_fault};
+use super::config::{Config, Kind, Problem, Words};
+use super::template::{
+    self, GidOf, Ids, LINE_MAX, Pattern, TOO_FEW, TOO_LONG, Template, fields, text_fault,
+};
 use nssproto::bytes::decimal_u32;
 
 /// Ids below this become this, as they always did.
@@ -9,86 +11,69 @@ const LOWEST: u32 = 500;
 
 /// Reads a file in which comments and blank lines are passed over, and the first other line must
 /// be in order. A line with an error is no template: then nobody is found.
-pub fn safe(text: &[u8], require: Require, problems: &mut Vec<Problem>) -> Config {
-    let mut config = Config::default();
+pub fn safe<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
     let mut found = false;
-    for (number, line) in (1..).zip(text.split(|b| *b == b'\n')) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() || line.starts_with(b"#") {
+    for (at, text) in (1..).zip(text.split(|b| *b == b'\n')) {
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        if text.is_empty() || text.starts_with(b"#") {
             continue;
         }
+        let mut tell =
+            |what, warning| problems.push(Problem { line: at, what, word: b"", warning });
         if found {
-            problems.push(Problem::warning(number, "only the first template counts"));
+            tell("only the first template counts", true);
             break;
         }
         found = true;
-        match checked(line, number, problems) {
-            Ok(template) => config.sections.push(section(number, template, require.clone())),
-            Err(what) => problems.push(Problem::error(number, what, b"")),
+        let mut id = |text: &[u8]| {
+            if decimal_u32(text).is_some_and(|id| id < LOWEST) {
+                tell("an id below 500 becomes 500", true);
+                return Ok(LOWEST);
+            }
+            template::id(text)
+        };
+        if let Err(what) = take(config, at, text, true, &mut id) {
+            tell(what, false);
         }
     }
-    config
-}
-
-fn checked(line: &[u8], at: u64, problems: &mut Vec<Problem>) -> Result<Template, &'static str> {
-    if line.len() > LINE_MAX {
-        return Err("a line of more than 2048 bytes");
-    }
-    let parts = fields(line).ok_or("fewer than seven fields")?;
-    if let Some(what) = text_fault(&parts) {
-        return Err(what);
-    }
-    let [name, _, uid, gid, gecos, home, shell] = parts;
-    let mut id = |text: &[u8]| {
-        if decimal_u32(text).is_some_and(|id| id < LOWEST) {
-            problems.push(Problem::warning(at, "an id below 500 becomes 500"));
-            return Ok(LOWEST);
-        }
-        template::id(text)
-    };
-    let (uid, gid) = (id(uid)?, id(gid)?);
-    Ok(Template {
-        name: literal(name),
-        ids: Ids::One(uid),
-        gid: GidOf::One(gid),
-        gecos: gecos.to_vec(),
-        home: prefix(home),
-        shell: shell.to_vec(),
-    })
 }
 
 /// Reads a file as libnss_map does: the first line, whatever it looks like.
-pub fn compat(text: &[u8]) -> Config {
-    let mut config = Config { compat: true, ..Config::default() };
+pub fn compat<'a>(text: &'a [u8], config: &mut Config<'a>) {
+    config.compat = true;
     let line = text.split(|b| *b == b'\n' || *b == 0).next().unwrap_or_default();
-    if line.len() > LINE_MAX {
-        return config;
+    // What is no template is none, without a word.
+    let _ = take(config, 1, line, false, &mut |text| Ok(atoi(text)));
+}
+
+/// The one section, if the line is good.
+fn take<'a>(
+    config: &mut Config<'a>,
+    at: u64,
+    text: &'a [u8],
+    strict: bool,
+    id: &mut dyn FnMut(&[u8]) -> Result<u32, &'static str>,
+) -> Result<(), &'static str> {
+    if text.len() > LINE_MAX {
+        return Err(TOO_LONG);
     }
-    if let Some([name, _, uid, gid, gecos, home, shell]) = fields(line) {
-        let template = Template {
-            name: literal(name),
-            ids: Ids::One(atoi(uid)),
-            gid: GidOf::One(atoi(gid)),
-            gecos: gecos.to_vec(),
-            home: prefix(home),
-            shell: shell.to_vec(),
-        };
-        config.sections.push(section(1, template, Require::default()));
+    let (parts, count) = fields(text);
+    if count < parts.len() {
+        return Err(TOO_FEW);
     }
-    config
-}
-
-fn section(line: u64, template: Template, require: Require) -> Section {
-    Section { line, globs: vec![b"*".to_vec()], template, require, groups: Vec::new(), rc: true }
-}
-
-fn literal(text: &[u8]) -> Pattern {
-    Pattern { before: text.to_vec(), after: None }
-}
-
-/// The slash is always added, as libnss_map does.
-fn prefix(home: &[u8]) -> Pattern {
-    Pattern { before: [home, b"/"].concat(), after: Some(Vec::new()) }
+    if let Some(what) = text_fault(&parts).filter(|_| strict) {
+        return Err(what);
+    }
+    let [name, _, uid, gid, gecos, home, shell] = parts;
+    let (ids, gid) = (Ids::One(id(uid)?), GidOf::One(id(gid)?));
+    config.begin(at, Kind::Map, Words(b"*"));
+    if let Some(section) = config.sections.last_mut() {
+        // The slash is always added, as libnss_map does.
+        let (name, home) = (Pattern::literal(name), Pattern::prefix(home));
+        section.template = Template { name, ids, gid, gecos, home, shell };
+        section.rc = true;
+    }
+    Ok(())
 }
 
 /// atoi(3) where a long has 64 bits, then the lower limit, compared unsigned.

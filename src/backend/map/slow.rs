@@ -3,10 +3,7 @@
 use super::config::Config;
 use super::scan::directory;
 use crate::sys::message::Message;
-use rustix::fs::{Mode, OFlags, fstatfs, open};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use rustix::fs::{Mode, OFlags, fstatfs};
 
 /// `f_type` of statfs(2), from linux/magic.h and the file systems' own headers.
 const SLOW: &[(u32, &str)] = &[
@@ -40,7 +37,7 @@ pub fn find(config: &Config) -> bool {
         let home = homes.then_some(&section.template.home);
         for pattern in home.into_iter().chain(&section.require.files) {
             let Some((dir, ..)) = directory(pattern) else { continue };
-            if let Some(kind) = kind_of(Path::new(OsStr::from_bytes(dir))) {
+            if let Some(kind) = kind_of(dir) {
                 found = true;
                 let message = Message::new("nsssd-map", "warning").path(dir).text(" is on ");
                 message
@@ -55,16 +52,17 @@ pub fn find(config: &Config) -> bool {
 
 /// What slow file system `dir` is on, or the nearest directory above it that exists. Opened as a
 /// path only: that mounts nothing.
-fn kind_of(dir: &Path) -> Option<&'static str> {
-    let mut dir = PathBuf::from(dir);
+fn kind_of(mut dir: &[u8]) -> Option<&'static str> {
     loop {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        if let Ok(fd) = open(&dir, flags, Mode::empty()) {
+        if let Ok(fd) = super::open_path(dir, OFlags::PATH, Mode::empty()) {
             return name_of(fstatfs(&fd).ok()?.f_type as u32);
         }
-        if !dir.pop() {
-            return None;
-        }
+        let slash = dir.iter().rposition(|b| *b == b'/')?;
+        dir = match (slash, dir) {
+            (0, [_]) => return None,
+            (0, _) => b"/",
+            _ => dir.get(..slash)?,
+        };
     }
 }
 
@@ -79,6 +77,6 @@ mod tests {
         for local in [0xef53, 0x0102_1994, 0x794c_7630] {
             assert_eq!(name_of(local), None);
         }
-        assert_eq!(kind_of(Path::new("/proc/self/nothing/there")), None);
+        assert_eq!(kind_of(b"/proc/self/nothing/there"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
-use super::config::{Config, Problem, Require};
+use super::config::{Config, Kind, Problem, Require, Words, tell_line};
 use super::groups::Groups;
 use super::key::{self, Key};
 use super::known::Known;
@@ -13,21 +13,26 @@ use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, read, retry_on_intr};
 use rustix::net::sockopt::socket_peercred;
-use rustix::net::{SocketAddrUnix, getsockname};
+use rustix::net::{AddressFamily, getsockname};
 use rustix::process::{getegid, geteuid};
 use rustix::stdio::stdin;
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Where libnss_map has it.
-const FILE: &str = "/etc/nssmap.conf";
+const FILE: &[u8] = b"/etc/nssmap.conf";
 
 /// The largest configuration: more deny lists than anybody has.
-const CONFIG_MAX: u64 = 4 * 1024 * 1024;
+const CONFIG_MAX: usize = 4 * 1024 * 1024;
+
+/// What is said of a file that cannot be trusted.
+const CONFIG: &str = "configuration is writable by others, or another user's:";
+const DENY_FILE: &str = "deny-file is writable by others, or another user's:";
+const REGISTRY: &str = "registry is writable by others, or another user's, or no file:";
 
 /// The options of nsssd-map that concern answers.
 pub const SPEC: Spec =
@@ -50,13 +55,13 @@ pub enum Host {
 #[derive(Default)]
 pub struct Plan {
     /// The configuration.
-    pub file: Vec<u8>,
+    pub file: &'static [u8],
     /// As libnss_map does.
     pub compat: bool,
     /// Look at LOGNAME.
     pub logname: bool,
     /// What a single line requires.
-    pub require: Require,
+    pub require: Require<'static>,
     /// An error in a single line is fatal, too (`-n`).
     pub strict: bool,
 }
@@ -64,106 +69,151 @@ pub struct Plan {
 impl Plan {
     /// Takes the options.
     pub fn take(options: &mut Options) -> Result<Self, Error> {
-        let file = options.value("-f").unwrap_or_else(|| FILE.into()).into_vec();
-        let mut require = Require::default();
-        while let Some(word) = options.value("-r") {
-            let bytes = word.as_bytes();
-            let (what, path) = match bytes.iter().position(|b| *b == b':') {
-                Some(at) => (bytes.get(..at).unwrap_or_default(), bytes.get(at + 1..)),
-                None => (bytes, None),
-            };
-            let wrong = |what| Error::options(what).about(&word);
-            require.add(what, path).map_err(wrong)?;
+        let mut plan = Plan::default();
+        plan.file = options.value("-f").map_or(FILE, lasting);
+        while let Some(word) = options.value("-r").map(lasting) {
+            let colon = word.iter().position(|b| *b == b':');
+            let what = word.get(..colon.unwrap_or(word.len())).unwrap_or_default();
+            let path = colon.and_then(|at| word.get(at + 1..));
+            let wrong = |what| Error::options(what).about(OsStr::from_bytes(word));
+            plan.require.add(what, path).map_err(wrong)?;
         }
-        Ok(Plan {
-            file,
-            compat: options.flag("-c"),
-            logname: options.flag("-L"),
-            require,
-            strict: false,
-        })
+        plan.compat = options.flag("-c");
+        plan.logname = options.flag("-L");
+        Ok(plan)
     }
+}
+
+/// A word of the command line that is kept until the process ends.
+pub fn lasting(word: OsString) -> &'static [u8] {
+    word.into_vec().leak()
 }
 
 impl Map {
     /// A map by the arguments of nsssd-map. Words that are no options are ignored.
-    pub fn by_args(args: &[OsString], host: Host) -> Result<Self, Error> {
+    pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
         let (mut options, _) = SPEC.split(args)?;
-        Map::open(&Plan::take(&mut options)?, host)
+        Map::open(Plan::take(&mut options)?, host)
     }
 
     /// Reads everything. Whatever is wrong is told with file and line; the error then says that
     /// this is so, exit 111.
-    pub fn open(plan: &Plan, host: Host) -> Result<Self, Error> {
+    pub fn open(mut plan: Plan, host: Host) -> Result<Box<Self>, Error> {
         if plan.logname && host == Host::Daemon {
             return Err(Error::options("a daemon does not look at LOGNAME: -L is for getent -s"));
         }
-        let (config, second) = read_config(plan)?;
-        let mut map = Map::new(config, plan, host)?;
+        let mut map = Box::new(Map::default());
+        let second = map.read_config(&mut plan)?;
+        map.read_key(plan.file)?;
+        map.find_own();
+        if plan.logname {
+            map.logname = std::env::var_os("LOGNAME").map(OsString::into_vec);
+        }
+        map.me = match host {
+            Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
+            _ => client(),
+        };
+        if map.config.derives() {
+            map.known = Known::new(true);
+            map.scan = Some(Scan::new(&map.config));
+        }
         let tells = matches!(host, Host::Daemon | Host::Check);
         if tells {
-            tell_open_sections(&map.config, &plan.file, second);
+            tell_open_sections(&map.config, plan.file, second);
             map.slow = slow::find(&map.config);
         }
         let mut window = vec![0; WINDOW];
-        map.read_registry(&plan.file, host, &mut window)?;
-        match map.groups.refresh(&mut window) {
-            Ok(()) if tells => map.groups.tell_missing(&map.config, &plan.file),
-            Ok(()) => {}
-            Err(e) => return Err(Error::system("unable to read", e).about("/etc/group")),
+        map.read_registry(plan.file, host, &mut window)?;
+        map.groups = Groups::new(&map.config);
+        let read = map.groups.refresh(&mut window);
+        read.map_err(|e| fail("unable to read", b"/etc/group", e))?;
+        if tells {
+            map.groups.tell_missing(&map.config, plan.file);
         }
         Ok(map)
     }
 
-    fn new(config: Config, plan: &Plan, host: Host) -> Result<Self, Error> {
-        let key = match &config.key {
-            Some((line, path)) => read_key(path, *line, &plan.file)?,
-            None => Keyed::Refused(Errno::NOKEY),
+    /// Reads a configuration and what it includes, and tells what is wrong with it. Also whether it
+    /// is of the second format.
+    fn read_config(&mut self, plan: &mut Plan) -> Result<bool, Error> {
+        let config = &mut self.config;
+        config.compat = plan.compat;
+        let Some(text) = read_file(CONFIG, plan.file)? else {
+            let message = Message::new("nsssd-map", "warning").text("there is no ");
+            message.path(plan.file).text(": nobody is found").send();
+            return Ok(false);
         };
-        let logname = plan.logname.then(|| std::env::var_os("LOGNAME")).flatten();
-        let derives = config.derives();
-        Ok(Map {
-            own: names_in_passwd(&config),
-            me: match host {
-                Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
-                _ => client(),
-            },
-            logname: logname.map(OsString::into_vec),
-            known: Known::new(derives),
-            scan: derives.then(|| Scan::new(&config)),
-            registry: None,
-            refused: None,
-            groups: Groups::new(&config),
-            slow: false,
-            room: Default::default(),
-            area: heapless::Vec::new(),
-            told: heapless::Vec::new(),
-            key,
-            config,
-        })
+        let mut problems = Vec::new();
+        let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
+        let second = first.trim_ascii_end() == sections::FIRST;
+        if plan.compat {
+            single::compat(text, config);
+            if config.sections.is_empty() {
+                let what = "no template: nobody is found";
+                problems.push(Problem { line: 1, what, word: b"", warning: true });
+            }
+        } else if !second {
+            single::safe(text, config, &mut problems);
+        } else if plan.require.is_empty() {
+            sections::read(text, config, &mut problems);
+        } else {
+            let what = "-r is for a single template; this file has its own:";
+            return Err(Error::options(what).about(OsStr::from_bytes(plan.file)));
+        }
+        if let Some(section) = config.sections.first_mut().filter(|_| plan.compat || !second) {
+            section.require = std::mem::take(&mut plan.require);
+        }
+        let mut bad = false;
+        for problem in &problems {
+            problem.tell(plan.file, if second { "fatal" } else { "warning" });
+            bad |= !problem.warning;
+        }
+        for path in std::mem::take(&mut config.deny_files) {
+            bad |= !read_deny_file(path, config)?;
+        }
+        if bad && (second || plan.strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
+    }
+
+    /// The key. That it may not be read is no reason to end: other sections may do without.
+    fn read_key(&mut self, config: &[u8]) -> Result<(), Error> {
+        let Some((line, path)) = self.config.key else { return Ok(()) };
+        match Key::read(path) {
+            Ok(key) => {
+                super::keep_secret();
+                self.key = Keyed::With(key);
+            }
+            Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
+                let what = "may not read the key, so derived users cannot be looked up:";
+                tell_line(config, line, "warning", what, path);
+                self.key = Keyed::Refused(errno);
+            }
+            Err(key::Fault::System(errno)) => return Err(fail("unable to read key", path, errno)),
+            Err(key::Fault::Bad(what)) => {
+                tell_line(config, line, "fatal", what, path);
+                return Err(wrong_config(config));
+            }
+        }
+        Ok(())
     }
 
     /// Opens the registry and reads what it has.
     fn read_registry(&mut self, file: &[u8], host: Host, window: &mut [u8]) -> Result<(), Error> {
-        let Some((line, path)) = self.config.registry.clone() else { return Ok(()) };
-        let fail = |e| Error::system("unable to use registry", e).about(OsStr::from_bytes(&path));
+        let Some((line, path)) = self.config.registry else { return Ok(()) };
+        let fail = |errno| fail("unable to use registry", path, errno);
         let create = matches!(host, Host::Asker | Host::Daemon);
-        let (mut registry, stat) = match Registry::open(&path, create) {
+        let (mut registry, stat) = match Registry::open(path, create) {
             Ok(Some(opened)) => opened,
             Ok(None) => return Ok(()),
             // A process that has dropped its privileges: what needs the registry fails.
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
-                Problem::error(line, "unable to open the registry", b"").tell(file, "warning");
+                tell_line(file, line, "warning", "unable to open the registry", b"");
                 self.refused = Some(errno);
                 return Ok(());
             }
             Err(errno) => return Err(fail(errno)),
         };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
-            || !super::is_ours(&stat)
-            || stat.st_mode & 0o022 != 0
-        {
-            return Err(unsafe_file("registry", &path));
+        if !super::is_file(&stat) || !super::is_safe(&stat) {
+            return Err(unusable(REGISTRY, path));
         }
         if matches!(host, Host::Asker | Host::Tool) {
             registry.be_quiet();
@@ -172,66 +222,36 @@ impl Map {
         self.registry = Some(registry);
         let mut doubts = false;
         for pin in &self.config.pins {
-            let other = self.known.with_uid(pin.uid).any(|p| p.name() != pin.name);
-            let moved = self.known.uid_of(&pin.name).is_some_and(|uid| uid != pin.uid);
-            let what = match (other, moved) {
-                (true, _) => "a pin to a uid that the registry gives to another name:",
-                (_, true) => "a pin to another uid than the registry has for the name:",
-                _ => continue,
+            let what = if self.known.with_uid(pin.uid).any(|p| p.name() != pin.name) {
+                "a pin to a uid that the registry gives to another name:"
+            } else if self.known.uid_of(pin.name).is_some_and(|uid| uid != pin.uid) {
+                "a pin to another uid than the registry has for the name:"
+            } else {
+                continue;
             };
             doubts = true;
             if host != Host::Asker {
-                Problem::error(pin.line, what, &pin.name).tell(file, "warning");
+                tell_line(file, pin.line, "warning", what, pin.name);
             }
         }
         if doubts && host == Host::Check { Err(wrong_config(file)) } else { Ok(()) }
     }
-}
 
-/// Reads a configuration and what it includes, and tells what is wrong with it. Also whether it
-/// is of the second format.
-fn read_config(plan: &Plan) -> Result<(Config, bool), Error> {
-    let Some(text) = read_file("configuration", &plan.file)? else {
-        let message = Message::new("nsssd-map", "warning").text("there is no ").path(&plan.file);
-        message.text(": nobody is found").send();
-        return Ok((Config { compat: plan.compat, ..Config::default() }, false));
-    };
-    let mut problems = Vec::new();
-    let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    let second = first.trim_ascii_end() == sections::FIRST;
-    let mut config = match (second, plan.compat) {
-        (true, false) if !plan.require.is_empty() => {
-            return Err(Error::options("-r is for a single template; this file has its own:")
-                .about(OsStr::from_bytes(&plan.file)));
+    /// The templates' own names that are users in /etc/passwd.
+    fn find_own(&mut self) {
+        let text = read_path(b"/etc/passwd");
+        for line in text.unwrap_or_default().split(|b| *b == b'\n') {
+            let user = line.split(|b| *b == b':').next().unwrap_or_default();
+            let maps = self.config.sections.iter().filter(|s| s.kind == Kind::Map);
+            self.own.extend(maps.map(|s| s.template.name.before).find(|name| *name == user));
         }
-        (true, false) => sections::read(&text, &mut problems),
-        (false, false) => single::safe(&text, plan.require.clone(), &mut problems),
-        (_, true) => {
-            let mut config = single::compat(&text);
-            match config.sections.first_mut() {
-                Some(section) => section.require = plan.require.clone(),
-                None => problems.push(Problem::warning(1, "no template: nobody is found")),
-            }
-            config
-        }
-    };
-    let kind = if second { "fatal" } else { "warning" };
-    problems.iter().for_each(|p| p.tell(&plan.file, kind));
-    let mut bad = problems.iter().any(|p| !p.warning);
-    for (_, path) in std::mem::take(&mut config.deny_files) {
-        bad |= !read_deny_file(&path, &mut config)?;
     }
-    if bad && (second || plan.strict) {
-        return Err(wrong_config(&plan.file));
-    }
-    Ok((config, second))
 }
 
 /// One glob on each line. False if one of them is none.
-fn read_deny_file(path: &[u8], config: &mut Config) -> Result<bool, Error> {
-    let Some(text) = read_file("deny-file", path)? else {
-        let error = Error::system("unable to open", Errno::NOENT);
-        return Err(error.about(OsStr::from_bytes(path)));
+fn read_deny_file(path: &[u8], config: &mut Config<'static>) -> Result<bool, Error> {
+    let Some(text) = read_file(DENY_FILE, path)? else {
+        return Err(fail("unable to open", path, Errno::NOENT));
     };
     let mut good = true;
     for (number, line) in (1..).zip(text.split(|b| *b == b'\n')) {
@@ -241,94 +261,75 @@ fn read_deny_file(path: &[u8], config: &mut Config) -> Result<bool, Error> {
         }
         match super::names::glob_fault(word) {
             Some(what) => {
-                Problem::error(number, what, word).tell(path, "fatal");
+                tell_line(path, number, "fatal", what, word);
                 good = false;
             }
-            None => config.deny.push(word.to_vec()),
+            None => config.deny.push(Words(word)),
         }
     }
     Ok(good)
 }
 
-/// A file of root's, or ours, that nobody else can write. `None` if there is none.
-fn read_file(what: &'static str, path: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let name = OsStr::from_bytes(path);
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fail = |errno| Error::system("unable to read", errno).about(name);
-    let file = match open(name, flags, Mode::empty()) {
+/// A file of root's, or ours, that nobody else can write; `unsafe_file` is told of others. It is
+/// kept until the process ends, as what was read of it is. `None` if there is none.
+fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [u8]>, Error> {
+    let wrong = |errno| fail("unable to read", path, errno);
+    let file = match super::open_path(path, OFlags::RDONLY, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(Error::system("unable to open", errno).about(name)),
+        Err(errno) => return Err(fail("unable to open", path, errno)),
     };
-    let stat = fstat(&file).map_err(fail)?;
-    if !super::is_ours(&stat) || stat.st_mode & 0o022 != 0 {
-        return Err(unsafe_file(what, path));
+    if !super::is_safe(&super::look_at(&file).map_err(wrong)?) {
+        return Err(unusable(unsafe_file, path));
     }
-    let mut text = Vec::new();
-    let mut reader = std::fs::File::from(file).take(CONFIG_MAX + 1);
-    let read = reader.read_to_end(&mut text);
-    read.map_err(|e| fail(e.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)))?;
-    if text.len() as u64 > CONFIG_MAX {
-        return Err(fail(Errno::FBIG));
-    }
-    Ok(Some(text))
+    Ok(Some(read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?.leak()))
 }
 
-fn unsafe_file(what: &str, path: &[u8]) -> Error {
-    let what = match what {
-        "configuration" => "configuration is writable by others, or another user's:",
-        "registry" => "registry is writable by others, or another user's, or no file:",
-        _ => "deny-file is writable by others, or another user's:",
-    };
+/// All of a file; EFBIG if it has more than `most` bytes.
+pub fn read_all(file: BorrowedFd<'_>, most: usize) -> Result<Vec<u8>, Errno> {
+    let mut text = Vec::new();
+    loop {
+        let len = text.len();
+        text.resize(len + WINDOW, 0);
+        let room = text.get_mut(len..).unwrap_or_default();
+        let more = retry_on_intr(|| read(file, &mut *room))?;
+        text.truncate(len + more);
+        if text.len() > most {
+            return Err(Errno::FBIG);
+        }
+        if more == 0 {
+            return Ok(text);
+        }
+    }
+}
+
+/// All of a file that nothing is known of.
+pub fn read_path(path: &[u8]) -> Result<Vec<u8>, Errno> {
+    read_all(super::open_path(path, OFlags::RDONLY, Mode::empty())?.as_fd(), usize::MAX)
+}
+
+fn fail(what: &'static str, path: &[u8], errno: Errno) -> Error {
+    Error::system(what, errno).about(OsStr::from_bytes(path))
+}
+
+fn unusable(what: &'static str, path: &[u8]) -> Error {
     Error::usage(what).with_code(code::SYSTEM).about(OsStr::from_bytes(path))
 }
 
 fn wrong_config(path: &[u8]) -> Error {
-    let error = Error::usage("unable to use configuration").with_code(code::SYSTEM);
-    error.about(OsStr::from_bytes(path))
-}
-
-/// The key. That it may not be read is no reason to end: other sections may do without.
-fn read_key(path: &[u8], line: u64, config: &[u8]) -> Result<Keyed, Error> {
-    let tell = |what: &str, kind| super::config::tell_line(config, line, kind, what, path);
-    match Key::read(path) {
-        Ok(key) => {
-            super::keep_secret();
-            Ok(Keyed::With(key))
-        }
-        Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
-            tell("may not read the key, so derived users cannot be looked up:", "warning");
-            Ok(Keyed::Refused(errno))
-        }
-        Err(key::Fault::System(errno)) => {
-            Err(Error::system("unable to read key", errno).about(OsStr::from_bytes(path)))
-        }
-        Err(key::Fault::Bad(what)) => {
-            tell(&["the key ", what, ":"].concat(), "fatal");
-            Err(wrong_config(config))
-        }
-    }
+    unusable("unable to use configuration", path)
 }
 
 /// Says where every name is admitted.
 fn tell_open_sections(config: &Config, file: &[u8], second: bool) {
-    for section in config.sections.iter().filter(|s| s.require.is_empty()) {
-        let what = match (config.compat, second) {
-            (true, _) => "every name exists, as with libnss_map (-c)",
-            (_, true) => "without require, every well-formed name exists",
-            _ => "every well-formed name exists (see -r)",
-        };
-        Problem::warning(section.line, what).tell(file, "warning");
+    let what = match (config.compat, second) {
+        (true, _) => "every name exists, as with libnss_map (-c)",
+        (_, true) => "without require, every well-formed name exists",
+        _ => "every well-formed name exists (see -r)",
+    };
+    for section in config.sections.iter().filter(|s| s.kind == Kind::Map && s.require.is_empty()) {
+        tell_line(file, section.line, "warning", what, b"");
     }
-}
-
-/// The templates' own names that are users in /etc/passwd.
-fn names_in_passwd(config: &Config) -> Vec<Vec<u8>> {
-    let names = config.sections.iter().map(|s| &s.template.name.before);
-    let Ok(text) = std::fs::read("/etc/passwd") else { return Vec::new() };
-    let users: Vec<&[u8]> =
-        text.split(|b| *b == b'\n').filter_map(|l| l.split(|b| *b == b':').next()).collect();
-    names.filter(|n| users.contains(&n.as_slice())).cloned().collect()
 }
 
 /// The client of a daemon that serves one: as the super-server says, else by its socket. The peer
@@ -339,9 +340,9 @@ fn client() -> Option<(u32, u32)> {
     if let Some(uid) = id("IPCREMOTEEUID") {
         return Some((uid?, id("IPCREMOTEEGID")??));
     }
-    let name = SocketAddrUnix::try_from(getsockname(stdin()).ok()?).ok()?;
-    // What has no name reads as an abstract one of no bytes.
-    if name.path_bytes().or(name.abstract_name()).is_none_or(<[u8]>::is_empty) {
+    let name = getsockname(stdin()).ok()?;
+    // What has no name is a family of two bytes, or an abstract name of no bytes.
+    if name.address_family() != AddressFamily::UNIX || name.addr_len() <= 3 {
         return None;
     }
     let peer = socket_peercred(stdin()).ok()?;

@@ -17,43 +17,60 @@ const SPECIAL: [u32; 3] = [65534, 65535, u32::MAX];
 const LOWEST: u32 = 500;
 
 /// Text with at most one place for a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pattern<'a> {
     /// What stands in front of the place, or all of it.
-    pub before: Vec<u8>,
+    pub before: &'a [u8],
+    /// A slash stands between the two.
+    pub slash: bool,
     /// What follows the place; `None` if there is none.
-    pub after: Option<Vec<u8>>,
+    pub after: Option<&'a [u8]>,
 }
 
-impl Pattern {
+impl<'a> Pattern<'a> {
+    /// Text without a place.
+    pub fn literal(text: &'a [u8]) -> Self {
+        Pattern { before: text, slash: false, after: None }
+    }
+
+    /// A slash and the name are put behind `text`.
+    pub fn prefix(text: &'a [u8]) -> Self {
+        Pattern { before: text, slash: true, after: Some(b"") }
+    }
+
     /// Text with `%u` at most once.
-    pub fn parse(text: &[u8]) -> Result<Self, &'static str> {
-        let Some(at) = text.windows(2).position(|w| w == b"%u") else {
-            return Ok(Pattern { before: text.to_vec(), after: None });
-        };
-        let (before, after) = text.split_at_checked(at).unwrap_or_default();
-        let after = after.get(2..).unwrap_or_default();
-        if after.windows(2).any(|w| w == b"%u") {
+    pub fn parse(text: &'a [u8]) -> Result<Self, &'static str> {
+        let Some((before, after)) = at_place(text) else { return Ok(Pattern::literal(text)) };
+        if at_place(after).is_some() {
             return Err("%u stands twice in");
         }
-        Ok(Pattern { before: before.to_vec(), after: Some(after.to_vec()) })
+        Ok(Pattern { before, slash: false, after: Some(after) })
     }
 
     /// Its bytes in turn, with `name` in the place.
-    pub fn pieces<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let after = self.after.as_deref();
-        [Some(self.before.as_slice()), after.map(|_| name), after].into_iter().flatten()
+    pub fn pieces<'b>(&'b self, name: &'b [u8]) -> [&'b [u8]; 4] {
+        let slash: &[u8] = if self.slash { b"/" } else { b"" };
+        match self.after {
+            Some(after) => [self.before, slash, name, after],
+            None => [self.before, b"", b"", b""],
+        }
     }
 
     /// What stands in the place, if `text` is this pattern; `None` if there is no place, too.
-    pub fn name_in<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let after = self.after.as_deref()?;
-        text.strip_prefix(self.before.as_slice())?.strip_suffix(after)
+    pub fn name_in<'b>(&self, text: &'b [u8]) -> Option<&'b [u8]> {
+        text.strip_prefix(self.before)?.strip_suffix(self.after?)
     }
 }
 
+/// What stands before and behind the first `%u`.
+fn at_place(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = text.windows(2).position(|w| w == b"%u")?;
+    let (before, rest) = text.split_at_checked(at)?;
+    Some((before, rest.get(2..)?))
+}
+
 /// Which uid a section gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ids {
     /// The same for all.
     One(u32),
@@ -65,10 +82,16 @@ pub enum Ids {
         size: u32,
     },
     /// The one that was asked for.
+    #[default]
     Asked,
 }
 
 impl Ids {
+    /// Whether they are a range that has `uid`.
+    pub fn range_has(self, uid: u32) -> bool {
+        matches!(self, Ids::Range { lo, size } if uid.wrapping_sub(lo) < size)
+    }
+
     /// First and last; `None` for "as asked".
     pub fn bounds(self) -> Option<(u32, u32)> {
         match self {
@@ -80,43 +103,48 @@ impl Ids {
 }
 
 /// Which gid a section gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GidOf {
     /// The same for all; its name stands in /etc/group.
     One(u32),
     /// That of the uid, a group of the user's own.
+    #[default]
     Uid,
 }
 
 /// A template.
-#[derive(Clone, Debug)]
-pub struct Template {
+#[derive(Debug, Default)]
+pub struct Template<'a> {
     /// The template's own name.
-    pub name: Pattern,
+    pub name: Pattern<'a>,
     /// The uid.
     pub ids: Ids,
     /// The gid.
     pub gid: GidOf,
     /// The GECOS field.
-    pub gecos: Vec<u8>,
+    pub gecos: &'a [u8],
     /// The home directory.
-    pub home: Pattern,
+    pub home: Pattern<'a>,
     /// The shell.
-    pub shell: Vec<u8>,
+    pub shell: &'a [u8],
 }
 
-/// The seven fields of a line; `None` if there are fewer, and the last one takes further colons.
-pub fn fields(line: &[u8]) -> Option<[&[u8]; 7]> {
-    let mut parts = line.splitn(7, |b| *b == b':');
-    let mut next = || parts.next();
-    Some([next()?, next()?, next()?, next()?, next()?, next()?, next()?])
+/// The fields of a line, and how many there are: seven at most, the last one takes further colons.
+pub fn fields(line: &[u8]) -> ([&[u8]; 7], usize) {
+    let (mut fields, mut count) = ([&b""[..]; 7], 0);
+    let parts = line.splitn(fields.len(), |b| *b == b':');
+    for (field, part) in fields.iter_mut().zip(parts) {
+        *field = part;
+        count += 1;
+    }
+    (fields, count)
 }
 
 /// What is wrong with the plain fields of a template, in both formats.
 pub fn text_fault(fields: &[&[u8]; 7]) -> Option<&'static str> {
     let [.., home, shell] = fields;
-    if fields.iter().any(|f| f.iter().any(|b| *b < 0x20 || *b == 0x7f)) {
-        return Some("a control character");
+    if fields.iter().any(|f| f.iter().any(|b| is_control(*b))) {
+        return Some(CONTROL);
     }
     if shell.contains(&b':') {
         return Some("more than seven fields");
@@ -126,6 +154,20 @@ pub fn text_fault(fields: &[&[u8]; 7]) -> Option<&'static str> {
     }
     // An empty prefix gives /NAME.
     (!home.is_empty() && !home.starts_with(b"/")).then_some(NO_HOME)
+}
+
+/// What is wrong with a line that is longer than [`LINE_MAX`].
+pub const TOO_LONG: &str = "a line of more than 2048 bytes";
+
+/// What is wrong with a template that has not all [`fields`].
+pub const TOO_FEW: &str = "fewer than seven fields";
+
+/// What is wrong with a line or a field that has such bytes.
+pub const CONTROL: &str = "a control character";
+
+/// Whether a terminal would obey this byte.
+pub fn is_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
 }
 
 /// What is wrong with an empty home, where it is no prefix.
@@ -143,21 +185,15 @@ pub fn id(text: &[u8]) -> Result<u32, &'static str> {
 
 /// `UID`, `LO+SIZE` or `LO-HI`.
 pub fn ids(text: &[u8]) -> Result<Ids, &'static str> {
-    let split = |sign: u8| {
-        let at = text.iter().position(|b| *b == sign)?;
-        Some((text.get(..at)?, text.get(at + 1..)?))
-    };
-    let (lo, hi) = match (split(b'+'), split(b'-')) {
-        (Some((lo, size)), _) => {
-            let lo = decimal_u64(lo).ok_or(NO_RANGE)?;
-            let size = decimal_u64(size).filter(|s| *s > 0).ok_or(NO_RANGE)?;
-            (lo, lo.checked_add(size - 1).ok_or(NO_RANGE)?)
-        }
-        (None, Some((lo, hi))) => {
-            (decimal_u64(lo).ok_or(NO_RANGE)?, decimal_u64(hi).ok_or(NO_RANGE)?)
-        }
-        (None, None) => return Ok(Ids::One(id(text)?)),
-    };
+    let sign = |sign: u8| text.iter().position(|b| *b == sign);
+    let plus = sign(b'+');
+    let Some(at) = plus.or_else(|| sign(b'-')) else { return Ok(Ids::One(id(text)?)) };
+    let (lo, hi) = text.split_at_checked(at).unwrap_or_default();
+    let hi = decimal_u64(hi.get(1..).unwrap_or_default());
+    let (lo, mut hi) = decimal_u64(lo).zip(hi).ok_or(NO_RANGE)?;
+    if plus.is_some() {
+        hi = hi.checked_sub(1).and_then(|more| lo.checked_add(more)).ok_or(NO_RANGE)?;
+    }
     if lo > hi {
         return Err("a range that ends before it begins");
     }
@@ -177,24 +213,24 @@ const NO_RANGE: &str = "an id that is no number, LO+SIZE or LO-HI";
 
 /// Where a map's HOME leads: a path with `%u`, or a prefix that gets exactly one slash and the
 /// name.
-pub fn home(text: &[u8]) -> Result<Pattern, &'static str> {
+pub fn home(text: &[u8]) -> Result<Pattern<'_>, &'static str> {
     if text.is_empty() {
         return Err(NO_HOME);
     }
     let mut home = Pattern::parse(text)?;
-    if let Some(after) = &mut home.after {
+    match &mut home.after {
         // With a slash at the end, a link would be followed.
-        while after.ends_with(b"/") {
-            after.pop();
-        }
-    } else {
-        while home.before.ends_with(b"/") {
-            home.before.pop();
-        }
-        home.before.push(b'/');
-        home.after = Some(Vec::new());
+        Some(after) => *after = without_slashes(after),
+        None => home = Pattern::prefix(without_slashes(text)),
     }
     Ok(home)
+}
+
+fn without_slashes(mut text: &[u8]) -> &[u8] {
+    while let Some(front) = text.strip_suffix(b"/") {
+        text = front;
+    }
+    text
 }
 
 #[cfg(test)]
@@ -232,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_home_gets_exactly_one_slash() {
-        let whole = |text: &[u8]| home(text).unwrap().pieces(b"n").collect::<Vec<_>>().concat();
+        let whole = |text: &[u8]| home(text).unwrap().pieces(b"n").concat();
         assert_eq!(whole(b"/home"), b"/home/n");
         assert_eq!(whole(b"/home//"), b"/home/n");
         assert_eq!(whole(b"/"), b"/n");

@@ -2,7 +2,7 @@
 
 use super::stage::Dir;
 use super::{first, number};
-use crate::backend::map::config::{Config, Problem, Require, Section};
+use crate::backend::map::config::{Config, Kind, Problem, Section};
 use crate::backend::map::known::Known;
 use crate::backend::map::names::{Letters, fits, glob_fault, is_reserved, matches};
 use crate::backend::map::registry::Registry;
@@ -39,21 +39,22 @@ fn is_good(problems: &[Problem]) -> bool {
 
 fn second_format(text: &[u8]) {
     let read = |text: &[u8]| {
-        let mut problems = Vec::new();
-        let config = sections::read(text, &mut problems);
-        let shown = format!("{config:?} {problems:?}");
-        (config, problems, shown)
+        let (mut config, mut problems) = (Config::default(), Vec::new());
+        sections::read(text, &mut config, &mut problems);
+        format!("{config:?} {problems:?}")
     };
-    let (config, problems, shown) = read(text);
+    let shown = read(text);
+    let (mut config, mut problems) = (Config::default(), Vec::new());
+    sections::read(text, &mut config, &mut problems);
     let lines = text.split(|b| *b == b'\n').count() as u64;
     assert!(problems.iter().all(|p| (1..=lines).contains(&p.line)), "{problems:?}");
     // Neither a comment at the end nor the line ends of DOS change anything.
-    assert_eq!(read(&[text, b"\n # end\n\n"].concat()).2, shown);
+    assert_eq!(read(&[text, b"\n # end\n\n"].concat()), shown);
     if !text.contains(&b'\r') {
         let dos = text.split(|b| *b == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]);
         let long = |l: &[u8]| l.len() >= crate::backend::map::template::LINE_MAX;
         if !text.split(|b| *b == b'\n').any(long) {
-            assert_eq!(read(&dos).2, shown);
+            assert_eq!(read(&dos), shown);
         }
     }
     if is_good(&problems) {
@@ -69,10 +70,10 @@ fn check(config: &Config) {
     };
     let one = |id: u32| assert!(id >= 500 && ![65534, 65535, u32::MAX].contains(&id), "{id}");
     let mut uids = Vec::new();
-    for section in &config.sections {
+    for section in config.sections.iter().filter(|s| s.kind == Kind::Map) {
         template(&section.template);
-        assert!(!section.globs.is_empty());
-        assert!(section.globs.iter().all(|g| glob_fault(g).is_none()));
+        assert!(section.globs.count() > 0);
+        assert!({ section.globs }.all(|g| glob_fault(g).is_none()));
         assert!(section.template.home.after.is_some(), "everybody has the same home");
         match section.template.ids {
             Ids::One(id) => one(id),
@@ -94,15 +95,16 @@ fn check(config: &Config) {
         }
         assert!(section.require.home || !section.require.owned);
     }
-    assert!(config.numbers.len() <= 8);
-    for numbers in &config.numbers {
-        template(&numbers.template);
-        range(numbers.bounds.0, numbers.bounds.1);
-        let top = numbers.bounds.1.to_string();
-        let name = numbers.template.name.pieces(top.as_bytes()).collect::<Vec<_>>().concat();
+    let numbers: Vec<&Section> = config.sections.iter().filter(|s| s.kind != Kind::Map).collect();
+    assert!(numbers.len() <= 8);
+    for section in numbers {
+        template(&section.template);
+        range(section.numbers.0, section.numbers.1);
+        let top = section.numbers.1.to_string();
+        let name = section.template.name.pieces(top.as_bytes()).concat();
         assert!(naive_fits(&name, true), "{name:?}");
-        if numbers.kind == crate::backend::map::config::Kind::Uids {
-            uids.push((numbers.bounds, false));
+        if section.kind == Kind::Uids {
+            uids.push((section.numbers, false));
         }
     }
     for (at, (a, one)) in uids.iter().enumerate() {
@@ -111,28 +113,28 @@ fn check(config: &Config) {
         }
     }
     for (at, pin) in config.pins.iter().enumerate() {
-        assert!(naive_fits(&pin.name, config.letters == Letters::Mixed));
+        assert!(naive_fits(pin.name, config.letters == Letters::Mixed));
         let others = &config.pins[at + 1..];
         assert!(others.iter().all(|o| o.name != pin.name && o.uid != pin.uid));
-        let section = config.section_of(&pin.name).expect("a pin without a section");
+        let section = config.section_of(pin.name).expect("a pin without a section");
         let (lo, hi) = config.sections[section].template.ids.bounds().unwrap();
         assert!((lo..=hi).contains(&pin.uid));
     }
-    let paths = config.key.iter().chain(&config.registry).chain(&config.deny_files);
-    paths.for_each(|(_, path)| assert!(path.starts_with(b"/")));
+    let paths = config.key.iter().chain(&config.registry).map(|(_, path)| path);
+    paths.chain(&config.deny_files).for_each(|path| assert!(path.starts_with(b"/")));
 }
 
 fn template(template: &Template) {
     let Template { name, gecos, home, shell, .. } = template;
-    for text in [&name.before, gecos, &home.before, shell] {
+    for text in [name.before, gecos, home.before, shell] {
         assert!(text.iter().all(|b| *b >= 0x20 && *b != 0x7f && *b != b':'), "{text:?}");
     }
-    assert!(home.before.starts_with(b"/"));
+    assert!(home.pieces(b"").concat().starts_with(b"/"));
 }
 
 fn first_format(text: &[u8]) {
-    let mut problems = Vec::new();
-    let config = single::safe(text, Require::default(), &mut problems);
+    let (mut config, mut problems) = (Config::default(), Vec::new());
+    single::safe(text, &mut config, &mut problems);
     assert!(config.sections.len() <= 1);
     let plain = |l: &&[u8]| !l.is_empty() && *l != b"\r" && !l.starts_with(b"#");
     let line = text.split(|b| *b == b'\n').find(plain);
@@ -144,7 +146,7 @@ fn first_format(text: &[u8]) {
     let [Section { globs, template: made, .. }] = &config.sections[..] else {
         panic!("neither a template nor an error: {text:?}");
     };
-    assert_eq!(*globs, [b"*"]);
+    assert_eq!(globs.0, b"*");
     template(made);
     let fields: Vec<&[u8]> = line.split(|b| *b == b':').collect();
     assert_eq!(fields.len(), 7);
@@ -157,15 +159,15 @@ fn first_format(text: &[u8]) {
 
 /// The strings of a template that was made of these fields.
 fn texts(made: &Template, fields: &[&[u8]]) {
-    assert_eq!(made.name, Pattern { before: fields[0].to_vec(), after: None });
+    assert_eq!(made.name, Pattern { before: fields[0], slash: false, after: None });
     assert_eq!(made.gecos, fields[4]);
-    let before = [fields[5], b"/"].concat();
-    assert_eq!(made.home, Pattern { before, after: Some(Vec::new()) });
+    assert_eq!(made.home, Pattern { before: fields[5], slash: true, after: Some(b"") });
     assert_eq!(made.shell, fields[6]);
 }
 
 fn as_libnss_map(text: &[u8]) {
-    let config = single::compat(text);
+    let mut config = Config::default();
+    single::compat(text, &mut config);
     let line = text.split(|b| *b == b'\n' || *b == 0).next().unwrap();
     let fields: Vec<&[u8]> = line.splitn(7, |b| *b == b':').collect();
     if line.len() > 2048 || fields.len() < 7 {
