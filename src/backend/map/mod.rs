@@ -24,13 +24,14 @@ pub mod template;
 
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
+use crate::sys::privilege::keep_secret;
 use config::{Config, Kind, Section};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
 use rustix::fs::Stat;
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
+use rustix::process::geteuid;
 use template::{GidOf, Ids, LINE_MAX};
 
 pub use list::collisions;
@@ -97,12 +98,6 @@ type Login = heapless::Vec<u8, { Name::MAX }>;
 /// Root's, or our own.
 fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()
-}
-
-/// Nobody may look into this process, not even who it becomes.
-fn keep_secret() {
-    // It fails for unknown values only.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 impl Map {

@@ -12,6 +12,7 @@ use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
+use crate::sys::privilege::keep_secret;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
@@ -293,7 +294,7 @@ fn read_key(path: &[u8], line: u64, config: &[u8]) -> Result<Keyed, Error> {
     let tell = |what: &str, kind| super::config::tell_line(config, line, kind, what, path);
     match Key::read(path) {
         Ok(key) => {
-            super::keep_secret();
+            keep_secret();
             Ok(Keyed::With(key))
         }
         Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
