@@ -4,9 +4,7 @@
 use super::error::{Error, unable};
 use nssproto::bytes::decimal_u32;
 use rustix::process::{DumpableBehavior, Gid, Uid, geteuid, set_dumpable_behavior};
-use rustix::thread::{
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::os::unix::ffi::OsStrExt;
 
 /// Whom to become.
