@@ -104,6 +104,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
             raise_descriptors(max);
             switch.reserve_descriptors();
             switch.guard();
+            // Nothing is started here. A program for each client may be meant to gain rights.
+            privilege::gain_no_more();
             Service::Switch(switch)
         }
         None => Service::Program(command),

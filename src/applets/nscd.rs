@@ -13,10 +13,11 @@ use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
+use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Mode, Stat, chmod, mkdir, stat};
+use rustix::fs::{Mode, Stat, mkdir, stat};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -124,6 +125,9 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let (path, backlog) = (socket.as_os_str(), i32::MAX);
     let place = Place { path, mode: 0o666, backlog, replace: true, swap: true, patience };
     let listener = listener(&place)?;
+    if !sources.start_programs() {
+        privilege::gain_no_more();
+    }
     // Opened before rights are given up: the map may have a key that only root can read.
     let asker = || std::iter::once(ASKER.into()).chain(args.iter().cloned()).collect();
     let mut desk = if others { Some(desk(&rules, asker())?) } else { None };
@@ -177,11 +181,10 @@ fn directory(socket: &OsStr) -> Option<&Path> {
 /// The socket's directory, 0755, if it is not there. What cannot be made is told by the bind.
 fn make_directory(socket: &OsStr) {
     let Some(dir) = directory(socket) else { return };
-    let mode = Mode::from_raw_mode(0o755);
-    if mkdir(dir, mode).is_ok() {
-        // The umask may have taken something away.
-        let _ = chmod(dir, mode);
-    }
+    // A chmod afterwards could be led elsewhere by whoever may write the directory above.
+    let before = umask(Mode::empty());
+    let _ = mkdir(dir, Mode::from_raw_mode(0o755));
+    umask(before);
 }
 
 /// Whoever may write the directory can put another socket there, and set-uid programs believe it.

@@ -284,6 +284,12 @@ impl Sources {
         Ok(Switch::new(slots, NSCD.merge))
     }
 
+    /// Whether one of them is a program, and not ours or not to be run in process.
+    pub fn start_programs(&self) -> bool {
+        matches!(self, Sources::Script(blocks)
+            if blocks.iter().any(|b| in_process(&b.command).is_none()))
+    }
+
     /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
     pub fn covers(&self, service: &str) -> bool {
         let blocks = match self {

@@ -7,6 +7,7 @@ use crate::sys::access::Asker;
 use crate::sys::clock::timespec;
 use crate::sys::error::{Error, code};
 use crate::sys::no_alloc;
+use crate::sys::privilege::gain_no_more;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::stdio::{stdin, stdout};
@@ -25,6 +26,8 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
         // A write that takes part of what it is given must not wait for the rest.
         ioctl_fionbio(stdout(), true).map_err(|e| Error::system("unable to write to stdout", e))?;
     }
+    // The programs among the backends have been started; there will be no others.
+    gain_no_more();
     let mut exchange = Exchange::new(Asker::Ourselves, 0, switch);
     let mut out = Output::new();
     // From here on: no allocation.

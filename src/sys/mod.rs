@@ -5,14 +5,6 @@ pub mod clock;
 pub mod error;
 pub mod message;
 pub mod own;
-#[cfg(any(
-    feature = "nsssd-map",
-    feature = "nsssd-nslcd",
-    feature = "nsssd-unix",
-    feature = "nsssd-switch",
-    feature = "ipcserver",
-    feature = "nscd"
-))]
 pub mod privilege;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An

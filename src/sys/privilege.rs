@@ -1,9 +1,10 @@
-//! The start that is common to the nsss daemons (doc/protocols/nsss.md, section 5).
+//! The start that is common to the nsss daemons (doc/protocols/nsss.md, section 5), and what a
+//! server gives up for good (doc/security.md).
 
 use super::error::{Error, unable};
 use nssproto::bytes::decimal_u32;
-use rustix::process::{Gid, Uid, geteuid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::process::{DumpableBehavior, Gid, Uid, geteuid, set_dumpable_behavior};
+use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::os::unix::ffi::OsStrExt;
 
 /// Whom to become.
@@ -52,6 +53,20 @@ pub fn become_user(groups: &[u32], gid: Option<u32>, uid: Option<u32>) -> Result
         set_thread_res_uid(id, id, id).map_err(unable("unable to setuid"))?;
     }
     Ok(())
+}
+
+/// From here on no program that this process starts gains rights by a set-uid file. Not for a
+/// process that starts programs of others, which may be meant to.
+pub fn gain_no_more() {
+    // A kernel before 3.5 does not know it; nothing of ours needs it.
+    let _ = set_no_new_privs(true);
+}
+
+/// Nobody may look into this process, not even who it becomes, and it leaves no core file: it has
+/// seen a secret. A change of user can undo it.
+pub fn keep_secret() {
+    // It fails for unknown values only.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 fn id(name: &str, missing: &'static str, invalid: &'static str) -> Result<u32, Error> {

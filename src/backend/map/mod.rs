@@ -24,13 +24,14 @@ pub mod template;
 
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
+use crate::sys::privilege::keep_secret;
 use config::{Config, Kind, Section};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
+use rustix::process::geteuid;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use template::{GidOf, Ids, LINE_MAX, Template};
@@ -116,12 +117,6 @@ fn is_ours(stat: &Stat) -> bool {
 /// And nobody else can write it.
 fn is_safe(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o022 == 0
-}
-
-/// Nobody may look into this process, not even who it becomes.
-fn keep_secret() {
-    // It fails for unknown values only.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// One that finds nobody.

@@ -12,6 +12,7 @@ use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
+use crate::sys::privilege::keep_secret;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, read, retry_on_intr};
@@ -179,7 +180,7 @@ impl Map {
         let Some((line, path)) = self.config.key else { return Ok(()) };
         match Key::read(path) {
             Ok(key) => {
-                super::keep_secret();
+                keep_secret();
                 self.key = Keyed::With(key);
             }
             Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {

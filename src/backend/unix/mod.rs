@@ -22,7 +22,7 @@ use rustix::fs::fstat;
 use rustix::io::Errno;
 use search::{Finder, Needle, Walk, Walked, Want, walk};
 pub use source::Stamp;
-use source::{Source, fill, open_to_enumerate};
+use source::{Source, fill};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -238,7 +238,7 @@ impl Unix {
         if place.is_none() {
             let source = self.source(db);
             source.name_bad_lines(step.asker);
-            let file = open_to_enumerate(source.path())?;
+            let file = source.open_to_enumerate()?;
             *place = Some(Enumeration { file, at: 0 });
         }
         let enumeration = place.as_mut().ok_or(Errno::BADF)?;
@@ -281,7 +281,7 @@ impl Unix {
             None => {
                 let source = self.source(db);
                 source.name_bad_lines(asker);
-                let file = open_to_enumerate(source.path()).ok();
+                let file = source.open_to_enumerate().ok();
                 let secret = db == Db::Shadow;
                 let file = file.filter(|f| fstat(f).is_ok_and(|s| asker.may_read(&s, secret)));
                 *place = file.map(|file| Enumeration { file, at: 0 });

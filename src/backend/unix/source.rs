@@ -5,6 +5,7 @@ use super::recent::Recent;
 use super::report;
 use crate::limits::WINDOW;
 use crate::sys::access::Asker;
+use crate::sys::privilege::keep_secret;
 use crate::sys::{clock, untouched};
 use nssproto::entry::Db;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
@@ -90,11 +91,6 @@ impl Source {
         }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &CStr {
-        &self.path
-    }
-
     /// Makes sure that what is known of the file holds now, and that `asker` may read it. One
     /// stat(2) where nothing has changed. Returns the number of the version.
     pub fn refresh(&mut self, asker: Asker) -> Result<u32, Errno> {
@@ -137,9 +133,9 @@ impl Source {
     }
 
     fn load(&mut self, asker: Asker) -> Result<(), Errno> {
-        let file = match open_to_read(&self.path) {
+        let file = match open_to_read(self.db, &self.path) {
             // The one that is open is of no more use.
-            Err(Errno::MFILE) if self.file.take().is_some() => open_to_read(&self.path)?,
+            Err(Errno::MFILE) if self.file.take().is_some() => open_to_read(self.db, &self.path)?,
             other => other?,
         };
         for _ in 0..TRIES {
@@ -186,6 +182,17 @@ impl Source {
         self.file.as_ref().ok_or(Errno::BADF)
     }
 
+    /// Opens for an enumeration what can be read to an end: a file, or a device that is empty, such
+    /// as /dev/null. EISDIR for a directory, EINVAL for an endless device.
+    pub fn open_to_enumerate(&self) -> Result<OwnedFd, Errno> {
+        let file = open_to_read(self.db, &self.path)?;
+        let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+        if kind != FileType::RegularFile && fill(&file, &mut [0], 0)? > 0 {
+            return Err(Errno::INVAL);
+        }
+        Ok(file)
+    }
+
     /// Whether places in the file can be remembered.
     pub fn is_settled(&self) -> bool {
         self.settled
@@ -203,22 +210,15 @@ impl Source {
     }
 }
 
-/// Opens for an enumeration what can be read to an end: a file, or a device that is empty, such
-/// as /dev/null. EISDIR for a directory, EINVAL for an endless device.
-pub fn open_to_enumerate(path: &CStr) -> Result<OwnedFd, Errno> {
-    let file = open_to_read(path)?;
-    let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
-    if kind != FileType::RegularFile && fill(&file, &mut [0], 0)? > 0 {
-        return Err(Errno::INVAL);
+/// Opens for reading. A FIFO in place of the file does not block, a terminal does not become
+/// ours. Whoever has shadow open shows itself to nobody.
+fn open_to_read(db: Db, path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
+    if db == Db::Shadow {
+        keep_secret();
     }
     Ok(file)
-}
-
-/// Opens for reading. A FIFO in place of the file does not block, a terminal does not become
-/// ours.
-fn open_to_read(path: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    retry_on_intr(|| open(path, flags, Mode::empty()))
 }
 
 /// Reads from offset `at` until `room` is full or the file ends; the number of bytes. Less than

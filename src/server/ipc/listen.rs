@@ -62,6 +62,8 @@ fn passed() -> Result<Option<OwnedFd>, Error> {
     }
     let listener = passed.take_unix_listener(0).map_err(|_| wrong())?.ok_or_else(wrong)?;
     let socket = OwnedFd::from(listener);
+    // Programs that are started have no use for the others.
+    (1..passed.len()).for_each(|at| drop(passed.take_unix_listener(at)));
     let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && socket_type(&socket) == Ok(SocketType::STREAM);
     if !fits {
