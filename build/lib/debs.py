@@ -95,8 +95,9 @@ def unpack(deb, folder, only):
     if not only:
         run(["dpkg-deb", "-x", deb, folder])
         return
-    tar = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE,
-                         check=False)
+    # Through a pipe: a kernel's package unpacks to some hundred MB.
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as tar:
+        run(["tar", "-x", "-C", folder, "--no-same-owner", "--wildcards", *only], stdin=tar.stdout)
+        tar.stdout.close()
     if tar.returncode != 0:
         raise Fatal(f"unable to unpack {deb}")
-    run(["tar", "-x", "-C", folder, "--no-same-owner", "--wildcards", *only], input=tar.stdout)
