@@ -25,7 +25,7 @@ GLIBC = "/test/busybox"
 MUSL = "/test/musl-lookup"
 
 # ada is local, alice is a directory in /home/virtual.
-CHECKS = (
+LOOKUPS = (
     Check("ipcserver: a local user", f"{NSSS} passwd ada", 0, ADA),
     Check("ipcserver: a mapped user", f"{NSSS} passwd alice", 0, ALICE),
     Check("ipcserver: by uid", f"{NSSS} passwd 2001", 0, ADA),
@@ -49,9 +49,17 @@ CHECKS = (
     Check("nscd's socket back", "mv /run/nscd/away /run/nscd/socket", 0, ""),
     Check("nscd, glibc: the mapped user again", f"{GLIBC} id alice", 0, ALICE_ID),
     Check("nscd, musl: the mapped user again", f"{MUSL} passwd alice", 0, ALICE),
-    Check("the kernel sent no signal to a program of ours", "dmesg | grep -E 'segfault|SIG[A-Z]+|"
+)
+BOTH = f"{NSSS} passwd ada; {MUSL} passwd alice"
+# When the servers' memory has been looked at.
+AFTERWARDS = (
+    Check("killed servers come back", "kill -9 $(pidof ipcserver nscd); n=0; until { "
+          f"{BOTH.replace(';', ' &&')}; }} >/dev/null 2>&1 || [ $n = 200 ]; do n=$((n + 1)); "
+          f"usleep 100000; done; {BOTH}", 0, f"{ADA}|{ALICE}"),
+    Check("the kernel had no complaint about a program", "dmesg | grep -E 'segfault|SIG[A-Z]+|"
           "Unhandled|undefined instruction|Out of memory' | grep -v 'Kernel command line'", 1, ""),
 )
+CHECKS = LOOKUPS + AFTERWARDS
 
 START = """\
 #!/bin/sh
@@ -81,9 +89,11 @@ memory() {
     done
 }
 """
-END = """\
+MEMORY = """\
 memory ipcserver
 memory nscd
+"""
+END = """\
 dmesg | grep -E 'Run /init as init process|@MARK@' | sed 's/^/@MARK@ log /'
 echo '@MARK@ end'
 sync
@@ -93,8 +103,9 @@ poweroff -f
 
 def script():
     """/etc/rc.local of the board."""
-    checks = "".join(f"check {shlex.quote(check.command)}\n" for check in CHECKS)
-    return (START + checks + END).replace("@MARK@", MARK).replace("@NSSS@", NSSS)
+    def lines(checks):
+        return "".join(f"check {shlex.quote(check.command)}\n" for check in checks)
+    return (START + lines(LOOKUPS) + MEMORY + lines(AFTERWARDS) + END).replace("@MARK@", MARK).replace("@NSSS@", NSSS)
 
 
 def judge(log):
