@@ -30,12 +30,14 @@ def make(target, overlay=None):
     for path, *device in DEVICES:
         image.device(path, *device)
     image.link("var/run", "../run")
-    applets = listed(target, nssbox, "--list")
+    emulator = foreign.emulator(target)
+    applets = listed([*emulator, nssbox, "--list"])
     image.file("bin/nssbox", nssbox.read_bytes(), 0o755)
     for name in applets:
         image.link(f"bin/{name}", "nssbox")
     image.file("bin/busybox", busybox.read_bytes(), 0o755)
-    for path in listed(target, busybox, "--list-full"):
+    # Debian's may need more of a processor than the target has: a FPU.
+    for path in listed([*emulator[:1], busybox, "--list-full"]):
         if path.rpartition("/")[2] not in applets and path not in image.entries:
             image.link(path, os.path.relpath("bin/busybox", os.path.dirname(path)))
     tree(image, TREE / "build/image")
@@ -56,18 +58,17 @@ def tree(image, folder):
         image.file(path, data, mode)
 
 
-def listed(target, program, option):
-    """What an executable of the target says it can be called as. It knows better than the
-    target's list of features: that says nothing of a build with others."""
-    command = [*foreign.emulator(target), str(program), option]
+def listed(command):
+    """What an executable says it can be called as. It knows better than the target's list of
+    features: that says nothing of a build with others."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              check=False)
+        done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, check=False)
     except OSError as error:
         raise Fatal(f"unable to run {command[0]}: {error.strerror}") from None
     if done.returncode != 0 or not done.stdout.strip():
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise Fatal(f"unable to ask {program} for its applets: {why}")
+        raise Fatal(f"unable to ask {command[-2]} for its applets: {why}")
     return done.stdout.split()
 
 
