@@ -130,6 +130,11 @@ def staged(path):
         if path.is_dir() and not path.is_symlink():
             remove(path)
         temporary.rename(path)
+    except OSError as error:
+        # A write that fails (the disk is full) does not say where.
+        if error.filename:
+            raise
+        raise Fatal(f"unable to write {path}: {error.strerror}") from None
     finally:
         remove(temporary)
 

@@ -5,6 +5,7 @@ and lists stay as they are.
 """
 
 import re
+import shutil
 import subprocess
 
 from board import Fatal, need, output, run, say, staged
@@ -22,6 +23,10 @@ Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
 APT::Sandbox::User "root";
 """
 TRIES = 3
+# Bytes that lists and the largest package take. apt waits for ever on a full disk.
+ROOM = 200 << 20
+# Seconds for one run of apt.
+PATIENCE = 600
 
 
 class Apt:
@@ -32,6 +37,9 @@ class Apt:
         need("apt-get", "apt (these scripts take libraries and kernels from Debian)")
         need("dpkg-deb", "dpkg")
         folder = output("cross", "apt", arch)
+        folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free < ROOM:
+            raise Fatal(f"the disk is full: {folder} needs {ROOM >> 20} MB")
         for part in ("lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         self.conf = folder / "conf"
@@ -41,10 +49,18 @@ class Apt:
     def update(self):
         """Fetches the lists. One index that fails is no matter: the download tells."""
         say(f"fetching Debian's package lists for {self.arch}")
-        done = subprocess.run(["apt-get", "-qq", "-c", str(self.conf), "update"], check=False,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        done = self.apt_get("update")
         self.fresh.write_text("")
         return done.stderr.strip().splitlines()[-1:]
+
+    def apt_get(self, *words, folder=None):
+        """Runs apt-get, in a folder; its exit code and messages."""
+        try:
+            return subprocess.run(["apt-get", "-qq", "-c", str(self.conf), *words], cwd=folder,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        except subprocess.TimeoutExpired:
+            raise Fatal(f"apt-get {words[0]} for {self.arch} took more than {PATIENCE} s") from None
 
     def download(self, package, folder):
         """Downloads a package into a folder; the file."""
@@ -52,9 +68,7 @@ class Apt:
         for attempt in range(TRIES):
             if attempt > 0 or not self.fresh.exists():
                 why = self.update() or why
-            done = subprocess.run(["apt-get", "-qq", "-c", str(self.conf), "download", package],
-                                  cwd=folder, check=False, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True)
+            done = self.apt_get("download", package, folder=folder)
             found = list(folder.glob(f"{package}_*.deb"))
             if done.returncode == 0 and len(found) == 1:
                 return found[0]
@@ -75,10 +89,11 @@ class Apt:
         raise Fatal(f"Debian has no {meta}:{self.arch}")
 
 
-def unpacked(package, arch, only=None):
-    """The folder of an unpacked package, fetched at the first call. `only`: tar's patterns."""
+def unpacked(package, arch, only=None, has=None):
+    """The folder of an unpacked package, fetched at the first call. `only`: tar's patterns; `has`:
+    a file of which it is fetched again if an earlier call left it out."""
     folder = output("cross", "debs", f"{package}_{arch}")
-    if not folder.exists():
+    if not folder.exists() or (has and not any(folder.rglob(has))):
         apt = Apt(arch)
         with staged(folder) as new:
             download = new / "download"
@@ -95,8 +110,15 @@ def unpack(deb, folder, only):
     if not only:
         run(["dpkg-deb", "-x", deb, folder])
         return
-    tar = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE,
-                         check=False)
+    # Through a pipe: a kernel's package unpacks to some hundred MB.
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as tar:
+        files = subprocess.run(["tar", "-x", "-C", str(folder), "--no-same-owner", "--wildcards",
+                                *only], stdin=tar.stdout, stderr=subprocess.PIPE, text=True,
+                               check=False)
+        tar.stdout.close()
+    if files.returncode != 0:
+        why = (files.stderr.splitlines() or [""])[0]
+        raise Fatal(f"unable to unpack {deb.name}: {why}")
     if tar.returncode != 0:
-        raise Fatal(f"unable to unpack {deb}")
-    run(["tar", "-x", "-C", folder, "--no-same-owner", "--wildcards", *only], input=tar.stdout)
+        raise Fatal(f"unable to unpack {deb.name}: it is damaged")
