@@ -5,7 +5,7 @@ use super::config::{Config, Problem, Require};
 use super::groups::Groups;
 use super::key::{self, Key};
 use super::known::Known;
-use super::registry::Registry;
+use super::registry::{self, Registry};
 use super::scan::Scan;
 use super::{Keyed, Map, sections, single, slow};
 use crate::limits::WINDOW;
@@ -13,7 +13,7 @@ use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketAddrUnix, getsockname};
@@ -159,10 +159,7 @@ impl Map {
             }
             Err(errno) => return Err(fail(errno)),
         };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
-            || !super::is_ours(&stat)
-            || stat.st_mode & 0o022 != 0
-        {
+        if !registry::is_safe(&stat, geteuid().as_raw()) {
             return Err(unsafe_file("registry", &path));
         }
         if matches!(host, Host::Asker | Host::Tool) {
@@ -261,7 +258,8 @@ fn read_file(what: &'static str, path: &[u8]) -> Result<Option<Vec<u8>>, Error> 
         Err(errno) => return Err(Error::system("unable to open", errno).about(name)),
     };
     let stat = fstat(&file).map_err(fail)?;
-    if !super::is_ours(&stat) || stat.st_mode & 0o022 != 0 {
+    // A FIFO, say, would read as an empty file: a list of nobody who is denied.
+    if !registry::is_safe(&stat, geteuid().as_raw()) {
         return Err(unsafe_file(what, path));
     }
     let mut text = Vec::new();
@@ -276,9 +274,9 @@ fn read_file(what: &'static str, path: &[u8]) -> Result<Option<Vec<u8>>, Error> 
 
 fn unsafe_file(what: &str, path: &[u8]) -> Error {
     let what = match what {
-        "configuration" => "configuration is writable by others, or another user's:",
+        "configuration" => "configuration is writable by others, or another user's, or no file:",
         "registry" => "registry is writable by others, or another user's, or no file:",
-        _ => "deny-file is writable by others, or another user's:",
+        _ => "deny-file is writable by others, or another user's, or no file:",
     };
     Error::usage(what).with_code(code::SYSTEM).about(OsStr::from_bytes(path))
 }
