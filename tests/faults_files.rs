@@ -30,10 +30,11 @@ use naive::Naive;
 use nscd::{ask, asked, no_group, no_user, request};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use stage::Stage;
-use std::fs;
+use std::fs::{self, FileTimes};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001:Ada:/home/ada:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nstaff:x:1001:ada,bob\n";
@@ -217,6 +218,57 @@ fn a_file_cut_at_any_byte_is_read_as_it_is() {
             }
         }
         stage.dir.accounts(PASSWD, GROUP, SHADOW);
+    }
+}
+
+/// Gives a file this time, in seconds since the epoch.
+#[track_caller]
+fn set_time(path: &Path, seconds: u64) {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let file = fs::OpenOptions::new().write(true).open(path).expect("open");
+    file.set_times(FileTimes::new().set_accessed(time).set_modified(time)).expect("set times");
+}
+
+#[test]
+fn files_are_read_as_they_are_whatever_their_times() {
+    let stage = Stage::new();
+    stage.dir.accounts(PASSWD, GROUP, SHADOW);
+    let servers = servers(&stage);
+    let bench = nscd::Bench::new(PASSWD, GROUP);
+    let nscd = bench.serve(&[]);
+    // A board without a battery begins in 1970, with files of later days; then its clock is set.
+    let times =
+        [4_102_444_800, 0, 1, 1, 4_102_444_799, 1_700_000_000, 1_699_999_999, 2, 4_102_444_800];
+    for (round, time) in times.into_iter().enumerate() {
+        for in_place in [false, true] {
+            // As long as the one before.
+            let uid = 2000 + 2 * round + usize::from(in_place);
+            let line = format!("ada:x:{uid}:1001:Ada:/home/ada:/bin/sh");
+            let passwd = format!("root:x:0:0:root:/root:/bin/sh\n{line}\n");
+            for dir in [&stage.dir, &bench.dir] {
+                let path = if in_place {
+                    dir.write("passwd", &passwd)
+                } else {
+                    dir.replace("passwd", &passwd)
+                };
+                set_time(&path, time);
+            }
+            for _ in 0..2 {
+                for (name, server) in &servers {
+                    expect_all(
+                        &format!("{name}, {time}"),
+                        server.client(),
+                        [&passwd, GROUP, SHADOW],
+                    );
+                }
+                assert_eq!(asked(nscd.socket(), &request(ask::USER, "ada")), nscd::user(&line));
+            }
+            if in_place {
+                // Long enough to be remembered, where its times are not of the future.
+                stage::settle(&stage.dir.join("passwd"));
+                expect_all("settled", servers[0].1.client(), [&passwd, GROUP, SHADOW]);
+            }
+        }
     }
 }
 

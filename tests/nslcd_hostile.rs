@@ -19,8 +19,8 @@ use common::{
 use nslcd::{FakeNslcd, action, group, read_request, reply, shadow, user, words};
 use rustix::io::Errno;
 use std::io::Write as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -109,6 +109,37 @@ fn one_that_is_missing_or_refuses_is_a_failure_and_the_next_lookup_asks_anew() {
         }
         assert!(rest.len() > 10);
         daemon.expect(&[op::PWD_END, op::GRP_END, op::SHADOW_END], &[0; 3]);
+    }
+}
+
+#[test]
+fn what_takes_the_place_of_the_socket_is_a_failure_until_it_is_gone() {
+    type Fault = fn(&Path);
+    let faults: [Fault; 5] = [
+        |path| std::fs::create_dir(path).unwrap(),
+        |path| std::fs::write(path, "").unwrap(),
+        |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o600.into()).unwrap(),
+        |path| std::os::unix::fs::symlink(path, path).unwrap(),
+        |path| drop(UnixDatagram::bind(path).unwrap()),
+    ];
+    let stage = Stage::new();
+    let daemon = stage.daemon(&[]);
+    let ends = [op::PWD_END, op::GRP_END, op::SHADOW_END];
+    for make in faults {
+        make(&stage.socket());
+        for (request, ..) in lookups() {
+            let status = daemon.ask(&request, 1)[0];
+            assert!(status != 0 && status != 255, "{request:02x?} is answered {status}");
+            daemon.expect(&ends, &[0; 3]);
+        }
+        let _ = std::fs::remove_dir(stage.socket());
+        let _ = std::fs::remove_file(stage.socket());
+        // Two that come one after the other are told apart, too.
+        for uid in [1, 2] {
+            let answer = reply(action::USER, &[user("a", uid, 10)]);
+            let _nslcd = FakeNslcd::saying(&stage.socket(), answer);
+            daemon.expect(&by_name(op::PWD_GETBYNAME, "a"), &user_reply("a", uid, 10));
+        }
     }
 }
 
