@@ -120,6 +120,33 @@ fn a_server_out_of_memory_serves_on() {
 }
 
 #[test]
+fn a_server_with_too_little_memory_at_its_start_serves_well_or_not_at_all() {
+    let bench = Bench::new(OURS);
+    furnish(&bench);
+    let (mut served, mut ended) = (0, 0);
+    // KiB of address space: from too little for the loader to more than enough.
+    for limit in (1000..30_000).step_by(700) {
+        let socket = bench.dir.join("s");
+        let mut command = bench.command_after(&format!("ulimit -v {limit}"));
+        command.arg("-1").arg(&socket).args(unix(&bench));
+        let mut server = Server::spawn(command, &socket);
+        if server.ready().recv(common::DEADLINE) == Got::Bytes(b"\n".into()) {
+            served += 1;
+            let clients: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
+            for client in &clients {
+                client.expect(&ask_one(), &one());
+            }
+            clients[0].expect(&ask_big(), &big());
+            assert_eq!(server.stop().code(), Some(0), "{limit}");
+        } else {
+            ended += 1;
+            assert_ne!(server.wait().code(), Some(0), "{limit}");
+        }
+    }
+    assert!(served > 5 && ended > 2, "{served} served, {ended} ended");
+}
+
+#[test]
 fn a_server_that_cannot_start_programs_closes_their_clients_until_it_can() {
     let bench = Bench::new(OURS);
     furnish(&bench);
