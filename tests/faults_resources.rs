@@ -60,7 +60,7 @@ impl Limited {
 
 impl Drop for Limited {
     fn drop(&mut self) {
-        let _ = prlimit(Some(self.0), self.1, self.2.clone());
+        let _ = prlimit(Some(self.0), self.1, self.2);
     }
 }
 
