@@ -14,43 +14,23 @@ mod common;
 mod nslcd;
 
 use common::{
-    DEADLINE, Daemon, TempDir, assert_answers, by_id, by_name, group_reply, grouplist,
-    grouplist_reply, nsssd, op, passwd_reply, receive_all, shadow_reply,
+    DEADLINE, Daemon, assert_answers, by_id, by_name, group_reply, grouplist, grouplist_reply, op,
+    passwd_reply, receive_all, shadow_reply,
 };
-use nslcd::{FakeNslcd, action, group, read_request, reply, shadow, user, words};
+use nslcd::{FakeNslcd, Stage, action, group, read_request, reply, shadow, user, words};
 use rustix::io::Errno;
 use std::io::Write as _;
-use std::path::PathBuf;
 
-struct Stage {
-    dir: TempDir,
-    bin: PathBuf,
-}
-
-impl Stage {
-    fn new() -> Stage {
-        let dir = TempDir::new();
-        let bin = dir.bin();
-        dir.accounts("", "", "");
-        Stage { dir, bin }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.join("nslcd")
-    }
-
-    /// The daemon, and switches with it in process.
-    fn daemons(&self, options: &[&str]) -> Vec<Daemon> {
-        let mut alone = nsssd(&self.bin, "nsssd-nslcd");
-        alone.args(options).arg(self.socket());
-        let switch = |more: &[&str]| {
-            let mut switch = nsssd(&self.bin, "nsssd-switch");
-            switch.args(more).args(["0", "nsssd-unix", "-d", self.dir.as_str(), "", "2"]);
-            switch.arg("nsssd-nslcd").args(options).arg(self.socket()).arg("");
-            Daemon::start(switch)
-        };
-        vec![Daemon::start(alone), switch(&["-m"]), switch(&["-m", "-t", "60000"])]
-    }
+/// The daemon, and switches with it in process.
+#[track_caller]
+fn daemons(stage: &Stage, options: &[&str]) -> Vec<Daemon> {
+    let socket = stage.socket();
+    let switch = |more: &[&str]| {
+        let local = ["0", "nsssd-unix", "-d", stage.dir.as_str(), "", "2", "nsssd-nslcd"];
+        let socket = [socket.to_str().unwrap(), ""];
+        stage.switch(&[more, &local, options, &socket].concat())
+    };
+    vec![stage.daemon(options), switch(&["-m"]), switch(&["-m", "-t", "60000"])]
 }
 
 fn assert_ended(mut daemon: Daemon, code: i32) {
@@ -96,7 +76,7 @@ fn nslcd_is_asked_without_allocation() {
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
     let (big, small) = (group_reply("big", "*", 5, &members), group_reply("big", "*", 6, &["a"]));
     let aged = shadow_reply("a", "*", [-1; 7]);
-    for (number, daemon) in stage.daemons(&[]).into_iter().enumerate() {
+    for (number, daemon) in daemons(&stage, &[]).into_iter().enumerate() {
         for _ in 0..30 {
             daemon.expect(&by_name(op::PWD_GETBYNAME, "a"), &a);
             daemon.expect(&by_id(op::PWD_GETBYUID, 1), &a);
@@ -147,7 +127,7 @@ fn failures_of_nslcd_are_met_without_allocation() {
         }
     };
     // Missing, refusing, closing, breaking off, talking nonsense, silent.
-    let daemons = stage.daemons(&["-t", "50"]);
+    let daemons = daemons(&stage, &["-t", "50"]);
     daemons.iter().for_each(fail);
     drop(std::os::unix::net::UnixListener::bind(stage.socket()).unwrap());
     daemons.iter().for_each(fail);
@@ -178,7 +158,7 @@ fn a_large_group_that_changed_ends_the_daemon_without_allocation() {
             members[4000] = format!("member{}", number % 2);
             client.write_all(&reply(action::GROUP, &[group("big", 5, &members)]))
         });
-        for daemon in stage.daemons(&[]) {
+        for daemon in daemons(&stage, &[]) {
             daemon.send(&by_name(op::GRP_GETBYNAME, "big"));
             assert_eq!(receive_all(daemon.client())[0], 0);
             assert_ended(daemon, 111);

@@ -13,55 +13,32 @@ mod common;
 mod nslcd;
 
 use common::{
-    Daemon, Server, TempDir, assert_answers, by_id, by_name, group_reply, grouplist,
-    grouplist_reply, is_root, nsssd, op, passwd_reply, run_to_end, shadow_reply, skip,
+    Daemon, Server, assert_answers, by_id, by_name, group_reply, grouplist, grouplist_reply,
+    is_root, nsssd, op, run_to_end, shadow_reply, skip,
 };
-use nslcd::{FakeNslcd, action, group, reply, request, shadow, text, user, words};
+use nslcd::{
+    FakeNslcd, Stage, action, group, reply, request, shadow, text, user, user_reply, words,
+};
 use rustix::net::sockopt::socket_peercred;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::channel;
 
-/// A directory with links to the applets and a place for nslcd's socket.
-struct Stage {
-    dir: TempDir,
-    bin: PathBuf,
-}
-
-impl Stage {
-    fn new() -> Stage {
-        let dir = TempDir::new();
-        let bin = dir.bin();
-        Stage { dir, bin }
+/// A switch with these blocks: a bitfield and a command each.
+#[track_caller]
+fn switch(stage: &Stage, options: &[&str], blocks: &[(u8, &[&str])]) -> Daemon {
+    let bits: Vec<String> = blocks.iter().map(|(bits, _)| bits.to_string()).collect();
+    let mut all = options.to_vec();
+    for ((_, words), bits) in blocks.iter().zip(&bits) {
+        all.push(bits);
+        all.extend(*words);
+        all.push("");
     }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.join("nslcd")
-    }
-
-    fn daemon(&self, options: &[&str]) -> Daemon {
-        let mut command = nsssd(&self.bin, "nsssd-nslcd");
-        command.args(options).arg(self.socket());
-        Daemon::start(command)
-    }
-
-    /// A switch with these blocks: a bitfield and a command each.
-    fn switch(&self, options: &[&str], blocks: &[(u8, &[&str])]) -> Daemon {
-        let mut command = nsssd(&self.bin, "nsssd-switch");
-        command.args(options);
-        for (bits, words) in blocks {
-            command.arg(bits.to_string()).args(*words).arg("");
-        }
-        Daemon::start(command)
-    }
+    stage.switch(&all)
 }
 
 fn path(socket: &Path) -> &str {
     socket.to_str().unwrap()
-}
-
-fn user_reply(name: &str, uid: u32, gid: u32) -> Vec<u8> {
-    passwd_reply([name, "*"], uid, gid, ["G", "/h", "/s"])
 }
 
 fn entry_of(action: u32, argument: Vec<u8>, entry: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
@@ -241,8 +218,8 @@ fn a_hundred_thousand_members_come_whole_by_name_by_number_and_in_a_list() {
     let (big, small) = (group_reply("big", "*", 7, &members), group_reply("small", "*", 8, &["a"]));
     for daemon in [
         stage.daemon(&[]),
-        stage.switch(&[], &[(0, &["nsssd-nslcd", path(&stage.socket())])]),
-        stage.switch(&["--spawn"], &[(0, &["nsssd-nslcd", path(&stage.socket())])]),
+        switch(&stage, &[], &[(0, &["nsssd-nslcd", path(&stage.socket())])]),
+        switch(&stage, &["--spawn"], &[(0, &["nsssd-nslcd", path(&stage.socket())])]),
     ] {
         assert_answers(&daemon, &by_name(op::GRP_GETBYNAME, "big"), &big);
         assert_answers(&daemon, &by_id(op::GRP_GETBYGID, 7), &big);

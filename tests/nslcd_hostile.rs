@@ -13,56 +13,36 @@ mod common;
 mod nslcd;
 
 use common::{
-    DEADLINE, Daemon, Got, TempDir, by_id, by_name, group_reply, grouplist, nsssd, op,
-    passwd_reply, receive_all, wait_until,
+    DEADLINE, Daemon, Got, by_id, by_name, group_reply, grouplist, op, passwd_reply, receive_all,
+    wait_until,
 };
-use nslcd::{FakeNslcd, action, group, read_request, reply, shadow, user, words};
+use nslcd::{
+    FakeNslcd, Stage, action, group, read_request, reply, shadow, status, user, user_reply, words,
+};
 use rustix::io::Errno;
 use std::io::Write as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-struct Stage {
-    dir: TempDir,
-    bin: PathBuf,
+/// A user that nslcd does not know.
+#[track_caller]
+fn stage() -> Stage {
+    let stage = Stage::new();
+    stage.dir.accounts("local:x:5:5:::\n", "local:x:5:\n", "");
+    stage
 }
 
-impl Stage {
-    fn new() -> Stage {
-        let dir = TempDir::new();
-        let bin = dir.bin();
-        dir.accounts("local:x:5:5:::\n", "local:x:5:\n", "");
-        Stage { dir, bin }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.join("nslcd")
-    }
-
-    fn daemon(&self, options: &[&str]) -> Daemon {
-        let mut command = nsssd(&self.bin, "nsssd-nslcd");
-        command.args(options).arg(self.socket());
-        Daemon::start(command)
-    }
-
-    /// nslcd with this bitfield, then local files.
-    fn switch(&self, options: &[&str], bits: &str, more: &[&str]) -> Daemon {
-        let mut command = nsssd(&self.bin, "nsssd-switch");
-        command.args(options).args([bits, "nsssd-nslcd"]).args(more).arg(self.socket());
-        command.args(["", "0", "nsssd-unix", "-d", self.dir.as_str(), ""]);
-        Daemon::start(command)
-    }
-}
-
-fn status(errno: Errno) -> u8 {
-    u8::try_from(errno.raw_os_error()).unwrap()
-}
-
-fn user_reply(name: &str, uid: u32, gid: u32) -> Vec<u8> {
-    passwd_reply([name, "*"], uid, gid, ["G", "/h", "/s"])
+/// A switch of nslcd with this bitfield, then local files.
+#[track_caller]
+fn switch(stage: &Stage, options: &[&str], bits: &str, more: &[&str]) -> Daemon {
+    let socket = stage.socket();
+    let socket = socket.to_str().unwrap();
+    let nslcd = [&[bits, "nsssd-nslcd"], more, &[socket, ""]].concat();
+    let local = ["0", "nsssd-unix", "-d", stage.dir.as_str(), ""];
+    stage.switch(&[options, &nslcd, &local].concat())
 }
 
 /// A lookup of each kind, the action that it becomes, and an entry that answers it.
@@ -90,7 +70,7 @@ fn saying_in_turn(stage: &Stage, replies: Vec<Vec<u8>>) -> FakeNslcd {
 
 #[test]
 fn one_that_is_missing_or_refuses_is_a_failure_and_the_next_lookup_asks_anew() {
-    let stage = Stage::new();
+    let stage = stage();
     let daemon = stage.daemon(&[]);
     for (request, action, entry) in lookups() {
         daemon.expect(&request, &[status(Errno::NOENT)]);
@@ -113,8 +93,39 @@ fn one_that_is_missing_or_refuses_is_a_failure_and_the_next_lookup_asks_anew() {
 }
 
 #[test]
+fn what_takes_the_place_of_the_socket_is_a_failure_until_it_is_gone() {
+    type Fault = fn(&Path);
+    let faults: [Fault; 5] = [
+        |path| std::fs::create_dir(path).unwrap(),
+        |path| std::fs::write(path, "").unwrap(),
+        |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o600.into()).unwrap(),
+        |path| std::os::unix::fs::symlink(path, path).unwrap(),
+        |path| drop(UnixDatagram::bind(path).unwrap()),
+    ];
+    let stage = stage();
+    let daemon = stage.daemon(&[]);
+    let ends = [op::PWD_END, op::GRP_END, op::SHADOW_END];
+    for make in faults {
+        make(&stage.socket());
+        for (request, ..) in lookups() {
+            let status = daemon.ask(&request, 1)[0];
+            assert!(status != 0 && status != 255, "{request:02x?} is answered {status}");
+            daemon.expect(&ends, &[0; 3]);
+        }
+        let _ = std::fs::remove_dir(stage.socket());
+        let _ = std::fs::remove_file(stage.socket());
+        // Two that come one after the other are told apart, too.
+        for uid in [1, 2] {
+            let answer = reply(action::USER, &[user("a", uid, 10)]);
+            let _nslcd = FakeNslcd::saying(&stage.socket(), answer);
+            daemon.expect(&by_name(op::PWD_GETBYNAME, "a"), &user_reply("a", uid, 10));
+        }
+    }
+}
+
+#[test]
 fn one_that_breaks_off_anywhere_is_a_failure() {
-    let stage = Stage::new();
+    let stage = stage();
     for (request, action, entry) in lookups() {
         let is_list = request.len() == 1;
         let whole = reply(action, &[entry]);
@@ -138,7 +149,7 @@ fn one_that_breaks_off_anywhere_is_a_failure() {
 
 #[test]
 fn what_is_no_answer_to_the_request_is_a_failure() {
-    let stage = Stage::new();
+    let stage = stage();
     let proto = status(Errno::PROTO);
     for (request, action, entry) in lookups() {
         let good = reply(action, std::slice::from_ref(&entry));
@@ -195,7 +206,7 @@ fn what_is_no_answer_to_the_request_is_a_failure() {
 
 #[test]
 fn a_string_as_long_as_can_be_told_is_a_failure_when_it_does_not_come() {
-    let stage = Stage::new();
+    let stage = stage();
     let start = [words(&[2, action::USER, 1, i32::MAX as u32]), vec![b'a'; 100_000]].concat();
     let _nslcd = FakeNslcd::saying(&stage.socket(), start);
     let daemon = stage.daemon(&[]);
@@ -204,7 +215,7 @@ fn a_string_as_long_as_can_be_told_is_a_failure_when_it_does_not_come() {
 
 #[test]
 fn one_that_takes_names_in_any_case_may_answer_so() {
-    let stage = Stage::new();
+    let stage = stage();
     let _nslcd = FakeNslcd::saying(&stage.socket(), reply(action::USER, &[user("ada", 1, 2)]));
     let daemon = stage.daemon(&[]);
     daemon.expect(&by_name(op::PWD_GETBYNAME, "ADA"), &user_reply("ada", 1, 2));
@@ -212,7 +223,7 @@ fn one_that_takes_names_in_any_case_may_answer_so() {
 
 #[test]
 fn one_that_is_silent_is_a_failure_after_the_limit() {
-    let stage = Stage::new();
+    let stage = stage();
     let silent = |client: &mut UnixStream, number: usize| {
         let asked = read_request(client)?;
         if number.is_multiple_of(2) {
@@ -233,7 +244,7 @@ fn one_that_is_silent_is_a_failure_after_the_limit() {
 
 #[test]
 fn there_is_a_limit_by_default() {
-    let stage = Stage::new();
+    let stage = stage();
     let _nslcd = FakeNslcd::new(&stage.socket(), |client, _| {
         read_request(client)?;
         std::thread::park_timeout(3 * DEADLINE);
@@ -245,7 +256,7 @@ fn there_is_a_limit_by_default() {
 
 #[test]
 fn the_limit_holds_where_connecting_waits() {
-    let stage = Stage::new();
+    let stage = stage();
     let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
     let unix = rustix::net::AddressFamily::UNIX;
     let stream =
@@ -296,7 +307,7 @@ fn dripping(stage: &Stage, pause: Duration) -> (FakeNslcd, Arc<AtomicBool>) {
 
 #[test]
 fn the_limit_counts_for_the_whole_lookup_however_many_entries_come() {
-    let stage = Stage::new();
+    let stage = stage();
     // Now and then, and without any pause.
     for pause in [Duration::from_millis(20), Duration::ZERO] {
         let (_nslcd, over) = dripping(&stage, pause);
@@ -308,7 +319,7 @@ fn the_limit_counts_for_the_whole_lookup_however_many_entries_come() {
 
 #[test]
 fn an_enumeration_may_take_longer_than_the_limit_for_an_entry() {
-    let stage = Stage::new();
+    let stage = stage();
     let (_nslcd, over) = dripping(&stage, Duration::from_millis(50));
     let daemon = stage.daemon(&["-t", "1000"]);
     for _ in 0..30 {
@@ -321,7 +332,7 @@ fn an_enumeration_may_take_longer_than_the_limit_for_an_entry() {
 
 #[test]
 fn a_list_that_broke_is_a_failure_until_it_is_started_again() {
-    let stage = Stage::new();
+    let stage = stage();
     let whole = reply(action::USERS, &[user("a", 1, 1), user("b", 2, 2)]);
     let cut = whole[..whole.len() - 10].to_vec();
     let nslcd = saying_in_turn(&stage, vec![cut, whole]);
@@ -344,7 +355,7 @@ fn members(count: usize) -> Vec<String> {
 
 #[test]
 fn a_large_group_that_changed_meanwhile_ends_the_connection_before_its_last_byte() {
-    let stage = Stage::new();
+    let stage = stage();
     let first = members(2000);
     let changed = |change: &dyn Fn(&mut Vec<String>)| {
         let mut members = first.clone();
@@ -391,7 +402,7 @@ fn a_large_group_that_changed_meanwhile_ends_the_connection_before_its_last_byte
 
 #[test]
 fn a_large_group_that_hangs_when_asked_for_again_ends_the_connection() {
-    let stage = Stage::new();
+    let stage = stage();
     let whole = reply(action::GROUP, &[group("g", 5, &members(2000))]);
     let _nslcd = FakeNslcd::new(&stage.socket(), move |client, number| {
         read_request(client)?;
@@ -411,7 +422,7 @@ fn a_large_group_that_hangs_when_asked_for_again_ends_the_connection() {
 
 #[test]
 fn a_client_that_reads_slowly_does_not_use_up_the_limit() {
-    let stage = Stage::new();
+    let stage = stage();
     // More than the sockets hold.
     let members = members(200_000);
     let whole = reply(action::GROUP, &[group("g", 5, &members)]);
@@ -428,7 +439,7 @@ fn a_client_that_reads_slowly_does_not_use_up_the_limit() {
 
 #[test]
 fn a_client_that_leaves_is_not_waited_for() {
-    let stage = Stage::new();
+    let stage = stage();
     let asked = Arc::new(Mutex::new(0));
     let count = Arc::clone(&asked);
     let _nslcd = FakeNslcd::new(&stage.socket(), move |client, _| {
@@ -437,7 +448,7 @@ fn a_client_that_leaves_is_not_waited_for() {
         std::thread::park_timeout(3 * DEADLINE);
         Ok(())
     });
-    for mut daemon in [stage.daemon(&["-t", "0"]), stage.switch(&[], "0", &["-t", "0"])] {
+    for mut daemon in [stage.daemon(&["-t", "0"]), switch(&stage, &[], "0", &["-t", "0"])] {
         let before = *asked.lock().unwrap();
         daemon.send(&by_name(op::PWD_GETBYNAME, "a"));
         wait_until("nslcd is asked", || *asked.lock().unwrap() > before);
@@ -447,12 +458,12 @@ fn a_client_that_leaves_is_not_waited_for() {
 
 #[test]
 fn a_switch_judges_a_failure_by_bit_2_and_asks_again_the_next_time() {
-    let stage = Stage::new();
+    let stage = stage();
     let local = passwd_reply(["local", "x"], 5, 5, ["", "", ""]);
     let ask_local = by_name(op::PWD_GETBYNAME, "local");
     for options in [&[][..], &["--spawn"]] {
         for (bits, falls) in [("0", true), ("1", true), ("2", false), ("3", false), ("4", true)] {
-            let daemon = stage.switch(options, bits, &[]);
+            let daemon = switch(&stage, options, bits, &[]);
             let want = if falls { local.clone() } else { vec![status(Errno::NOENT)] };
             daemon.expect(&ask_local, &want);
             daemon.expect(&ask_local, &want);
@@ -465,7 +476,7 @@ fn a_switch_judges_a_failure_by_bit_2_and_asks_again_the_next_time() {
 
 #[test]
 fn a_switch_gives_up_for_good_one_that_is_later_than_its_own_limit() {
-    let stage = Stage::new();
+    let stage = stage();
     let local = passwd_reply(["local", "x"], 5, 5, ["", "", ""]);
     for options in [&["-t", "100"][..], &["-t", "100", "--spawn"]] {
         let nslcd = FakeNslcd::new(&stage.socket(), |client, _| {
@@ -474,17 +485,17 @@ fn a_switch_gives_up_for_good_one_that_is_later_than_its_own_limit() {
             Ok(())
         });
         let ask = by_name(op::PWD_GETBYNAME, "local");
-        let daemon = stage.switch(options, "2", &[]);
+        let daemon = switch(&stage, options, "2", &[]);
         for _ in 0..3 {
             daemon.expect(&ask, &local);
         }
         assert_eq!(nslcd.count(), 1, "{options:?}");
-        let daemon = stage.switch(options, "1", &[]);
+        let daemon = switch(&stage, options, "1", &[]);
         daemon.expect(&ask, &[status(Errno::IO)]);
         daemon.expect(&ask, &[status(Errno::IO)]);
         assert_eq!(nslcd.count(), 2, "{options:?}");
         // By its own, which is shorter, it fails each time anew.
-        let daemon = stage.switch(&["-t", "5000"], "2", &["-t", "50"]);
+        let daemon = switch(&stage, &["-t", "5000"], "2", &["-t", "50"]);
         daemon.expect(&ask, &[status(Errno::TIMEDOUT)]);
         daemon.expect(&ask, &[status(Errno::TIMEDOUT)]);
         assert_eq!(nslcd.count(), 4);
@@ -493,12 +504,12 @@ fn a_switch_gives_up_for_good_one_that_is_later_than_its_own_limit() {
 
 #[test]
 fn a_merge_does_not_keep_the_groups_of_one_that_broke_off() {
-    let stage = Stage::new();
+    let stage = stage();
     let whole = reply(action::GROUPS_OF, &[group::<&str>("g", 77, &[])]);
     let _nslcd = FakeNslcd::saying(&stage.socket(), whole[..whole.len() - 4].to_vec());
     stage.dir.write("group", "local:x:5:a\n");
-    let daemon = stage.switch(&["-m"], "0", &[]);
+    let daemon = switch(&stage, &["-m"], "0", &[]);
     daemon.expect(&grouplist(9, "a"), &common::grouplist_reply(9, &[5]));
-    let daemon = stage.switch(&["-m"], "2", &[]);
+    let daemon = switch(&stage, &["-m"], "2", &[]);
     daemon.expect(&grouplist(9, "a"), &[status(Errno::PIPE)]);
 }

@@ -29,14 +29,26 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     fake::run_if_called();
-    let trial = |name, cases, hangs| {
-        Trial::test(name, move || property(cases, hangs).map_err(Failed::from))
+    let trial = |name, cases, faults| {
+        Trial::test(name, move || property(cases, faults).map_err(Failed::from))
     };
     let trials = vec![
-        trial("a_switch_follows_the_decision_table", 200, false),
-        trial("a_switch_follows_the_decision_table_where_backends_hang", 8, true),
+        trial("a_switch_follows_the_decision_table", 200, Faults::All),
+        trial("a_switch_follows_the_decision_table_where_backends_hang", 8, Faults::Hangs),
+        trial("a_switch_follows_the_decision_table_where_large_records_break", 100, Faults::Breaks),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// What mostly goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Faults {
+    /// Everything that takes no time.
+    All,
+    /// Backends that hang, which cost a second each.
+    Hangs,
+    /// Groups larger than what is kept of a reply, that break off in the middle.
+    Breaks,
 }
 
 /// Milliseconds for a backend that hangs. Others must not need them, on a busy machine neither.
@@ -137,13 +149,48 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn case(hangs: bool) -> impl Strategy<Value = Case> {
-    (any::<bool>(), any::<bool>(), vec(plan(hangs), 1..5), vec(request(), 1..14))
+/// A backend that knows two large groups, and one of whose replies breaks off.
+fn breaking_plan() -> impl Strategy<Value = Plan> {
+    let group = (name(), 1..6u32, 450..900usize)
+        .prop_map(|(n, gid, size)| format!("{n}:x:{gid}:{n}{}\n", ",somebody".repeat(size)));
+    let cut = prop_oneof![
+        1 => (13..80usize).prop_map(Act::Crash),
+        // Around what is kept, and in what follows it.
+        2 => (4050..4150usize).prop_map(Act::Crash),
+        3 => (80..8200usize).prop_map(Act::Crash),
+    ];
+    (files(), vec(group, 2), 0..3usize, cut, select(&[0u8, 0, 1, 2, 4][..])).prop_map(
+        |([passwd, _, shadow], groups, number, cut, bits)| {
+            let files = [passwd, groups.concat(), shadow];
+            Plan { bits, kind: Kind::Fake(vec![(number, cut)]), files }
+        },
+    )
+}
+
+/// Requests that mostly find one of these groups.
+fn breaking_request() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        3 => name().prop_map(|name| by_name(op::GRP_GETBYNAME, name)),
+        2 => (1..6u32).prop_map(|gid| by_id(op::GRP_GETBYGID, gid)),
+        4 => Just(vec![op::GRP_GET]),
+        1 => request(),
+    ]
+}
+
+fn case(faults: Faults) -> BoxedStrategy<Case> {
+    let hangs = faults == Faults::Hangs;
+    let (plan, request) = match faults {
+        Faults::Breaks => (breaking_plan().boxed(), breaking_request().boxed()),
+        _ => (plan(hangs).boxed(), request().boxed()),
+    };
+    (any::<bool>(), any::<bool>(), vec(plan, 1..5), vec(request, 1..14))
         .prop_map(|(merge, spawn, plans, requests)| Case { merge, spawn, plans, requests })
+        .boxed()
 }
 
 /// Runs so many cases, always the same ones; and first those that have failed before.
-fn property(cases: u32, hangs: bool) -> Result<(), String> {
+fn property(cases: u32, faults: Faults) -> Result<(), String> {
+    let hangs = faults == Faults::Hangs;
     let saved = FileFailurePersistence::Direct("tests/switch_random/failures.txt");
     let config = ProptestConfig {
         cases,
@@ -154,12 +201,17 @@ fn property(cases: u32, hangs: bool) -> Result<(), String> {
         ..ProptestConfig::default()
     };
     let met = Cell::new(Met::default());
-    let run = TestRunner::new(config).run(&case(hangs), |case| check(&case, hangs, &met));
+    let run = TestRunner::new(config).run(&case(faults), |case| check(&case, hangs, &met));
     run.map_err(|failure| failure.to_string())?;
     // Or it would prove little.
     let Met { failures, broken } = met.get();
     println!("{cases} cases: {failures} backends failed for good, {broken} replies broke off");
-    let enough = failures >= cases as usize / 2 && (hangs || broken > 0);
+    let cases = cases as usize;
+    let enough = match faults {
+        Faults::All => failures >= cases / 2 && broken > 0,
+        Faults::Hangs => failures >= cases / 2,
+        Faults::Breaks => broken >= cases / 2,
+    };
     if enough { Ok(()) } else { Err(format!("only {failures} failures, {broken} broken replies")) }
 }
 
@@ -243,8 +295,13 @@ fn is_broken(client: &Connection, reply: &[u8]) -> bool {
     let mut got = Vec::new();
     loop {
         match client.recv(DEADLINE) {
-            Got::Bytes(bytes) => got.extend(bytes),
-            Got::End => return got.len() < reply.len() && reply.starts_with(&got),
+            Got::Bytes(bytes) => {
+                got.extend(bytes);
+                if got.len() >= reply.len() || !reply.starts_with(&got) {
+                    return false;
+                }
+            }
+            Got::End => return true,
             Got::Nothing => return false,
         }
     }

@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+use crate::common::{Daemon, TempDir, nsssd, passwd_reply};
+use rustix::io::Errno;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +18,55 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+
+/// A directory with links to the applets, local files with nothing in them, and a place for
+/// nslcd's socket.
+#[derive(Debug)]
+pub struct Stage {
+    pub dir: TempDir,
+    pub bin: PathBuf,
+}
+
+impl Stage {
+    #[track_caller]
+    pub fn new() -> Stage {
+        let dir = TempDir::new();
+        let bin = dir.bin();
+        dir.accounts("", "", "");
+        Stage { dir, bin }
+    }
+
+    /// Where nslcd is to listen.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("nslcd")
+    }
+
+    /// `nsssd-nslcd OPTIONS SOCKET`.
+    #[track_caller]
+    pub fn daemon(&self, options: &[&str]) -> Daemon {
+        let mut command = nsssd(&self.bin, "nsssd-nslcd");
+        command.args(options).arg(self.socket());
+        Daemon::start(command)
+    }
+
+    /// A switch with these options, bitfields and commands, as its command line has them.
+    #[track_caller]
+    pub fn switch(&self, words: &[&str]) -> Daemon {
+        let mut command = nsssd(&self.bin, "nsssd-switch");
+        command.args(words);
+        Daemon::start(command)
+    }
+}
+
+/// The status byte of a failure.
+pub fn status(errno: Errno) -> u8 {
+    u8::try_from(errno.raw_os_error()).unwrap()
+}
+
+/// What a client is told of [`user`].
+pub fn user_reply(name: &str, uid: u32, gid: u32) -> Vec<u8> {
+    passwd_reply([name, "*"], uid, gid, ["G", "/h", "/s"])
+}
 
 /// The actions.
 pub mod action {

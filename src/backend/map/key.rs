@@ -1,6 +1,6 @@
 //! The key, and the uid that it derives of a name.
 
-use rustix::fs::{Mode, OFlags, fsync};
+use rustix::fs::{Mode, OFlags, fsync, unlink};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
 use siphasher::sip::SipHasher24;
@@ -83,10 +83,14 @@ pub fn make(path: &[u8]) -> Result<(), Errno> {
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
     let file = super::open_path(path, flags, Mode::from_raw_mode(0o400))?;
-    if write(&file, &text)? < text.len() {
-        return Err(Errno::NOSPC);
-    }
-    fsync(&file)
+    let written = match retry_on_intr(|| write(&file, &text)) {
+        Ok(len) if len < text.len() => Err(Errno::NOSPC),
+        other => other.and_then(|_| fsync(&file)),
+    };
+    // Half a key would be in the way of the next attempt.
+    written.inspect_err(|_| {
+        let _ = unlink(path);
+    })
 }
 
 #[cfg(test)]

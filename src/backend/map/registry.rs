@@ -6,8 +6,10 @@ use super::known::Known;
 use super::names::{Letters, fits};
 use crate::sys::clock;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
-use rustix::fs::{Mode, OFlags, Stat, fsync};
+use rustix::fs::{Mode, OFlags, Stat, fsync, lstat};
 use rustix::io::{Errno, pread, retry_on_intr, write};
+use rustix::process::geteuid;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
 /// How often a line is appended again that another writer's torn one has spoilt.
@@ -27,7 +29,11 @@ pub enum Writable {
 /// The open file.
 pub struct Registry {
     file: OwnedFd,
-    path: Vec<u8>,
+    path: CString,
+    /// It is made if need be.
+    create: bool,
+    /// Whose it may be, besides root's.
+    owner: u32,
     writable: Writable,
     /// What was read and understood: up to the end of the last whole line.
     read_to: u64,
@@ -43,23 +49,13 @@ impl Registry {
     /// Opens the file, and makes it if need be and `create`. `None`: there is none, and none can be
     /// made on a read-only file system. Also gives what fstat says of it.
     pub fn open(path: &[u8], create: bool) -> Result<Option<(Self, Stat)>, Errno> {
-        let read = || super::open_path(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
-        let mut write = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
-        write.set(OFlags::CREATE, create);
-        let (file, writable) = match super::open_path(path, write, Mode::from_raw_mode(0o644)) {
-            Ok(file) => (file, Writable::Yes),
-            Err(Errno::ROFS) => match read() {
-                Ok(file) => (file, Writable::ReadOnly),
-                Err(Errno::NOENT) => return Ok(None),
-                Err(errno) => return Err(errno),
-            },
-            Err(Errno::NOENT) if !create => return Ok(None),
-            Err(refused) => (read().map_err(|_| refused)?, Writable::Refused(refused)),
-        };
+        let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+        let Some((file, writable)) = open_file(&path, create)? else { return Ok(None) };
         let stat = super::look_at(&file)?;
-        let path = path.to_vec();
+        let owner = geteuid().as_raw();
+        let (read_to, lines, told_torn, tells) = (0, 0, 0, true);
         let registry =
-            Registry { file, path, writable, read_to: 0, lines: 0, told_torn: 0, tells: true };
+            Registry { file, path, create, owner, writable, read_to, lines, told_torn, tells };
         Ok(Some((registry, stat)))
     }
 
@@ -75,10 +71,15 @@ impl Registry {
 
     /// Reads what was appended since, by whomever, through `window`.
     pub fn refresh(&mut self, known: &mut Known, window: &mut [u8]) -> Result<(), Errno> {
+        let mut stat = super::look_at(&self.file)?;
+        let replaced = self.is_replaced(&stat);
+        if replaced {
+            stat = self.reopen()?;
+        }
         #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
-        let size = super::look_at(&self.file)?.st_size as u64;
-        if size < self.read_to {
-            // Somebody cut it. What is gone is believed no longer.
+        let size = stat.st_size as u64;
+        if replaced || size < self.read_to {
+            // Or somebody cut it. What is gone is believed no longer.
             known.clear();
             (self.read_to, self.lines) = (0, 0);
         }
@@ -110,6 +111,27 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether another file has its place: what is appended to this one is lost.
+    fn is_replaced(&self, ours: &Stat) -> bool {
+        match lstat(&*self.path) {
+            Ok(there) => (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino),
+            Err(Errno::NOENT) => true,
+            // Who has dropped his privileges may not look there.
+            Err(_) => ours.st_nlink == 0,
+        }
+    }
+
+    /// Opens the file that has its place. An error leaves everything as it is, to be tried again.
+    fn reopen(&mut self) -> Result<Stat, Errno> {
+        let (file, writable) = open_file(&self.path, self.create)?.ok_or(Errno::NOENT)?;
+        let stat = super::look_at(&file)?;
+        if !super::is_safe(&stat, self.owner) {
+            return Err(Errno::PERM);
+        }
+        (self.file, self.writable) = (file, writable);
+        Ok(stat)
+    }
+
     fn take(&self, line: &[u8], known: &mut Known) {
         if line.is_empty() {
             return;
@@ -129,7 +151,7 @@ impl Registry {
 
     fn tell(&self, line: u64, what: &str, word: &[u8]) {
         if self.tells {
-            tell_line(&self.path, line, "warning", what, word);
+            tell_line(self.path.to_bytes(), line, "warning", what, word);
         }
     }
 
@@ -184,6 +206,23 @@ impl Registry {
         }
         let len = retry_on_intr(|| pread(&self.file, &mut last, size - 1))?;
         Ok(len == 0 || last == [b'\n'])
+    }
+}
+
+/// Opens it to append, or if that is not allowed to read.
+fn open_file(path: &CStr, create: bool) -> Result<Option<(OwnedFd, Writable)>, Errno> {
+    let read = || super::open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
+    let mut write = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
+    write.set(OFlags::CREATE, create);
+    match super::open(path, write, Mode::from_raw_mode(0o644)) {
+        Ok(file) => Ok(Some((file, Writable::Yes))),
+        Err(Errno::ROFS) => match read() {
+            Ok(file) => Ok(Some((file, Writable::ReadOnly))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        },
+        Err(Errno::NOENT) if !create => Ok(None),
+        Err(refused) => Ok(Some((read().map_err(|_| refused)?, Writable::Refused(refused)))),
     }
 }
 

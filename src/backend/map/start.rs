@@ -31,8 +31,8 @@ const FILE: &[u8] = b"/etc/nssmap.conf";
 const CONFIG_MAX: usize = 4 * 1024 * 1024;
 
 /// What is said of a file that cannot be trusted.
-const CONFIG: &str = "configuration is writable by others, or another user's:";
-const DENY_FILE: &str = "deny-file is writable by others, or another user's:";
+const CONFIG: &str = "configuration is writable by others, or another user's, or no file:";
+const DENY_FILE: &str = "deny-file is writable by others, or another user's, or no file:";
 const REGISTRY: &str = "registry is writable by others, or another user's, or no file:";
 
 /// The options of nsssd-map that concern answers.
@@ -213,7 +213,7 @@ impl Map {
             }
             Err(errno) => return Err(fail(errno)),
         };
-        if !super::is_file(&stat) || !super::is_safe(&stat) {
+        if !super::is_safe(&stat, geteuid().as_raw()) {
             return Err(unusable(REGISTRY, path));
         }
         if matches!(host, Host::Asker | Host::Tool) {
@@ -280,7 +280,7 @@ fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(fail("unable to open", path, errno)),
     };
-    if !super::is_safe(&super::look_at(&file).map_err(wrong)?) {
+    if !super::is_safe(&super::look_at(&file).map_err(wrong)?, geteuid().as_raw()) {
         return Err(unusable(unsafe_file, path));
     }
     Ok(Some(read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?.leak()))

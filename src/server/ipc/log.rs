@@ -2,8 +2,11 @@
 
 use super::Rules;
 use super::signals::Signal;
+use crate::sys::clock::timespec;
 use crate::sys::message::Message;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::stdio::stderr;
 
 /// Says what the verbosity allows.
 #[derive(Clone, Copy)]
@@ -23,13 +26,13 @@ impl Log {
     }
 
     fn info(self, say: impl FnOnce(Message) -> Message) {
-        if self.verbosity >= 2 {
+        if self.verbosity >= 2 && is_taken() {
             say(Message::new(self.name, "info")).send();
         }
     }
 
     fn warn(self, say: impl FnOnce(Message) -> Message) {
-        if self.verbosity >= 1 {
+        if self.verbosity >= 1 && is_taken() {
             say(Message::new(self.name, "warning")).send();
         }
     }
@@ -128,6 +131,13 @@ impl Log {
     pub fn cannot_spawn(self, program: &[u8], errno: Errno) {
         self.warn(|m| m.text("unable to spawn ").path(program).text(": ").errno(errno));
     }
+}
+
+/// Whether a line can be written without waiting: a logger that is stuck, with its disk full for
+/// instance, must not keep clients from their answers. The line is lost then.
+fn is_taken() -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(stderr(), PollFlags::OUT)];
+    poll(&mut fds, Some(&timespec(0))).is_ok_and(|ready| ready > 0)
 }
 
 fn ids(message: Message, who: Option<(u32, u32)>) -> Message {
