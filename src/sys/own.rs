@@ -1,6 +1,6 @@
 //! Whether a command is this very executable, so that it can run inside this process.
 
-use rustix::fs::{Access, access, stat};
+use rustix::fs::{Access, CWD, Mode, OFlags, access, fstat, openat, stat};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,13 @@ pub const APPLETS: &[&str] = &[
 ];
 
 /// If `command` would start our own executable, the applet's name and its arguments. Any symlink
-/// name counts: what decides is device and inode of /proc/self/exe. Without /proc no command is our own, and all are started as usual.
+/// name counts: what decides is device and inode of /proc/self/exe. Without /proc no command is our
+/// own, and all are started as usual.
 pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (program, args) = command.split_first()?;
-    let ours = stat("/proc/self/exe").ok()?;
+    // Opened, not asked by its name: qemu-user stands in for the former alone.
+    let ours = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let ours = fstat(ours).ok()?;
     let theirs = stat(&*resolve(program)?).ok()?;
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) {
         return None;

@@ -33,6 +33,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
@@ -168,9 +169,12 @@ impl Drop for TempDir {
     }
 }
 
-/// The executable under test.
+/// The executable under test: the one that cargo has just built, unless NSSBOX_TEST_BIN names
+/// another, as build/vectors does with those for boards.
 pub fn nssbox() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_nssbox"))
+    static OTHER: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| env::var_os("NSSBOX_TEST_BIN").map(PathBuf::from));
+    OTHER.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_nssbox")))
 }
 
 /// Puts a symbolic link to the executable under test into `dir` for each applet.
