@@ -6,7 +6,7 @@ import subprocess
 
 import cpio
 import debs
-import foreign
+import qemuuser
 from board import TREE, Fatal
 
 FOLDERS = {"dev": 0o755, "home": 0o755, "home/virtual": 0o755, "proc": 0o555, "root": 0o700,
@@ -30,7 +30,7 @@ def make(target, overlay=None):
     for path, *device in DEVICES:
         image.device(path, *device)
     image.link("var/run", "../run")
-    emulator = foreign.emulator(target)
+    emulator = qemuuser.emulator(target)
     applets = listed([*emulator, nssbox, "--list"])
     image.file("bin/nssbox", nssbox.read_bytes(), 0o755)
     for name in applets:
