@@ -138,7 +138,8 @@ impl Printer {
                 Message::new(self.program, "warning").text(what).number(id.into()).send();
             }
             Err(errno) => {
-                let message = Message::new(self.program, "warning").text(what).number(id.into());
+                let mut message = Message::new(self.program, "warning");
+                message.text(what).number(id.into());
                 message.text(": ").errno(errno).send();
             }
         }

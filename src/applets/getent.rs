@@ -169,7 +169,8 @@ fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, 
 }
 
 fn no_enumeration(database: &str) -> u8 {
-    let message = Message::new("getent", "fatal").text("enumeration not supported on ");
+    let mut message = Message::new("getent", "fatal");
+ message.text("enumeration not supported on ");
     message.text(database).send();
     exit::NO_ENUMERATION
 }
@@ -326,7 +327,8 @@ fn is_usual(errno: u8) -> bool {
 
 fn tell_failure(request: &Request<'_>, errno: u8) {
     let database = request.db().map_or("", Db::name);
-    let message = Message::new("getent", "warning").text("unable to look up in ").text(database);
+    let mut message = Message::new("getent", "warning");
+ message.text("unable to look up in ").text(database);
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }
 

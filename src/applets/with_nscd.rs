@@ -72,7 +72,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         Err(error) if strict => return Err(error),
         Err(error) => {
             error.print("with-nscd");
-            let message = Message::new("with-nscd", "warning").text("running without nscd: ");
+            let mut message = Message::new("with-nscd", "warning");
+ message.text("running without nscd: ");
             message.path(program.as_bytes()).send();
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod clock;
+mod errno;
 pub mod error;
 pub mod message;
 pub mod own;
