@@ -1,10 +1,13 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, code, errno_of};
+use crate::sys::error::{Error, code};
+use crate::sys::file::join;
+use crate::sys::output;
+use crate::sys::spawn::SELF;
+use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, symlink, unlink};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Exit code for an applet that does not exist.
@@ -122,8 +125,7 @@ fn unknown(name: &OsStr) -> ExitCode {
 
 /// Prints to standard output; 1 if that fails.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match output::print(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -137,36 +139,34 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         [option, dir] if option == "-s" => (true, dir),
         _ => return Err(Error::usage("usage: nssbox --install [-s] DIR")),
     };
-    let fail = |what, e: std::io::Error| Error::system(what, errno_of(&e));
-    let own =
-        std::env::current_exe().map_err(|e| fail("unable to find", e).about("my own file"))?;
+    let own = readlink(SELF, Vec::new())
+        .map_err(|e| Error::system("unable to find", e).about("my own file"))?;
     for applet in APPLETS {
-        let link = Path::new(dir).join(applet.name);
-        let staged = Path::new(dir).join([".", applet.name, ".new"].concat());
-        match std::fs::symlink_metadata(&link) {
-            Ok(there) if !there.is_symlink() && !same_file(&link, &own) => {
-                return Err(Error::system("unable to replace", Errno::EXIST).about(&link));
-            }
-            _ => {}
+        let link = join(dir.as_bytes(), applet.name.as_bytes());
+        let staged = join(dir.as_bytes(), [".", applet.name, ".new"].concat().as_bytes());
+        let (link, staged) = (OsStr::from_bytes(&link), OsStr::from_bytes(&staged));
+        let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
+        if lstat(link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(link) {
+            return Err(Error::system("unable to replace", Errno::EXIST).about(link));
         }
-        let _ = std::fs::remove_file(&staged);
-        let made = if symbolic {
-            std::os::unix::fs::symlink(&own, &staged)
-        } else {
-            std::fs::hard_link(&own, &staged)
+        let fail = |e| Error::system("unable to make link", e).about(link);
+        let _ = unlink(staged);
+        let made = match symbolic {
+            true => symlink(&own, staged),
+            false => linkat(CWD, &own, CWD, staged, AtFlags::empty()),
         };
-        made.map_err(|e| fail("unable to make link", e).about(&link))?;
-        let renamed = std::fs::rename(&staged, &link);
+        made.map_err(fail)?;
+        let renamed = rename(staged, link);
         // Renaming a hard link onto another one of the same file leaves both.
-        let _ = std::fs::remove_file(&staged);
-        renamed.map_err(|e| fail("unable to make link", e).about(&link))?;
+        let _ = unlink(staged);
+        renamed.map_err(fail)?;
     }
     Ok(())
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
-    let id = |path: &Path| rustix::fs::stat(path).ok().map(|s| (s.st_dev, s.st_ino));
-    id(one).is_some() && id(one) == id(other)
+fn is_ours(file: &OsStr) -> bool {
+    let id = |path: &OsStr| stat(path).ok().map(|s| (s.st_dev, s.st_ino));
+    id(file).is_some() && id(file) == id(OsStr::new(SELF))
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! aliases: names of mailboxes and where their mail goes.
 
 use super::{Etc, Failure, Lines, text};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 
 /// Writes the alias of that name, or all of them; says whether the name was found.
 ///
@@ -59,7 +56,7 @@ fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
             push_member(out, first, member);
             continue;
         };
-        let Ok(Some(mut lines)) = Lines::open(PathBuf::from(OsStr::from_bytes(file))) else {
+        let Ok(Some(mut lines)) = Lines::open(file.to_vec()) else {
             continue;
         };
         while let Ok(Some(line)) = lines.next() {

@@ -15,11 +15,11 @@ mod named;
 mod tests;
 mod text;
 
+use crate::sys::file::join;
 use lines::Lines;
+use rustix::io::Errno;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,13 @@ pub struct Failure {
     /// What did not work: "open", "read" or "write".
     pub what: &'static str,
     /// The file. For "write" it is no path but the words `standard output`.
-    pub path: PathBuf,
+    pub path: Vec<u8>,
     /// The system's reason.
-    pub error: io::Error,
+    pub error: Errno,
 }
+
+/// Where answers go.
+pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
 pub const NAMES: &[&str] =
@@ -59,9 +62,9 @@ pub fn is_database(name: &str) -> bool {
 /// earlier keys are written even so.
 pub fn answer(
     database: &str,
-    dir: &Path,
+    dir: &[u8],
     keys: &[OsString],
-    out: &mut dyn Write,
+    out: &mut Out<'_>,
 ) -> Result<Outcome, Failure> {
     let mut etc = Etc { dir, out, text: Vec::new() };
     let outcome = match database {
@@ -92,8 +95,8 @@ type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Failure
 
 /// One question: where the files are, where the answer goes.
 struct Etc<'a> {
-    dir: &'a Path,
-    out: &'a mut dyn Write,
+    dir: &'a [u8],
+    out: &'a mut Out<'a>,
     /// Output that waits for more of it.
     text: Vec<u8>,
 }
@@ -136,7 +139,7 @@ impl Etc<'_> {
 
     /// Opens a file of the directory; `None` when there is no such file.
     fn open(&self, file: &str) -> Result<Option<Lines>, Failure> {
-        Lines::open(self.dir.join(file))
+        Lines::open(join(self.dir, file.as_bytes()))
     }
 
     /// Passes the output on if enough has come together.
@@ -148,12 +151,9 @@ impl Etc<'_> {
     }
 
     fn write(&mut self) -> Result<(), Failure> {
-        let written = self.out.write_all(&self.text);
+        let written = (self.out)(&self.text);
         self.text.clear();
-        written.and_then(|()| self.out.flush()).map_err(|error| Failure {
-            what: "write",
-            path: PathBuf::from("standard output"),
-            error,
-        })
+        let path = b"standard output".to_vec();
+        written.map_err(|error| Failure { what: "write", path, error })
     }
 }
