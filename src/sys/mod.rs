@@ -8,6 +8,8 @@ pub mod file;
 pub mod message;
 pub mod output;
 pub mod own;
+#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+pub mod passed;
 pub mod privilege;
 pub mod spawn;
 

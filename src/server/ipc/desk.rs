@@ -11,6 +11,7 @@ use crate::server::conversation::End;
 use crate::sys::clock::millis;
 use crate::sys::error::{Error, unable};
 use crate::sys::may_alloc;
+use crate::sys::passed;
 use crate::sys::spawn::{self, Command, Process};
 use nssproto::nscd::REQUEST_MAX;
 use rustix::event::epoll;
@@ -119,8 +120,11 @@ impl Desk {
     pub fn open(max: u32, mut arguments: Vec<OsString>, log: Log) -> Result<Self, Error> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
         arguments.insert(0, "nscd".into());
+        let command = Command::ourselves(&arguments);
+        let mut command = command.map_err(unable("unable to start an asker"))?;
+        passed::VARIABLES.iter().for_each(|name| command.unset(name));
         Ok(Desk {
-            command: Command::ourselves(&arguments).map_err(unable("unable to start an asker"))?,
+            command,
             seats: Default::default(),
             dying: heapless::Vec::new(),
             queue: VecDeque::with_capacity(max as usize),

@@ -2,12 +2,14 @@
 
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
+use crate::sys::passed::from_supervisor;
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
+    sendto, socket_with,
 };
 use rustix::process::umask;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
@@ -55,23 +57,15 @@ pub fn listener(place: &Place<'_>) -> Result<Listener, Error> {
 }
 
 fn passed() -> Result<Option<OwnedFd>, Error> {
-    let mut passed = listenfd::ListenFd::from_env();
     let wrong = || Error::system("unable to use the socket in $LISTEN_FDS", Errno::NOTSOCK);
-    if passed.len() == 0 {
-        return Ok(None);
-    }
-    let listener = passed.take_unix_listener(0).map_err(|_| wrong())?.ok_or_else(wrong)?;
-    let socket = OwnedFd::from(listener);
-    // Programs that are started have no use for the others.
-    (1..passed.len()).for_each(|at| drop(passed.take_unix_listener(at)));
+    let Some(socket) = from_supervisor().map_err(|_| wrong())? else { return Ok(None) };
     let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && socket_type(&socket) == Ok(SocketType::STREAM);
     if !fits {
         return Err(wrong());
     }
-    let fail = unable("unable to use the socket in $LISTEN_FDS");
-    rustix::io::ioctl_fionbio(&socket, true).map_err(&fail)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(&fail)?;
+    rustix::io::ioctl_fionbio(&socket, true)
+        .map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
     Ok(Some(socket))
 }
 
@@ -198,14 +192,13 @@ pub fn tell_ready(newline: bool) {
 
 /// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
 fn notify() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(&name),
+        Some(name) => SocketAddrUnix::new_abstract_name(name),
+        None => SocketAddrUnix::new(&*name),
     };
-    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
-        let _ = socket.send_to_addr(b"READY=1\n", &address);
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    if let (Ok(address), Ok(socket)) = (address, socket) {
+        let _ = sendto(&socket, b"READY=1\n", SendFlags::NOSIGNAL, &address);
     }
 }

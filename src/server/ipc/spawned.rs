@@ -8,6 +8,7 @@ use super::signals::{Signal, Signals};
 use super::{Door, Guest, PAUSE};
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
+use crate::sys::passed;
 use crate::sys::spawn::Command;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -148,7 +149,8 @@ fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Err
         }
     }
     // That we are ready is ours to tell.
-    hidden.iter().chain(&["NOTIFY_SOCKET"]).for_each(|name| program.unset(name));
+    let ours = ["NOTIFY_SOCKET"].iter().chain(&passed::VARIABLES);
+    hidden.iter().chain(ours).for_each(|name| program.unset(name));
     let socket = guest.socket.as_fd();
     program.start(socket, socket).map(|process| process.pid)
 }
