@@ -8,7 +8,6 @@ use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, 
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 /// Exit code for an applet that does not exist.
 const UNKNOWN: u8 = 127;
@@ -66,69 +65,72 @@ Users and groups for small machines, in one executable.
 ";
 
 /// The applet of this name, short ones included.
-pub fn find(name: &str) -> Option<&'static Applet> {
-    APPLETS.iter().find(|a| a.name == name || a.short == name).copied()
+pub fn find(name: &[u8]) -> Option<&'static Applet> {
+    let is = |a: &&&Applet| a.name.as_bytes() == name || a.short.as_bytes() == name;
+    APPLETS.iter().find(is).copied()
 }
 
-/// Runs an applet, and prints the error that it ends with.
-pub fn run(applet: &Applet, args: &[OsString]) -> ExitCode {
-    let options = args.iter().take_while(|a| a.as_bytes().starts_with(b"-") && *a != "--");
-    if { options }.any(|a| a == "--help") {
-        return print(applet.usage);
+/// Runs an applet, and prints the error that it ends with; the exit code.
+pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
+    for arg in args.iter().map(|a| a.as_bytes()) {
+        match arg {
+            b"--help" => return print(applet.usage),
+            b"--" => break,
+            [b'-', ..] => {}
+            _ => break,
+        }
     }
     match (applet.main)(args) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             error.print(applet.name);
-            let wrong = error.code == code::USAGE;
-            ExitCode::from(if wrong { applet.usage_code } else { error.code })
+            if error.code == code::USAGE { applet.usage_code } else { error.code }
         }
     }
 }
 
-/// nssbox by its own name, or by one that is no applet's.
-pub fn nssbox(name: &str, args: &[OsString]) -> ExitCode {
+/// nssbox by its own name, or by one that is no applet's; the exit code.
+pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
     let Some((first, rest)) = args.split_first() else {
-        if name == "nssbox" {
-            return print(USAGE);
-        }
-        return unknown(OsStr::new(name));
+        return if name == b"nssbox" { print(USAGE) } else { unknown(name) };
     };
-    match first.to_str() {
-        Some("--help" | "-h") => print(USAGE),
-        Some("--version") => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")),
-        Some("--list") => {
-            let names: String = APPLETS.iter().flat_map(|a| [a.name, "\n"]).collect();
-            print(&names)
-        }
-        Some("--install") => match install(rest) {
-            Ok(()) => ExitCode::SUCCESS,
+    match first.as_bytes() {
+        b"--help" | b"-h" => print(USAGE),
+        b"--version" => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")),
+        b"--list" => list(),
+        b"--install" => match install(rest) {
+            Ok(()) => 0,
             Err(error) => {
                 error.print("nssbox");
-                ExitCode::from(error.code)
+                error.code
             }
         },
-        Some(applet) => match find(applet) {
+        first => match find(first) {
             Some(applet) => run(applet, rest),
             // By a link that names an applet which this build has not.
-            None if !name.starts_with("nssbox") => unknown(OsStr::new(name)),
+            None if !name.starts_with(b"nssbox") => unknown(name),
             None => unknown(first),
         },
-        None => unknown(first),
     }
 }
 
-fn unknown(name: &OsStr) -> ExitCode {
-    Error::usage("no such applet:").about(name).print("nssbox");
-    ExitCode::from(UNKNOWN)
+fn unknown(name: &[u8]) -> u8 {
+    Error::usage("no such applet:").about(OsStr::from_bytes(name)).print("nssbox");
+    UNKNOWN
+}
+
+fn list() -> u8 {
+    let mut names = String::new();
+    for applet in APPLETS {
+        names.push_str(applet.name);
+        names.push_str("\n");
+    }
+    print(&names)
 }
 
 /// Prints to standard output; 1 if that fails.
-fn print(text: &str) -> ExitCode {
-    match output::print(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+fn print(text: &str) -> u8 {
+    output::print(text.as_bytes()).is_err().into()
 }
 
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is

@@ -30,3 +30,12 @@ pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     let slash: &[u8] = if dir.is_empty() || dir.ends_with(b"/") { b"" } else { b"/" };
     [dir, slash, name].concat()
 }
+
+/// The last name of a path, without slashes at its end.
+pub fn base(path: &[u8]) -> &[u8] {
+    let mut path = path;
+    while let [front @ .., b'/'] = path {
+        path = front;
+    }
+    path.rsplit(|b| *b == b'/').next().unwrap_or_default()
+}

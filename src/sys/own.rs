@@ -1,9 +1,9 @@
 //! Whether a command is this very executable, so that it can run inside this process.
 
-use rustix::fs::{Access, access, stat};
-use std::ffi::{OsStr, OsString};
+use super::file::{base, join};
+use rustix::fs::{Access, FileType, Stat, access, stat};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 /// The names of all applets, short ones and those that this build leaves out included: any other
 /// name of the executable takes the applet from its first argument.
@@ -30,11 +30,11 @@ pub const APPLETS: &[&str] = &[
 pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (program, args) = command.split_first()?;
     let ours = stat("/proc/self/exe").ok()?;
-    let theirs = stat(&*resolve(program)?).ok()?;
+    let theirs = resolve(program.as_bytes())?;
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) {
         return None;
     }
-    let base = Path::new(program).file_name()?.to_str()?;
+    let base = str::from_utf8(base(program.as_bytes())).ok()?;
     if APPLETS.contains(&base) {
         return Some((base, args));
     }
@@ -44,15 +44,25 @@ pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
 }
 
 /// The file that execvp(3) would run.
-fn resolve(program: &OsStr) -> Option<PathBuf> {
-    if program.as_bytes().contains(&b'/') {
-        return Some(PathBuf::from(program));
+fn resolve(program: &[u8]) -> Option<Stat> {
+    if program.contains(&b'/') {
+        return stat(program).ok();
     }
     if program.is_empty() {
         return None;
     }
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program));
-    let mut found = found.filter(|file| access(file, Access::EXEC_OK).is_ok() && file.is_file());
-    found.next()
+    for dir in path.as_bytes().split(|b| *b == b':') {
+        let file = join(dir, program);
+        if access(&*file, Access::EXEC_OK).is_err() {
+            continue;
+        }
+        match stat(&*file) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                return Some(stat);
+            }
+            _ => {}
+        }
+    }
+    None
 }
