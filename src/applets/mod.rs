@@ -1,12 +1,12 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
 use crate::sys::error::{Error, code};
-use crate::sys::file::join;
+use crate::sys::file::{join, path};
 use crate::sys::output;
 use crate::sys::spawn::SELF;
 use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, symlink, unlink};
 use rustix::io::Errno;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Exit code for an applet that does not exist.
@@ -146,29 +146,33 @@ fn install(args: &[OsString]) -> Result<(), Error> {
     for applet in APPLETS {
         let link = join(dir.as_bytes(), applet.name.as_bytes());
         let staged = join(dir.as_bytes(), [".", applet.name, ".new"].concat().as_bytes());
-        let (link, staged) = (OsStr::from_bytes(&link), OsStr::from_bytes(&staged));
+        let fail = |e| Error::system("unable to make link", e).about(OsStr::from_bytes(&link));
+        let (at, staged) = (path(&link).map_err(fail)?, path(&staged).map_err(fail)?);
         let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
-        if lstat(link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(link) {
-            return Err(Error::system("unable to replace", Errno::EXIST).about(link));
+        if lstat(&*at).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&at) {
+            return Err(
+                Error::system("unable to replace", Errno::EXIST).about(OsStr::from_bytes(&link))
+            );
         }
-        let fail = |e| Error::system("unable to make link", e).about(link);
-        let _ = unlink(staged);
+        let _ = unlink(&*staged);
         let made = match symbolic {
-            true => symlink(&own, staged),
-            false => linkat(CWD, &own, CWD, staged, AtFlags::empty()),
+            true => symlink(&*own, &*staged),
+            false => linkat(CWD, &*own, CWD, &*staged, AtFlags::empty()),
         };
         made.map_err(fail)?;
-        let renamed = rename(staged, link);
+        let renamed = rename(&*staged, &*at);
         // Renaming a hard link onto another one of the same file leaves both.
-        let _ = unlink(staged);
+        let _ = unlink(&*staged);
         renamed.map_err(fail)?;
     }
     Ok(())
 }
 
-fn is_ours(file: &OsStr) -> bool {
-    let id = |path: &OsStr| stat(path).ok().map(|s| (s.st_dev, s.st_ino));
-    id(file).is_some() && id(file) == id(OsStr::new(SELF))
+fn is_ours(file: &CStr) -> bool {
+    match (stat(file), stat(SELF)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn start(options: &[OsString]) -> Result<(), Error> {
     words.extend(fixed.map(|word| OsStr::from_bytes(word).to_owned()));
     words.extend_from_slice(options);
     let fail = unable("unable to start nscd");
-    let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&fail)?;
+    let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&fail)?;
     let (answer, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(&fail)?;
     let mut command = Command::ourselves(&words).map_err(&fail)?;
     // A key that interrupts the program must not end what it asks.

@@ -1,11 +1,10 @@
 //! The lines of a file, one at a time, of any length.
 
 use super::{Failure, text};
+use crate::sys::file;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, read, retry_on_intr};
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
 
 /// Bytes read at a time.
 const PIECE: usize = 32 * 1024;
@@ -92,8 +91,9 @@ impl Lines {
 
 fn open_file(path: &[u8]) -> Result<OwnedFd, Errno> {
     // A pipe without a writer must not hold us before we know what it is.
+    let path = file::path(path)?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = retry_on_intr(|| open(OsStr::from_bytes(path), flags, Mode::empty()))?;
+    let file = retry_on_intr(|| open(&*path, flags, Mode::empty()))?;
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::Fifo => Err(Errno::SPIPE),
         _ => Ok(file),

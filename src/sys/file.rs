@@ -1,6 +1,7 @@
 //! Files, and their names.
 
 use rustix::io::{Errno, read, retry_on_intr};
+use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 
 /// What is read at a time.
@@ -38,4 +39,9 @@ pub fn base(path: &[u8]) -> &[u8] {
         path = front;
     }
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
+}
+
+/// A path as the kernel takes it. rustix makes one by itself, in its own code for each call.
+pub fn path(path: &[u8]) -> Result<CString, Errno> {
+    CString::new(path).map_err(|_| Errno::INVAL)
 }

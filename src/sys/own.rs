@@ -1,6 +1,7 @@
 //! Whether a command is this very executable, so that it can run inside this process.
 
-use super::file::{base, join};
+use super::file::{base, join, path};
+use super::spawn::SELF;
 use rustix::fs::{Access, FileType, Stat, access, stat};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +30,7 @@ pub const APPLETS: &[&str] = &[
 /// name counts: what decides is device and inode of /proc/self/exe. Without /proc no command is our own, and all are started as usual.
 pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (program, args) = command.split_first()?;
-    let ours = stat("/proc/self/exe").ok()?;
+    let ours = stat(SELF).ok()?;
     let theirs = resolve(program.as_bytes())?;
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) {
         return None;
@@ -46,14 +47,14 @@ pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
 /// The file that execvp(3) would run.
 fn resolve(program: &[u8]) -> Option<Stat> {
     if program.contains(&b'/') {
-        return stat(program).ok();
+        return stat(&*path(program).ok()?).ok();
     }
     if program.is_empty() {
         return None;
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    for dir in path.as_bytes().split(|b| *b == b':') {
-        let file = join(dir, program);
+    let dirs = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    for dir in dirs.as_bytes().split(|b| *b == b':') {
+        let file = path(&join(dir, program)).ok()?;
         if access(&*file, Access::EXEC_OK).is_err() {
             continue;
         }

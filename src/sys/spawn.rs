@@ -1,15 +1,16 @@
 //! Starting programs, by posix_spawn(3): the one place for it.
 
+use super::file::path;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// How this executable is found. It need not be there any more under its name.
-pub const SELF: &str = "/proc/self/exe";
+pub const SELF: &CStr = c"/proc/self/exe";
 
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
@@ -27,23 +28,23 @@ impl Command {
     /// program can be given.
     pub fn new(words: &[OsString]) -> Result<Self, Errno> {
         let file = words.first().ok_or(Errno::INVAL)?;
-        Command::of(file, words)
+        Command::of(path(file.as_bytes())?, words)
     }
 
     /// This executable, as the applet that is the first of these words.
     pub fn ourselves(words: &[OsString]) -> Result<Self, Errno> {
-        Command::of(OsStr::new(SELF), words)
+        Command::of(SELF.to_owned(), words)
     }
 
-    fn of(file: &OsStr, words: &[OsString]) -> Result<Self, Errno> {
+    fn of(file: CString, words: &[OsString]) -> Result<Self, Errno> {
         let mut command = Command {
-            file: text(file.as_bytes().to_vec())?,
+            file,
             words: Vec::with_capacity(words.len()),
             environment: Vec::new(),
             own_group: false,
         };
         for word in words {
-            command.words.push(text(word.as_bytes().to_vec())?);
+            command.words.push(path(word.as_bytes())?);
         }
         for (name, value) in std::env::vars_os() {
             command.environment.push(variable(name.into_vec(), value.as_bytes())?);
@@ -106,14 +107,10 @@ impl Command {
     }
 }
 
-fn text(bytes: Vec<u8>) -> Result<CString, Errno> {
-    CString::new(bytes).map_err(|_| Errno::INVAL)
-}
-
 fn variable(mut name: Vec<u8>, value: &[u8]) -> Result<CString, Errno> {
     name.push(b'=');
     name.extend_from_slice(value);
-    text(name)
+    CString::new(name).map_err(|_| Errno::INVAL)
 }
 
 fn errno(error: nix::errno::Errno) -> Errno {

@@ -241,7 +241,7 @@ impl Desk {
         may_alloc(|| match self.start(at) {
             Ok(()) => Some(at),
             Err(errno) => {
-                self.log.cannot_spawn(spawn::SELF.as_bytes(), errno);
+                self.log.cannot_spawn(spawn::SELF.to_bytes(), errno);
                 None
             }
         })

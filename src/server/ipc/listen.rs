@@ -2,6 +2,7 @@
 
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
+use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
@@ -106,10 +107,12 @@ fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Lis
     let about = |what| move |e| Error::system(what, e).about(beside);
     let address = SocketAddrUnix::new(beside).map_err(about("unable to bind to"))?;
     // Left by one that was killed: we have the lock.
-    let _ = unlink(beside);
+    let _ = path(beside.as_bytes()).and_then(|beside| unlink(&*beside));
     bind_with_mode(&socket, &address, place.mode).map_err(about("unable to bind to"))?;
     listen(&socket, place.backlog).map_err(about("unable to listen on"))?;
-    rename(beside, place.path).map_err(fail("unable to put a socket to"))?;
+    path(beside.as_bytes())
+        .and_then(|beside| rename(&*beside, &*path(place.path.as_bytes())?))
+        .map_err(fail("unable to put a socket to"))?;
     Ok(Listener { socket, _lock: lock })
 }
 
@@ -120,7 +123,8 @@ fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
     let name = OsStr::from_bytes(&name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = Mode::RUSR | Mode::WUSR;
-    let file = open(name, flags | OFlags::NONBLOCK, mode)
+    let file = path(name.as_bytes())
+        .and_then(|name| open(&*name, flags | OFlags::NONBLOCK, mode))
         .map_err(|e| Error::system("unable to bind: cannot open", e).about(name))?;
     let end = millis() + place.patience;
     loop {
@@ -149,26 +153,28 @@ fn bind_with_mode(socket: &OwnedFd, address: &SocketAddrUnix, mode: u32) -> Resu
 }
 
 /// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
-fn give_way(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    examine(path, address)?;
-    unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
+fn give_way(at: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
+    examine(at, address)?;
+    path(at.as_bytes())
+        .and_then(|at| unlink(&*at))
+        .map_err(|e| Error::system("unable to remove stale socket", e).about(at))
 }
 
-/// Whether what is at `path` may be replaced: a socket that nobody listens at, or nothing.
-fn examine(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    let there = match lstat(path) {
+/// Whether what is at `at` may be replaced: a socket that nobody listens at, or nothing.
+fn examine(at: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
+    let there = match path(at.as_bytes()).and_then(|at| lstat(&*at)) {
         Err(Errno::NOENT) => return Ok(()),
-        there => there.map_err(|e| Error::system("unable to examine", e).about(path))?,
+        there => there.map_err(|e| Error::system("unable to examine", e).about(at))?,
     };
     if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
         let what = "unable to bind: what is there is no socket:";
-        return Err(Error::system(what, Errno::EXIST).about(path));
+        return Err(Error::system(what, Errno::EXIST).about(at));
     }
     let probe = stream().map_err(unable("unable to make a socket"))?;
     match connect(&probe, address) {
         Err(Errno::CONNREFUSED) => Ok(()),
         // Accepted, queue full, or no right to ask: somebody may be listening.
-        _ => Err(live(path)),
+        _ => Err(live(at)),
     }
 }
 
@@ -181,8 +187,8 @@ pub fn tell_ready(newline: bool) {
     }
     // Without /dev (early in an initramfs) anything serves that can be neither read nor written.
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let null = open("/dev/null", flags, Mode::empty())
-        .or_else(|_| open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
+    let null = open(c"/dev/null", flags, Mode::empty())
+        .or_else(|_| open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
     if let Ok(null) = null {
         let _ = dup2_stdin(&null);
         let _ = dup2_stdout(&null);
