@@ -6,7 +6,7 @@ use super::{Etc, Failure, Lines, text};
 ///
 /// `name: member, member`, continued by lines that begin with a blank. The name is compared
 /// without regard to case. An alias without members is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Failure> {
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
     let Some(mut lines) = etc.open("aliases")? else {
         return Ok(false);
     };

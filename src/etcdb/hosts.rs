@@ -14,7 +14,7 @@ enum Family {
 /// Answers from `address name aliases`. A key is an address of either family or a name; for a name
 /// IPv6 comes first, and IPv4 only if there is none. `multi on` in host.conf lets all lines of a
 /// name count, else the first does.
-pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Failure> {
+pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Box<Failure>> {
     let multi = !keys.is_empty() && multi(etc)?;
     etc.each(keys, &mut |etc, key| {
         let Some(key) = key else {
@@ -32,7 +32,11 @@ pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Failure> 
 }
 
 /// The lines with that address, or all. With an address the first ends it.
-fn by_address(etc: &mut Etc<'_>, family: Family, wanted: Option<IpAddr>) -> Result<bool, Failure> {
+fn by_address(
+    etc: &mut Etc<'_>,
+    family: Family,
+    wanted: Option<IpAddr>,
+) -> Result<bool, Box<Failure>> {
     let Some(mut lines) = etc.open("hosts")? else {
         return Ok(false);
     };
@@ -57,7 +61,7 @@ fn by_address(etc: &mut Etc<'_>, family: Family, wanted: Option<IpAddr>) -> Resu
 
 /// A key that is no whole address: one of inet_aton()'s short forms, which needs no file, or a
 /// name.
-fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Failure> {
+fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Box<Failure>> {
     let first = key.first().copied().unwrap_or_default();
     // A dot at the end makes a name of anything.
     let only = |legal: fn(&u8) -> bool| !key.ends_with(b".") && key.iter().all(legal);
@@ -78,7 +82,12 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Failure> {
 
 /// The addresses of a name: each on a line with the first one's name, then all other names in the
 /// order of the file.
-fn by_name(etc: &mut Etc<'_>, wanted: &[u8], family: Family, multi: bool) -> Result<bool, Failure> {
+fn by_name(
+    etc: &mut Etc<'_>,
+    wanted: &[u8],
+    family: Family,
+    multi: bool,
+) -> Result<bool, Box<Failure>> {
     let Some(mut lines) = etc.open("hosts")? else {
         return Ok(false);
     };
@@ -157,7 +166,7 @@ fn push_line(out: &mut Vec<u8>, address: IpAddr, names: &[u8]) {
 }
 
 /// Whether host.conf says `multi on`. The last such line counts; glibc's default is off.
-fn multi(etc: &Etc<'_>) -> Result<bool, Failure> {
+fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
     let mut multi = false;
     let Some(mut lines) = etc.open("host.conf")? else {
         return Ok(multi);

@@ -23,19 +23,19 @@ pub struct Lines {
 impl Lines {
     /// Opens a file; `None` when there is no such file. A pipe is refused, as it is by glibc
     /// (ESPIPE): it could keep us waiting.
-    pub fn open(path: Vec<u8>) -> Result<Option<Lines>, Failure> {
+    pub fn open(path: Vec<u8>) -> Result<Option<Lines>, Box<Failure>> {
         match open_file(&path) {
             Ok(file) => {
                 let piece = vec![0; PIECE];
                 Ok(Some(Lines { path, file, piece, at: 0, end: 0, line: Vec::new() }))
             }
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(Failure { what: "open", path, error }),
+            Err(error) => Err(Failure::new("open", path, error)),
         }
     }
 
     /// The next line, up to its newline, NUL or the end of the file.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+    pub fn next(&mut self) -> Result<Option<&[u8]>, Box<Failure>> {
         if !self.read()? {
             return Ok(None);
         }
@@ -43,7 +43,7 @@ impl Lines {
     }
 
     /// The next line that is neither blank nor a comment, without the blanks in front of it.
-    pub fn next_entry(&mut self) -> Result<Option<&[u8]>, Failure> {
+    pub fn next_entry(&mut self) -> Result<Option<&[u8]>, Box<Failure>> {
         while self.read()? {
             let line = text::skip_blanks(text::until(&self.line, is_end));
             if !matches!(line.first(), None | Some(b'#')) {
@@ -56,13 +56,13 @@ impl Lines {
     }
 
     /// Whether there is a next line and it begins with a blank.
-    pub fn continues(&mut self) -> Result<bool, Failure> {
+    pub fn continues(&mut self) -> Result<bool, Box<Failure>> {
         let first = self.rest()?.first();
         Ok(first.is_some_and(|&byte| byte != b'\n' && text::is_blank(byte)))
     }
 
     /// Reads a line with its newline; false at the end of the file.
-    fn read(&mut self) -> Result<bool, Failure> {
+    fn read(&mut self) -> Result<bool, Box<Failure>> {
         self.line.clear();
         while !self.line.ends_with(b"\n") && !self.rest()?.is_empty() {
             let rest = self.piece.get(self.at..self.end).unwrap_or_default();
@@ -75,13 +75,13 @@ impl Lines {
     }
 
     /// What was read and not taken yet; empty at the end of the file.
-    fn rest(&mut self) -> Result<&[u8], Failure> {
+    fn rest(&mut self) -> Result<&[u8], Box<Failure>> {
         if self.at == self.end {
             self.at = 0;
             self.end = match retry_on_intr(|| read(&self.file, &mut *self.piece)) {
                 Ok(len) => len,
                 Err(error) => {
-                    return Err(Failure { what: "read", path: self.path.clone(), error });
+                    return Err(Failure::new("read", self.path.clone(), error));
                 }
             };
         }

@@ -43,6 +43,13 @@ pub struct Failure {
     pub error: Errno,
 }
 
+impl Failure {
+    /// In a box: each `?` moves it.
+    fn new(what: &'static str, path: Vec<u8>, error: Errno) -> Box<Self> {
+        Box::new(Failure { what, path, error })
+    }
+}
+
 /// Where answers go.
 pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
@@ -65,7 +72,7 @@ pub fn answer(
     dir: &[u8],
     keys: &[OsString],
     out: &mut Out<'_>,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, Box<Failure>> {
     let mut etc = Etc { dir, out, text: Vec::new() };
     let outcome = match database {
         "aliases" => etc.each(keys, &mut aliases::lookup),
@@ -91,7 +98,7 @@ pub fn answer(
 type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
 
 /// Writes the answer for one key, or for all there is; whether the key was found.
-type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Failure> + 'l;
+type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Box<Failure>> + 'l;
 
 /// One question: where the files are, where the answer goes.
 struct Etc<'a> {
@@ -106,7 +113,11 @@ impl Etc<'_> {
     const ENOUGH: usize = 16 * 1024;
 
     /// Runs `lookup` for each key, or once with none.
-    fn each(&mut self, keys: &[OsString], lookup: &mut Lookup<'_>) -> Result<Outcome, Failure> {
+    fn each(
+        &mut self,
+        keys: &[OsString],
+        lookup: &mut Lookup<'_>,
+    ) -> Result<Outcome, Box<Failure>> {
         if keys.is_empty() {
             lookup(self, None)?;
         }
@@ -120,7 +131,12 @@ impl Etc<'_> {
     }
 
     /// Answers from a file in which one line is one entry: the first that has the key.
-    fn table(&mut self, file: &str, keys: &[OsString], line: LineFn) -> Result<Outcome, Failure> {
+    fn table(
+        &mut self,
+        file: &str,
+        keys: &[OsString],
+        line: LineFn,
+    ) -> Result<Outcome, Box<Failure>> {
         self.each(keys, &mut |etc, key| {
             let Some(mut lines) = etc.open(file)? else {
                 return Ok(false);
@@ -138,22 +154,22 @@ impl Etc<'_> {
     }
 
     /// Opens a file of the directory; `None` when there is no such file.
-    fn open(&self, file: &str) -> Result<Option<Lines>, Failure> {
+    fn open(&self, file: &str) -> Result<Option<Lines>, Box<Failure>> {
         Lines::open(join(self.dir, file.as_bytes()))
     }
 
     /// Passes the output on if enough has come together.
-    fn wrote_one(&mut self) -> Result<(), Failure> {
+    fn wrote_one(&mut self) -> Result<(), Box<Failure>> {
         if self.text.len() < Self::ENOUGH {
             return Ok(());
         }
         self.write()
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
+    fn write(&mut self) -> Result<(), Box<Failure>> {
         let written = (self.out)(&self.text);
         self.text.clear();
         let path = b"standard output".to_vec();
-        written.map_err(|error| Failure { what: "write", path, error })
+        written.map_err(|error| Failure::new("write", path, error))
     }
 }
