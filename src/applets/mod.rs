@@ -74,7 +74,7 @@ pub fn find(name: &[u8]) -> Option<&'static Applet> {
 pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
     for arg in args.iter().map(|a| a.as_bytes()) {
         match arg {
-            b"--help" => return print(applet.usage),
+            b"--help" => return print(applet.usage.as_bytes()),
             b"--" => break,
             [b'-', ..] => {}
             _ => break,
@@ -92,11 +92,11 @@ pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
 /// nssbox by its own name, or by one that is no applet's; the exit code.
 pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
     let Some((first, rest)) = args.split_first() else {
-        return if name == b"nssbox" { print(USAGE) } else { unknown(name) };
+        return if name == b"nssbox" { print(USAGE.as_bytes()) } else { unknown(name) };
     };
     match first.as_bytes() {
-        b"--help" | b"-h" => print(USAGE),
-        b"--version" => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")),
+        b"--help" | b"-h" => print(USAGE.as_bytes()),
+        b"--version" => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
         b"--list" => list(),
         b"--install" => match install(rest) {
             Ok(()) => 0,
@@ -120,17 +120,17 @@ fn unknown(name: &[u8]) -> u8 {
 }
 
 fn list() -> u8 {
-    let mut names = String::new();
+    let mut names = Vec::new();
     for applet in APPLETS {
-        names.push_str(applet.name);
-        names.push_str("\n");
+        names.extend_from_slice(applet.name.as_bytes());
+        names.push(b'\n');
     }
     print(&names)
 }
 
 /// Prints to standard output; 1 if that fails.
-fn print(text: &str) -> u8 {
-    output::print(text.as_bytes()).is_err().into()
+fn print(text: &[u8]) -> u8 {
+    output::print(text).is_err().into()
 }
 
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is

@@ -36,7 +36,10 @@ impl Files {
     #[track_caller]
     fn ask(&self, database: &str, keys: &[&[u8]], end: Outcome) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut put = |bytes: &[u8]| Ok(out.extend_from_slice(bytes));
+        let mut put = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
         let outcome = answer(database, self.dir(), &owned(keys), &mut put).unwrap();
         assert_eq!(outcome, end, "{database} {keys:?}");
         out
@@ -116,7 +119,10 @@ fn answers_before_a_failure_are_written() {
     let files = Files::new(&[]);
     fs::create_dir(files.0.join("hosts")).unwrap();
     let mut out = Vec::new();
-    let mut put = |bytes: &[u8]| Ok(out.extend_from_slice(bytes));
+    let mut put = |bytes: &[u8]| {
+        out.extend_from_slice(bytes);
+        Ok(())
+    };
     answer("hosts", files.dir(), &owned(&[b"127.1", b"x"]), &mut put).unwrap_err();
     assert_eq!(out, b"127.0.0.1       127.1\n");
 }
