@@ -12,7 +12,8 @@ const PIECE: usize = 32 * 1024;
 /// An open file and the line it stands at.
 pub struct Lines {
     path: Vec<u8>,
-    file: OwnedFd,
+    /// `None`: there is no such file.
+    file: Option<OwnedFd>,
     /// What was read: `piece[at..end]` is still to be taken.
     piece: Vec<u8>,
     at: usize,
@@ -21,17 +22,15 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Opens a file; `None` when there is no such file. A pipe is refused, as it is by glibc
+    /// Opens a file; one that is missing has no lines. A pipe is refused, as it is by glibc
     /// (ESPIPE): it could keep us waiting.
-    pub fn open(path: Vec<u8>) -> Result<Option<Lines>, Box<Failure>> {
-        match open_file(&path) {
-            Ok(file) => {
-                let piece = vec![0; PIECE];
-                Ok(Some(Lines { path, file, piece, at: 0, end: 0, line: Vec::new() }))
-            }
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(Failure::new("open", path, error)),
-        }
+    pub fn open(path: Vec<u8>) -> Result<Lines, Box<Failure>> {
+        let file = match open_file(&path) {
+            Ok(file) => Some(file),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(Failure::new("open", path, error)),
+        };
+        Ok(Lines { path, file, piece: vec![0; PIECE], at: 0, end: 0, line: Vec::new() })
     }
 
     /// The next line, up to its newline, NUL or the end of the file.
@@ -76,13 +75,11 @@ impl Lines {
 
     /// What was read and not taken yet; empty at the end of the file.
     fn rest(&mut self) -> Result<&[u8], Box<Failure>> {
-        if self.at == self.end {
+        if let (true, Some(file)) = (self.at == self.end, &self.file) {
             self.at = 0;
-            self.end = match retry_on_intr(|| read(&self.file, &mut *self.piece)) {
+            self.end = match retry_on_intr(|| read(file, &mut *self.piece)) {
                 Ok(len) => len,
-                Err(error) => {
-                    return Err(Failure::new("read", self.path.clone(), error));
-                }
+                Err(error) => return Err(Failure::new("read", self.path.clone(), error)),
             };
         }
         Ok(self.piece.get(self.at..self.end).unwrap_or_default())

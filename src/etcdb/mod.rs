@@ -138,9 +138,7 @@ impl Etc<'_> {
         line: LineFn,
     ) -> Result<Outcome, Box<Failure>> {
         self.each(keys, &mut |etc, key| {
-            let Some(mut lines) = etc.open(file)? else {
-                return Ok(false);
-            };
+            let mut lines = etc.open(file)?;
             while let Some(entry) = lines.next_entry()? {
                 if line(entry, key, &mut etc.text) {
                     etc.wrote_one()?;
@@ -153,8 +151,8 @@ impl Etc<'_> {
         })
     }
 
-    /// Opens a file of the directory; `None` when there is no such file.
-    fn open(&self, file: &str) -> Result<Option<Lines>, Box<Failure>> {
+    /// Opens a file of the directory.
+    fn open(&self, file: &str) -> Result<Lines, Box<Failure>> {
         Lines::open(join(self.dir, file.as_bytes()))
     }
 

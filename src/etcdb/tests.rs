@@ -1,11 +1,11 @@
 //! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
 
-use super::text::push_address;
+use super::text::push_v6;
 use super::{NAMES, Outcome, answer, is_database};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -378,7 +378,7 @@ fn addresses_of_all_patterns_of_zeros_are_written_as_by_the_c_library() {
             let groups = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| (pattern >> i & 1) as u16 * group);
             let address = Ipv6Addr::from(groups);
             let mut text = Vec::new();
-            push_address(&mut text, IpAddr::V6(address));
+            push_v6(&mut text, address);
             let dotted = matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]);
             let [.., a, b, c, d] = address.octets();
             let expected = if dotted { format!("::{a}.{b}.{c}.{d}") } else { address.to_string() };

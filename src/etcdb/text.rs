@@ -1,6 +1,6 @@
 //! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
 pub fn is_blank(byte: u8) -> bool {
@@ -161,16 +161,10 @@ fn push_digit(out: &mut Vec<u8>, digit: u32) {
     out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
 }
 
-/// Adds an address as inet_ntop() writes it.
-pub fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => push_dotted(out, address.octets()),
-        IpAddr::V6(address) => push_v6(out, address),
-    }
-}
-
-fn push_dotted(out: &mut Vec<u8>, bytes: [u8; 4]) {
-    for (i, byte) in bytes.into_iter().enumerate() {
+/// Adds the IPv4 address at the end of one of IPv6, as inet_ntop() writes it.
+pub fn push_v4(out: &mut Vec<u8>, address: Ipv6Addr) {
+    let [.., a, b, c, d] = address.octets();
+    for (i, byte) in [a, b, c, d].into_iter().enumerate() {
         if i > 0 {
             out.push(b'.');
         }
@@ -178,9 +172,11 @@ fn push_dotted(out: &mut Vec<u8>, bytes: [u8; 4]) {
     }
 }
 
+/// Adds an address as inet_ntop() writes it.
+///
 /// The first of the longest runs of two zeros or more is left out, and what maps IPv4 or has only
 /// zeros in front of it is dotted behind that.
-fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
+pub fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
     let groups = address.segments();
     let (mut start, mut len, mut zeros) = (0, 1, 0);
     for (at, group) in groups.iter().enumerate() {
@@ -208,8 +204,7 @@ fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
         }
         colon = true;
         if dotted && at == 6 {
-            let [.., a, b, c, d] = address.octets();
-            return push_dotted(out, [a, b, c, d]);
+            return push_v4(out, address);
         }
         push_hex(out, group);
     }
