@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 
 /// What is read at a time.
-const PIECE: usize = 4096;
+const PIECE: usize = 32 * 1024;
 
 /// The rest of `file`. EFBIG: it has more than `most` bytes.
 pub fn read_all(file: BorrowedFd<'_>, most: usize) -> Result<Vec<u8>, Errno> {

@@ -3,8 +3,8 @@
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nssproto::bytes::{decimal_u32, decimal_u64};
 use rustix::io::{Errno, IoSliceMut, retry_on_intr};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair};
 use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
 use rustix::process::getpid;
 use std::io::IoSlice;
@@ -31,7 +31,7 @@ pub fn from_supervisor() -> Result<Option<OwnedFd>, Errno> {
     let first = copy(FIRST)?;
     let _ = nix::unistd::close(FIRST);
     // Programs that are started have no use for the others. Nothing of ours listens yet.
-    for number in (FIRST + 1..).take(count as usize - 1) {
+    for number in (FIRST + 1..).take((count - 1).min(1 << 20) as usize) {
         match copy(number) {
             Ok(other) if socket_acceptconn(&other) == Ok(true) => drop(nix::unistd::close(number)),
             Ok(_) => {}
