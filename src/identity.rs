@@ -1,12 +1,12 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
 use crate::backend::names::{Known, Names};
-use crate::sys::error::{Error, errno_of};
+use crate::sys::error::Error;
 use crate::sys::message::Message;
-use nssproto::bytes::decimal_u32;
+use crate::sys::output;
+use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
-use std::io::Write;
 
 /// Exit code for a name that was not found.
 pub const FAILURE: u8 = 1;
@@ -101,7 +101,7 @@ impl Printer {
     }
 
     fn number(&mut self, number: u32) {
-        self.bytes(number.to_string().as_bytes());
+        self.bytes(write_decimal(number.into(), &mut [0; DECIMAL_MAX]));
     }
 
     /// A user, by number or name.
@@ -138,7 +138,8 @@ impl Printer {
                 Message::new(self.program, "warning").text(what).number(id.into()).send();
             }
             Err(errno) => {
-                let message = Message::new(self.program, "warning").text(what).number(id.into());
+                let mut message = Message::new(self.program, "warning");
+                message.text(what).number(id.into());
                 message.text(": ").errno(errno).send();
             }
         }
@@ -183,10 +184,8 @@ impl Printer {
 
     /// Writes it out; the exit code.
     pub fn finish(self) -> Result<u8, Error> {
-        let fail = |e: std::io::Error| {
-            Error::system("unable to write to stdout", errno_of(&e)).with_code(FAILURE)
-        };
-        std::io::stdout().write_all(&self.text).map_err(fail)?;
+        let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
+        output::print(&self.text).map_err(fail)?;
         Ok(if self.good { 0 } else { FAILURE })
     }
 }

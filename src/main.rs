@@ -31,19 +31,20 @@ mod server;
 mod sys;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
+use sys::file::base;
 
 #[cfg(feature = "abort-on-alloc")]
 #[global_allocator]
 static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
 
 fn main() -> ExitCode {
-    let mut args: Vec<OsString> = std::env::args_os().collect();
-    let program = if args.is_empty() { OsString::new() } else { args.remove(0) };
-    let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
-    match applets::find(&name) {
-        Some(applet) => applets::run(applet, &args),
-        None => applets::nssbox(&name, &args),
-    }
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let (program, args) = args.split_first().map_or((&[][..], &[][..]), |(p, a)| (p.as_bytes(), a));
+    let name = base(program);
+    ExitCode::from(match applets::find(name) {
+        Some(applet) => applets::run(applet, args),
+        None => applets::nssbox(name, args),
+    })
 }

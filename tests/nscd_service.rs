@@ -249,6 +249,21 @@ fn exit_codes_are_those_of_the_program() {
 }
 
 #[test]
+fn the_program_starts_with_the_signals_ignored_that_were_before() {
+    let bench = bench();
+    let words = ["grep", "^SigIgn", "/proc/self/status"];
+    // The first 31 only: those behind belong to the C library.
+    let ignored = |command: Command| {
+        let text = String::from_utf8(run_to_end(command).stdout).unwrap();
+        let set = text.trim_end().strip_prefix("SigIgn:\t").expect("a set of signals");
+        u64::from_str_radix(set, 16).expect("hexadecimal") & 0x7fff_ffff
+    };
+    let mut plain = tool(&bench.bin, words[0]);
+    plain.args(&words[1..]);
+    assert_eq!(ignored(with_nscd(&bench, &[], &words)), ignored(plain));
+}
+
+#[test]
 fn without_a_socket_the_program_runs_all_the_same_unless_told_not_to() {
     let bench = bench();
     fs::write(bench.dir.join("run"), "no directory").unwrap();

@@ -12,17 +12,16 @@ use crate::backend::{Client, Outcome};
 use crate::etcdb;
 use crate::options::Spec;
 use crate::sys::access::Asker;
-use crate::sys::error::{Error, errno_of, unable};
+use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
+use crate::sys::output::Output;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::line::{self, FromArea};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 const USAGE: &str = "\
 Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
@@ -92,11 +91,11 @@ struct Options {
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (options, words) = parse(args)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = Output::default();
     if options.help || options.version {
         let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
         let text = if options.help { USAGE } else { version };
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(output)?;
+        out.put(text.as_bytes()).and_then(|()| out.flush()).map_err(output)?;
         return Ok(exit::FOUND);
     }
     let Some((database, keys)) = words.split_first() else {
@@ -143,33 +142,35 @@ fn parse(args: &[OsString]) -> Result<(Options, Vec<OsString>), Error> {
     }
 }
 
-fn output(error: std::io::Error) -> Error {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
+fn output(errno: Errno) -> Error {
+    if errno == Errno::PIPE {
         // `getent passwd | head`: the reader has seen enough.
         return Error::silent(exit::FAILURE);
     }
-    Error::system("unable to write to stdout", errno_of(&error)).with_code(exit::FAILURE)
+    Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
 }
 
-fn local(database: &str, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
-    match etcdb::answer(database, Path::new("/etc"), keys, out) {
+fn local(database: &str, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
+    let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
+    match etcdb::answer(database, b"/etc", keys, &mut put) {
         Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
         Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
         Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
         Err(failure) => {
-            let errno = errno_of(&failure.error);
             let what = match failure.what {
                 "open" => "unable to open",
                 "read" => "unable to read",
                 _ => "unable to write to",
             };
-            Err(Error::system(what, errno).about(failure.path).with_code(exit::FAILURE))
+            let error = Error::system(what, failure.error).with_code(exit::FAILURE);
+            Err(error.about(OsStr::from_bytes(&failure.path)))
         }
     }
 }
 
 fn no_enumeration(database: &str) -> u8 {
-    let message = Message::new("getent", "fatal").text("enumeration not supported on ");
+    let mut message = Message::new("getent", "fatal");
+ message.text("enumeration not supported on ");
     message.text(database).send();
     exit::NO_ENUMERATION
 }
@@ -224,7 +225,7 @@ fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(db: Db, options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+fn records(db: Db, options: &Options, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
     let mut switch = source(db.name(), options)?;
     let mut client = Client::new(Asker::Ourselves, 0);
     switch.admit(&mut client);
@@ -285,7 +286,7 @@ fn print_answer(
     switch: &mut Switch,
     client: &mut Client,
     request: &Request<'_>,
-    out: &mut impl Write,
+    out: &mut Output,
 ) -> Result<Answer, Error> {
     client.begin();
     client.turn = u64::MAX;
@@ -298,7 +299,7 @@ fn print_answer(
         _ => return Ok(Answer::None),
     }
     if let Some(record) = switch.record(client) {
-        line::write(&record, |piece| out.write_all(piece)).map_err(output)?;
+        line::write(&record, |piece| out.put(piece)).map_err(output)?;
         switch.taken(client);
     } else {
         let head = switch.long(client).ok_or_else(|| broken(Errno::IO))?;
@@ -307,11 +308,11 @@ fn print_answer(
         while !ended {
             let (len, last) = switch.area(client, &mut room).map_err(broken)?;
             let area = room.get(..len).unwrap_or_default();
-            text.feed(area, |piece| out.write_all(piece)).map_err(output)?;
+            text.feed(area, |piece| out.put(piece)).map_err(output)?;
             ended = last;
         }
     }
-    out.write_all(b"\n").map_err(output)?;
+    out.put(b"\n").map_err(output)?;
     Ok(Answer::Printed)
 }
 
@@ -326,12 +327,13 @@ fn is_usual(errno: u8) -> bool {
 
 fn tell_failure(request: &Request<'_>, errno: u8) {
     let database = request.db().map_or("", Db::name);
-    let message = Message::new("getent", "warning").text("unable to look up in ").text(database);
+    let mut message = Message::new("getent", "warning");
+ message.text("unable to look up in ").text(database);
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }
 
 /// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
-fn groups(options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+fn groups(options: &Options, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
     if keys.is_empty() {
         return Ok(no_enumeration("initgroups"));
     }
@@ -350,7 +352,7 @@ fn groups(options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<
             }
         }
         line.push(b'\n');
-        out.write_all(&line).map_err(output)?;
+        out.put(&line).map_err(output)?;
     }
     Ok(code)
 }

@@ -1,11 +1,13 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, code, errno_of};
+use crate::sys::error::{Error, code};
+use crate::sys::file::{join, path};
+use crate::sys::output;
+use crate::sys::spawn::SELF;
+use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, symlink, unlink};
 use rustix::io::Errno;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::process::ExitCode;
 
 /// Exit code for an applet that does not exist.
 const UNKNOWN: u8 = 127;
@@ -63,70 +65,72 @@ Users and groups for small machines, in one executable.
 ";
 
 /// The applet of this name, short ones included.
-pub fn find(name: &str) -> Option<&'static Applet> {
-    APPLETS.iter().find(|a| a.name == name || a.short == name).copied()
+pub fn find(name: &[u8]) -> Option<&'static Applet> {
+    let is = |a: &&&Applet| a.name.as_bytes() == name || a.short.as_bytes() == name;
+    APPLETS.iter().find(is).copied()
 }
 
-/// Runs an applet, and prints the error that it ends with.
-pub fn run(applet: &Applet, args: &[OsString]) -> ExitCode {
-    let options = args.iter().take_while(|a| a.as_bytes().starts_with(b"-") && *a != "--");
-    if { options }.any(|a| a == "--help") {
-        return print(applet.usage);
+/// Runs an applet, and prints the error that it ends with; the exit code.
+pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
+    for arg in args.iter().map(|a| a.as_bytes()) {
+        match arg {
+            b"--help" => return print(applet.usage.as_bytes()),
+            b"--" => break,
+            [b'-', ..] => {}
+            _ => break,
+        }
     }
     match (applet.main)(args) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             error.print(applet.name);
-            let wrong = error.code == code::USAGE;
-            ExitCode::from(if wrong { applet.usage_code } else { error.code })
+            if error.code == code::USAGE { applet.usage_code } else { error.code }
         }
     }
 }
 
-/// nssbox by its own name, or by one that is no applet's.
-pub fn nssbox(name: &str, args: &[OsString]) -> ExitCode {
+/// nssbox by its own name, or by one that is no applet's; the exit code.
+pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
     let Some((first, rest)) = args.split_first() else {
-        if name == "nssbox" {
-            return print(USAGE);
-        }
-        return unknown(OsStr::new(name));
+        return if name == b"nssbox" { print(USAGE.as_bytes()) } else { unknown(name) };
     };
-    match first.to_str() {
-        Some("--help" | "-h") => print(USAGE),
-        Some("--version") => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")),
-        Some("--list") => {
-            let names: String = APPLETS.iter().flat_map(|a| [a.name, "\n"]).collect();
-            print(&names)
-        }
-        Some("--install") => match install(rest) {
-            Ok(()) => ExitCode::SUCCESS,
+    match first.as_bytes() {
+        b"--help" | b"-h" => print(USAGE.as_bytes()),
+        b"--version" => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        b"--list" => list(),
+        b"--install" => match install(rest) {
+            Ok(()) => 0,
             Err(error) => {
                 error.print("nssbox");
-                ExitCode::from(error.code)
+                error.code
             }
         },
-        Some(applet) => match find(applet) {
+        first => match find(first) {
             Some(applet) => run(applet, rest),
             // By a link that names an applet which this build has not.
-            None if !name.starts_with("nssbox") => unknown(OsStr::new(name)),
+            None if !name.starts_with(b"nssbox") => unknown(name),
             None => unknown(first),
         },
-        None => unknown(first),
     }
 }
 
-fn unknown(name: &OsStr) -> ExitCode {
-    Error::usage("no such applet:").about(name).print("nssbox");
-    ExitCode::from(UNKNOWN)
+fn unknown(name: &[u8]) -> u8 {
+    Error::usage("no such applet:").about(OsStr::from_bytes(name)).print("nssbox");
+    UNKNOWN
+}
+
+fn list() -> u8 {
+    let mut names = Vec::new();
+    for applet in APPLETS {
+        names.extend_from_slice(applet.name.as_bytes());
+        names.push(b'\n');
+    }
+    print(&names)
 }
 
 /// Prints to standard output; 1 if that fails.
-fn print(text: &str) -> ExitCode {
-    use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+fn print(text: &[u8]) -> u8 {
+    output::print(text).is_err().into()
 }
 
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is
@@ -137,36 +141,38 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         [option, dir] if option == "-s" => (true, dir),
         _ => return Err(Error::usage("usage: nssbox --install [-s] DIR")),
     };
-    let fail = |what, e: std::io::Error| Error::system(what, errno_of(&e));
-    let own =
-        std::env::current_exe().map_err(|e| fail("unable to find", e).about("my own file"))?;
+    let own = readlink(SELF, Vec::new())
+        .map_err(|e| Error::system("unable to find", e).about("my own file"))?;
     for applet in APPLETS {
-        let link = Path::new(dir).join(applet.name);
-        let staged = Path::new(dir).join([".", applet.name, ".new"].concat());
-        match std::fs::symlink_metadata(&link) {
-            Ok(there) if !there.is_symlink() && !same_file(&link, &own) => {
-                return Err(Error::system("unable to replace", Errno::EXIST).about(&link));
-            }
-            _ => {}
+        let link = join(dir.as_bytes(), applet.name.as_bytes());
+        let staged = join(dir.as_bytes(), [".", applet.name, ".new"].concat().as_bytes());
+        let fail = |e| Error::system("unable to make link", e).about(OsStr::from_bytes(&link));
+        let (at, staged) = (path(&link).map_err(fail)?, path(&staged).map_err(fail)?);
+        let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
+        if lstat(&*at).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&at) {
+            return Err(
+                Error::system("unable to replace", Errno::EXIST).about(OsStr::from_bytes(&link))
+            );
         }
-        let _ = std::fs::remove_file(&staged);
-        let made = if symbolic {
-            std::os::unix::fs::symlink(&own, &staged)
-        } else {
-            std::fs::hard_link(&own, &staged)
+        let _ = unlink(&*staged);
+        let made = match symbolic {
+            true => symlink(&*own, &*staged),
+            false => linkat(CWD, &*own, CWD, &*staged, AtFlags::empty()),
         };
-        made.map_err(|e| fail("unable to make link", e).about(&link))?;
-        let renamed = std::fs::rename(&staged, &link);
+        made.map_err(fail)?;
+        let renamed = rename(&*staged, &*at);
         // Renaming a hard link onto another one of the same file leaves both.
-        let _ = std::fs::remove_file(&staged);
-        renamed.map_err(|e| fail("unable to make link", e).about(&link))?;
+        let _ = unlink(&*staged);
+        renamed.map_err(fail)?;
     }
     Ok(())
 }
 
-fn same_file(one: &Path, other: &Path) -> bool {
-    let id = |path: &Path| rustix::fs::stat(path).ok().map(|s| (s.st_dev, s.st_ino));
-    id(one).is_some() && id(one) == id(other)
+fn is_ours(file: &CStr) -> bool {
+    match (stat(file), stat(SELF)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -193,7 +193,8 @@ fn warn_of_open_directory(socket: &OsStr) {
     let Some(dir) = directory(socket) else { return };
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
     if geteuid().is_root() && stat(dir).is_ok_and(open) {
-        let message = Message::new("nscd", "warning").path(dir.as_os_str().as_bytes());
+        let mut message = Message::new("nscd", "warning");
+ message.path(dir.as_os_str().as_bytes());
         message.text(" can be written by others, who can forge answers there").send();
     }
 }
@@ -207,10 +208,11 @@ fn warn_of_uncovered(sources: &Sources) {
         if missing.is_empty() {
             continue;
         }
-        let mut message = Message::new("nscd", "warning").text(NSSWITCH).text(" lists for ");
-        message = message.text(database).text(" what this nscd does not ask:");
+        let mut message = Message::new("nscd", "warning");
+ message.text(NSSWITCH).text(" lists for ");
+        message.text(database).text(" what this nscd does not ask:");
         for service in missing {
-            message = message.text(" ").quoted(service.as_bytes());
+            message.text(" ").quoted(service.as_bytes());
         }
         message.text("; glibc will not ask it either").send();
     }

@@ -5,12 +5,14 @@
 //! checked, a second format.
 
 use super::Applet;
-use crate::backend::map::start::{Host, Plan, SPEC, lasting, read_all, read_path};
+use crate::backend::map::start::{Host, Plan, SPEC, lasting, read_path};
 use crate::backend::map::{Map, collisions, key};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
-use crate::sys::error::{Error, errno_of, unable};
+use crate::sys::error::{Error, unable};
+use crate::sys::file::read_all;
+use crate::sys::output;
 use crate::sys::privilege;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::line;
@@ -18,7 +20,6 @@ use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin};
 use rustix::termios::isatty;
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "\
@@ -158,11 +159,10 @@ fn decimal(number: usize) -> Vec<u8> {
 
 /// Progress, and what came of it: no reason to fail.
 fn show(texts: &[&[u8]]) {
-    let _ = std::io::stderr().write_all(&texts.concat());
+    let _ = rustix::io::write(stderr(), &texts.concat());
 }
 
 fn print(text: &[u8]) -> Result<u8, Error> {
-    let wrong = |e| Error::system("unable to write to stdout", errno_of(&e));
-    std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()).map_err(wrong)?;
+    output::print(text).map_err(unable("unable to write to stdout"))?;
     Ok(0)
 }

@@ -5,17 +5,19 @@
 
 use super::Applet;
 use crate::sys::clock::timespec;
-use crate::sys::error::{Error, code, errno_of, unable};
+use crate::sys::error::{Error, code, unable};
 use crate::sys::message::Message;
+use crate::sys::spawn::Command;
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::getpid;
 use rustix::thread::set_no_new_privs;
-use std::ffi::OsString;
-use std::io::Read;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 
 const USAGE: &str = "\
 Usage: with-nscd [-k] [-n] [NSCD-OPTION...] [SCRIPT...] -- PROG [ARGUMENT...]
@@ -58,7 +60,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let end = rest.iter().position(|word| word == "--");
     let end = end.ok_or(Error::options("missing -- in front of the program"))?;
     let (nscd, program) = rest.split_at_checked(end).unwrap_or_default();
-    let [_, program, arguments @ ..] = program else {
+    let command = program.get(1..).unwrap_or_default();
+    let [program, ..] = command else {
         return Err(Error::options("missing program"));
     };
 
@@ -69,14 +72,15 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         Err(error) if strict => return Err(error),
         Err(error) => {
             error.print("with-nscd");
-            let message = Message::new("with-nscd", "warning").text("running without nscd: ");
+            let mut message = Message::new("with-nscd", "warning");
+ message.text("running without nscd: ");
             message.path(program.as_bytes()).send();
         }
     }
     if no_privileges {
         set_no_new_privs(true).map_err(unable("unable to set no_new_privs"))?;
     }
-    let errno = errno_of(&Command::new(program).args(arguments).exec());
+    let errno = Command::new(command).map_or_else(|errno| errno, |command| command.exec());
     let missing = errno == Errno::NOENT;
     let code = if missing { exit::NOT_FOUND } else { exit::CANNOT_RUN };
     Err(Error::system("unable to run", errno).about(program).with_code(code))
@@ -84,27 +88,33 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 
 /// Starts nscd as a child and waits until it is ready. What it cannot do it tells by itself.
 fn start(options: &[OsString]) -> Result<(), Error> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("nscd").arg("-1").arg("--parent").arg(getpid().as_raw_nonzero().to_string());
+    let mut room = [0; DECIMAL_MAX];
+    let parent = write_decimal(getpid().as_raw_nonzero().get().unsigned_abs().into(), &mut room);
+    let fixed = [b"nscd", &b"-1"[..], b"--parent", parent];
+    let mut words: Vec<OsString> = Vec::with_capacity(fixed.len() + options.len());
+    words.extend(fixed.map(|word| OsStr::from_bytes(word).to_owned()));
+    words.extend_from_slice(options);
+    let fail = unable("unable to start nscd");
+    let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&fail)?;
+    let (answer, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(&fail)?;
+    let mut command = Command::ourselves(&words).map_err(&fail)?;
     // A key that interrupts the program must not end what it asks.
-    command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-    let fail = |e: std::io::Error| Error::system("unable to start nscd", errno_of(&e));
-    let mut child = command.spawn().map_err(fail)?;
-    if is_ready(&mut child) {
+    command.own_group();
+    let child = command.start(null.as_fd(), stdout.as_fd()).map_err(&fail)?;
+    drop(stdout);
+    if is_ready(&answer) {
         return Ok(());
     }
     // It has ended, or is of no use.
-    let _ = child.kill();
-    let status = child.wait().map_err(fail)?;
-    match status.code() {
+    child.kill();
+    match child.wait().map_err(&fail)?.exit_status() {
         Some(code) if code == i32::from(code::USAGE) => Err(Error::silent(code::USAGE)),
         _ => Err(Error::system("nscd did not get ready", Errno::CHILD)),
     }
 }
 
-fn is_ready(child: &mut Child) -> bool {
-    let Some(mut stdout) = child.stdout.take() else { return false };
+fn is_ready(answer: &OwnedFd) -> bool {
     let limit = timespec(READY_MILLIS);
-    let heard = poll(&mut [PollFd::new(&stdout, PollFlags::IN)], Some(&limit));
-    matches!(heard, Ok(1)) && matches!(stdout.read(&mut [0]), Ok(1))
+    let heard = poll(&mut [PollFd::new(answer, PollFlags::IN)], Some(&limit));
+    matches!(heard, Ok(1)) && matches!(read(answer, &mut [0; 1]), Ok(1))
 }

@@ -5,8 +5,9 @@ use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, timespec};
-use crate::sys::error::errno_of;
+use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use nssproto::stream::AreaCheck;
@@ -14,11 +15,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{SocketAddrUnix, connect, recv, send, socket_with, socketpair};
-use rustix::process::{Pid, PidfdFlags, getegid, geteuid, pidfd_open};
+use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child as Process, Command, Stdio};
 
 /// How to get a peer, again and again.
 pub struct Origin {
@@ -94,7 +94,7 @@ pub struct Child {
 impl Drop for Child {
     fn drop(&mut self) {
         // One that has failed was killed, so this does not wait; another one ends by itself.
-        if let (true, Some(process)) = (self.dead, &mut self.process) {
+        if let (true, Some(process)) = (self.dead, self.process.take()) {
             let _ = process.wait();
         }
     }
@@ -105,21 +105,17 @@ impl Child {
     pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Self, Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
-        let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
-        let mut command = Command::new(program);
+        let mut command = Command::new(command)?;
         // A daemon of nsss that is started by root wants to know on whose behalf.
         for (name, id) in
             [("IPCREMOTEEUID", geteuid().as_raw()), ("IPCREMOTEEGID", getegid().as_raw())]
         {
             if std::env::var_os(name).is_none() {
-                command.env(name, id.to_string());
+                command.set(name, write_decimal(id.into(), &mut [0; DECIMAL_MAX]))?;
             }
         }
-        let process = command.args(args).stdin(input).stdout(theirs).spawn();
-        let process = process.map_err(|e| errno_of(&e))?;
-        let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let process = command.start(theirs.as_fd(), theirs.as_fd())?;
+        let pidfd = pidfd_open(process.pid, PidfdFlags::empty()).ok();
         let mut child = Child::on(ours, timeout);
         (child.process, child.pidfd) = (Some(process), pidfd);
         Ok(child)
@@ -170,9 +166,8 @@ impl Child {
 
     /// Between requests, when something was heard of a peer that has nothing to say.
     pub fn fail(&mut self) -> Outcome {
-        if let (false, Some(process)) = (self.dead, &mut self.process) {
-            // It may have ended already.
-            let _ = process.kill();
+        if let (false, Some(process)) = (self.dead, &self.process) {
+            process.kill();
         }
         self.dead = true;
         self.reap();
@@ -181,7 +176,7 @@ impl Child {
 
     /// Takes note of the end of a process that has failed, so that none stays a zombie.
     pub fn reap(&mut self) {
-        if self.dead && self.process.as_mut().is_some_and(|p| !matches!(p.try_wait(), Ok(None))) {
+        if self.dead && self.process.as_mut().is_some_and(Process::has_ended) {
             self.process = None;
         }
     }

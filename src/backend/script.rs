@@ -324,7 +324,8 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
         Ok(child) => Backend::Child(Box::new(child)),
         Err(errno) => {
             let program = command.first().map(|p| p.as_bytes()).unwrap_or_default();
-            let message = Message::new("nsssd-switch", "warning").text("unable to spawn ");
+            let mut message = Message::new("nsssd-switch", "warning");
+            message.text("unable to spawn ");
             message.path(program).text(": ").errno(errno).send();
             Backend::Missing
         }

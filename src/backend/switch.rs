@@ -468,7 +468,8 @@ impl Backend {
 
 /// `NAME: found (0.012 ms)` on standard error.
 fn explain(name: &str, outcome: Outcome, nanos: u64) {
-    let message = Message::new("getent", "explain").text(name).text(": ");
+    let mut message = Message::new("getent", "explain");
+    message.text(name).text(": ");
     let message = match outcome {
         Outcome::Found | Outcome::Groups | Outcome::Done => message.text("found"),
         Outcome::NotFound => message.text("not found"),
@@ -479,7 +480,7 @@ fn explain(name: &str, outcome: Outcome, nanos: u64) {
         Outcome::Pending | Outcome::Elsewhere => message.text("not done yet"),
     };
     let micros = nanos / 1000;
-    let message = message.text(" (").number(micros / 1000).text(".");
+    message.text(" (").number(micros / 1000).text(".");
     let digits = [
         b'0' + (micros / 100 % 10) as u8,
         b'0' + (micros / 10 % 10) as u8,

@@ -1,18 +1,13 @@
 //! aliases: names of mailboxes and where their mail goes.
 
 use super::{Etc, Failure, Lines, text};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 
 /// Writes the alias of that name, or all of them; says whether the name was found.
 ///
 /// `name: member, member`, continued by lines that begin with a blank. The name is compared
 /// without regard to case. An alias without members is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Failure> {
-    let Some(mut lines) = etc.open("aliases")? else {
-        return Ok(false);
-    };
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
+    let mut lines = etc.open("aliases")?;
     let mut ignoring = false;
     while let Some(line) = lines.next()? {
         if ignoring && line.first().is_some_and(|&byte| text::is_blank(byte)) {
@@ -59,7 +54,7 @@ fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
             push_member(out, first, member);
             continue;
         };
-        let Ok(Some(mut lines)) = Lines::open(PathBuf::from(OsStr::from_bytes(file))) else {
+        let Ok(mut lines) = Lines::open(file.to_vec()) else {
             continue;
         };
         while let Ok(Some(line)) = lines.next() {

@@ -21,7 +21,7 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
         if i > 0 {
             out.push(b':');
         }
-        text::push_hex(out, byte);
+        text::push_hex(out, byte.into());
     }
     out.push(b' ');
     out.extend_from_slice(shown);

@@ -14,7 +14,7 @@ enum Family {
 /// Answers from `address name aliases`. A key is an address of either family or a name; for a name
 /// IPv6 comes first, and IPv4 only if there is none. `multi on` in host.conf lets all lines of a
 /// name count, else the first does.
-pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Failure> {
+pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Box<Failure>> {
     let multi = !keys.is_empty() && multi(etc)?;
     etc.each(keys, &mut |etc, key| {
         let Some(key) = key else {
@@ -24,18 +24,22 @@ pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Failure> 
         match parse(key) {
             // Never looked up.
             Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Ok(false),
-            Some(address @ IpAddr::V6(_)) => by_address(etc, Family::V6, Some(address)),
-            Some(address) => by_address(etc, Family::V4, Some(address)),
+            Some(IpAddr::V6(address)) => by_address(etc, Family::V6, Some(address)),
+            Some(IpAddr::V4(address)) => {
+                by_address(etc, Family::V4, Some(address.to_ipv6_mapped()))
+            }
             None => by_key(etc, key, multi),
         }
     })
 }
 
 /// The lines with that address, or all. With an address the first ends it.
-fn by_address(etc: &mut Etc<'_>, family: Family, wanted: Option<IpAddr>) -> Result<bool, Failure> {
-    let Some(mut lines) = etc.open("hosts")? else {
-        return Ok(false);
-    };
+fn by_address(
+    etc: &mut Etc<'_>,
+    family: Family,
+    wanted: Option<Ipv6Addr>,
+) -> Result<bool, Box<Failure>> {
+    let mut lines = etc.open("hosts")?;
     while let Some(line) = lines.next_entry()? {
         let (address, names) = text::word(text::uncommented(line));
         let Some(address) = address_in(family, address) else {
@@ -46,7 +50,7 @@ fn by_address(etc: &mut Etc<'_>, family: Family, wanted: Option<IpAddr>) -> Resu
         }
         let mut tail = Vec::new();
         push_names(&mut tail, names);
-        push_line(&mut etc.text, address, &tail);
+        push_line(&mut etc.text, family, address, &tail);
         etc.wrote_one()?;
         if wanted.is_some() {
             return Ok(true);
@@ -57,7 +61,7 @@ fn by_address(etc: &mut Etc<'_>, family: Family, wanted: Option<IpAddr>) -> Resu
 
 /// A key that is no whole address: one of inet_aton()'s short forms, which needs no file, or a
 /// name.
-fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Failure> {
+fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Box<Failure>> {
     let first = key.first().copied().unwrap_or_default();
     // A dot at the end makes a name of anything.
     let only = |legal: fn(&u8) -> bool| !key.ends_with(b".") && key.iter().all(legal);
@@ -65,7 +69,8 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Failure> {
         let Some((address, [])) = text::inet_aton(key) else {
             return Ok(false);
         };
-        push_line(&mut etc.text, Ipv4Addr::from_bits(address).into(), key);
+        let address = Ipv4Addr::from_bits(address).to_ipv6_mapped();
+        push_line(&mut etc.text, Family::V4, address, key);
         return Ok(true);
     }
     // What looks like IPv6 has no IPv4 address, and if it looks no other way it is a bad address.
@@ -78,10 +83,13 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Failure> {
 
 /// The addresses of a name: each on a line with the first one's name, then all other names in the
 /// order of the file.
-fn by_name(etc: &mut Etc<'_>, wanted: &[u8], family: Family, multi: bool) -> Result<bool, Failure> {
-    let Some(mut lines) = etc.open("hosts")? else {
-        return Ok(false);
-    };
+fn by_name(
+    etc: &mut Etc<'_>,
+    wanted: &[u8],
+    family: Family,
+    multi: bool,
+) -> Result<bool, Box<Failure>> {
+    let mut lines = etc.open("hosts")?;
     let mut addresses = Vec::new();
     let mut first_name = Vec::new();
     let mut tail = Vec::new();
@@ -115,21 +123,21 @@ fn by_name(etc: &mut Etc<'_>, wanted: &[u8], family: Family, multi: bool) -> Res
         }
     }
     for address in &addresses {
-        push_line(&mut etc.text, *address, &tail);
+        push_line(&mut etc.text, family, *address, &tail);
         etc.wrote_one()?;
     }
     Ok(!addresses.is_empty())
 }
 
 /// The address of a line, if the family can express it: in IPv4 that are also the mapped ones and
-/// the loopback address of IPv6.
-fn address_in(family: Family, text: &[u8]) -> Option<IpAddr> {
+/// the loopback address of IPv6. One of IPv4 is held as a mapped one.
+fn address_in(family: Family, text: &[u8]) -> Option<Ipv6Addr> {
     match (family, parse(text)?) {
-        (Family::V4, IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Ipv4Addr::LOCALHOST.into()),
-        (Family::V4, IpAddr::V6(address)) => address.to_ipv4_mapped().map(IpAddr::V4),
-        (Family::V4, address) => Some(address),
+        (Family::V4, IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
+        (Family::V4, IpAddr::V6(address)) => address.to_ipv4_mapped().and(Some(address)),
+        (Family::V4, IpAddr::V4(address)) => Some(address.to_ipv6_mapped()),
+        (Family::V6, IpAddr::V6(address)) => Some(address),
         (Family::V6, IpAddr::V4(_)) => None,
-        (Family::V6, address) => Some(address),
     }
 }
 
@@ -147,9 +155,12 @@ fn push_names(out: &mut Vec<u8>, names: &[u8]) {
     }
 }
 
-fn push_line(out: &mut Vec<u8>, address: IpAddr, names: &[u8]) {
+fn push_line(out: &mut Vec<u8>, family: Family, address: Ipv6Addr, names: &[u8]) {
     let start = out.len();
-    text::push_address(out, address);
+    match family {
+        Family::V4 => text::push_v4(out, address),
+        Family::V6 => text::push_v6(out, address),
+    }
     text::pad(out, start, 15);
     out.push(b' ');
     out.extend_from_slice(names);
@@ -157,11 +168,9 @@ fn push_line(out: &mut Vec<u8>, address: IpAddr, names: &[u8]) {
 }
 
 /// Whether host.conf says `multi on`. The last such line counts; glibc's default is off.
-fn multi(etc: &Etc<'_>) -> Result<bool, Failure> {
+fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
     let mut multi = false;
-    let Some(mut lines) = etc.open("host.conf")? else {
-        return Ok(multi);
-    };
+    let mut lines = etc.open("host.conf")?;
     while let Some(line) = lines.next_entry()? {
         let (command, value) = text::word(line);
         if !command.eq_ignore_ascii_case(b"multi") {

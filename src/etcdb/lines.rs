@@ -1,48 +1,40 @@
 //! The lines of a file, one at a time, of any length.
 
 use super::{Failure, text};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use crate::sys::file;
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::io::{Errno, read, retry_on_intr};
+use std::os::fd::OwnedFd;
+
+/// Bytes read at a time.
+const PIECE: usize = 32 * 1024;
 
 /// An open file and the line it stands at.
 pub struct Lines {
-    path: PathBuf,
-    reader: BufReader<File>,
+    path: Vec<u8>,
+    /// `None`: there is no such file.
+    file: Option<OwnedFd>,
+    /// What was read: `piece[at..end]` is still to be taken.
+    piece: Vec<u8>,
+    at: usize,
+    end: usize,
     line: Vec<u8>,
 }
 
 impl Lines {
-    /// Opens a file; `None` when there is no such file. A pipe is refused, as it is by glibc
+    /// Opens a file; one that is missing has no lines. A pipe is refused, as it is by glibc
     /// (ESPIPE): it could keep us waiting.
-    pub fn open(path: PathBuf) -> Result<Option<Lines>, Failure> {
-        let opened = OpenOptions::new()
-            .read(true)
-            // A pipe without a writer must not hold us before we know what it is.
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(&path)
-            .and_then(|file| {
-                if file.metadata()?.file_type().is_fifo() {
-                    return Err(Errno::SPIPE.into());
-                }
-                Ok(file)
-            });
-        match opened {
-            Ok(file) => Ok(Some(Lines {
-                path,
-                reader: BufReader::with_capacity(32 * 1024, file),
-                line: Vec::new(),
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure { what: "open", path, error }),
-        }
+    pub fn open(path: Vec<u8>) -> Result<Lines, Box<Failure>> {
+        let file = match open_file(&path) {
+            Ok(file) => Some(file),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(Failure::new("open", path, error)),
+        };
+        Ok(Lines { path, file, piece: vec![0; PIECE], at: 0, end: 0, line: Vec::new() })
     }
 
     /// The next line, up to its newline, NUL or the end of the file.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+    pub fn next(&mut self) -> Result<Option<&[u8]>, Box<Failure>> {
         if !self.read()? {
             return Ok(None);
         }
@@ -50,7 +42,7 @@ impl Lines {
     }
 
     /// The next line that is neither blank nor a comment, without the blanks in front of it.
-    pub fn next_entry(&mut self) -> Result<Option<&[u8]>, Failure> {
+    pub fn next_entry(&mut self) -> Result<Option<&[u8]>, Box<Failure>> {
         while self.read()? {
             let line = text::skip_blanks(text::until(&self.line, is_end));
             if !matches!(line.first(), None | Some(b'#')) {
@@ -63,26 +55,45 @@ impl Lines {
     }
 
     /// Whether there is a next line and it begins with a blank.
-    pub fn continues(&mut self) -> Result<bool, Failure> {
-        match self.reader.fill_buf() {
-            Ok(bytes) => {
-                Ok(bytes.first().is_some_and(|&byte| byte != b'\n' && text::is_blank(byte)))
-            }
-            Err(error) => Err(self.failed(error)),
-        }
+    pub fn continues(&mut self) -> Result<bool, Box<Failure>> {
+        let first = self.rest()?.first();
+        Ok(first.is_some_and(|&byte| byte != b'\n' && text::is_blank(byte)))
     }
 
     /// Reads a line with its newline; false at the end of the file.
-    fn read(&mut self) -> Result<bool, Failure> {
+    fn read(&mut self) -> Result<bool, Box<Failure>> {
         self.line.clear();
-        match self.reader.read_until(b'\n', &mut self.line) {
-            Ok(len) => Ok(len > 0),
-            Err(error) => Err(self.failed(error)),
+        while !self.line.ends_with(b"\n") && !self.rest()?.is_empty() {
+            let rest = self.piece.get(self.at..self.end).unwrap_or_default();
+            let newline = rest.iter().position(|byte| *byte == b'\n');
+            let len = newline.map_or(rest.len(), |at| at + 1);
+            self.line.extend_from_slice(rest.get(..len).unwrap_or_default());
+            self.at += len;
         }
+        Ok(!self.line.is_empty())
     }
 
-    fn failed(&self, error: io::Error) -> Failure {
-        Failure { what: "read", path: self.path.clone(), error }
+    /// What was read and not taken yet; empty at the end of the file.
+    fn rest(&mut self) -> Result<&[u8], Box<Failure>> {
+        if let (true, Some(file)) = (self.at == self.end, &self.file) {
+            self.at = 0;
+            self.end = match retry_on_intr(|| read(file, &mut *self.piece)) {
+                Ok(len) => len,
+                Err(error) => return Err(Failure::new("read", self.path.clone(), error)),
+            };
+        }
+        Ok(self.piece.get(self.at..self.end).unwrap_or_default())
+    }
+}
+
+fn open_file(path: &[u8]) -> Result<OwnedFd, Errno> {
+    // A pipe without a writer must not hold us before we know what it is.
+    let path = file::path(path)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = retry_on_intr(|| open(&*path, flags, Mode::empty()))?;
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::Fifo => Err(Errno::SPIPE),
+        _ => Ok(file),
     }
 }
 

@@ -15,11 +15,11 @@ mod named;
 mod tests;
 mod text;
 
+use crate::sys::file::join;
 use lines::Lines;
+use rustix::io::Errno;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,20 @@ pub struct Failure {
     /// What did not work: "open", "read" or "write".
     pub what: &'static str,
     /// The file. For "write" it is no path but the words `standard output`.
-    pub path: PathBuf,
+    pub path: Vec<u8>,
     /// The system's reason.
-    pub error: io::Error,
+    pub error: Errno,
 }
+
+impl Failure {
+    /// In a box: each `?` moves it.
+    fn new(what: &'static str, path: Vec<u8>, error: Errno) -> Box<Self> {
+        Box::new(Failure { what, path, error })
+    }
+}
+
+/// Where answers go.
+pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
 pub const NAMES: &[&str] =
@@ -59,10 +69,10 @@ pub fn is_database(name: &str) -> bool {
 /// earlier keys are written even so.
 pub fn answer(
     database: &str,
-    dir: &Path,
+    dir: &[u8],
     keys: &[OsString],
-    out: &mut dyn Write,
-) -> Result<Outcome, Failure> {
+    out: &mut Out<'_>,
+) -> Result<Outcome, Box<Failure>> {
     let mut etc = Etc { dir, out, text: Vec::new() };
     let outcome = match database {
         "aliases" => etc.each(keys, &mut aliases::lookup),
@@ -88,12 +98,12 @@ pub fn answer(
 type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
 
 /// Writes the answer for one key, or for all there is; whether the key was found.
-type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Failure> + 'l;
+type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Box<Failure>> + 'l;
 
 /// One question: where the files are, where the answer goes.
 struct Etc<'a> {
-    dir: &'a Path,
-    out: &'a mut dyn Write,
+    dir: &'a [u8],
+    out: &'a mut Out<'a>,
     /// Output that waits for more of it.
     text: Vec<u8>,
 }
@@ -103,7 +113,11 @@ impl Etc<'_> {
     const ENOUGH: usize = 16 * 1024;
 
     /// Runs `lookup` for each key, or once with none.
-    fn each(&mut self, keys: &[OsString], lookup: &mut Lookup<'_>) -> Result<Outcome, Failure> {
+    fn each(
+        &mut self,
+        keys: &[OsString],
+        lookup: &mut Lookup<'_>,
+    ) -> Result<Outcome, Box<Failure>> {
         if keys.is_empty() {
             lookup(self, None)?;
         }
@@ -117,11 +131,14 @@ impl Etc<'_> {
     }
 
     /// Answers from a file in which one line is one entry: the first that has the key.
-    fn table(&mut self, file: &str, keys: &[OsString], line: LineFn) -> Result<Outcome, Failure> {
+    fn table(
+        &mut self,
+        file: &str,
+        keys: &[OsString],
+        line: LineFn,
+    ) -> Result<Outcome, Box<Failure>> {
         self.each(keys, &mut |etc, key| {
-            let Some(mut lines) = etc.open(file)? else {
-                return Ok(false);
-            };
+            let mut lines = etc.open(file)?;
             while let Some(entry) = lines.next_entry()? {
                 if line(entry, key, &mut etc.text) {
                     etc.wrote_one()?;
@@ -134,26 +151,23 @@ impl Etc<'_> {
         })
     }
 
-    /// Opens a file of the directory; `None` when there is no such file.
-    fn open(&self, file: &str) -> Result<Option<Lines>, Failure> {
-        Lines::open(self.dir.join(file))
+    /// Opens a file of the directory.
+    fn open(&self, file: &str) -> Result<Lines, Box<Failure>> {
+        Lines::open(join(self.dir, file.as_bytes()))
     }
 
     /// Passes the output on if enough has come together.
-    fn wrote_one(&mut self) -> Result<(), Failure> {
+    fn wrote_one(&mut self) -> Result<(), Box<Failure>> {
         if self.text.len() < Self::ENOUGH {
             return Ok(());
         }
         self.write()
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
-        let written = self.out.write_all(&self.text);
+    fn write(&mut self) -> Result<(), Box<Failure>> {
+        let written = (self.out)(&self.text);
         self.text.clear();
-        written.and_then(|()| self.out.flush()).map_err(|error| Failure {
-            what: "write",
-            path: PathBuf::from("standard output"),
-            error,
-        })
+        let path = b"standard output".to_vec();
+        written.map_err(|error| Failure::new("write", path, error))
     }
 }

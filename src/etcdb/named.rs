@@ -1,7 +1,7 @@
 //! services, protocols, rpc, networks: a name, a number or an address, and aliases.
 
 use super::text;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 /// `name port/protocol aliases`. A key is `name` or `port`, either with `/protocol`; it is a port
 /// if it is all digits and at most 65535.
@@ -103,7 +103,7 @@ pub fn network(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
         return false;
     }
     push_name(out, name, 21);
-    text::push_address(out, IpAddr::V4(Ipv4Addr::from_bits(address)));
+    text::push_v4(out, Ipv4Addr::from_bits(address).to_ipv6_mapped());
     push_aliases(out, aliases);
     true
 }

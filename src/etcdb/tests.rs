@@ -1,10 +1,12 @@
 //! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
 
+use super::text::push_v6;
 use super::{NAMES, Outcome, answer, is_database};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStringExt as _;
+use std::net::Ipv6Addr;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -26,11 +28,19 @@ impl Files {
         Files(dir)
     }
 
+    fn dir(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
+    }
+
     /// The output for `database`, which must end that way.
     #[track_caller]
     fn ask(&self, database: &str, keys: &[&[u8]], end: Outcome) -> Vec<u8> {
         let mut out = Vec::new();
-        let outcome = answer(database, &self.0, &owned(keys), &mut out).unwrap();
+        let mut put = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
+        let outcome = answer(database, self.dir(), &owned(keys), &mut put).unwrap();
         assert_eq!(outcome, end, "{database} {keys:?}");
         out
     }
@@ -89,8 +99,8 @@ fn directory_in_place_of_a_file_is_a_failure() {
     for name in NAMES {
         let path = files.0.join(name);
         fs::create_dir(&path).unwrap();
-        let failure = answer(name, &files.0, &owned(&[b"x"]), &mut io::sink()).unwrap_err();
-        assert_eq!((failure.what, failure.path), ("read", path));
+        let failure = answer(name, files.dir(), &owned(&[b"x"]), &mut |_| Ok(())).unwrap_err();
+        assert_eq!((failure.what, failure.path), ("read", path.into_os_string().into_vec()));
     }
 }
 
@@ -100,8 +110,8 @@ fn pipe_in_place_of_a_file_is_a_failure_and_no_wait() {
     let files = Files::new(&[]);
     let path = files.0.join("rpc");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
-    let failure = answer("rpc", &files.0, &[], &mut io::sink()).unwrap_err();
-    assert_eq!((failure.what, failure.path), ("open", path));
+    let failure = answer("rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
+    assert_eq!((failure.what, failure.path), ("open", path.into_os_string().into_vec()));
 }
 
 #[test]
@@ -109,25 +119,19 @@ fn answers_before_a_failure_are_written() {
     let files = Files::new(&[]);
     fs::create_dir(files.0.join("hosts")).unwrap();
     let mut out = Vec::new();
-    answer("hosts", &files.0, &owned(&[b"127.1", b"x"]), &mut out).unwrap_err();
+    let mut put = |bytes: &[u8]| {
+        out.extend_from_slice(bytes);
+        Ok(())
+    };
+    answer("hosts", files.dir(), &owned(&[b"127.1", b"x"]), &mut put).unwrap_err();
     assert_eq!(out, b"127.0.0.1       127.1\n");
 }
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
-    struct Full;
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::StorageFull.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let files = Files::new(&[("rpc", b"nfs 100003\n")]);
-    let failure = answer("rpc", &files.0, &[], &mut Full).unwrap_err();
-    assert_eq!(failure.what, "write");
-    assert_eq!(failure.error.kind(), io::ErrorKind::StorageFull);
+    let failure = answer("rpc", files.dir(), &[], &mut |_| Err(Errno::NOSPC)).unwrap_err();
+    assert_eq!((failure.what, failure.error), ("write", Errno::NOSPC));
 }
 
 #[test]
@@ -364,4 +368,21 @@ fn hosts_enumerates_what_ipv4_can_express() {
                     10.0.0.1        web.example WEB www\n10.0.0.2        www\n\
                     10.0.0.3        mail www web\n";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+/// Rust writes them alike, but for what has only zeros in front of an IPv4 address.
+#[test]
+fn addresses_of_all_patterns_of_zeros_are_written_as_by_the_c_library() {
+    for pattern in 0..=u8::MAX {
+        for group in [1, 0xabcd, 0xffff] {
+            let groups = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| (pattern >> i & 1) as u16 * group);
+            let address = Ipv6Addr::from(groups);
+            let mut text = Vec::new();
+            push_v6(&mut text, address);
+            let dotted = matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]);
+            let [.., a, b, c, d] = address.octets();
+            let expected = if dotted { format!("::{a}.{b}.{c}.{d}") } else { address.to_string() };
+            assert_eq!(String::from_utf8(text).unwrap(), expected);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
-use std::net::IpAddr;
+use std::net::Ipv6Addr;
 
 /// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
 pub fn is_blank(byte: u8) -> bool {
@@ -71,9 +71,15 @@ pub fn number(text: &[u8], base: u32) -> Option<(u64, &[u8])> {
     let mut value = Some(0_u64);
     let mut rest = text;
     while let [first, tail @ ..] = rest {
-        let Some(digit) = char::from(*first).to_digit(base) else {
-            break;
+        let digit = match first {
+            b'0'..=b'9' => first - b'0',
+            b'a'..=b'z' => first - b'a' + 10,
+            b'A'..=b'Z' => first - b'A' + 10,
+            _ => break,
         };
+        if u32::from(digit) >= base {
+            break;
+        }
         value = value
             .and_then(|value| value.checked_mul(base.into()))
             .and_then(|value| value.checked_add(digit.into()));
@@ -142,37 +148,64 @@ pub fn push_decimal(out: &mut Vec<u8>, value: u32) {
     push_digit(out, value % 10);
 }
 
-/// Adds a byte as hexadecimal without a leading zero.
-pub fn push_hex(out: &mut Vec<u8>, value: u8) {
+/// Adds a number as hexadecimal without a leading zero.
+pub fn push_hex(out: &mut Vec<u8>, value: u16) {
     if value >= 16 {
-        push_digit(out, u32::from(value / 16));
+        push_hex(out, value / 16);
     }
     push_digit(out, u32::from(value % 16));
 }
 
 fn push_digit(out: &mut Vec<u8>, digit: u32) {
-    out.extend(char::from_digit(digit, 16).and_then(|digit| u8::try_from(digit).ok()));
+    let digit = digit as u8;
+    out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
 }
 
-/// Adds an address as inet_ntop() writes it.
-pub fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    let bytes = match address {
-        IpAddr::V4(address) => address.octets(),
-        IpAddr::V6(address) => {
-            let [.., a, b, c, d] = address.octets();
-            if !matches!(address.segments(), [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]) {
-                out.extend_from_slice(address.to_string().as_bytes());
-                return;
-            }
-            // Only zeros in front of an IPv4 address: Rust would write it in hexadecimal.
-            out.extend_from_slice(b"::");
-            [a, b, c, d]
-        }
-    };
-    for (i, byte) in bytes.into_iter().enumerate() {
+/// Adds the IPv4 address at the end of one of IPv6, as inet_ntop() writes it.
+pub fn push_v4(out: &mut Vec<u8>, address: Ipv6Addr) {
+    let [.., a, b, c, d] = address.octets();
+    for (i, byte) in [a, b, c, d].into_iter().enumerate() {
         if i > 0 {
             out.push(b'.');
         }
         push_decimal(out, byte.into());
+    }
+}
+
+/// Adds an address as inet_ntop() writes it.
+///
+/// The first of the longest runs of two zeros or more is left out, and what maps IPv4 or has only
+/// zeros in front of it is dotted behind that.
+pub fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
+    let groups = address.segments();
+    let (mut start, mut len, mut zeros) = (0, 1, 0);
+    for (at, group) in groups.iter().enumerate() {
+        zeros = if *group == 0 { zeros + 1 } else { 0 };
+        if zeros > len {
+            (start, len) = (at + 1 - zeros, zeros);
+        }
+    }
+    if len == 1 {
+        len = 0;
+    }
+    let dotted =
+        matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _] | [0, 0, 0, 0, 0, 0xffff, _, _]);
+    let mut colon = false;
+    for (at, group) in groups.into_iter().enumerate() {
+        if len > 0 && at == start {
+            out.extend_from_slice(b"::");
+            colon = false;
+        }
+        if (start..start + len).contains(&at) {
+            continue;
+        }
+        if colon {
+            out.push(b':');
+        }
+        colon = true;
+        if dotted && at == 6 {
+            return push_v4(out, address);
+        }
+        push_hex(out, group);
     }
 }

@@ -90,15 +90,16 @@ impl Error {
         if self.what.is_empty() {
             return;
         }
-        let mut message = Message::new(program, "fatal").text(self.what);
+        let mut message = Message::new(program, "fatal");
+        message.text(self.what);
         if let Some(subject) = &self.subject {
-            message = message.text(" ").path(subject);
+            message.text(" ").path(subject);
         }
         if let Some(cause) = self.cause {
-            message = message.text(": ").errno(cause);
+            message.text(": ").errno(cause);
         }
         if self.usage {
-            message = message.text(" (see ").text(program).text(" --help)");
+            message.text(" (see ").text(program).text(" --help)");
         }
         message.send();
     }

@@ -2,10 +2,16 @@
 
 pub mod access;
 pub mod clock;
+mod errno;
 pub mod error;
+pub mod file;
 pub mod message;
+pub mod output;
 pub mod own;
+#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+pub mod passed;
 pub mod privilege;
+pub mod spawn;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.

@@ -1,9 +1,10 @@
 //! Whether a command is this very executable, so that it can run inside this process.
 
-use rustix::fs::{Access, CWD, Mode, OFlags, access, fstat, openat, stat};
-use std::ffi::{OsStr, OsString};
+use super::file::{base, join, path};
+use super::spawn::SELF;
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Stat, access, fstat, openat, stat};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 /// The names of all applets, short ones and those that this build leaves out included: any other
 /// name of the executable takes the applet from its first argument.
@@ -31,13 +32,13 @@ pub const APPLETS: &[&str] = &[
 pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (program, args) = command.split_first()?;
     // Opened, not asked by its name: qemu-user stands in for the former alone.
-    let ours = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let ours = openat(CWD, SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let ours = fstat(ours).ok()?;
-    let theirs = stat(&*resolve(program)?).ok()?;
+    let theirs = resolve(program.as_bytes())?;
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) {
         return None;
     }
-    let base = Path::new(program).file_name()?.to_str()?;
+    let base = str::from_utf8(base(program.as_bytes())).ok()?;
     if APPLETS.contains(&base) {
         return Some((base, args));
     }
@@ -47,15 +48,25 @@ pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
 }
 
 /// The file that execvp(3) would run.
-fn resolve(program: &OsStr) -> Option<PathBuf> {
-    if program.as_bytes().contains(&b'/') {
-        return Some(PathBuf::from(program));
+fn resolve(program: &[u8]) -> Option<Stat> {
+    if program.contains(&b'/') {
+        return stat(&*path(program).ok()?).ok();
     }
     if program.is_empty() {
         return None;
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program));
-    let mut found = found.filter(|file| access(file, Access::EXEC_OK).is_ok() && file.is_file());
-    found.next()
+    let dirs = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    for dir in dirs.as_bytes().split(|b| *b == b':') {
+        let file = path(&join(dir, program)).ok()?;
+        if access(&*file, Access::EXEC_OK).is_err() {
+            continue;
+        }
+        match stat(&*file) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                return Some(stat);
+            }
+            _ => {}
+        }
+    }
+    None
 }

@@ -222,8 +222,11 @@ impl Problem<'_> {
 
 /// The same for a line of any file. Does not allocate.
 pub fn tell_line(file: &[u8], line: u64, kind: &str, what: &str, word: &[u8]) {
-    let message = Message::new("nsssd-map", kind).path(file).text(":").number(line).text(": ");
-    let message = message.text(what);
-    let message = if word.is_empty() { message } else { message.text(" ").quoted(word) };
+    let mut message = Message::new("nsssd-map", kind);
+    message.path(file).text(":").number(line).text(": ");
+    message.text(what);
+    if !word.is_empty() {
+        message.text(" ").quoted(word);
+    }
     message.send();
 }

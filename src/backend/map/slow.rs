@@ -39,7 +39,8 @@ pub fn find(config: &Config) -> bool {
             let Some((dir, ..)) = directory(pattern) else { continue };
             if let Some(kind) = kind_of(dir) {
                 found = true;
-                let message = Message::new("nsssd-map", "warning").path(dir).text(" is on ");
+                let mut message = Message::new("nsssd-map", "warning");
+                message.path(dir).text(" is on ");
                 message
                     .text(kind)
                     .text(": it can block, and is asked in a process of its own")

@@ -11,17 +11,18 @@ use super::{Keyed, Map, sections, single, slow};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
+use crate::sys::file::read_all;
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, getsockname};
 use rustix::process::{getegid, geteuid};
 use rustix::stdio::stdin;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Where libnss_map has it.
@@ -140,8 +141,8 @@ impl Map {
         let config = &mut self.config;
         config.compat = plan.compat;
         let Some(text) = read_file(CONFIG, plan.file)? else {
-            let message = Message::new("nsssd-map", "warning").text("there is no ");
-            message.path(plan.file).text(": nobody is found").send();
+            let mut message = Message::new("nsssd-map", "warning");
+            message.text("there is no ").path(plan.file).text(": nobody is found").send();
             return Ok(false);
         };
         let mut problems = Vec::new();
@@ -284,24 +285,6 @@ fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [
         return Err(unusable(unsafe_file, path));
     }
     Ok(Some(read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?.leak()))
-}
-
-/// All of a file; EFBIG if it has more than `most` bytes.
-pub fn read_all(file: BorrowedFd<'_>, most: usize) -> Result<Vec<u8>, Errno> {
-    let mut text = Vec::new();
-    loop {
-        let len = text.len();
-        text.resize(len + WINDOW, 0);
-        let room = text.get_mut(len..).unwrap_or_default();
-        let more = retry_on_intr(|| read(file, &mut *room))?;
-        text.truncate(len + more);
-        if text.len() > most {
-            return Err(Errno::FBIG);
-        }
-        if more == 0 {
-            return Ok(text);
-        }
-    }
 }
 
 /// All of a file that nothing is known of.

@@ -35,7 +35,8 @@ pub fn bad_lines(db: Db, path: &CStr, file: impl AsFd) {
 
 fn end_line(path: &CStr, number: u64, meter: Meter, empty: bool) {
     if let (Err(why), false) = (meter.finish(b""), empty) {
-        let message = Message::new("nsssd-unix", "warning").path(path.to_bytes());
+        let mut message = Message::new("nsssd-unix", "warning");
+        message.path(path.to_bytes());
         message.text(" line ").number(number).text(": ").text(why).text(", skipped").send();
     }
 }

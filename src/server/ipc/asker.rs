@@ -10,11 +10,11 @@ use crate::server::drain::drain;
 use crate::sys::access::Asker;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
+use crate::sys::passed::receive;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, IoSliceMut};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use rustix::stdio::{stdin, stdout};
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 /// How long it waits for what.
@@ -49,7 +49,8 @@ pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<
             continue;
         }
         let mut message = [0; MESSAGE];
-        let (len, socket) = receive(&mut message).map_err(unable("unable to take a client"))?;
+        let (len, socket) =
+            receive(stdin(), &mut message).map_err(unable("unable to take a client"))?;
         if len == 0 {
             return Ok(());
         }
@@ -70,21 +71,6 @@ pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<
         // Nobody listens: the end of the socket is read next.
         let _ = send(stdout(), &[word as u8], SendFlags::NOSIGNAL);
     }
-}
-
-/// The next message and the connection that it brings; 0: there will be none.
-fn receive(message: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let got = rustix::io::retry_on_intr(|| {
-        recvmsg(stdin(), &mut [IoSliceMut::new(message)], &mut control, flags)
-    })?;
-    let socket = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
-        _ => None,
-    });
-    Ok((got.bytes, socket))
 }
 
 /// The deadline, who asks, and what.

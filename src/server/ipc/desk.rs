@@ -9,8 +9,10 @@ use super::log::Log;
 use crate::limits::{SLOW_ASKERS, SLOW_REPLY_MILLIS};
 use crate::server::conversation::End;
 use crate::sys::clock::millis;
-use crate::sys::error::{Error, errno_of, unable};
+use crate::sys::error::{Error, unable};
 use crate::sys::may_alloc;
+use crate::sys::passed;
+use crate::sys::spawn::{self, Command, Process};
 use nssproto::nscd::REQUEST_MAX;
 use rustix::event::epoll;
 use rustix::io::{Errno, IoSlice};
@@ -22,8 +24,6 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 
 /// Milliseconds between two starts of an asker that ended without having answered anybody.
 const RESTART_PAUSE: u64 = 500;
@@ -45,9 +45,6 @@ const GRACE: u64 = 250;
 
 /// Askers that were killed and have not ended yet.
 const DYING: usize = 4 * SLOW_ASKERS;
-
-/// How this executable is found. It need not be there any more under its name.
-const SELF: &str = "/proc/self/exe";
 
 /// A client whose request only a slow source can answer.
 pub struct Job {
@@ -71,10 +68,10 @@ pub struct Done {
 
 /// The desk: jobs in, ends out.
 pub struct Desk {
-    /// What an asker is started with.
-    arguments: Vec<OsString>,
+    /// What an asker is.
+    command: Command,
     seats: [Seat; SLOW_ASKERS],
-    dying: heapless::Vec<Child, DYING>,
+    dying: heapless::Vec<Process, DYING>,
     queue: VecDeque<Job>,
     /// Tells of the askers that have something to say.
     epoll: OwnedFd,
@@ -91,7 +88,7 @@ struct Seat {
 }
 
 struct Asker {
-    process: Child,
+    process: Process,
     socket: OwnedFd,
     /// The client that it has.
     client: Option<Held>,
@@ -112,8 +109,7 @@ struct Held {
 impl Drop for Desk {
     fn drop(&mut self) {
         for asker in self.seats.iter_mut().filter_map(|seat| seat.asker.as_mut()) {
-            // It may have ended already.
-            let _ = asker.process.kill();
+            asker.process.kill();
         }
     }
 }
@@ -121,10 +117,14 @@ impl Drop for Desk {
 impl Desk {
     /// A desk for at most `max` clients at a time. An asker is this executable as nscd, with
     /// `arguments`, and is started when it is needed.
-    pub fn open(max: u32, arguments: Vec<OsString>, log: Log) -> Result<Self, Error> {
+    pub fn open(max: u32, mut arguments: Vec<OsString>, log: Log) -> Result<Self, Error> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
+        arguments.insert(0, "nscd".into());
+        let command = Command::ourselves(&arguments);
+        let mut command = command.map_err(unable("unable to start an asker"))?;
+        passed::VARIABLES.iter().for_each(|name| command.unset(name));
         Ok(Desk {
-            arguments,
+            command,
             seats: Default::default(),
             dying: heapless::Vec::new(),
             queue: VecDeque::with_capacity(max as usize),
@@ -183,7 +183,7 @@ impl Desk {
 
     /// A child of this process has ended.
     pub fn child_ended(&mut self) {
-        self.dying.retain_mut(|process| matches!(process.try_wait(), Ok(None)));
+        self.dying.retain_mut(|process| !process.has_ended());
     }
 
     /// Somebody whose time is over: he waited for an asker in vain, or his is stuck.
@@ -241,7 +241,7 @@ impl Desk {
         may_alloc(|| match self.start(at) {
             Ok(()) => Some(at),
             Err(errno) => {
-                self.log.cannot_spawn(SELF.as_bytes(), errno);
+                self.log.cannot_spawn(spawn::SELF.to_bytes(), errno);
                 None
             }
         })
@@ -252,10 +252,7 @@ impl Desk {
         seat.started = Some(millis());
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let input = Stdio::from(theirs.try_clone().map_err(|e| errno_of(&e))?);
-        let mut command = Command::new(SELF);
-        command.arg0("nscd").args(&self.arguments).stdin(input).stdout(theirs);
-        let process = command.spawn().map_err(|e| errno_of(&e))?;
+        let process = self.command.start(theirs.as_fd(), theirs.as_fd())?;
         let asker = Asker { process, socket: ours, client: None, answered: false };
         let data = epoll::EventData::new_u64(at as u64);
         epoll::add(&self.epoll, &asker.socket, data, epoll::EventFlags::IN)?;
@@ -302,15 +299,15 @@ impl Desk {
 
 impl Seat {
     /// Its asker has ended, or is ended now; the client that it had.
-    fn vacate(&mut self, dying: &mut heapless::Vec<Child, DYING>) -> Option<Held> {
+    fn vacate(&mut self, dying: &mut heapless::Vec<Process, DYING>) -> Option<Held> {
         let Asker { mut process, client, answered, .. } = self.asker.take()?;
         if answered {
             // It was a good one, and so may be the next.
             self.started = None;
         }
-        let _ = process.kill();
+        process.kill();
         // Not waited for: one that is stuck in the kernel ends when that lets it.
-        if matches!(process.try_wait(), Ok(None)) {
+        if !process.has_ended() {
             // There is room: see `free_seat`.
             let _ = dying.push(process);
         }

@@ -2,12 +2,15 @@
 
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
+use crate::sys::file::path;
+use crate::sys::passed::from_supervisor;
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
+    sendto, socket_with,
 };
 use rustix::process::umask;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
@@ -55,23 +58,15 @@ pub fn listener(place: &Place<'_>) -> Result<Listener, Error> {
 }
 
 fn passed() -> Result<Option<OwnedFd>, Error> {
-    let mut passed = listenfd::ListenFd::from_env();
     let wrong = || Error::system("unable to use the socket in $LISTEN_FDS", Errno::NOTSOCK);
-    if passed.len() == 0 {
-        return Ok(None);
-    }
-    let listener = passed.take_unix_listener(0).map_err(|_| wrong())?.ok_or_else(wrong)?;
-    let socket = OwnedFd::from(listener);
-    // Programs that are started have no use for the others.
-    (1..passed.len()).for_each(|at| drop(passed.take_unix_listener(at)));
+    let Some(socket) = from_supervisor().map_err(|_| wrong())? else { return Ok(None) };
     let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && socket_type(&socket) == Ok(SocketType::STREAM);
     if !fits {
         return Err(wrong());
     }
-    let fail = unable("unable to use the socket in $LISTEN_FDS");
-    rustix::io::ioctl_fionbio(&socket, true).map_err(&fail)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(&fail)?;
+    rustix::io::ioctl_fionbio(&socket, true)
+        .map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
     Ok(Some(socket))
 }
 
@@ -112,10 +107,12 @@ fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Lis
     let about = |what| move |e| Error::system(what, e).about(beside);
     let address = SocketAddrUnix::new(beside).map_err(about("unable to bind to"))?;
     // Left by one that was killed: we have the lock.
-    let _ = unlink(beside);
+    let _ = path(beside.as_bytes()).and_then(|beside| unlink(&*beside));
     bind_with_mode(&socket, &address, place.mode).map_err(about("unable to bind to"))?;
     listen(&socket, place.backlog).map_err(about("unable to listen on"))?;
-    rename(beside, place.path).map_err(fail("unable to put a socket to"))?;
+    path(beside.as_bytes())
+        .and_then(|beside| rename(&*beside, &*path(place.path.as_bytes())?))
+        .map_err(fail("unable to put a socket to"))?;
     Ok(Listener { socket, _lock: lock })
 }
 
@@ -126,7 +123,8 @@ fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
     let name = OsStr::from_bytes(&name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = Mode::RUSR | Mode::WUSR;
-    let file = open(name, flags | OFlags::NONBLOCK, mode)
+    let file = path(name.as_bytes())
+        .and_then(|name| open(&*name, flags | OFlags::NONBLOCK, mode))
         .map_err(|e| Error::system("unable to bind: cannot open", e).about(name))?;
     let end = millis() + place.patience;
     loop {
@@ -155,26 +153,28 @@ fn bind_with_mode(socket: &OwnedFd, address: &SocketAddrUnix, mode: u32) -> Resu
 }
 
 /// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
-fn give_way(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    examine(path, address)?;
-    unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
+fn give_way(at: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
+    examine(at, address)?;
+    path(at.as_bytes())
+        .and_then(|at| unlink(&*at))
+        .map_err(|e| Error::system("unable to remove stale socket", e).about(at))
 }
 
-/// Whether what is at `path` may be replaced: a socket that nobody listens at, or nothing.
-fn examine(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    let there = match lstat(path) {
+/// Whether what is at `at` may be replaced: a socket that nobody listens at, or nothing.
+fn examine(at: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
+    let there = match path(at.as_bytes()).and_then(|at| lstat(&*at)) {
         Err(Errno::NOENT) => return Ok(()),
-        there => there.map_err(|e| Error::system("unable to examine", e).about(path))?,
+        there => there.map_err(|e| Error::system("unable to examine", e).about(at))?,
     };
     if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
         let what = "unable to bind: what is there is no socket:";
-        return Err(Error::system(what, Errno::EXIST).about(path));
+        return Err(Error::system(what, Errno::EXIST).about(at));
     }
     let probe = stream().map_err(unable("unable to make a socket"))?;
     match connect(&probe, address) {
         Err(Errno::CONNREFUSED) => Ok(()),
         // Accepted, queue full, or no right to ask: somebody may be listening.
-        _ => Err(live(path)),
+        _ => Err(live(at)),
     }
 }
 
@@ -187,8 +187,8 @@ pub fn tell_ready(newline: bool) {
     }
     // Without /dev (early in an initramfs) anything serves that can be neither read nor written.
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let null = open("/dev/null", flags, Mode::empty())
-        .or_else(|_| open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
+    let null = open(c"/dev/null", flags, Mode::empty())
+        .or_else(|_| open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
     if let Ok(null) = null {
         let _ = dup2_stdin(&null);
         let _ = dup2_stdout(&null);
@@ -198,14 +198,13 @@ pub fn tell_ready(newline: bool) {
 
 /// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
 fn notify() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(&name),
+        Some(name) => SocketAddrUnix::new_abstract_name(name),
+        None => SocketAddrUnix::new(&*name),
     };
-    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
-        let _ = socket.send_to_addr(b"READY=1\n", &address);
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    if let (Ok(address), Ok(socket)) = (address, socket) {
+        let _ = sendto(&socket, b"READY=1\n", SendFlags::NOSIGNAL, &address);
     }
 }

@@ -25,111 +25,91 @@ impl Log {
         Log { name: rules.name, verbosity: rules.verbosity, max: rules.max }
     }
 
-    fn info(self, say: impl FnOnce(Message) -> Message) {
-        if self.verbosity >= 2 && is_taken() {
-            say(Message::new(self.name, "info")).send();
-        }
+    fn info(self) -> Option<Message> {
+        (self.verbosity >= 2 && is_taken()).then(|| Message::new(self.name, "info"))
     }
 
-    fn warn(self, say: impl FnOnce(Message) -> Message) {
-        if self.verbosity >= 1 && is_taken() {
-            say(Message::new(self.name, "warning")).send();
-        }
+    fn warn(self) -> Option<Message> {
+        (self.verbosity >= 1 && is_taken()).then(|| Message::new(self.name, "warning"))
     }
 
     /// At the start.
     pub fn starting(self) {
-        self.info(|m| m.text("starting"));
+        let Some(mut m) = self.info() else { return };
+        m.text("starting").send();
         self.status(0);
     }
 
     /// How many connections there are.
     pub fn status(self, open: u32) {
-        self.info(|m| m.text("status: ").number(open.into()).text("/").number(self.max.into()));
+        let Some(mut m) = self.info() else { return };
+        m.text("status: ").number(open.into()).text("/").number(self.max.into()).send();
     }
 
     /// A client came; `pid` is the program started for him, if one was.
     pub fn allow(self, who: Option<(u32, u32)>, pid: Option<u32>, count: u32, most: u32) {
-        self.info(|m| {
-            let m = ids(m.text("allow "), who);
-            let m = match pid {
-                Some(pid) => m.text(" pid ").number(pid.into()),
-                None => m,
-            };
-            let m = m.text(" count ");
-            let m = if who.is_some() { m.number(count.into()) } else { m.text("?") };
-            m.text("/").number(most.into())
-        });
+        let Some(mut m) = self.info() else { return };
+        ids(m.text("allow "), who);
+        if pid.is_some() {
+            number(m.text(" pid "), pid);
+        }
+        number(m.text(" count "), who.map(|_| count)).text("/").number(most.into()).send();
     }
 
     /// A user has too many connections.
     pub fn deny(self, uid: u32, gid: u32, count: u32, most: u32) {
-        self.info(|m| {
-            let m = ids(m.text("deny "), Some((uid, gid))).text(" count ");
-            m.number(count.into()).text("/").number(most.into())
-        });
+        let Some(mut m) = self.info() else { return };
+        let m = ids(m.text("deny "), Some((uid, gid))).text(" count ");
+        m.number(count.into()).text("/").number(most.into()).send();
     }
 
     /// A program ended: `how` is `exitcode` or `signal`.
     pub fn end(self, pid: u32, uid: Option<u32>, how: &str, code: u32) {
-        self.info(|m| {
-            let m = m.text("end pid ").number(pid.into()).text(" uid ");
-            let m = match uid {
-                Some(uid) => m.number(uid.into()),
-                None => m.text("?"),
-            };
-            m.text(" ").text(how).text(" ").number(code.into())
-        });
+        let Some(mut m) = self.info() else { return };
+        let m = number(m.text("end pid ").number(pid.into()).text(" uid "), uid);
+        m.text(" ").text(how).text(" ").number(code.into()).send();
     }
 
     /// A client's connection, served in process, ended.
     pub fn left(self, uid: Option<u32>, why: &str) {
-        self.info(|m| {
-            let m = m.text("end uid ");
-            let m = match uid {
-                Some(uid) => m.number(uid.into()),
-                None => m.text("?"),
-            };
-            m.text(": ").text(why)
-        });
+        let Some(mut m) = self.info() else { return };
+        number(m.text("end uid "), uid).text(": ").text(why).send();
     }
 
     /// A signal that ends the server, or is passed to its children.
     pub fn received(self, signal: Signal, then: &str) {
-        self.info(|m| m.text("received ").text(signal.name()).text(", ").text(then));
+        let Some(mut m) = self.info() else { return };
+        m.text("received ").text(signal.name()).text(", ").text(then).send();
     }
 
     /// The process ended with which this one ends.
     pub fn parent_ended(self) {
-        self.info(|m| m.text("the program has ended, quitting"));
+        let Some(mut m) = self.info() else { return };
+        m.text("the program has ended, quitting").send();
     }
 
     /// At the end.
     pub fn exiting(self) {
-        self.info(|m| m.text("exiting"));
+        let Some(mut m) = self.info() else { return };
+        m.text("exiting").send();
     }
 
     /// SO_PEERCRED failed.
     pub fn no_credentials(self) {
-        self.warn(|m| m.text("unable to look up a client's credentials, connection closed"));
+        let Some(mut m) = self.warn() else { return };
+        m.text("unable to look up a client's credentials, connection closed").send();
     }
 
     /// No client can be taken in for the moment.
     pub fn cannot_accept(self, errno: Errno) {
-        let number = errno.raw_os_error().unsigned_abs();
-        self.warn(|m| {
-            let m = m.text("unable to accept connections for now: ");
-            match errno {
-                Errno::MFILE => m.text("Too many open files"),
-                Errno::NFILE => m.text("Too many open files in system"),
-                _ => m.text("errno ").number(number.into()),
-            }
-        });
+        let Some(mut m) = self.warn() else { return };
+        m.text("unable to accept connections for now: ").errno(errno).send();
     }
 
-    /// A program could not be started. (Allocates: nothing is served in process then.)
+    /// A program could not be started.
     pub fn cannot_spawn(self, program: &[u8], errno: Errno) {
-        self.warn(|m| m.text("unable to spawn ").path(program).text(": ").errno(errno));
+        let Some(mut m) = self.warn() else { return };
+        m.text("unable to spawn ").path(program).text(": ").errno(errno).send();
     }
 }
 
@@ -140,9 +120,16 @@ fn is_taken() -> bool {
     poll(&mut fds, Some(&timespec(0))).is_ok_and(|ready| ready > 0)
 }
 
-fn ids(message: Message, who: Option<(u32, u32)>) -> Message {
+fn ids(message: &mut Message, who: Option<(u32, u32)>) -> &mut Message {
     match who {
         Some((uid, gid)) => message.number(uid.into()).text(":").number(gid.into()),
         None => message.text("?:?"),
+    }
+}
+
+fn number(message: &mut Message, number: Option<u32>) -> &mut Message {
+    match number {
+        Some(number) => message.number(number.into()),
+        None => message.text("?"),
     }
 }

@@ -1,11 +1,11 @@
 //! Signals as something to wait for.
 
-use crate::sys::error::{Error, errno_of};
+use crate::sys::error::{Error, errno_of, unable};
+use rustix::io::{fcntl_dupfd_cloexec, read};
+use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
-use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,21 +41,22 @@ impl Signal {
 
 /// Signals that came.
 pub struct Signals {
-    wake: UnixStream,
+    wake: OwnedFd,
     flags: [Arc<AtomicBool>; 5],
 }
 
 impl Signals {
     /// From now on the signals are ours.
     pub fn catch() -> Result<Self, Error> {
-        let fail = |e: std::io::Error| Error::system("unable to catch signals", errno_of(&e));
-        let (wake, poke) = UnixStream::pair().map_err(fail)?;
-        wake.set_nonblocking(true).map_err(fail)?;
+        let fail = unable("unable to catch signals");
+        let (wake, poke) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(&fail)?;
         let flags: [Arc<AtomicBool>; 5] = Default::default();
         for ((number, ..), came) in SIGNALS.iter().zip(&flags) {
             // The flag first: whoever is woken must see it.
-            flag::register(*number, Arc::clone(came)).map_err(fail)?;
-            pipe::register(*number, poke.try_clone().map_err(fail)?).map_err(fail)?;
+            let poke = fcntl_dupfd_cloexec(&poke, 0).map_err(&fail)?;
+            flag::register(*number, Arc::clone(came))
+                .and_then(|_| pipe::register(*number, poke))
+                .map_err(|e| fail(errno_of(&e)))?;
         }
         Ok(Signals { wake, flags })
     }
@@ -69,7 +70,7 @@ impl Signals {
     pub fn take(&mut self) -> impl Iterator<Item = Signal> {
         // Emptied before the flags are read: a signal in between wakes once more.
         let mut room = [0; 64];
-        while matches!((&self.wake).read(&mut room), Ok(n) if n == room.len()) {}
+        while matches!(read(&self.wake, &mut room), Ok(n) if n == room.len()) {}
         let came = self.flags.iter().zip(SIGNALS);
         came.filter_map(|(flag, signal)| flag.swap(false, Ordering::SeqCst).then_some(signal.1))
     }

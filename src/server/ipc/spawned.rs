@@ -7,14 +7,17 @@
 use super::signals::{Signal, Signals};
 use super::{Door, Guest, PAUSE};
 use crate::sys::clock::{millis, timespec};
-use crate::sys::error::{Error, errno_of, unable};
+use crate::sys::error::{Error, unable};
+use crate::sys::passed;
+use crate::sys::spawn::Command;
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use rustix::process::{self, Pid, WaitOptions, kill_process, wait};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
 
 /// A program that serves a client.
 struct Running {
@@ -128,30 +131,26 @@ fn start(door: &mut Door<'_>, command: &[OsString], guest: Guest, running: &mut 
 }
 
 fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Errno> {
-    let (program, args) = command.split_first().ok_or(Errno::INVAL)?;
     // Programs expect a socket that waits.
     rustix::io::ioctl_fionbio(&guest.socket, false)?;
     let path = guest.address.and_then(|a| SocketAddrUnix::try_from(a).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
-    let number = |n: Option<u32>| n.map(|n| OsString::from(n.to_string()));
-    let input = Stdio::from(guest.socket.try_clone().map_err(|e| errno_of(&e))?);
-    let mut program = Command::new(program);
-    program.args(args).stdin(input).stdout(guest.socket);
-    program.env("PROTO", "IPC").env("IPCREMOTEPATH", OsStr::from_bytes(path));
-    let count = number(guest.who.map(|_| guest.count)).unwrap_or_default();
-    program.env("IPCCONNNUM", count);
-    for (name, id) in
-        [("IPCREMOTEEUID", guest.who.map(|w| w.0)), ("IPCREMOTEEGID", guest.who.map(|w| w.1))]
-    {
-        match number(id) {
-            Some(id) => program.env(name, id),
-            None => program.env_remove(name),
-        };
+    let mut program = Command::new(command)?;
+    program.set("PROTO", b"IPC")?;
+    program.set("IPCREMOTEPATH", path)?;
+    let mut room = [0; DECIMAL_MAX];
+    let count = guest.who.map(|_| write_decimal(guest.count.into(), &mut room));
+    program.set("IPCCONNNUM", count.unwrap_or_default())?;
+    let (uid, gid) = (guest.who.map(|w| w.0), guest.who.map(|w| w.1));
+    for (name, id) in [("IPCREMOTEEUID", uid), ("IPCREMOTEEGID", gid)] {
+        match id {
+            Some(id) => program.set(name, write_decimal(id.into(), &mut room))?,
+            None => program.unset(name),
+        }
     }
     // That we are ready is ours to tell.
-    for name in hidden.iter().chain(&["NOTIFY_SOCKET"]) {
-        program.env_remove(name);
-    }
-    let child = program.spawn().map_err(|e| errno_of(&e))?;
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)
+    let ours = ["NOTIFY_SOCKET"].iter().chain(&passed::VARIABLES);
+    hidden.iter().chain(ours).for_each(|name| program.unset(name));
+    let socket = guest.socket.as_fd();
+    program.start(socket, socket).map(|process| process.pid)
 }

@@ -1,0 +1,123 @@
+//! The texts of strerror(3). Its own are reached through std only, and bring its formatting.
+
+use rustix::io::Errno;
+
+/// Two lists of the same order: no pointers, and not a row of room for each errno of the kernel.
+macro_rules! texts {
+    ($($errno:ident => $text:literal,)*) => {
+        const CODES: &[Errno] = &[$(Errno::$errno,)*];
+        const TEXTS: &str = concat!($($text, "\n",)*);
+    };
+}
+
+// glibc's. All that files, sockets and processes fail with.
+texts! {
+    PERM => "Operation not permitted",
+    NOENT => "No such file or directory",
+    SRCH => "No such process",
+    INTR => "Interrupted system call",
+    IO => "Input/output error",
+    NXIO => "No such device or address",
+    TOOBIG => "Argument list too long",
+    NOEXEC => "Exec format error",
+    BADF => "Bad file descriptor",
+    CHILD => "No child processes",
+    AGAIN => "Resource temporarily unavailable",
+    NOMEM => "Cannot allocate memory",
+    ACCESS => "Permission denied",
+    FAULT => "Bad address",
+    NOTBLK => "Block device required",
+    BUSY => "Device or resource busy",
+    EXIST => "File exists",
+    XDEV => "Invalid cross-device link",
+    NODEV => "No such device",
+    NOTDIR => "Not a directory",
+    ISDIR => "Is a directory",
+    INVAL => "Invalid argument",
+    NFILE => "Too many open files in system",
+    MFILE => "Too many open files",
+    NOTTY => "Inappropriate ioctl for device",
+    TXTBSY => "Text file busy",
+    FBIG => "File too large",
+    NOSPC => "No space left on device",
+    SPIPE => "Illegal seek",
+    ROFS => "Read-only file system",
+    MLINK => "Too many links",
+    PIPE => "Broken pipe",
+    DOM => "Numerical argument out of domain",
+    RANGE => "Numerical result out of range",
+    DEADLK => "Resource deadlock avoided",
+    NAMETOOLONG => "File name too long",
+    NOLCK => "No locks available",
+    NOSYS => "Function not implemented",
+    NOTEMPTY => "Directory not empty",
+    LOOP => "Too many levels of symbolic links",
+    NODATA => "No data available",
+    TIME => "Timer expired",
+    NOLINK => "Link has been severed",
+    COMM => "Communication error on send",
+    PROTO => "Protocol error",
+    MULTIHOP => "Multihop attempted",
+    BADMSG => "Bad message",
+    OVERFLOW => "Value too large for defined data type",
+    LIBBAD => "Accessing a corrupted shared library",
+    ILSEQ => "Invalid or incomplete multibyte or wide character",
+    USERS => "Too many users",
+    NOTSOCK => "Socket operation on non-socket",
+    DESTADDRREQ => "Destination address required",
+    MSGSIZE => "Message too long",
+    PROTOTYPE => "Protocol wrong type for socket",
+    NOPROTOOPT => "Protocol not available",
+    PROTONOSUPPORT => "Protocol not supported",
+    SOCKTNOSUPPORT => "Socket type not supported",
+    OPNOTSUPP => "Operation not supported",
+    AFNOSUPPORT => "Address family not supported by protocol",
+    ADDRINUSE => "Address already in use",
+    ADDRNOTAVAIL => "Cannot assign requested address",
+    NETDOWN => "Network is down",
+    NETUNREACH => "Network is unreachable",
+    CONNABORTED => "Software caused connection abort",
+    CONNRESET => "Connection reset by peer",
+    NOBUFS => "No buffer space available",
+    ISCONN => "Transport endpoint is already connected",
+    NOTCONN => "Transport endpoint is not connected",
+    SHUTDOWN => "Cannot send after transport endpoint shutdown",
+    TIMEDOUT => "Connection timed out",
+    CONNREFUSED => "Connection refused",
+    HOSTDOWN => "Host is down",
+    HOSTUNREACH => "No route to host",
+    ALREADY => "Operation already in progress",
+    INPROGRESS => "Operation now in progress",
+    STALE => "Stale file handle",
+    UCLEAN => "Structure needs cleaning",
+    NOMEDIUM => "No medium found",
+    CANCELED => "Operation canceled",
+    NOKEY => "Required key not available",
+    KEYEXPIRED => "Key has expired",
+    KEYREVOKED => "Key has been revoked",
+    KEYREJECTED => "Key was rejected by service",
+    REMOTE => "Object is remote",
+    REMOTEIO => "Remote I/O error",
+    DQUOT => "Disk quota exceeded",
+}
+
+/// What `errno` means; `None` for one that is not expected.
+pub fn text(errno: Errno) -> Option<&'static [u8]> {
+    let at = CODES.iter().position(|code| *code == errno)?;
+    TEXTS.as_bytes().split(|byte| *byte == b'\n').nth(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_those_of_the_c_library() {
+        for code in CODES {
+            let theirs = std::io::Error::from(*code).to_string();
+            let theirs = theirs.split(" (os error").next().unwrap_or_default();
+            let ours = str::from_utf8(text(*code).unwrap()).unwrap();
+            assert!(ours == theirs || cfg!(not(target_env = "gnu")), "{ours}, not {theirs}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Descriptors that come from other processes.
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nssproto::bytes::{decimal_u32, decimal_u64};
+use rustix::io::{Errno, IoSliceMut, retry_on_intr};
+use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
+use rustix::process::getpid;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// What tells of sockets from the supervisor; for us, and not for what we start.
+pub const VARIABLES: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
+
+/// The number of the first one, by the protocol.
+const FIRST: RawFd = 3;
+
+/// The first descriptor that the supervisor passed, as sd_listen_fds(3) has it; `None`: it passed
+/// none. The error: there is no such descriptor.
+pub fn from_supervisor() -> Result<Option<OwnedFd>, Errno> {
+    let text = |name| std::env::var_os(name).unwrap_or_default();
+    let count = decimal_u64(text("LISTEN_FDS").as_bytes()).unwrap_or(0);
+    let pid = text("LISTEN_PID");
+    let ours = decimal_u32(pid.as_bytes()) == Some(getpid().as_raw_nonzero().get().unsigned_abs());
+    if count == 0 || !(pid.is_empty() || ours) {
+        return Ok(None);
+    }
+    let first = copy(FIRST)?;
+    let _ = nix::unistd::close(FIRST);
+    // Programs that are started have no use for the others. Nothing of ours listens yet.
+    for number in (FIRST + 1..).take((count - 1).min(1 << 20) as usize) {
+        match copy(number) {
+            Ok(other) if socket_acceptconn(&other) == Ok(true) => drop(nix::unistd::close(number)),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    Ok(Some(first))
+}
+
+/// A copy of an open descriptor, by its number. There is no safe call for that; but what a process
+/// sends to itself it owns.
+fn copy(number: RawFd) -> Result<OwnedFd, Errno> {
+    let (from, to) =
+        socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let (word, rights) = ([IoSlice::new(&[0])], [number]);
+    let rights = [ControlMessage::ScmRights(&rights)];
+    sendmsg::<()>(from.as_raw_fd(), &word, &rights, MsgFlags::empty(), None)
+        .map_err(|e| Errno::from_raw_os_error(e as i32))?;
+    receive(to.as_fd(), &mut [0])?.1.ok_or(Errno::BADF)
+}
+
+/// The next message on a socket and the descriptor that it brings; 0 bytes: there will be none.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    message: &mut [u8],
+) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let got =
+        retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(message)], &mut control, flags))?;
+    let passed = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut passed) => passed.next(),
+        _ => None,
+    });
+    Ok((got.bytes, passed))
+}
