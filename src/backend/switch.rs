@@ -61,13 +61,18 @@ pub struct Switch {
     shared: Shared,
     merge: bool,
     /// The names of the backends, where each answer is to be explained.
-    explained: Vec<String>,
+    explained: Vec<Vec<u8>>,
 }
 
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: heapless::Vec<Slot, BACKENDS>, merge: bool) -> Self {
         Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() }
+    }
+
+    /// Its backends, in the order in which they are asked.
+    pub fn slots(&mut self) -> &mut [Slot] {
+        &mut self.slots
     }
 
     /// A switch with one backend.
@@ -79,7 +84,7 @@ impl Switch {
     }
 
     /// From now on, what each backend says is told on standard error (`getent --explain`).
-    pub fn explain(&mut self, names: Vec<String>) {
+    pub fn explain(&mut self, names: Vec<Vec<u8>>) {
         self.explained = names;
     }
 
@@ -253,7 +258,7 @@ impl Switch {
         }
         let start = clock::nanos();
         let outcome = self.ask_quietly(client, request);
-        let name = self.explained.get(asked).map(String::as_str).unwrap_or_default();
+        let name = self.explained.get(asked).map(Vec::as_slice).unwrap_or_default();
         explain(name, outcome, clock::nanos() - start);
         outcome
     }
@@ -300,7 +305,7 @@ impl Switch {
     /// The head of the record that was found, which will be taken in pieces.
     pub fn long(&mut self, client: &mut Client) -> Option<Head> {
         match (self.slots.get(client.slot).map(|s| &s.backend)?, &mut client.hit) {
-            (_, Hit::Long(long)) => Some(long.head),
+            (_, Hit::Long(long)) => Some(*long.head()),
             (_, Hit::Child(head)) => Some(*head),
             #[cfg(feature = "nsssd-nslcd")]
             (_, Hit::Nslcd(head)) => Some(*head),
@@ -467,9 +472,9 @@ impl Backend {
 }
 
 /// `NAME: found (0.012 ms)` on standard error.
-fn explain(name: &str, outcome: Outcome, nanos: u64) {
+fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
     let mut message = Message::new("getent", "explain");
-    message.text(name).text(": ");
+    message.path(name).text(": ");
     let message = match outcome {
         Outcome::Found | Outcome::Groups | Outcome::Done => message.text("found"),
         Outcome::NotFound => message.text("not found"),

@@ -100,6 +100,8 @@ pub struct Measured {
 
 impl Meter {
     /// A meter at the start of a line of `db`.
+    // Inlined, it would be at four places.
+    #[inline(never)]
     pub fn new(db: Db) -> Self {
         Meter {
             db,
@@ -264,6 +266,11 @@ impl Copier {
     /// A copier at the start of the same line.
     pub fn again(&self) -> Self {
         Copier::new(self.db, self.measured)
+    }
+
+    /// The head of the record.
+    pub fn head(&self) -> &Head {
+        &self.measured.head
     }
 
     /// Bytes of the line that are still to be fed.

@@ -104,20 +104,19 @@ impl Head {
     /// Reads the head that follows a status 0. [`Fault::Bad`] if no area can fit its counts.
     pub fn decode(db: Db, input: &[u8]) -> Result<Took<Head>, Fault> {
         let mut c = Cursor::new(input);
+        let (mut numbers, mut words) = ([0; 7], [0; 3]);
+        let (longs, shorts) = if db == Db::Shadow { (7, 1) } else { (0, 3) };
+        for number in numbers.iter_mut().take(longs) {
+            *number = c.u64_be()?;
+        }
+        for word in words.iter_mut().take(shorts) {
+            *word = c.u32_be()?;
+        }
+        let [first, second, third] = words;
         let value = match db {
-            Db::Passwd => {
-                Head::Passwd { uid: Uid(c.u32_be()?), gid: Gid(c.u32_be()?), len: c.u32_be()? }
-            }
-            Db::Group => {
-                Head::Group { gid: Gid(c.u32_be()?), len: c.u32_be()?, members: c.u32_be()? }
-            }
-            Db::Shadow => {
-                let mut numbers = [0; 7];
-                for number in &mut numbers {
-                    *number = c.u64_be()?;
-                }
-                Head::Shadow { numbers, len: c.u32_be()? }
-            }
+            Db::Passwd => Head::Passwd { uid: Uid(first), gid: Gid(second), len: third },
+            Db::Group => Head::Group { gid: Gid(first), len: second, members: third },
+            Db::Shadow => Head::Shadow { numbers, len: first },
         };
         if value.strings() >= MEMBERS_MAX + 2 {
             return Err(Fault::Bad("too many members"));
@@ -129,32 +128,32 @@ impl Head {
     }
 }
 
+/// The strings of `record` without the members of a group; those that it has not are `None`.
+fn texts<'a>(record: &Record<'a>) -> [Option<&'a [u8]>; 5] {
+    match record {
+        Record::Passwd(r) => [r.name, r.password, r.gecos, r.home, r.shell].map(Some),
+        Record::Group(r) => [Some(r.name), Some(r.password), None, None, None],
+        Record::Shadow(r) => [Some(r.name), Some(r.password), None, None, None],
+    }
+}
+
 /// The head of `record`; [`Fault::Bad`] if its strings are too long for 32 bits, or its
 /// members too many.
 fn head(record: &Record<'_>) -> Result<Head, Fault> {
-    let len = |strings: &[&[u8]], more: usize| {
-        let sum = strings.iter().map(|s| s.len() + 1).sum::<usize>().checked_add(more);
-        sum.and_then(|n| u32::try_from(n).ok()).ok_or(Fault::Bad("record too long"))
+    let (members, area) = match record {
+        Record::Group(r) => (r.members.remaining(), r.members.area_len()),
+        _ => (0, 0),
     };
+    if members > MEMBERS_MAX {
+        return Err(Fault::Bad("too many members"));
+    }
+    let own: usize = texts(record).iter().flatten().map(|text| text.len() + 1).sum();
+    let len = own.checked_add(area).and_then(|len| u32::try_from(len).ok());
+    let Some(len) = len else { return Err(Fault::Bad("record too long")) };
     Ok(match record {
-        Record::Passwd(r) => {
-            let len = len(&[r.name, r.password, r.gecos, r.home, r.shell], 0)?;
-            Head::Passwd { uid: r.uid, gid: r.gid, len }
-        }
-        Record::Group(r) => {
-            let members = r.members.remaining();
-            if members > MEMBERS_MAX {
-                return Err(Fault::Bad("too many members"));
-            }
-            Head::Group {
-                gid: r.gid,
-                len: len(&[r.name, r.password], r.members.area_len())?,
-                members,
-            }
-        }
-        Record::Shadow(r) => {
-            Head::Shadow { numbers: r.numbers, len: len(&[r.name, r.password], 0)? }
-        }
+        Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
+        Record::Group(r) => Head::Group { gid: r.gid, len, members },
+        Record::Shadow(r) => Head::Shadow { numbers: r.numbers, len },
     })
 }
 
@@ -163,26 +162,12 @@ fn head(record: &Record<'_>) -> Result<Head, Fault> {
 pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
     let head = head(record)?;
     let size = head.size() + head.area_len() as usize;
-    let at = match out.get_mut(..size) {
-        Some(out) => head.encode(out)?,
-        None => return Err(Fault::Room(size)),
-    };
+    let Some(out) = out.get_mut(..size) else { return Err(Fault::Room(size)) };
+    let at = head.encode(out)?;
     let mut s = Sink::new(out.get_mut(at..).unwrap_or_default(), head.area_len() as usize)?;
-    match record {
-        Record::Passwd(r) => {
-            for text in [r.name, r.password, r.gecos, r.home, r.shell] {
-                s.put_string(text);
-            }
-        }
-        Record::Group(r) => {
-            s.put_string(r.name);
-            s.put_string(r.password);
-            r.members.for_each(|text| s.put_string(text));
-        }
-        Record::Shadow(r) => {
-            s.put_string(r.name);
-            s.put_string(r.password);
-        }
+    texts(record).into_iter().flatten().for_each(|text| s.put_string(text));
+    if let Record::Group(r) = record {
+        r.members.for_each(|text| s.put_string(text));
     }
     Ok(size)
 }
@@ -245,22 +230,21 @@ impl Reply {
     /// Reads the front of a reply to `request`: status, and head if there is one. A reply has
     /// no tag, so what was asked decides its shape.
     pub fn decode(request: &super::Request<'_>, input: &[u8]) -> Result<Took<Reply>, Fault> {
-        let mut c = Cursor::new(input);
-        let value = match c.u8()? {
-            status::OK => {
-                let rest = input.get(1..).unwrap_or_default();
-                return match (request, request.db()) {
-                    (super::Request::GroupList { max, .. }, _) => GroupListHead::decode(*max, rest)
-                        .map(|t| Took { value: Reply::GroupList(t.value), len: 1 + t.len }),
-                    (_, Some(db)) if request.wants_record() => Head::decode(db, rest)
-                        .map(|t| Took { value: Reply::Record(t.value), len: 1 + t.len }),
-                    _ => Ok(Took { value: Reply::Done, len: 1 }),
-                };
+        let Some((first, rest)) = input.split_first() else { return Err(Fault::More(1)) };
+        let (value, len) = match (*first, request, request.db()) {
+            (status::NOT_FOUND, ..) => (Reply::NotFound, 0),
+            (errno, ..) if errno != status::OK => (Reply::Failed(errno), 0),
+            (_, super::Request::GroupList { max, .. }, _) => {
+                let head = GroupListHead::decode(*max, rest)?;
+                (Reply::GroupList(head.value), head.len)
             }
-            status::NOT_FOUND => Reply::NotFound,
-            errno => Reply::Failed(errno),
+            (_, _, Some(db)) if request.wants_record() => {
+                let head = Head::decode(db, rest)?;
+                (Reply::Record(head.value), head.len)
+            }
+            _ => (Reply::Done, 0),
         };
-        Ok(Took { value, len: 1 })
+        Ok(Took { value, len: 1 + len })
     }
 }
 
@@ -276,17 +260,16 @@ impl Head {
         {
             return Err(bad);
         }
-        let mut rest = area;
-        let mut string = || {
+        let (mut rest, mut texts) = (area, [&[][..]; 5]);
+        let count = if let Head::Passwd { .. } = self { 5 } else { 2 };
+        for text in texts.iter_mut().take(count) {
             let end = rest.iter().position(|b| *b == 0).ok_or(bad)?;
-            let (text, behind) = rest.split_at_checked(end).ok_or(bad)?;
-            rest = behind.get(1..).ok_or(bad)?;
-            Ok(text)
-        };
-        let (name, password) = (string()?, string()?);
+            *text = rest.get(..end).unwrap_or_default();
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        let [name, password, gecos, home, shell] = texts;
         Ok(match *self {
             Head::Passwd { uid, gid, .. } => {
-                let (gecos, home, shell) = (string()?, string()?, string()?);
                 Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
             }
             Head::Group { gid, members, .. } => Record::Group(Group {

@@ -76,44 +76,43 @@ fn stream() -> Result<OwnedFd, Errno> {
 }
 
 fn make(place: &Place<'_>) -> Result<Listener, Error> {
-    let fail = |what| move |e| Error::system(what, e).about(place.path);
     if place.path.len() > PATH_MAX {
-        return Err(fail("unable to bind to")(Errno::NAMETOOLONG));
+        return Err(Error::system("unable to bind to", Errno::NAMETOOLONG).about(place.path));
     }
-    let address = SocketAddrUnix::new(place.path).map_err(fail("unable to bind to"))?;
     let socket = stream().map_err(unable("unable to make a socket"))?;
     let lock = if place.replace { Some(lock(place)?) } else { None };
-    if place.swap {
-        examine(place.path, &address)?;
-        return swap(place, socket, lock);
+    match place.swap {
+        true => swap(place, &socket)?,
+        false => bind_at(place.path, place, &socket)?,
     }
-    let bound = match bind_with_mode(&socket, &address, place.mode) {
-        Err(Errno::ADDRINUSE) if place.replace => {
-            give_way(place.path, &address)?;
-            bind_with_mode(&socket, &address, place.mode)
-        }
-        other => other,
-    };
-    bound.map_err(fail("unable to bind to"))?;
-    listen(&socket, place.backlog).map_err(fail("unable to listen on"))?;
     Ok(Listener { socket, _lock: lock })
 }
 
 /// Makes the socket beside its place and renames it there once clients can connect.
-fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Listener, Error> {
-    let fail = |what| move |e| Error::system(what, e).about(place.path);
+fn swap(place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
+    examine(place.path)?;
     let beside = [place.path.as_bytes(), b".new"].concat();
     let beside = OsStr::from_bytes(&beside);
-    let about = |what| move |e| Error::system(what, e).about(beside);
-    let address = SocketAddrUnix::new(beside).map_err(about("unable to bind to"))?;
     // Left by one that was killed: we have the lock.
     let _ = path(beside.as_bytes()).and_then(|beside| unlink(&*beside));
-    bind_with_mode(&socket, &address, place.mode).map_err(about("unable to bind to"))?;
-    listen(&socket, place.backlog).map_err(about("unable to listen on"))?;
+    bind_at(beside, place, socket)?;
     path(beside.as_bytes())
         .and_then(|beside| rename(&*beside, &*path(place.path.as_bytes())?))
-        .map_err(fail("unable to put a socket to"))?;
-    Ok(Listener { socket, _lock: lock })
+        .map_err(|e| Error::system("unable to put a socket to", e).about(place.path))
+}
+
+/// Lets clients connect at `at`.
+fn bind_at(at: &OsStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
+    let mut bound = bind_with_mode(socket, at, place.mode);
+    if bound == Err(Errno::ADDRINUSE) && place.replace && !place.swap {
+        give_way(at)?;
+        bound = bind_with_mode(socket, at, place.mode);
+    }
+    let (what, done) = match bound {
+        Ok(()) => ("unable to listen on", listen(socket, place.backlog)),
+        Err(_) => ("unable to bind to", bound),
+    };
+    done.map_err(|e| Error::system(what, e).about(at))
 }
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
@@ -145,37 +144,40 @@ fn live(path: &OsStr) -> Error {
 }
 
 /// Binds with the umask set so that the socket never has another mode than the wanted one.
-fn bind_with_mode(socket: &OwnedFd, address: &SocketAddrUnix, mode: u32) -> Result<(), Errno> {
+fn bind_with_mode(socket: &OwnedFd, path: &OsStr, mode: u32) -> Result<(), Errno> {
+    let address = SocketAddrUnix::new(path)?;
     let before = umask(Mode::from_raw_mode(!mode & 0o777));
-    let bound = bind(socket, address);
+    let bound = bind(socket, &address);
     umask(before);
     bound
 }
 
 /// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
-fn give_way(at: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    examine(at, address)?;
+fn give_way(at: &OsStr) -> Result<(), Error> {
+    examine(at)?;
     path(at.as_bytes())
         .and_then(|at| unlink(&*at))
         .map_err(|e| Error::system("unable to remove stale socket", e).about(at))
 }
 
 /// Whether what is at `at` may be replaced: a socket that nobody listens at, or nothing.
-fn examine(at: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    let there = match path(at.as_bytes()).and_then(|at| lstat(&*at)) {
+fn examine(at: &OsStr) -> Result<(), Error> {
+    let (what, why) = match path(at.as_bytes()).and_then(|at| lstat(&*at)) {
         Err(Errno::NOENT) => return Ok(()),
-        there => there.map_err(|e| Error::system("unable to examine", e).about(at))?,
+        Err(errno) => ("unable to examine", errno),
+        Ok(there) if FileType::from_raw_mode(there.st_mode) != FileType::Socket => {
+            ("unable to bind: what is there is no socket:", Errno::EXIST)
+        }
+        Ok(_) => {
+            let probe = stream().map_err(unable("unable to make a socket"))?;
+            match SocketAddrUnix::new(at.as_bytes()).and_then(|address| connect(&probe, &address)) {
+                Err(Errno::CONNREFUSED) => return Ok(()),
+                // Accepted, queue full, or no right to ask: somebody may be listening.
+                _ => return Err(live(at)),
+            }
+        }
     };
-    if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
-        let what = "unable to bind: what is there is no socket:";
-        return Err(Error::system(what, Errno::EXIST).about(at));
-    }
-    let probe = stream().map_err(unable("unable to make a socket"))?;
-    match connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => Ok(()),
-        // Accepted, queue full, or no right to ask: somebody may be listening.
-        _ => Err(live(at)),
-    }
+    Err(Error::system(what, why).about(at))
 }
 
 /// Tells whoever started us that clients will be served: a newline on standard output if
@@ -203,8 +205,8 @@ fn notify() {
         Some(name) => SocketAddrUnix::new_abstract_name(name),
         None => SocketAddrUnix::new(&*name),
     };
-    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
-    if let (Ok(address), Ok(socket)) = (address, socket) {
+    let (family, kind, flags) = (AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC);
+    if let (Ok(address), Ok(socket)) = (address, socket_with(family, kind, flags, None)) {
         let _ = sendto(&socket, b"READY=1\n", SendFlags::NOSIGNAL, &address);
     }
 }
