@@ -10,7 +10,7 @@ use crate::backend::script;
 use crate::backend::switch::{Backend, Switch};
 use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
 use crate::options::Spec;
-use crate::server::ipc::listen::{Place, listener, tell_ready};
+use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
 use crate::server::ipc::{Rules, Service, serve};
 use crate::sys::error::Error;
@@ -90,10 +90,10 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         credentials: !options.flag("-P"),
         verbosity: if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) },
         client_millis,
+        newline: options.flag("-1"),
         // s6 takes them out, too: they are for the server.
         hidden: if identity.from_environment { &["UID", "GID", "GIDLIST"] } else { &[] },
     };
-    let newline = options.flag("-1");
     // What is wrong with a script of ours is told before the socket is made.
     let mut switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
@@ -110,7 +110,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         }
         None => Service::Program(command),
     };
-    serve(&listener.socket, &rules, service, || tell_ready(newline))?;
+    serve(&listener.socket, &rules, service)?;
     Ok(0)
 }
 

@@ -8,7 +8,7 @@ use super::Applet;
 use crate::backend::script::{self, Block, Sources};
 use crate::limits::{CONNECTIONS, LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
-use crate::server::ipc::listen::{Place, listener, tell_ready};
+use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
@@ -108,6 +108,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         credentials: true,
         verbosity,
         client_millis: millis,
+        newline,
         hidden: &[],
     };
     // What is wrong with the script is told before the socket is made.
@@ -139,7 +140,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     raise_descriptors(max);
     near.reserve_descriptors();
     let asked = Asked { near: &mut near, desk };
-    serve_nscd(&listener.socket, &rules, asked, parent, || tell_ready(newline))?;
+    serve_nscd(&listener.socket, &rules, asked, parent)?;
     Ok(0)
 }
 

@@ -94,9 +94,11 @@ pub enum Wait {
 }
 
 /// One connection's side of a protocol.
-pub trait Conversation: Sized {
+pub trait Conversation {
     /// A connection on behalf of `asker`; `number` tells it from others of the same switch.
-    fn new(asker: Asker, number: u32, switch: &Switch) -> Self;
+    fn new(asker: Asker, number: u32, switch: &Switch) -> Self
+    where
+        Self: Sized;
 
     /// Where to put bytes that were read.
     fn room(&mut self) -> &mut [u8];

@@ -25,3 +25,11 @@ pub fn file_time() -> i128 {
 pub fn timespec(millis: u64) -> Timespec {
     Timespec { tv_sec: (millis / 1000) as i64, tv_nsec: (millis % 1000 * 1_000_000) as _ }
 }
+
+/// The earlier of two times, of which each may be none.
+pub fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
+    }
+}

@@ -54,6 +54,8 @@ pub struct Rules {
     pub verbosity: u8,
     /// Milliseconds that a client may take over a request or a reply that was begun.
     pub client_millis: u32,
+    /// A newline on standard output tells that clients can be served.
+    pub newline: bool,
     /// Variables that programs do not get.
     pub hidden: &'static [&'static str],
 }
@@ -67,21 +69,16 @@ pub enum Service<'a> {
     Program(&'a [OsString]),
 }
 
-/// Serves until a signal ends it. `ready` is called once clients can be served.
+/// Serves until a signal ends it.
 #[cfg(feature = "ipcserver")]
-pub fn serve(
-    listener: &OwnedFd,
-    rules: &Rules,
-    service: Service<'_>,
-    ready: impl FnOnce(),
-) -> Result<(), Error> {
+pub fn serve(listener: &OwnedFd, rules: &Rules, service: Service<'_>) -> Result<(), Error> {
     let signals = Signals::catch()?;
     let door = Door::new(listener, rules);
     match service {
         Service::Switch(switch) => {
-            served::run::<Exchange>(door, signals, switch, served::Beside::none(), ready)
+            served::run::<Exchange>(door, signals, switch, served::Beside::none())
         }
-        Service::Program(command) => spawned::run(door, signals, command, ready),
+        Service::Program(command) => spawned::run(door, signals, command),
     }
 }
 
@@ -114,12 +111,11 @@ pub fn serve_nscd(
     rules: &Rules,
     sources: Sources<'_>,
     parent: Option<OwnedFd>,
-    ready: impl FnOnce(),
 ) -> Result<(), Error> {
     let signals = Signals::catch()?;
     let door = Door::new(listener, rules);
     let beside = served::Beside { desk: sources.desk, parent };
-    served::run::<Nscd>(door, signals, sources.near, beside, ready)
+    served::run::<Nscd>(door, signals, sources.near, beside)
 }
 
 impl Rules {

@@ -4,6 +4,7 @@
 //! Ended programs are noticed by SIGCHLD, which every kernel has, and which costs no
 //! descriptor for each of them.
 
+use super::listen::tell_ready;
 use super::signals::{Signal, Signals};
 use super::{Door, Guest, PAUSE};
 use crate::sys::clock::{millis, timespec};
@@ -23,15 +24,10 @@ struct Running {
 }
 
 /// Serves until a signal ends it.
-pub fn run(
-    mut door: Door<'_>,
-    mut signals: Signals,
-    command: &[OsString],
-    ready: impl FnOnce(),
-) -> Result<(), Error> {
+pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Result<(), Error> {
     let mut running: Vec<Running> = Vec::new();
     let mut pause_ends = None;
-    ready();
+    tell_ready(door.rules.newline);
     loop {
         let now = millis();
         pause_ends = pause_ends.filter(|end| *end > now);

@@ -1,0 +1,103 @@
+//! Who comes in, and who has to wait or to leave for it.
+
+use super::{LISTENER, Server, watch, why};
+use crate::server::ipc::{Guest, PAUSE};
+use crate::sys::clock::millis;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use std::os::fd::AsFd;
+
+impl Server<'_> {
+    /// Takes in those who wait, at most so many.
+    pub(super) fn admit_all(&mut self, most: u32) {
+        let mut left = most;
+        while left > 0 && self.listening && self.admit() {
+            left -= 1;
+        }
+    }
+
+    /// Takes in the next who waits; false if there is none, or an error.
+    fn admit(&mut self) -> bool {
+        let more = match self.door.admit() {
+            Ok(Some(guest)) => {
+                match self.has_place_for(&guest) {
+                    true => self.seat(guest),
+                    false => self.turn_away(guest),
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(errno) => {
+                self.door.log.cannot_accept(errno);
+                self.pause_ends = Some(millis() + PAUSE);
+                self.stop_listening();
+                false
+            }
+        };
+        if self.door.is_full() {
+            self.stop_listening();
+        }
+        more
+    }
+
+    /// Whether a guest's uid is within its limit, or an older connection of it gave way.
+    fn has_place_for(&mut self, guest: &Guest) -> bool {
+        if guest.who.is_none() || guest.count <= self.door.rules.max_per_uid {
+            return true;
+        }
+        let now = self.serial;
+        let uid = guest.who.map(|w| w.0);
+        let mut oldest: Option<(u32, usize)> = None;
+        for row in 0..self.table.rows() {
+            let Some(connection) = self.table.at(row) else { continue };
+            if connection.uid() == uid && connection.conversation.waits_for_input() {
+                // Serial numbers begin again some day: the difference tells the age.
+                oldest = oldest.max(Some((now.wrapping_sub(connection.serial), row)));
+            }
+        }
+        match oldest {
+            Some((_, row)) => {
+                self.close(row, why::GAVE_WAY);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn turn_away(&mut self, guest: Guest) {
+        if let Some((uid, gid)) = guest.who {
+            self.door.log.deny(uid, gid, guest.count - 1, self.door.rules.max_per_uid);
+            self.door.leave(Some(uid));
+        }
+    }
+
+    pub(super) fn stop_listening(&mut self) {
+        if self.listening && epoll::delete(&self.epoll, self.door.listener).is_ok() {
+            self.listening = false;
+        }
+    }
+
+    pub(super) fn listen_again(&mut self) -> Result<(), Errno> {
+        if self.listening || self.ending || self.door.is_full() {
+            return Ok(());
+        }
+        if self.pause_ends.is_some_and(|end| end > millis()) {
+            return Ok(());
+        }
+        self.pause_ends = None;
+        self.listening = true;
+        watch(&self.epoll, self.door.listener.as_fd(), LISTENER)
+    }
+
+    fn seat(&mut self, guest: Guest) {
+        self.serial = self.serial.wrapping_add(1);
+        let row = self.free.pop().unwrap_or(self.table.rows());
+        let rules = self.door.rules;
+        let most = if guest.who.is_some() { rules.max_per_uid } else { rules.max };
+        self.door.log.allow(guest.who, None, guest.count, most);
+        self.door.log.status(self.door.open);
+        self.table.seat(row, guest, self.serial, self.switch);
+        // Most clients have asked by now; one that is answered at once is never waited for.
+        self.go_on(row, true);
+    }
+}

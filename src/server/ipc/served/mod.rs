@@ -1,0 +1,295 @@
+//! Clients served in this process: one epoll loop over a table of connections.
+//!
+//! Nobody waits for anybody: files are read in turns, a client that stops reading or writing
+//! keeps its own place only, and that for a second. A client that asks nothing costs its row of
+//! the table; the output that it did not take yet is kept in a page of its own, which is touched
+//! only then.
+
+mod guests;
+mod table;
+mod turns;
+
+#[cfg(feature = "nscd")]
+use super::desk::Desk;
+use super::listen::tell_ready;
+use super::signals::{Signal, Signals};
+use super::Door;
+use crate::backend::switch::Switch;
+use crate::limits::REPLY_PIECE;
+use crate::server::conversation::{Conversation, End, Output};
+use crate::sys::clock::{earlier, millis, timespec};
+use crate::sys::error::{Error, unable};
+use crate::sys::no_alloc;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use table::{Connection, Table};
+
+/// Events taken at a time.
+const EVENTS: usize = 64;
+
+const SIGNAL: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 1;
+#[cfg(feature = "nscd")]
+const DESK: u64 = u64::MAX - 2;
+const PARENT: u64 = u64::MAX - 3;
+
+/// What there is besides the clients.
+pub struct Beside {
+    /// Who answers what may block.
+    #[cfg(feature = "nscd")]
+    pub desk: Option<Desk>,
+    /// Readable when the process has ended with which this one ends.
+    pub parent: Option<OwnedFd>,
+}
+
+impl Beside {
+    /// Nothing.
+    #[cfg(feature = "ipcserver")]
+    pub fn none() -> Self {
+        Beside {
+            #[cfg(feature = "nscd")]
+            desk: None,
+            parent: None,
+        }
+    }
+}
+
+/// Why a connection is closed, for the log.
+mod why {
+    pub const DONE: &str = "done";
+    pub const ANSWERED: &str = "answered";
+    pub const REFUSED: &str = "refused";
+    pub const FAILED: &str = "a source failed";
+    pub const GAVE_WAY: &str = "gave way to a newer one";
+    pub const PROTOCOL: &str = "protocol error";
+    pub const BROKEN: &str = "a record changed while it was being sent";
+    pub const GONE: &str = "client is gone";
+    pub const LATE: &str = "timed out";
+    pub const ENDING: &str = "by signal";
+}
+
+impl End {
+    fn text(self) -> &'static str {
+        match self {
+            End::Answered => why::ANSWERED,
+            End::Protocol => why::PROTOCOL,
+            End::Refused => why::REFUSED,
+            End::Failed => why::FAILED,
+            End::Broken => why::BROKEN,
+        }
+    }
+}
+
+struct Server<'a> {
+    door: Door<'a>,
+    beside: Beside,
+    switch: &'a mut Switch,
+    epoll: OwnedFd,
+    /// As many rows as there may be connections.
+    table: &'a mut dyn Table,
+    /// Output not taken yet: a page for each row.
+    pages: Vec<u8>,
+    free: Vec<usize>,
+    /// Rows whose turn was over.
+    queue: VecDeque<usize>,
+    out: Output,
+    serial: u32,
+    /// No deadline is earlier than this.
+    next_deadline: Option<u64>,
+    listening: bool,
+    /// When to try to accept again.
+    pause_ends: Option<u64>,
+    ending: bool,
+}
+
+/// Serves clients of a protocol until a signal ends it.
+pub fn run<C: Conversation + 'static>(
+    door: Door<'_>,
+    signals: Signals,
+    switch: &mut Switch,
+    beside: Beside,
+) -> Result<(), Error> {
+    let mut table: Vec<Option<Connection<C>>> = Vec::with_capacity(door.rules.max as usize);
+    serve(door, signals, switch, beside, &mut table).map_err(unable("unable to wait for events"))
+}
+
+fn serve(
+    door: Door<'_>,
+    mut signals: Signals,
+    switch: &mut Switch,
+    beside: Beside,
+    table: &mut dyn Table,
+) -> Result<(), Errno> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    watch(&epoll, signals.wake(), SIGNAL)?;
+    watch(&epoll, door.listener.as_fd(), LISTENER)?;
+    #[cfg(feature = "nscd")]
+    if let Some(desk) = &beside.desk {
+        watch(&epoll, desk.wake(), DESK)?;
+    }
+    if let Some(parent) = &beside.parent {
+        watch(&epoll, parent.as_fd(), PARENT)?;
+    }
+    let max = door.rules.max as usize;
+    let mut server = Server {
+        door,
+        beside,
+        switch,
+        epoll,
+        table,
+        pages: vec![0; max * REPLY_PIECE],
+        free: Vec::with_capacity(max),
+        queue: VecDeque::with_capacity(max),
+        out: Output::new(),
+        serial: 0,
+        next_deadline: None,
+        listening: true,
+        pause_ends: None,
+        ending: false,
+    };
+    let mut events = Vec::with_capacity(EVENTS);
+    tell_ready(server.door.rules.newline);
+    // From here on: no allocation.
+    no_alloc(|| {
+        while !(server.ending && server.door.open == 0) {
+            server.step(&mut signals, &mut events)?;
+        }
+        server.door.log.exiting();
+        Ok(())
+    })
+}
+
+/// From now on, the loop is told with `token` when there is something to read.
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u64) -> Result<(), Errno> {
+    epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+}
+
+impl Server<'_> {
+    fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
+        let timeout = self.timeout().map(timespec);
+        events.clear();
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+        let mut guests = 0;
+        for event in events.iter() {
+            match event.data.u64() {
+                SIGNAL => self.signalled(signals),
+                // Among others that have something to say, one at a time would wait for long.
+                LISTENER => guests = if events.len() > 1 { self.door.rules.guests() } else { 1 },
+                #[cfg(feature = "nscd")]
+                DESK => self.clear_desk(),
+                PARENT => self.end_with_parent(),
+                token => self.heard(token, event.flags),
+            }
+        }
+        // Those whose turn was over, as many as there are now.
+        for _ in 0..self.queue.len() {
+            if let Some(row) = self.queue.pop_front() {
+                if let Some(connection) = self.table.at(row) {
+                    connection.queued = false;
+                    self.go_on(row, false);
+                }
+            }
+        }
+        if self.next_deadline.is_some_and(|d| millis() >= d) {
+            self.close_late();
+        }
+        #[cfg(feature = "nscd")]
+        if self.beside.desk.as_ref().and_then(Desk::deadline).is_some_and(|d| millis() >= d) {
+            self.clear_desk();
+        }
+        // Last, since those who have left make room.
+        self.admit_all(guests);
+        self.listen_again()
+    }
+
+    /// Milliseconds that may be waited.
+    fn timeout(&self) -> Option<u64> {
+        if !self.queue.is_empty() {
+            return Some(0);
+        }
+        #[cfg(feature = "nscd")]
+        let desk = self.beside.desk.as_ref().and_then(Desk::deadline);
+        #[cfg(not(feature = "nscd"))]
+        let desk = None;
+        let next = earlier(earlier(self.next_deadline, self.pause_ends), desk)?;
+        Some(next.saturating_sub(millis()))
+    }
+
+    fn signalled(&mut self, signals: &mut Signals) {
+        for signal in signals.take() {
+            match signal {
+                Signal::Child =>
+                {
+                    #[cfg(feature = "nscd")]
+                    if let Some(desk) = &mut self.beside.desk {
+                        desk.child_ended();
+                    }
+                }
+                // What would end the children ends the connections.
+                Signal::Hup => {
+                    self.door.log.received(signal, "closing all connections");
+                    self.see_off();
+                }
+                Signal::Term | Signal::Quit => {
+                    self.door.log.received(signal, "quitting");
+                    self.end_gently();
+                }
+                Signal::Abort => {
+                    self.door.log.received(signal, "quitting");
+                    for row in 0..self.table.rows() {
+                        self.close(row, why::ENDING);
+                    }
+                    #[cfg(feature = "nscd")]
+                    while let Some(done) = self.beside.desk.as_mut().and_then(Desk::abandon) {
+                        self.leave(done.uid, done.why.text());
+                    }
+                    self.stop_listening();
+                    self.ending = true;
+                }
+            }
+        }
+    }
+
+    /// Clients of slow sources have left.
+    #[cfg(feature = "nscd")]
+    fn clear_desk(&mut self) {
+        while let Some(done) = self.beside.desk.as_mut().and_then(Desk::next_done) {
+            self.leave(done.uid, done.why.text());
+        }
+    }
+
+    /// There is nobody left to serve.
+    fn end_with_parent(&mut self) {
+        if let Some(parent) = self.beside.parent.take() {
+            let _ = epoll::delete(&self.epoll, &parent);
+        }
+        self.door.log.parent_ended();
+        self.end_gently();
+    }
+
+    /// No further client; those that have a reply in hand get it.
+    fn end_gently(&mut self) {
+        self.ending = true;
+        let _ = epoll::delete(&self.epoll, self.door.listener);
+        self.listening = false;
+        self.see_off();
+    }
+
+    /// Closes all connections, those that have a reply in hand when it has been sent.
+    fn see_off(&mut self) {
+        for row in 0..self.table.rows() {
+            let Some(connection) = self.table.at(row) else { continue };
+            connection.leaving = true;
+            if !connection.has_unsent() && connection.conversation.waits_for_input() {
+                self.close(row, why::ENDING);
+            }
+        }
+    }
+}

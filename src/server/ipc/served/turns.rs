@@ -1,0 +1,192 @@
+//! One connection's turn: what its client sent is served, and what he does not take is put aside.
+
+use super::{Server, why};
+use crate::limits::{REPLY_PIECE, TURN};
+use crate::server::conversation::{Need, Wait};
+use crate::server::drain::drain;
+#[cfg(feature = "nscd")]
+use crate::server::ipc::desk::Job;
+use crate::sys::clock::{earlier, millis};
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+impl Server<'_> {
+    pub(super) fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
+        let row = (event & 0xffff_ffff) as usize;
+        let Some(connection) = self.table.at(row) else { return };
+        if token(row, connection.serial) != event {
+            return;
+        }
+        if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            // Closed on both sides: there is nobody to answer.
+            return self.close(row, why::GONE);
+        }
+        if !connection.queued {
+            self.go_on(row, true);
+        }
+    }
+
+    /// Serves a connection until it has to wait or its turn is over. With `may_read`, its
+    /// socket may have something.
+    pub(super) fn go_on(&mut self, row: usize, mut may_read: bool) {
+        let mut turn = TURN;
+        loop {
+            let Some(connection) = self.table.at(row) else { return };
+            let from = row * REPLY_PIECE;
+            let page = self.pages.get_mut(from..from + REPLY_PIECE).unwrap_or_default();
+            if let Err(why) = connection.send_unsent(page) {
+                return self.close(row, why);
+            }
+            if connection.has_unsent() {
+                return self.wait(row, true);
+            }
+            let need = connection.conversation.go_on(self.switch, &mut self.out, turn);
+            turn = connection.conversation.turn_left();
+            let sent = connection.send(self.out.pending(), page);
+            self.out.clear();
+            if let Err(why) = sent {
+                return self.close(row, why);
+            }
+            match need {
+                Need::Close(_) if connection.has_unsent() => {}
+                Need::Close(end) => return self.close(row, end.text()),
+                Need::Elsewhere => return self.hand_over(row),
+                Need::Flush if turn > 0 => {}
+                Need::Turn | Need::Flush => {
+                    connection.queued = true;
+                    self.queue.push_back(row);
+                    return self.await_turn(row);
+                }
+                Need::Input if connection.leaving => return self.close(row, why::ENDING),
+                Need::Input if !may_read => return self.wait(row, false),
+                Need::Input => {
+                    may_read = false;
+                    let room = connection.conversation.room();
+                    match recv(&connection.socket, room, RecvFlags::DONTWAIT) {
+                        Ok((_, 0)) => return self.close(row, why::DONE),
+                        Ok((_, len)) => connection.conversation.filled(len),
+                        Err(Errno::AGAIN | Errno::INTR) => return self.wait(row, false),
+                        Err(_) => return self.close(row, why::GONE),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a connection to those who may wait for slow sources.
+    #[cfg(feature = "nscd")]
+    fn hand_over(&mut self, row: usize) {
+        let Some(connection) = self.table.at(row) else { return };
+        let Some(desk) = &mut self.beside.desk else { return self.close(row, why::FAILED) };
+        connection.conversation.leave(self.switch);
+        if connection.watched.is_some() {
+            let _ = epoll::delete(&self.epoll, &connection.socket);
+        }
+        let who = connection.who;
+        let patience = connection.conversation.patience(Wait::Turn, self.door.rules.client_millis);
+        let mut request = heapless::Vec::new();
+        // A request that is complete has room there.
+        let _ = request.extend_from_slice(connection.conversation.request());
+        self.free.push(row);
+        if let Some(socket) = self.table.vacate(row) {
+            desk.put(Job { socket, who, deadline: patience.unwrap_or_else(millis), request });
+        }
+        self.clear_desk();
+    }
+
+    /// What may block is never run here: ipcserver starts a process for each client then.
+    #[cfg(not(feature = "nscd"))]
+    fn hand_over(&mut self, row: usize) {
+        self.close(row, why::FAILED);
+    }
+
+    /// Sets the deadline of one that waits for its turn.
+    fn await_turn(&mut self, row: usize) {
+        let millis = self.door.rules.client_millis;
+        let Some(connection) = self.table.at(row) else { return };
+        connection.deadline = connection.conversation.patience(Wait::Turn, millis);
+        let deadline = connection.deadline;
+        self.note(deadline);
+    }
+
+    /// Deadlines are looked at when the earliest has passed.
+    fn note(&mut self, deadline: Option<u64>) {
+        self.next_deadline = earlier(self.next_deadline, deadline);
+    }
+
+    /// Lets the connection wait, for room to write if `blocked`, else for input.
+    fn wait(&mut self, row: usize, blocked: bool) {
+        let Some(connection) = self.table.at(row) else { return };
+        let wait = if blocked { Wait::Output } else { Wait::Input };
+        let deadline = connection.conversation.patience(wait, self.door.rules.client_millis);
+        connection.deadline = deadline;
+        let before = connection.watched.replace(blocked);
+        let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+        let data = epoll::EventData::new_u64(token(row, connection.serial));
+        let watched = match before {
+            Some(same) if same == blocked => Ok(()),
+            Some(_) => epoll::modify(&self.epoll, &connection.socket, data, events),
+            None => epoll::add(&self.epoll, &connection.socket, data, events),
+        };
+        self.note(deadline);
+        if watched.is_err() {
+            self.close(row, why::GONE);
+        }
+    }
+
+    pub(super) fn close_late(&mut self) {
+        let now = millis();
+        let mut next: Option<u64> = None;
+        for row in 0..self.table.rows() {
+            let Some(connection) = self.table.at(row) else { continue };
+            if connection.deadline.is_some_and(|deadline| deadline <= now) {
+                self.is_late(row);
+            }
+            next = earlier(next, self.table.at(row).and_then(|connection| connection.deadline));
+        }
+        self.next_deadline = next;
+    }
+
+    /// Closes a connection whose deadline has passed, unless its client takes more now: the kernel
+    /// tells of room only when three quarters of the socket's buffer are free, which is too late
+    /// to call a slow reader one that does not read.
+    fn is_late(&mut self, row: usize) {
+        let Some(connection) = self.table.at(row) else { return };
+        let from = row * REPLY_PIECE;
+        let page = self.pages.get(from..from + REPLY_PIECE).unwrap_or_default();
+        let before = connection.unsent.0;
+        match connection.send_unsent(page) {
+            Ok(()) if connection.unsent.0 > before => self.go_on(row, false),
+            _ => self.close(row, why::LATE),
+        }
+    }
+
+    pub(super) fn close(&mut self, row: usize, why: &str) {
+        // Closing the socket takes it out of the epoll set: it was never duplicated.
+        let Some(connection) = self.table.at(row) else { return };
+        if connection.conversation.drains() {
+            drain(&connection.socket);
+        }
+        connection.conversation.leave(self.switch);
+        if connection.queued {
+            self.queue.retain(|queued| *queued != row);
+        }
+        let uid = connection.uid();
+        drop(self.table.vacate(row));
+        self.free.push(row);
+        self.leave(uid, why);
+    }
+
+    /// A client has left.
+    pub(super) fn leave(&mut self, uid: Option<u32>, why: &str) {
+        self.door.leave(uid);
+        self.door.log.left(uid, why);
+        self.door.log.status(self.door.open);
+    }
+}
+
+/// What epoll gives back for a connection: its row, and its serial number above.
+fn token(row: usize, serial: u32) -> u64 {
+    u64::from(serial) << 32 | (row as u64 & 0xffff_ffff)
+}
