@@ -4,18 +4,17 @@
 //! this process, one event loop for all clients; a live socket is never taken over.
 
 use super::Applet;
-#[cfg(feature = "nsssd-map")]
-use crate::backend::map::{Map, start::Host};
-use crate::backend::script;
-use crate::backend::switch::{Backend, Switch};
-use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
+use crate::backend::script::{self, Whose};
+use crate::backend::switch::Switch;
+use crate::limits::CLIENT_MILLIS;
 use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
-use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
+use crate::server::ipc::setup::{Identity, ready};
 use crate::server::ipc::{Rules, Service, serve};
 use crate::sys::error::Error;
 use crate::sys::{own, privilege};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "\
 Usage: ipcserver [-q | -Q | -v] [-d | -D] [-P | -p] [-1] [-c MAX] [-C MAXPERUID] [-b BACKLOG] [-a PERMS] [-G GIDS] [-g GID] [-u UID] [-U] [--spawn] PATH PROG...
@@ -74,26 +73,19 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         return Err(Error::options("missing program"));
     }
     // As s6-ipcserver does, a number out of range is brought into it.
-    let max = options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
-    let max_per_uid = options.number("-C", u64::MAX)?.map_or(max, |n| clamp(n, max));
+    let mut rules = Rules::given("ipcserver", u64::MAX, &mut options)?;
     let backlog = options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.value("-a"))?;
     let identity = Identity::given(&mut options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
     let place = Place { path, mode, backlog, replace, swap, patience };
-    let client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
-    let rules = Rules {
-        name: "ipcserver",
-        max,
-        max_per_uid,
-        oldest_gives_way: false,
-        credentials: !options.flag("-P"),
-        verbosity: if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) },
-        client_millis,
-        newline: options.flag("-1"),
+    rules.client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
+    rules.credentials = !options.flag("-P");
+    rules.flags(&mut options);
+    if identity.from_environment {
         // s6 takes them out, too: they are for the server.
-        hidden: if identity.from_environment { &["UID", "GID", "GIDLIST"] } else { &[] },
-    };
+        rules.hidden = &["UID", "GID", "GIDLIST"];
+    }
     // What is wrong with a script of ours is told before the socket is made.
     let mut switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
@@ -101,9 +93,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     identity.assume()?;
     let service = match &mut switch {
         Some(switch) => {
-            raise_descriptors(max);
-            switch.reserve_descriptors();
-            switch.guard();
+            ready(switch, &rules);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             Service::Switch(switch)
@@ -117,39 +107,36 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 /// Octal, at most 0777; 0777 if absent.
 fn mode(text: Option<OsString>) -> Result<u32, Error> {
     let Some(text) = text else { return Ok(0o777) };
-    let parsed = text.to_str().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
-    let parsed = parsed.and_then(|t| u32::from_str_radix(t, 8).ok()).filter(|m| *m <= 0o777);
-    parsed.ok_or_else(|| Error::options("not an octal mode up to 0777:").about(&text))
+    let mut mode = 0;
+    for digit in text.as_bytes() {
+        mode = match digit {
+            b'0'..=b'7' if mode <= 0o77 => mode * 8 + u32::from(digit - b'0'),
+            _ => 0o1000,
+        };
+    }
+    if text.is_empty() || mode > 0o777 {
+        return Err(Error::options("not an octal mode up to 0777:").about(&text));
+    }
+    Ok(mode)
 }
 
 /// The switch of a command that can be served in this process.
 fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
-    match own::applet(command) {
-        Some(("nsssd-unix" | "unix", args)) => {
-            Ok(Some(Switch::of(Backend::Unix(Box::new(script::unix(args)?)))))
-        }
-        #[cfg(feature = "nsssd-map")]
-        Some(("nsssd-map" | "map", args)) => {
-            let map = Map::by_args(args, Host::Daemon)?;
-            Ok(no_blocking(Switch::of(Backend::Map(map))))
-        }
-        // One that blocks, always: here only so that a wrong command line is told at once.
-        #[cfg(feature = "nsssd-nslcd")]
-        Some(("nsssd-nslcd" | "nslcd", args)) => script::nslcd(args, None).map(|_| None),
-        Some(("nsssd-switch" | "switch", args)) => {
+    let Some((name, args)) = own::applet(command) else { return Ok(None) };
+    let switch = match (name, script::short(name)) {
+        // One that blocks, too: its wrong command line is told at once.
+        (_, Some(short)) => Switch::of(script::own_backend(short, args, Whose::Daemon)?),
+        ("nsssd-switch" | "switch", _) => {
             let (mut options, words) = script::SWITCH.split(args)?;
             let how = script::how(&mut options)?;
             let blocks = script::parse(words)?;
-            match script::is_local(&blocks, how) {
-                true => script::start(&blocks, how, || Ok(())).map(no_blocking),
-                false => Ok(None),
+            if !script::is_local(&blocks, how) {
+                return Ok(None);
             }
+            script::start(&blocks, how, None)?
         }
-        _ => Ok(None),
-    }
-}
-
-/// A switch that can block is run for each client in a process of its own.
-fn no_blocking(switch: Switch) -> Option<Switch> {
-    (!switch.may_block()).then_some(switch)
+        _ => return Ok(None),
+    };
+    // A switch that can block is run for each client in a process of its own.
+    Ok((!switch.may_block()).then_some(switch))
 }

@@ -6,22 +6,21 @@
 
 use super::Applet;
 use crate::backend::script::{self, Block, Sources};
-use crate::limits::{CONNECTIONS, LOOKUP_MILLIS, NSCD_PER_UID};
+use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
-use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
+use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Mode, Stat, mkdir, stat};
+use rustix::fs::{Access, Mode, Stat, access, mkdir, stat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 const USAGE: &str = "\
 Usage: nscd [-q | -v] [-1] [-S SOCKET] [-t MS] [-c MAX] [-C MAXPERUID] [-G GIDS] [-g GID] [-u UID] [-s NSSS-SOCKET | SCRIPT...]
@@ -82,10 +81,10 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, script) = SPEC.split(args)?;
     let socket = options.value("-S").unwrap_or_else(|| SOCKET.into());
     let server = options.value("-s");
-    let max = options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
-    let per_uid = options.number("-C", u64::MAX)?.unwrap_or(u64::from(NSCD_PER_UID));
+    let mut rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &mut options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
-    let millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
+    rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
+    rules.oldest_gives_way = true;
     let identity = Identity::given(&mut options)?;
     if options.flag(ASKER) {
         let mut far = sources(server, script)?.far()?;
@@ -94,32 +93,25 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
             identity.assume()?;
         }
         far.guard();
-        return ask_for_desk(&mut far, millis).map(|()| 0);
+        ask_for_desk(&mut far, rules.client_millis)?;
+        return Ok(0);
     }
-    let parent = options.value("-P").map(|pid| parent(&pid)).transpose()?;
-    let verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
-    let newline = options.flag("-1");
-    let sources = sources(server, script)?;
-    let rules = Rules {
-        name: "nscd",
-        max,
-        max_per_uid: clamp(per_uid, max),
-        oldest_gives_way: true,
-        credentials: true,
-        verbosity,
-        client_millis: millis,
-        newline,
-        hidden: &[],
+    let parent = match options.value("-P") {
+        Some(pid) => Some(parent(&pid)?),
+        None => None,
     };
+    rules.flags(&mut options);
+    let sources = sources(server, script)?;
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near()?;
-    if verbosity > 0 {
+    if rules.verbosity > 0 {
         warn_of_uncovered(&sources);
     }
 
-    make_directory(&socket);
-    if verbosity > 0 {
-        warn_of_open_directory(&socket);
+    let directory = directory(&socket);
+    make_directory(directory);
+    if rules.verbosity > 0 {
+        warn_of_open_directory(directory);
     }
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
@@ -129,43 +121,47 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if !sources.start_programs() {
         privilege::gain_no_more();
     }
+    let mut desk = match others {
+        true => {
+            let mut arguments = Vec::with_capacity(1 + args.len());
+            arguments.push(ASKER.into());
+            arguments.extend_from_slice(args);
+            Some(desk(&rules, arguments)?)
+        }
+        false => None,
+    };
     // Opened before rights are given up: the map may have a key that only root can read.
-    let asker = || std::iter::once(ASKER.into()).chain(args.iter().cloned()).collect();
-    let mut desk = if others { Some(desk(&rules, asker())?) } else { None };
     if let Some(desk) = desk.as_mut().filter(|_| identity.changes()) {
         desk.start_all()?;
     }
     identity.assume()?;
-    near.guard();
-    raise_descriptors(max);
-    near.reserve_descriptors();
-    let asked = Asked { near: &mut near, desk };
-    serve_nscd(&listener.socket, &rules, asked, parent)?;
+    ready(&mut near, &rules);
+    serve_nscd(&listener.socket, &rules, Asked { near: &mut near, desk }, parent)?;
     Ok(0)
 }
 
 /// The backends that the command line names, or the usual ones.
 fn sources(server: Option<OsString>, script: &[OsString]) -> Result<Sources, Error> {
-    match (server, script) {
-        (Some(_), [_, ..]) => Err(Error::options("either -s or a script")),
-        (Some(path), []) => Ok(Sources::Server(path)),
-        (None, [_, ..]) => Ok(Sources::Script(script::parse(script)?)),
-        // A failure of the local files ends the search: nobody may take a local name meanwhile.
-        (None, []) => {
-            let mut blocks = vec![Block::new(3, vec!["unix".into()])];
-            if cfg!(feature = "nsssd-map") && Path::new(NSSMAP).exists() {
-                blocks.push(Block::new(0, vec!["map".into()]));
-            }
-            Ok(Sources::Own(blocks))
-        }
+    match server {
+        Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
+        Some(path) => return Ok(Sources::Server(path)),
+        None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?)),
+        None => {}
     }
+    // A failure of the local files ends the search: nobody may take a local name meanwhile.
+    let mut blocks = vec![Block::new(3, vec!["unix".into()])];
+    if cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok() {
+        blocks.push(Block::new(0, vec!["map".into()]));
+    }
+    Ok(Sources::Own(blocks))
 }
 
 /// The process that this one ends with, as something to wait for.
 fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
     let number = decimal_u32(pid.as_bytes()).and_then(|n| i32::try_from(n).ok());
-    let wrong = || Error::options("not a process id:").about(pid);
-    let pid = number.and_then(Pid::from_raw).ok_or_else(wrong)?;
+    let Some(pid) = number.and_then(Pid::from_raw) else {
+        return Err(Error::options("not a process id:").about(pid));
+    };
     let fd = pidfd_open(pid, PidfdFlags::empty()).map_err(unable("unable to watch the parent"))?;
     // Only now: the number may have been given to another process before.
     if getppid() != Some(pid) {
@@ -174,63 +170,74 @@ fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
-/// The directory of the socket, if its path names one.
-fn directory(socket: &OsStr) -> Option<&Path> {
-    Path::new(socket).parent().filter(|dir| !dir.as_os_str().is_empty())
+/// The directory of the socket; empty where its path names none.
+fn directory(socket: &OsStr) -> &[u8] {
+    let path = socket.as_bytes();
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(0) => b"/",
+        end => path.get(..end.unwrap_or(0)).unwrap_or_default(),
+    }
 }
 
 /// The socket's directory, 0755, if it is not there. What cannot be made is told by the bind.
-fn make_directory(socket: &OsStr) {
-    let Some(dir) = directory(socket) else { return };
-    // A chmod afterwards could be led elsewhere by whoever may write the directory above.
-    let before = umask(Mode::empty());
-    let _ = mkdir(dir, Mode::from_raw_mode(0o755));
-    umask(before);
+fn make_directory(dir: &[u8]) {
+    if !dir.is_empty() {
+        // A chmod afterwards could be led elsewhere by whoever may write the directory above.
+        let before = umask(Mode::empty());
+        let _ = mkdir(dir, Mode::from_raw_mode(0o755));
+        umask(before);
+    }
 }
 
 /// Whoever may write the directory can put another socket there, and set-uid programs believe it.
 /// Told where it could have been otherwise: a server without root's rights has no choice.
-fn warn_of_open_directory(socket: &OsStr) {
-    let Some(dir) = directory(socket) else { return };
+fn warn_of_open_directory(dir: &[u8]) {
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
-    if geteuid().is_root() && stat(dir).is_ok_and(open) {
-        let message = Message::new("nscd", "warning").path(dir.as_os_str().as_bytes());
+    if !dir.is_empty() && geteuid().is_root() && stat(dir).is_ok_and(open) {
+        let message = Message::new("nscd", "warning").path(dir);
         message.text(" can be written by others, who can forge answers there").send();
     }
 }
 
 /// "Not found" is final for glibc. So a source of its own that the script does not ask is hidden.
 fn warn_of_uncovered(sources: &Sources) {
-    let Ok(text) = std::fs::read_to_string(NSSWITCH) else { return };
+    let Ok(text) = std::fs::read(NSSWITCH) else { return };
     for database in ["passwd", "group", "initgroups"] {
-        let services = services(&text, database);
-        let missing: Vec<&str> = services.filter(|s| !sources.covers(s)).collect();
-        if missing.is_empty() {
+        let mut services = services(&text, database);
+        services.retain(|service| !sources.covers(service));
+        if services.is_empty() {
             continue;
         }
         let mut message = Message::new("nscd", "warning").text(NSSWITCH).text(" lists for ");
         message = message.text(database).text(" what this nscd does not ask:");
-        for service in missing {
-            message = message.text(" ").quoted(service.as_bytes());
+        for service in services {
+            message = message.text(" ").quoted(service);
         }
         message.text("; glibc will not ask it either").send();
     }
 }
 
 /// The sources of a database in nsswitch.conf, without what is to be done after each.
-fn services<'a>(text: &'a str, database: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let mut named = lines.filter_map(move |line| {
-        let (name, list) = line.split_once(':')?;
-        (name.trim() == database).then_some(list)
-    });
-    let list = named.next().unwrap_or_default();
-    let mut inside = false;
-    list.split_whitespace().filter(move |word| {
-        let action = inside || word.starts_with('[');
-        inside = action && !word.ends_with(']');
-        !action
-    })
+fn services<'a>(text: &'a [u8], database: &str) -> Vec<&'a [u8]> {
+    let mut services = Vec::new();
+    for line in text.split(|b| *b == b'\n') {
+        let line = line.split(|b| *b == b'#').next().unwrap_or_default();
+        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
+        let (name, list) = line.split_at_checked(colon).unwrap_or_default();
+        if name.trim_ascii() != database.as_bytes() {
+            continue;
+        }
+        let mut inside = false;
+        for word in list.get(1..).unwrap_or_default().split(u8::is_ascii_whitespace) {
+            let action = inside || word.starts_with(b"[");
+            inside = action && !word.ends_with(b"]");
+            if !action && !word.is_empty() {
+                services.push(word);
+            }
+        }
+        break;
+    }
+    services
 }
 
 #[cfg(test)]
@@ -241,9 +248,9 @@ mod tests {
     fn actions_and_comments_are_no_sources() {
         let text = "# passwd: no\n\npasswd: files [NOTFOUND=return] sss # ldap\n\
                     group:\tcompat [!UNAVAIL=return SUCCESS=merge] systemd\npasswd: later\n";
-        let of = |database| services(text, database).collect::<Vec<_>>();
-        assert_eq!(of("passwd"), ["files", "sss"]);
-        assert_eq!(of("group"), ["compat", "systemd"]);
+        let of = |database| services(text.as_bytes(), database);
+        assert_eq!(of("passwd"), [&b"files"[..], b"sss"]);
+        assert_eq!(of("group"), [&b"compat"[..], b"systemd"]);
         assert!(of("initgroups").is_empty());
     }
 
@@ -252,7 +259,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
         let Ok(sources) = sources(None, &script) else { panic!("a script") };
-        assert!(["files", "ldap"].iter().all(|s| sources.covers(s)));
-        assert!(["sss", "systemd", "compat"].iter().all(|s| !sources.covers(s)));
+        assert!(["files", "ldap"].iter().all(|s| sources.covers(s.as_bytes())));
+        assert!(["sss", "systemd", "compat"].iter().all(|s| !sources.covers(s.as_bytes())));
     }
 }

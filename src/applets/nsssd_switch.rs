@@ -41,7 +41,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(script)?;
-    let mut switch = script::start(&blocks, how, || privilege::become_client(client))?;
+    let mut switch = script::start(&blocks, how, client)?;
     stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

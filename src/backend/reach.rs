@@ -36,26 +36,34 @@ pub fn sources(list: Option<&OsStr>, socket: Option<&OsStr>) -> Result<Switch, E
 ///
 /// The switch, and the names of its backends. Errors exit 1.
 pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
+    let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
-        let mut words = part.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).peekable();
-        let bits = words.peek().and_then(|w| decimal_u32(w));
-        if bits.is_some() {
-            words.next();
+        let mut bits = None;
+        let mut command: Vec<OsString> = Vec::new();
+        for word in part.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            if command.is_empty() && bits.is_none() {
+                bits = decimal_u32(word);
+                if bits.is_some() {
+                    continue;
+                }
+            }
+            let word = match word {
+                b"files" if command.is_empty() => b"unix".as_slice(),
+                b"ldap" if command.is_empty() => b"nslcd",
+                word => word,
+            };
+            command.push(OsStr::from_bytes(word).to_owned());
         }
-        let name = match words.next() {
-            Some(b"files") => "unix",
-            Some(b"ldap") => "nslcd",
-            Some(name) => std::str::from_utf8(name).unwrap_or_default(),
-            None => return Err(Error::usage("empty service in option -s").with_code(FAILURE)),
+        let Some(name) = command.first() else {
+            return Err(fail("empty service in option -s"));
         };
-        if !script::IN_PROCESS.contains(&name) {
-            return Err(Error::usage("unknown service:").about(name).with_code(FAILURE));
-        }
-        names.push(name.to_owned());
-        let command = std::iter::once(OsStr::new(name)).chain(words.map(OsStr::from_bytes));
-        blocks
-            .push(Block::new((bits.unwrap_or(0) & 7) as u8, command.map(OsString::from).collect()));
+        let Some(name) = script::IN_PROCESS.iter().find(|known| name == *known) else {
+            let name = name.to_str().unwrap_or_default();
+            return Err(fail("unknown service:").about(name));
+        };
+        names.push((*name).to_owned());
+        blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command));
     }
     // As in glibc: one source is repeated as it is, several make a union.
     let how = How { merge: blocks.len() > 1, ..How::default() };

@@ -13,10 +13,10 @@ use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
 use crate::sys::own;
+use crate::sys::privilege::{Client, become_client};
 use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 /// One `bitfield backend… ""`.
 pub struct Block {
@@ -38,27 +38,29 @@ impl Block {
 pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
     let strict = std::env::var_os("EXECLINE_STRICT");
     let strict = strict.and_then(|s| decimal_u32(s.as_bytes())).unwrap_or(0);
-    let mut blocks = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
     while let Some((bits, rest)) = words.split_first() {
-        let bits = decimal_u32(bits.as_bytes())
-            .ok_or_else(|| Error::options("bitfield is not a number:").about(bits))?;
-        if rest.is_empty() {
-            return Err(Error::usage("missing block"));
+        let Some(bits) = decimal_u32(bits.as_bytes()) else {
+            return Err(Error::options("bitfield is not a number:").about(bits));
+        };
+        let end = rest.iter().position(|word| word.is_empty());
+        let block = end.and_then(|end| rest.get(..end)).unwrap_or_default();
+        let wrong = match end {
+            None if rest.is_empty() => "missing block",
+            None => "unterminated block (it ends with an empty word)",
+            Some(0) => "empty block",
+            Some(_) if blocks.len() == BACKENDS => TOO_MANY,
+            Some(_) => "",
+        };
+        if !wrong.is_empty() {
+            return Err(Error::usage(wrong));
         }
-        let end = rest.iter().position(|w| w.is_empty());
-        let (block, behind) = end
-            .and_then(|e| rest.split_at_checked(e))
-            .ok_or(Error::usage("unterminated block (it ends with an empty word)"))?;
-        if block.is_empty() {
-            return Err(Error::usage("empty block"));
+        let mut command = Vec::with_capacity(block.len());
+        for word in block {
+            command.push(unquote(word, strict, blocks.len() + 1, command.len())?);
         }
-        if blocks.len() == BACKENDS {
-            return Err(Error::usage(TOO_MANY));
-        }
-        let words_of = |(at, word)| unquote(word, strict, blocks.len() + 1, at);
-        let command = block.iter().enumerate().map(words_of).collect::<Result<_, _>>()?;
         blocks.push(Block { bits: (bits & 7) as u8, command });
-        words = behind.get(1..).unwrap_or_default();
+        words = rest.get(block.len() + 1..).unwrap_or_default();
     }
     if blocks.is_empty() {
         return Err(Error::options("no defined backends"));
@@ -129,16 +131,21 @@ pub const IN_PROCESS: &[&str] = &[
     "unix",
 ];
 
+/// The short name of an applet that is a backend which can run in this process.
+pub fn short(applet: &str) -> Option<&str> {
+    let short = applet.strip_prefix("nsssd-").unwrap_or(applet);
+    IN_PROCESS.contains(&short).then_some(short)
+}
+
 /// The command of a backend that can run in this process: its short name and its arguments.
 fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
     let (name, args) = own::applet(command)?;
-    let short = name.strip_prefix("nsssd-").unwrap_or(name);
-    IN_PROCESS.contains(&short).then_some((short, args))
+    Some((short(name)?, args))
 }
 
 /// In whose process a backend runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+pub enum Whose {
     /// The asker's own.
     Asker,
     /// A daemon's.
@@ -146,34 +153,19 @@ enum Whose {
 }
 
 /// The backend of this short name.
-fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
+pub fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
     match name {
         "unix" => Ok(Backend::Unix(Box::new(unix(args)?))),
         #[cfg(feature = "nsssd-map")]
         "map" => {
             let host = if whose == Whose::Asker { Host::Asker } else { Host::Daemon };
-            match Map::by_args(args, host) {
-                Ok(map) => Ok(Backend::Map(map)),
-                Err(error) if error.code == crate::sys::error::code::USAGE => Err(error),
-                // As a program it would end, and the others go on.
-                Err(error) => {
-                    error.print("nsssd-map");
-                    Ok(Backend::Missing)
-                }
-            }
+            Ok(Backend::Map(Map::by_args(args, host)?))
         }
         #[cfg(feature = "nsssd-nslcd")]
         "nslcd" => {
             // As nsss's program, a daemon wants to be told.
             let usual = (whose == Whose::Asker).then_some(OsStr::new(nslcd::SOCKET));
-            match nslcd(args, usual) {
-                Ok(nslcd) => Ok(Backend::Nslcd(Box::new(nslcd))),
-                Err(error) if error.code == code::USAGE => Err(error),
-                Err(error) => {
-                    error.print("nsssd-nslcd");
-                    Ok(Backend::Missing)
-                }
-            }
+            Ok(Backend::Nslcd(Box::new(nslcd(args, usual)?)))
         }
         _ => {
             let _ = whose;
@@ -182,29 +174,62 @@ fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, E
     }
 }
 
-/// Starts the backends. One that cannot be started has failed for good; wrong options of one
-/// that runs in this process are a usage error. `drop_rights` comes after those in this process,
-/// which may need rights to start, and before all programs.
-pub fn start(
-    blocks: &[Block],
-    how: How,
-    drop_rights: impl FnOnce() -> Result<(), Error>,
-) -> Result<Switch, Error> {
-    let own = |block: &Block| match if how.spawn { None } else { in_process(&block.command) } {
-        Some((name, args)) => {
-            let mut backend = own_backend(name, args, Whose::Daemon)?;
-            backend.serve_one_client(how.timeout);
-            Ok(Some(backend))
+/// The same for one of several. One that has failed is told and missing: as a program it would
+/// end, and the others go on. Only a wrong command line is an error.
+fn one_of_several(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
+    own_backend(name, args, whose).or_else(|error| match error.code {
+        code::USAGE => Err(error),
+        _ => {
+            error.print(&["nsssd-", name].concat());
+            Ok(Backend::Missing)
         }
-        None => Ok(None),
-    };
-    let own: Vec<Option<Backend>> = blocks.iter().map(own).collect::<Result<_, _>>()?;
-    drop_rights()?;
-    let backends = blocks.iter().zip(own);
-    let backends = backends.map(|(block, own)| {
-        (block.bits, own.unwrap_or_else(|| spawn(&block.command, how.timeout)))
-    });
-    let switch = switch_of(backends, how)?;
+    })
+}
+
+/// How the blocks of a list name their backends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// By commands, of which some are our own.
+    Command,
+    /// By commands that are started as they are.
+    Program,
+    /// By our own backends' short names.
+    Short,
+}
+
+/// A switch of the backends that can run in this process, the others as places that say so.
+fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Switch, Error> {
+    let mut slots = heapless::Vec::new();
+    for Block { bits, command } in blocks {
+        let own = match named {
+            Named::Command => in_process(command),
+            Named::Program => None,
+            Named::Short => command.split_first().map(|(n, a)| (n.to_str().unwrap_or_default(), a)),
+        };
+        let backend = match own {
+            Some((name, args)) => one_of_several(name, args, whose)?,
+            None => Backend::Elsewhere,
+        };
+        if slots.push(Slot { bits: *bits, backend, origin: None }).is_err() {
+            return Err(Error::usage(TOO_MANY));
+        }
+    }
+    Ok(Switch::new(slots, merge))
+}
+
+/// Starts the backends. One that cannot be started has failed for good; wrong options of one
+/// that runs in this process are a usage error. Rights are given up for `client` after those in
+/// this process, which may need rights to start, and before all programs.
+pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switch, Error> {
+    let named = if how.spawn { Named::Program } else { Named::Command };
+    let mut switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
+    become_client(client)?;
+    for (slot, block) in switch.slots().iter_mut().zip(blocks) {
+        match &mut slot.backend {
+            Backend::Elsewhere => slot.backend = spawn(&block.command, how.timeout),
+            own => own.serve_one_client(how.timeout),
+        }
+    }
     switch.guard();
     Ok(switch)
 }
@@ -212,14 +237,7 @@ pub fn start(
 /// The same for blocks whose commands are short names of our own backends, in the process of
 /// whoever asks.
 pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
-    let own = |block: &Block| Ok((block.bits, own_by_short_name(&block.command, Whose::Asker)?));
-    let backends: Vec<(u8, Backend)> = blocks.iter().map(own).collect::<Result<_, Error>>()?;
-    switch_of(backends.into_iter(), how)
-}
-
-fn own_by_short_name(command: &[OsString], whose: Whose) -> Result<Backend, Error> {
-    let (name, args) = command.split_first().ok_or(Error::usage("empty block"))?;
-    own_backend(name.to_str().unwrap_or_default(), args, whose)
+    switch_of(blocks, Named::Short, Whose::Asker, how.merge)
 }
 
 /// What an nscd answers from.
@@ -232,56 +250,47 @@ pub enum Sources {
     Server(OsString),
 }
 
-/// How an nscd asks: groups are merged over all backends.
-const NSCD: How = How { timeout: None, merge: true, spawn: false };
-
 impl Sources {
+    /// A switch of those in this process, and the blocks that it is made of. Groups are merged over
+    /// all backends.
+    fn switch(&self) -> Result<(Switch, &[Block]), Error> {
+        let (blocks, named) = match self {
+            Sources::Own(blocks) => (blocks.as_slice(), Named::Short),
+            Sources::Script(blocks) => (blocks.as_slice(), Named::Command),
+            Sources::Server(_) => return Ok((Switch::of(Backend::Elsewhere), &[])),
+        };
+        Ok((switch_of(blocks, named, Whose::Daemon, true)?, blocks))
+    }
+
     /// Those that answer at once, each other one as a place that says so; and whether there are
     /// others.
     pub fn near(&self) -> Result<(Switch, bool), Error> {
-        let (blocks, short) = match self {
-            Sources::Own(blocks) => (blocks.as_slice(), true),
-            Sources::Script(blocks) => (blocks.as_slice(), false),
-            Sources::Server(_) => return Ok((Switch::of(Backend::Elsewhere), true)),
-        };
+        let (mut switch, _) = self.switch()?;
         let mut others = false;
-        let mut start = |block: &Block| {
-            let backend = match (short, in_process(&block.command)) {
-                (true, _) => own_by_short_name(&block.command, Whose::Daemon)?,
-                (false, Some((name, args))) => own_backend(name, args, Whose::Daemon)?,
-                (false, None) => Backend::Elsewhere,
-            };
+        for slot in switch.slots() {
             // What can block is asked where it is no harm.
-            let far = matches!(backend, Backend::Elsewhere) || backend.may_block();
-            others |= far;
-            Ok((block.bits, if far { Backend::Elsewhere } else { backend }))
-        };
-        let backends = blocks.iter().map(&mut start).collect::<Result<Vec<_>, Error>>()?;
-        Ok((switch_of(backends.into_iter(), NSCD)?, others))
+            if slot.backend.may_block() {
+                slot.backend = Backend::Elsewhere;
+            }
+            others |= matches!(slot.backend, Backend::Elsewhere);
+        }
+        Ok((switch, others))
     }
 
     /// All of them, where it is no harm to wait. Those in other processes are started when they
     /// are needed, and again when they have failed.
     pub fn far(&self) -> Result<Switch, Error> {
-        let mut slots = heapless::Vec::new();
-        match self {
-            Sources::Server(path) => {
-                let origin = Some(Origin::server(path));
-                let _ = slots.push(Slot { bits: 0, backend: Backend::Missing, origin });
-            }
-            Sources::Own(blocks) | Sources::Script(blocks) => {
-                for Block { bits, command } in blocks {
-                    let (backend, origin) = match (self, in_process(command)) {
-                        (Sources::Own(_), _) => (own_by_short_name(command, Whose::Daemon)?, None),
-                        (_, Some((name, args))) => (own_backend(name, args, Whose::Daemon)?, None),
-                        _ => (Backend::Missing, Some(Origin::program(command))),
-                    };
-                    let slot = Slot { bits: *bits, backend, origin };
-                    slots.push(slot).map_err(|_| Error::usage(TOO_MANY))?;
-                }
+        let (mut switch, blocks) = self.switch()?;
+        for (at, slot) in switch.slots().iter_mut().enumerate() {
+            if matches!(slot.backend, Backend::Elsewhere) {
+                slot.backend = Backend::Missing;
+                slot.origin = match (self, blocks.get(at)) {
+                    (Sources::Server(path), _) => Some(Origin::server(path)),
+                    (_, block) => block.map(|block| Origin::program(&block.command)),
+                };
             }
         }
-        Ok(Switch::new(slots, NSCD.merge))
+        Ok(switch)
     }
 
     /// Whether one of them is a program, and not ours or not to be run in process.
@@ -291,32 +300,24 @@ impl Sources {
     }
 
     /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
-    pub fn covers(&self, service: &str) -> bool {
+    pub fn covers(&self, service: &[u8]) -> bool {
         let blocks = match self {
             Sources::Own(blocks) | Sources::Script(blocks) => blocks,
             // A server is a switch of its own; at least it has the files.
-            Sources::Server(_) => return service == "files",
+            Sources::Server(_) => return service == b"files",
         };
         blocks.iter().any(|block| {
             // `nsssd-nslcd`, `nssbox nslcd`.
-            let words = block.command.iter().take(2).filter_map(|w| Path::new(w).file_name());
-            let names = words.filter_map(OsStr::to_str);
-            let mut names = names.map(|n| n.strip_prefix("nsssd-").unwrap_or(n));
-            names.any(|name| match name {
-                "unix" => service == "files",
-                "nslcd" => service == "ldap",
-                other => service == other,
+            block.command.iter().take(2).any(|word| {
+                let name = word.as_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
+                match name.strip_prefix(b"nsssd-").unwrap_or(name) {
+                    b"unix" => service == b"files",
+                    b"nslcd" => service == b"ldap",
+                    other => service == other,
+                }
             })
         })
     }
-}
-
-fn switch_of(backends: impl Iterator<Item = (u8, Backend)>, how: How) -> Result<Switch, Error> {
-    let mut slots = heapless::Vec::new();
-    for (bits, backend) in backends {
-        slots.push(Slot { bits, backend, origin: None }).map_err(|_| Error::usage(TOO_MANY))?;
-    }
-    Ok(Switch::new(slots, how.merge))
 }
 
 fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
@@ -353,7 +354,7 @@ pub fn nslcd(args: &[OsString], usual: Option<&OsStr>) -> Result<Nslcd, Error> {
     let (mut options, words) = NSLCD.split(args)?;
     let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
     let path = match words {
-        [] => usual.ok_or(Error::options("missing socket of nslcd"))?,
+        [] => usual.ok_or_else(|| Error::options("missing socket of nslcd"))?,
         [path] => path,
         [_, more, ..] => return Err(Error::options("a word too many:").about(more)),
     };

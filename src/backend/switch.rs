@@ -70,6 +70,11 @@ impl Switch {
         Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() }
     }
 
+    /// Its backends, in the order in which they are asked.
+    pub fn slots(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
     /// A switch with one backend.
     pub fn of(backend: Backend) -> Self {
         let mut slots = heapless::Vec::new();

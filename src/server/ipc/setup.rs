@@ -1,11 +1,14 @@
 //! What every super-server does before it serves: whom it becomes, how many descriptors it has.
 
+use super::Rules;
+use crate::backend::switch::Switch;
+use crate::limits::CONNECTIONS;
 use crate::options::Options;
 use crate::sys::error::Error;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Whom to become after binding.
@@ -19,30 +22,43 @@ pub struct Identity {
 
 /// 2^32-1 means "no change" to the kernel, so it names nobody.
 fn id(text: &[u8]) -> Result<u32, Error> {
-    let id = decimal_u32(text).filter(|id| *id != u32::MAX);
-    id.ok_or_else(|| Error::options("not a user or group id:").about(OsStr::from_bytes(text)))
+    match decimal_u32(text) {
+        Some(id) if id != u32::MAX => Ok(id),
+        _ => Err(Error::options("not a user or group id:").about(OsStr::from_bytes(text))),
+    }
 }
 
 impl Identity {
     /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
     pub fn given(options: &mut Options) -> Result<Self, Error> {
-        let (mut groups, mut gid, mut uid) =
-            (options.value("-G"), options.value("-g"), options.value("-u"));
+        let mut texts = [options.value("-G"), options.value("-g"), options.value("-u")];
         let from_environment = options.flag("-U");
         if from_environment {
-            groups = groups.or_else(|| std::env::var_os("GIDLIST"));
-            gid = gid.or_else(|| std::env::var_os("GID"));
-            uid = uid.or_else(|| std::env::var_os("UID"));
-            if uid.is_none() || gid.is_none() {
-                return Err(Error::usage("-U needs UID and GID in the environment"));
+            for (text, name) in texts.iter_mut().zip(["GIDLIST", "GID", "UID"]) {
+                if text.is_none() {
+                    *text = std::env::var_os(name);
+                }
             }
         }
-        let list = groups.map(|list| match list.is_empty() {
-            true => Ok(Vec::new()),
-            false => list.as_bytes().split(|b| *b == b',').map(id).collect(),
-        });
-        let id = |value: Option<OsString>| value.map(|v| id(v.as_bytes())).transpose();
-        Ok(Identity { groups: list.transpose()?, gid: id(gid)?, uid: id(uid)?, from_environment })
+        let [groups, gid, uid] = texts.each_ref().map(|t| t.as_ref().map(|t| t.as_bytes()));
+        if from_environment && (uid.is_none() || gid.is_none()) {
+            return Err(Error::usage("-U needs UID and GID in the environment"));
+        }
+        let mut identity = Identity { groups: None, gid: None, uid: None, from_environment };
+        if let Some(list) = groups {
+            let ids = identity.groups.insert(Vec::new());
+            // An empty list is one of no groups.
+            for text in list.split(|b| *b == b',').filter(|_| !list.is_empty()) {
+                ids.push(id(text)?);
+            }
+        }
+        if let Some(gid) = gid {
+            identity.gid = Some(id(gid)?);
+        }
+        if let Some(uid) = uid {
+            identity.uid = Some(id(uid)?);
+        }
+        Ok(identity)
     }
 
     /// Whether rights are given up.
@@ -60,6 +76,40 @@ impl Identity {
     }
 }
 
+impl Rules {
+    /// `-c`, `-C` and, until others are set, the rules of ipcserver. `per_uid`: most connections of
+    /// a user where none are given. [`Rules::flags`] comes after the other options with values.
+    pub fn given(name: &'static str, per_uid: u64, options: &mut Options) -> Result<Self, Error> {
+        let max =
+            options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
+        let per_uid = options.number("-C", u64::MAX)?.unwrap_or(per_uid);
+        Ok(Rules {
+            name,
+            max,
+            max_per_uid: clamp(per_uid, max),
+            oldest_gives_way: false,
+            credentials: true,
+            verbosity: 1,
+            client_millis: 0,
+            newline: false,
+            hidden: &[],
+        })
+    }
+
+    /// `-q`, `-v`, `-1`.
+    pub fn flags(&mut self, options: &mut Options) {
+        self.verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
+        self.newline = options.flag("-1");
+    }
+}
+
+/// Readies a switch to be asked by the event loop, after the change of user.
+pub fn ready(switch: &mut Switch, rules: &Rules) {
+    switch.guard();
+    raise_descriptors(rules.max);
+    switch.reserve_descriptors();
+}
+
 /// A number of connections, brought into its range.
 pub fn clamp(number: u64, most: u32) -> u32 {
     number.clamp(1, u64::from(most)) as u32
@@ -67,7 +117,7 @@ pub fn clamp(number: u64, most: u32) -> u32 {
 
 /// Each connection may have three enumerations open besides its socket. As far as the hard
 /// limit allows; with fewer, clients wait.
-pub fn raise_descriptors(connections: u32) {
+fn raise_descriptors(connections: u32) {
     let need = u64::from(connections) * 4 + 32;
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(u64::MAX);

@@ -9,11 +9,11 @@ mod guests;
 mod table;
 mod turns;
 
+use super::Door;
 #[cfg(feature = "nscd")]
 use super::desk::Desk;
 use super::listen::tell_ready;
 use super::signals::{Signal, Signals};
-use super::Door;
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
 use crate::server::conversation::{Conversation, End, Output};
