@@ -1,14 +1,13 @@
-//! Command lines as getopt(3) reads them, with pico-args for the options themselves.
+//! Command lines as getopt(3) reads them.
 //!
-//! pico-args looks for an option anywhere and knows neither `-1vc100` nor "the last of two
-//! wins". So the head of the command line is cut off first, split into single options, and only
-//! that is handed over; what follows is a program or a script, and taken word for word.
+//! Libraries look for an option anywhere, and know neither `-1vc100` nor "the last of two wins".
+//! Here options end at the first other word; what follows is a program or a script, and taken word
+//! for word.
 
 use crate::sys::error::Error;
 use nssproto::bytes::decimal_u64;
-use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 /// Which options an applet has.
 pub struct Spec {
@@ -34,80 +33,99 @@ impl Spec {
 
 /// The options of a command line; what follows them was returned beside.
 pub struct Options {
-    given: pico_args::Arguments,
+    given: Vec<Given>,
     /// They ended with `--`.
     pub closed: bool,
+}
+
+/// An option that was given.
+struct Given {
+    /// 0: a long one.
+    letter: u8,
+    /// Its value; of a long one its name, `--` included.
+    word: OsString,
 }
 
 impl Spec {
     /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are
     /// usage errors: an unknown option, a missing value.
     pub fn split<'a>(&self, args: &'a [OsString]) -> Result<(Options, &'a [OsString]), Error> {
-        let mut head: Vec<(u8, Vec<OsString>)> = Vec::new();
+        let mut options = Options { given: Vec::new(), closed: false };
         let mut rest = args;
-        let mut closed = false;
         while let Some((word, behind)) = rest.split_first() {
             let bytes = word.as_bytes();
-            let Some(letters) = bytes.strip_prefix(b"-").filter(|l| !l.is_empty()) else { break };
-            rest = behind;
-            if letters == b"-" {
-                closed = true;
+            let (Some(b'-'), Some(mut letters)) = (bytes.first(), bytes.get(1..)) else { break };
+            if letters.is_empty() {
                 break;
             }
-            if let Some(long) = self.long.iter().find(|l| l.as_bytes() == bytes) {
-                head.push((0, vec![OsString::from(long)]));
-                continue;
+            rest = behind;
+            if letters == b"-" {
+                options.closed = true;
+                break;
             }
-            let short = self.shorten(bytes);
-            let mut letters = match &short {
-                Some(short) => short.as_slice(),
-                None if letters.starts_with(b"-") => return Err(unknown(bytes)),
-                None => letters,
-            };
-            while let Some((letter, joined)) = letters.split_first() {
-                letters = joined;
-                let option = OsString::from_vec(vec![b'-', *letter]);
-                if self.values.as_bytes().contains(letter) {
-                    let value = match joined {
-                        [] => {
-                            let (value, behind) = rest.split_first().ok_or_else(|| {
-                                Error::options("missing value of option").about(&option)
-                            })?;
-                            rest = behind;
-                            value.clone()
-                        }
-                        _ => OsStr::from_bytes(joined).to_owned(),
-                    };
-                    let repeats = self.repeat.as_bytes().contains(letter);
-                    head.retain(|(other, _)| repeats || other != letter);
-                    head.push((*letter, vec![option, value]));
-                    break;
+            if self.long.iter().any(|long| long.as_bytes() == bytes) {
+                options.given.push(Given { letter: 0, word: word.clone() });
+            } else if let Some((letter, value)) = self.aliased(bytes) {
+                self.take(&mut options, letter, value, &mut rest)?;
+            } else if letters.starts_with(b"-") {
+                return Err(unknown(bytes));
+            } else {
+                while let Some((letter, joined)) = letters.split_first() {
+                    let took = self.take(&mut options, *letter, joined, &mut rest)?;
+                    letters = if took { &[] } else { joined };
                 }
-                if !self.flags.as_bytes().contains(letter) {
-                    return Err(unknown(option.as_bytes()));
-                }
-                let cancels = self.cancels.iter().find(|c| c.0 == char::from(*letter));
-                let cancels = cancels.map_or("", |c| c.1).as_bytes();
-                head.retain(|(other, _)| other != letter && !cancels.contains(other));
-                head.push((*letter, vec![option]));
             }
         }
-        let words = head.into_iter().flat_map(|(_, words)| words).collect();
-        Ok((Options { given: pico_args::Arguments::from_vec(words), closed }, rest))
+        Ok((options, rest))
     }
 
-    /// `--service=x` as `sx`, if there is such an alias.
-    fn shorten(&self, word: &[u8]) -> Option<Vec<u8>> {
-        let (name, value) = match word.iter().position(|b| *b == b'=') {
-            Some(at) => (word.get(..at)?, word.get(at + 1..)),
-            None => (word, None),
-        };
+    /// The letter that a long option stands for, and its value if it has one joined to it.
+    fn aliased<'a>(&self, word: &'a [u8]) -> Option<(u8, &'a [u8])> {
+        let end = word.iter().position(|b| *b == b'=').unwrap_or(word.len());
+        let (name, value) = word.split_at_checked(end)?;
         let (_, letter) = self.alias.iter().find(|(long, _)| long.as_bytes() == name)?;
-        let takes = self.values.contains(*letter);
-        if value.is_some_and(|v| !takes || v.is_empty()) {
-            return None;
+        let letter = *letter as u8;
+        match value {
+            [] => Some((letter, value)),
+            [_, value @ ..] if !value.is_empty() && self.takes_value(letter) => {
+                Some((letter, value))
+            }
+            _ => None,
         }
-        Some([&[*letter as u8], value.unwrap_or_default()].concat())
+    }
+
+    fn takes_value(&self, letter: u8) -> bool {
+        self.values.as_bytes().contains(&letter)
+    }
+
+    /// Takes an option. If it has a value that is `joined` or else the next word; whether it has.
+    fn take(
+        &self,
+        options: &mut Options,
+        letter: u8,
+        joined: &[u8],
+        rest: &mut &[OsString],
+    ) -> Result<bool, Error> {
+        let takes = self.takes_value(letter);
+        if !takes && !self.flags.as_bytes().contains(&letter) {
+            return Err(unknown(&[b'-', letter]));
+        }
+        let mut value: &[u8] = if takes { joined } else { b"" };
+        if takes && joined.is_empty() {
+            let Some((word, behind)) = rest.split_first() else {
+                let option = [b'-', letter];
+                let option = OsStr::from_bytes(&option);
+                return Err(Error::options("missing value of option").about(option));
+            };
+            (value, *rest) = (word.as_bytes(), behind);
+        }
+        let cancels = self.cancels.iter().find(|c| c.0 as u32 == u32::from(letter));
+        let cancels = cancels.map_or("", |c| c.1).as_bytes();
+        let repeats = self.repeat.as_bytes().contains(&letter);
+        let stays = |other: u8| (repeats || other != letter) && !cancels.contains(&other);
+        options.given.retain(|given| stays(given.letter));
+        options.given.push(Given { letter, word: OsStr::from_bytes(value).to_owned() });
+        Ok(takes)
     }
 }
 
@@ -116,23 +134,31 @@ fn unknown(option: &[u8]) -> Error {
 }
 
 impl Options {
-    /// The value of `option` (`-t`). Ask for values before flags: a value may look like one.
+    /// The value of `option` (`-t`); of one that repeats the next one.
     pub fn value(&mut self, option: &'static str) -> Option<OsString> {
-        let whole = |value: &OsStr| Ok::<_, Infallible>(value.to_owned());
-        self.given.opt_value_from_os_str(option, whole).ok().flatten()
+        let at = self.find(option)?;
+        Some(self.given.remove(at).word)
+    }
+
+    fn find(&self, option: &str) -> Option<usize> {
+        self.given.iter().position(|given| match option.as_bytes() {
+            [b'-', letter] => given.letter == *letter,
+            long => given.letter == 0 && given.word.as_bytes() == long,
+        })
     }
 
     /// A decimal number, at most `most`.
     pub fn number(&mut self, option: &'static str, most: u64) -> Result<Option<u64>, Error> {
         let Some(value) = self.value(option) else { return Ok(None) };
-        let number = decimal_u64(value.as_bytes()).filter(|n| *n <= most);
-        let wrong = || Error::options("not a number that fits option").about(option);
-        number.map(Some).ok_or_else(wrong)
+        match decimal_u64(value.as_bytes()) {
+            Some(number) if number <= most => Ok(Some(number)),
+            _ => Err(Error::options("not a number that fits option").about(option)),
+        }
     }
 
     /// Whether `flag` (`-v`, `--spawn`) was given.
-    pub fn flag(&mut self, flag: &'static str) -> bool {
-        self.given.contains(flag)
+    pub fn flag(&self, flag: &'static str) -> bool {
+        self.find(flag).is_some()
     }
 }
 
