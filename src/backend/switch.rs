@@ -305,7 +305,7 @@ impl Switch {
     /// The head of the record that was found, which will be taken in pieces.
     pub fn long(&mut self, client: &mut Client) -> Option<Head> {
         match (self.slots.get(client.slot).map(|s| &s.backend)?, &mut client.hit) {
-            (_, Hit::Long(long)) => Some(long.head),
+            (_, Hit::Long(long)) => Some(*long.head()),
             (_, Hit::Child(head)) => Some(*head),
             #[cfg(feature = "nsssd-nslcd")]
             (_, Hit::Nslcd(head)) => Some(*head),

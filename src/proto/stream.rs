@@ -266,6 +266,11 @@ impl Copier {
         Copier::new(self.db, self.measured)
     }
 
+    /// The head of the record.
+    pub fn head(&self) -> &Head {
+        &self.measured.head
+    }
+
     /// Bytes of the line that are still to be fed.
     pub fn wants(&self) -> u64 {
         self.measured.len - self.taken

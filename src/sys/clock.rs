@@ -16,9 +16,14 @@ pub fn nanos() -> u64 {
 
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
 /// stamps files with.
-pub fn file_time() -> i128 {
+pub fn file_time() -> i64 {
     let t = clock_gettime(ClockId::RealtimeCoarse);
-    i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
+    since_epoch(t.tv_sec as i64, t.tv_nsec as i64)
+}
+
+/// Nanoseconds since the epoch. What is further than 292 years away is as far as that.
+pub fn since_epoch(seconds: i64, nanos: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 /// Milliseconds as poll(2) and epoll_wait(2) want them.

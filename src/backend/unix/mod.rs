@@ -82,8 +82,6 @@ pub struct Long {
     /// Offset of the line.
     at: u64,
     copier: Copier,
-    /// Ready to be sent.
-    pub head: Head,
 }
 
 fn index(db: Db) -> usize {
@@ -97,12 +95,15 @@ fn index(db: Db) -> usize {
 impl Unix {
     /// The files `passwd`, `group` and `shadow` of `dir`. `verbose` names bad lines.
     pub fn new(dir: &[u8], verbose: bool) -> Result<Self, Errno> {
-        let source = |db: Db| {
+        if dir.contains(&0) {
+            return Err(Errno::INVAL);
+        }
+        let files = Db::ALL.map(|db| {
             let path = [dir, b"/", db.name().as_bytes()].concat();
-            Ok(Source::new(db, CString::new(path).map_err(|_| Errno::INVAL)?, verbose))
-        };
-        let [passwd, group, shadow] = Db::ALL;
-        Ok(Unix { files: [source(passwd)?, source(group)?, source(shadow)?] })
+            // There is no NUL in it.
+            Source::new(db, CString::new(path).unwrap_or_default(), verbose)
+        });
+        Ok(Unix { files })
     }
 
     /// Makes sure that its files can be opened when all descriptors are in use.
@@ -178,24 +179,12 @@ impl Unix {
         loop {
             let near = step.search.guessed.is_some();
             let (window, gids) = (&mut step.shared.window, &mut step.shared.gids);
-            let found = walk(
-                source.file()?,
-                window,
-                &mut step.search.walk,
-                &finder,
-                near,
-                step.turn,
-                gids,
-            )?;
-            let (at, hit) = match found {
+            let walk_ = &mut step.search.walk;
+            let found = walk(source.file()?, window, walk_, &finder, near, step.turn, gids)?;
+            let at = match found {
                 Walked::Pending => return Ok(Outcome::Pending),
-                Walked::Line(span, at) => {
-                    (Some(at), Hit::Line { of, start: span.start, end: span.end, at })
-                }
-                Walked::Long(measured, at) => {
-                    (Some(at), Hit::Long(Long::new(of, stamp, at, measured)))
-                }
-                Walked::End => (None, Hit::None),
+                Walked::Line(_, at) | Walked::Long(_, at) => Some(at),
+                Walked::End => None,
             };
             if step.search.guessed.is_some_and(|guess| at != Some(guess)) {
                 // Another key with the same hash: it is not there.
@@ -205,8 +194,7 @@ impl Unix {
             if source.is_settled() {
                 source.recent.put(key, at.map_or(Known::Absent, Known::At));
             }
-            *step.hit = hit;
-            return Ok(if at.is_some() { Outcome::Found } else { Outcome::NotFound });
+            return Ok(lend(step.hit, of, stamp, &found));
         }
     }
 
@@ -260,17 +248,11 @@ impl Unix {
         if walk_.is_between_lines() {
             enumeration.at = walk_.at;
         }
-        let of = Place::Enumerated(db);
-        *step.hit = match found {
-            Walked::Pending => return Ok(Outcome::Pending),
-            Walked::End => return Ok(Outcome::NotFound),
-            Walked::Line(span, at) => Hit::Line { of, start: span.start, end: span.end, at },
-            Walked::Long(measured, at) => {
-                let stamp = Stamp::of(&fstat(&enumeration.file)?);
-                Hit::Long(Long::new(of, stamp, at, measured))
-            }
+        let stamp = match found {
+            Walked::Long(..) => Stamp::of(&fstat(&enumeration.file)?),
+            _ => Stamp::default(),
         };
-        Ok(Outcome::Found)
+        Ok(lend(step.hit, Place::Enumerated(db), stamp, &found))
     }
 
     fn rewind(&mut self, places: &mut Places, db: Db, asker: Asker) {
@@ -363,9 +345,27 @@ impl Unix {
     }
 }
 
+/// Keeps what a walk has found.
+fn lend(hit: &mut Hit, of: Place, stamp: Stamp, found: &Walked) -> Outcome {
+    match found {
+        Walked::Pending => return Outcome::Pending,
+        Walked::End => return Outcome::NotFound,
+        Walked::Line(span, at) => {
+            *hit = Hit::Line { of, start: span.start, end: span.end, at: *at };
+        }
+        Walked::Long(measured, at) => *hit = Hit::Long(Long::new(of, stamp, *at, *measured)),
+    }
+    Outcome::Found
+}
+
 impl Long {
     fn new(of: Place, stamp: Stamp, at: u64, measured: Measured) -> Self {
-        Long { of, stamp, at, copier: Copier::new(of.db(), measured), head: measured.head }
+        Long { of, stamp, at, copier: Copier::new(of.db(), measured) }
+    }
+
+    /// Ready to be sent.
+    pub fn head(&self) -> &Head {
+        self.copier.head()
     }
 
     /// From its first byte again.

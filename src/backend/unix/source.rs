@@ -5,8 +5,9 @@ use super::recent::Recent;
 use super::report;
 use crate::limits::WINDOW;
 use crate::sys::access::Asker;
+use crate::sys::clock::{file_time, since_epoch};
 use crate::sys::privilege::keep_secret;
-use crate::sys::{clock, untouched};
+use crate::sys::untouched;
 use nssproto::entry::Db;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
@@ -15,43 +16,42 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Times of a file this close to the clock cannot tell two writes apart: a few ticks of the
 /// slowest kernel clock (100 Hz).
-const FRESH: i128 = 40_000_000;
+const FRESH: i64 = 40_000_000;
 
 /// The same where the file system keeps whole seconds, FAT two of them.
-const FRESH_SECONDS: i128 = 2_500_000_000;
+const FRESH_SECONDS: i64 = 2_500_000_000;
 
 /// How often a file that changes while it is being read is read again at once.
 const TRIES: u8 = 3;
 
 /// What tells two versions of a file apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     dev: u64,
     ino: u64,
     size: u64,
-    mtime: i128,
-    ctime: i128,
+    mtime: i64,
+    ctime: i64,
 }
 
 impl Stamp {
     /// The stamp of `file`.
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other targets")]
     pub fn of(file: &Stat) -> Self {
-        let nanos = |secs: i128, nanos: i128| secs * 1_000_000_000 + nanos;
         Stamp {
             dev: file.st_dev as u64,
             ino: file.st_ino as u64,
             size: file.st_size as u64,
-            mtime: nanos(file.st_mtime as i128, file.st_mtime_nsec as i128),
-            ctime: nanos(file.st_ctime as i128, file.st_ctime_nsec as i128),
+            mtime: since_epoch(file.st_mtime as i64, file.st_mtime_nsec as i64),
+            ctime: since_epoch(file.st_ctime as i64, file.st_ctime_nsec as i64),
         }
     }
 
     /// Whether a write after `now`, on the clock of file times, is sure to change the stamp.
-    pub fn is_settled(&self, now: i128) -> bool {
+    pub fn is_settled(&self, now: i64) -> bool {
         let last = self.mtime.max(self.ctime);
         let whole = self.mtime % 1_000_000_000 == 0 && self.ctime % 1_000_000_000 == 0;
-        now - last > if whole { FRESH_SECONDS } else { FRESH }
+        now.saturating_sub(last) > if whole { FRESH_SECONDS } else { FRESH }
     }
 }
 
@@ -139,7 +139,7 @@ impl Source {
             other => other?,
         };
         for _ in 0..TRIES {
-            let clock = clock::file_time();
+            let clock = file_time();
             let before = fstat(&file)?;
             // The path may lead elsewhere since it was looked at.
             if !asker.may_read(&before, self.is_secret()) {
