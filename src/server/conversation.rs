@@ -28,11 +28,13 @@ impl Output {
     }
 
     /// Where more can be put.
+    #[inline(never)]
     pub fn room(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.len..).unwrap_or_default()
     }
 
     /// So many bytes were put there.
+    #[inline(never)]
     pub fn add(&mut self, len: usize) {
         self.len = (self.len + len).min(REPLY_PIECE);
     }
