@@ -39,12 +39,18 @@ impl Output {
         self.len = (self.len + len).min(REPLY_PIECE);
     }
 
+    /// These bytes, where there is room for all of them.
+    #[inline(never)]
+    pub fn put(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.room().get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+
     /// One byte more.
     pub fn push(&mut self, byte: u8) {
-        if let Some(place) = self.room().first_mut() {
-            *place = byte;
-            self.len += 1;
-        }
+        self.put(&[byte]);
     }
 }
 

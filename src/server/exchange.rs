@@ -19,6 +19,7 @@ pub struct Exchange {
     input: [u8; INPUT],
     have: usize,
     state: State,
+    list: List,
     client: Client,
     idle_millis: u32,
 }
@@ -27,9 +28,8 @@ pub struct Exchange {
 enum State {
     /// Between requests, or in one.
     Reading,
-    /// The request at the front of the input is being looked up; how many gids of a group list
-    /// were sent already.
-    Asking(List),
+    /// The request at the front of the input is being looked up.
+    Asking,
     /// A record is being sent in pieces.
     Record,
     /// Ends once the output is sent.
@@ -37,7 +37,6 @@ enum State {
 }
 
 /// How far a group list has been sent.
-#[derive(Clone, Copy)]
 struct List {
     sent: u64,
     total: u64,
@@ -63,9 +62,9 @@ impl Exchange {
                     return self.answer(out, status::OK, took.len);
                 }
                 self.client.begin();
-                let list = List { sent: 0, total: 0, hash: HASH_START };
-                self.state = State::Asking(list);
-                self.ask(switch, out, list)
+                self.list = List { sent: 0, total: 0, hash: HASH_START };
+                self.state = State::Asking;
+                self.ask(switch, out)
             }
             Err(Unfit::More(_)) => Need::Input,
             Err(Unfit::Refuse { len }) => self.answer(out, proto_errno(), len),
@@ -96,12 +95,12 @@ impl Exchange {
         Need::Close(end)
     }
 
-    fn ask(&mut self, switch: &mut Switch, out: &mut Output, list: List) -> Need {
+    fn ask(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let Ok(took) = Request::decode(self.input.get(..self.have).unwrap_or_default()) else {
             return self.close(End::Broken);
         };
         let len = took.len;
-        match switch.ask(&mut self.client, &took.value, list.sent) {
+        match switch.ask(&mut self.client, &took.value, self.list.sent) {
             Outcome::Pending => Need::Turn,
             Outcome::Found => self.send_record(switch, out, len),
             Outcome::Groups => {
@@ -109,10 +108,10 @@ impl Exchange {
                     Request::GroupList { max, .. } => max,
                     _ => 0,
                 };
-                self.send_groups(switch, out, list, max, len)
+                self.send_groups(switch, out, max, len)
             }
             // A list that was begun cannot become a failure.
-            _ if list.sent > 0 => self.close(End::Broken),
+            _ if self.list.sent > 0 => self.close(End::Broken),
             Outcome::Done => self.answer(out, status::OK, len),
             Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
             Outcome::Failed(errno) => self.answer(out, errno, len),
@@ -165,14 +164,8 @@ impl Exchange {
     }
 
     /// Sends the groups of a user, from where the last piece ended.
-    fn send_groups(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        mut list: List,
-        max: u64,
-        len: usize,
-    ) -> Need {
+    fn send_groups(&mut self, switch: &mut Switch, out: &mut Output, max: u64, len: usize) -> Need {
+        let list = &mut self.list;
         let gids = switch.gids();
         let total = gids.total();
         let (fresh, passed) = gids.after_skipped();
@@ -188,11 +181,7 @@ impl Exchange {
         let left = max.min(total) - list.sent;
         let count = (out.room().len() / 4).min(usize::try_from(left).unwrap_or(usize::MAX));
         let piece = fresh.get(..count.min(fresh.len())).unwrap_or_default();
-        for gid in piece {
-            for byte in gid.to_be_bytes() {
-                out.push(byte);
-            }
-        }
+        piece.iter().for_each(|gid| out.put(&gid.to_be_bytes()));
         list.hash = hash(list.hash, piece);
         list.sent += piece.len() as u64;
         let ended = list.sent == max.min(total);
@@ -205,7 +194,7 @@ impl Exchange {
             self.take(len);
         } else {
             self.client.begin();
-            self.state = State::Asking(list);
+            self.state = State::Asking;
         }
         Need::Flush
     }
@@ -215,7 +204,8 @@ impl Conversation for Exchange {
     fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
         let mut client = Client::new(asker, number);
         switch.admit(&mut client);
-        Exchange { input: [0; INPUT], have: 0, state: State::Reading, client, idle_millis: 0 }
+        let list = List { sent: 0, total: 0, hash: HASH_START };
+        Exchange { input: [0; INPUT], have: 0, state: State::Reading, list, client, idle_millis: 0 }
     }
 
     fn room(&mut self) -> &mut [u8] {
@@ -262,7 +252,7 @@ impl Conversation for Exchange {
         match self.state {
             State::Closing(end) => Need::Close(end),
             State::Reading => self.read(switch, out),
-            State::Asking(list) => self.ask(switch, out, list),
+            State::Asking => self.ask(switch, out),
             State::Record => self.send_area(switch, out),
         }
     }

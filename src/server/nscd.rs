@@ -24,6 +24,11 @@ pub struct Nscd {
     /// More may have been sent than the request.
     more: bool,
     state: State,
+    /// How far a list of groups has been sent.
+    sent: Sent,
+    /// What measures the strings of a record, and what lets them pass.
+    survey: Option<Survey>,
+    strings: Option<Strings>,
     client: Client,
     by_root: bool,
     /// When it came, and then when its request was complete: milliseconds of the clock.
@@ -39,21 +44,20 @@ enum State {
     /// The record is being looked up.
     Asking,
     /// Groups are being collected.
-    Groups(Sent),
+    Groups,
     /// There are no groups; whether there is such a user.
     IsUser,
     /// The strings of a record are being measured.
-    Survey(Survey),
+    Survey,
     /// The record is asked for again, since its source cannot go back.
-    Again(Strings),
+    Again,
     /// The strings of a record are being sent.
-    Strings(Strings),
+    Strings,
     /// Ends once the output is sent.
     Closing(End),
 }
 
 /// How far a list of groups has been sent.
-#[derive(Clone, Copy)]
 struct Sent {
     count: u64,
     total: u64,
@@ -77,6 +81,9 @@ impl Conversation for Nscd {
             have: 0,
             more: true,
             state: State::Reading,
+            sent: Sent { count: 0, total: 0, hash: HASH_START },
+            survey: None,
+            strings: None,
             client,
             by_root: matches!(asker, Asker::Peer { uid: 0, .. }),
             since: millis(),
@@ -126,11 +133,11 @@ impl Conversation for Nscd {
             State::Closing(end) => Need::Close(end),
             State::Reading => self.read(switch, out),
             State::Asking => self.ask(switch, out),
-            State::Groups(sent) => self.collect(switch, out, sent),
+            State::Groups => self.collect(switch, out),
             State::IsUser => self.is_user(switch, out),
-            State::Survey(survey) => self.survey(switch, out, survey),
-            State::Again(strings) => self.ask_again(switch, out, strings),
-            State::Strings(strings) => self.send_strings(switch, out, strings),
+            State::Survey => self.survey(switch, out),
+            State::Again => self.ask_again(switch, out),
+            State::Strings => self.send_strings(switch, out),
         };
         self.begun |= !out.pending().is_empty();
         need
@@ -261,9 +268,8 @@ impl Nscd {
                 self.since = millis();
                 self.client.begin();
                 if kind == Kind::Initgroups {
-                    let sent = Sent { count: 0, total: 0, hash: HASH_START };
-                    self.state = State::Groups(sent);
-                    return self.collect(switch, out, sent);
+                    self.state = State::Groups;
+                    return self.collect(switch, out);
                 }
                 self.state = State::Asking;
                 self.ask(switch, out)
@@ -297,14 +303,17 @@ impl Nscd {
             }
         }
         let head = switch.long(&mut self.client).filter(|head| may_fit(head, &question));
-        let Some(survey) = head.and_then(Survey::new) else { return self.close(End::Failed) };
-        self.state = State::Survey(survey);
-        self.survey(switch, out, survey)
+        self.survey = head.and_then(Survey::new);
+        if self.survey.is_none() {
+            return self.close(End::Failed);
+        }
+        self.state = State::Survey;
+        self.survey(switch, out)
     }
 
     /// Measures strings; a group's lengths are sent meanwhile: four bytes for each string, which may
     /// be one byte long.
-    fn survey(&mut self, switch: &mut Switch, out: &mut Output, mut survey: Survey) -> Need {
+    fn survey(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let mut piece = [0; (REPLY_PIECE - HEADER_MAX) / 4];
         loop {
             let most = out.room().len().saturating_sub(HEADER_MAX) / 4;
@@ -313,11 +322,11 @@ impl Nscd {
                 return self.broken(out);
             };
             self.spend(len);
+            let Some(survey) = &mut self.survey else { return self.broken(out) };
             match survey.feed(area.get(..len).unwrap_or_default(), out.room()) {
                 Ok(len) => out.add(len),
                 Err(_) => return self.broken(out),
             }
-            self.state = State::Survey(survey);
             if ended {
                 break;
             }
@@ -326,46 +335,46 @@ impl Nscd {
                 return Need::Flush;
             }
         }
-        let Ok(strings) = survey.finish() else { return self.broken(out) };
+        self.strings = self.survey.take().and_then(|survey| survey.finish().ok());
+        if self.strings.is_none() {
+            return self.broken(out);
+        }
         self.state = match switch.rewind(&mut self.client) {
-            true => State::Strings(strings),
+            true => State::Strings,
             false => {
                 switch.taken(&self.client);
                 self.client.begin();
-                State::Again(strings)
+                State::Again
             }
         };
         Need::Flush
     }
 
     /// Asks for a record that was measured once more.
-    fn ask_again(&mut self, switch: &mut Switch, out: &mut Output, strings: Strings) -> Need {
+    fn ask_again(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let input = self.input.get(..self.have).unwrap_or_default();
         let Some((question, _)) = Self::question(input) else { return self.broken(out) };
         match switch.ask(&mut self.client, &question, 0) {
             Outcome::Pending => Need::Turn,
-            Outcome::Found if switch.long(&mut self.client) == Some(strings.head()) => {
-                self.state = State::Strings(strings);
-                self.send_strings(switch, out, strings)
+            Outcome::Found
+                if switch.long(&mut self.client) == self.strings.as_ref().map(Strings::head) =>
+            {
+                self.state = State::Strings;
+                self.send_strings(switch, out)
             }
             _ => self.broken(out),
         }
     }
 
-    fn send_strings(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        mut strings: Strings,
-    ) -> Need {
+    fn send_strings(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let room = out.room();
         let Ok((len, ended)) = switch.area(&mut self.client, room) else {
             return self.broken(out);
         };
         self.spend(len);
+        let Some(strings) = &mut self.strings else { return self.broken(out) };
         let put = strings.feed(room.get_mut(..len).unwrap_or_default());
         out.add(put);
-        self.state = State::Strings(strings);
         match ended {
             false => Need::Flush,
             true if strings.holds() => self.close(End::Answered),
@@ -386,11 +395,12 @@ impl Nscd {
     }
 
     /// The groups that list a user, from where the last piece ended.
-    fn collect(&mut self, switch: &mut Switch, out: &mut Output, mut sent: Sent) -> Need {
+    fn collect(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let input = self.input.get(..self.have).unwrap_or_default();
         let Some((question, kind)) = Self::question(input) else {
             return self.close(End::Failed);
         };
+        let sent = &mut self.sent;
         match switch.ask(&mut self.client, &question, sent.count) {
             Outcome::Pending => return Need::Turn,
             Outcome::Elsewhere => {
@@ -420,12 +430,11 @@ impl Nscd {
         }
         let fits = out.room().len() / 4;
         let piece = fresh.get(..fits.min(fresh.len())).unwrap_or_default();
-        for gid in piece {
-            gid.to_ne_bytes().into_iter().for_each(|byte| out.push(byte));
-        }
+        piece.iter().for_each(|gid| out.put(&gid.to_ne_bytes()));
         sent.hash = hash(sent.hash, piece);
         sent.count += piece.len() as u64;
         let stuck = piece.is_empty() && total > 0;
+        let ended = sent.count == total;
         switch.taken(&self.client);
         if changed || stuck {
             return self.broken(out);
@@ -435,10 +444,9 @@ impl Nscd {
             self.state = State::IsUser;
             return self.is_user(switch, out);
         }
-        if sent.count == total {
+        if ended {
             return self.close(End::Answered);
         }
-        self.state = State::Groups(sent);
         Need::Flush
     }
 
