@@ -4,7 +4,7 @@
 use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
-use crate::sys::clock::{self, timespec};
+use crate::sys::clock::{self, earlier, timespec};
 use crate::sys::error::errno_of;
 use nssproto::Fault;
 use nssproto::entry::Record;
@@ -200,7 +200,7 @@ impl Child {
 
     fn deadline(&self) -> Option<u64> {
         let own = self.timeout.map(|t| clock::millis() + u64::from(t));
-        [own, self.until].into_iter().flatten().min()
+        earlier(own, self.until)
     }
 
     /// Between requests: notices a peer that has ended, said something unasked, or was not heard

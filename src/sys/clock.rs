@@ -1,23 +1,38 @@
 //! Two clocks: one for deadlines, one to compare with the times of files.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, Timespec};
+
+/// The C library's clock: rustix has its own way to the kernel's page for it, 2.4 KB of code.
+#[cfg(target_pointer_width = "64")]
+fn now(clock: ClockId) -> Timespec {
+    let clock = nix::time::ClockId::from_raw(clock as _);
+    // The kernel has both clocks.
+    let t = nix::time::clock_gettime(clock).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    Timespec { tv_sec: t.tv_sec(), tv_nsec: t.tv_nsec() }
+}
+
+/// There, rustix asks the C library, and by a call that knows times after 2038.
+#[cfg(not(target_pointer_width = "64"))]
+fn now(clock: ClockId) -> Timespec {
+    rustix::time::clock_gettime(clock)
+}
 
 /// Milliseconds of the monotonic clock.
 pub fn millis() -> u64 {
-    let t = clock_gettime(ClockId::Monotonic);
+    let t = now(ClockId::Monotonic);
     (t.tv_sec as u64).saturating_mul(1000) + t.tv_nsec as u64 / 1_000_000
 }
 
 /// Nanoseconds of the monotonic clock.
 pub fn nanos() -> u64 {
-    let t = clock_gettime(ClockId::Monotonic);
+    let t = now(ClockId::Monotonic);
     (t.tv_sec as u64).saturating_mul(1_000_000_000) + t.tv_nsec as u64
 }
 
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
 /// stamps files with.
 pub fn file_time() -> i64 {
-    let t = clock_gettime(ClockId::RealtimeCoarse);
+    let t = now(ClockId::RealtimeCoarse);
     since_epoch(t.tv_sec as i64, t.tv_nsec as i64)
 }
 

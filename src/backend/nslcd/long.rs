@@ -2,7 +2,7 @@
 //! passes in pieces. The last byte goes out only if both answers were the same.
 
 use super::connection::{Connection, Question, Wait};
-use crate::sys::clock::millis;
+use crate::sys::clock::{earlier, millis};
 use nssproto::nslcd::Mark;
 use nssproto::nslcd::pieces::{Measured, Passage};
 use rustix::io::Errno;
@@ -31,9 +31,8 @@ enum Stage {
 
 impl Long {
     /// The record that was measured so, and how to ask for it again; `left`: milliseconds for that.
-    pub fn new(question: Question, measured: Measured, left: Option<u32>) -> Self {
+    pub fn new(question: Question, measured: Measured, left: Option<u64>) -> Self {
         let passage = Passage::new(question.db());
-        let left = left.map(u64::from);
         Long { question, measured, passage, given: 0, left, stage: Stage::New }
     }
 
@@ -48,7 +47,7 @@ impl Long {
     ) -> Result<(usize, bool), Errno> {
         let start = millis();
         let own = self.left.map(|left| start + left);
-        let wait = Wait { until: [own, limit.until].into_iter().flatten().min(), ..limit };
+        let wait = Wait { until: earlier(own, limit.until), ..limit };
         let piece = self.piece(connection, address, out, wait);
         // The client's time is not nslcd's: only that counts which was spent here.
         self.left = self.left.map(|left| left.saturating_sub(millis() - start));

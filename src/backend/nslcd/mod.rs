@@ -10,7 +10,7 @@ mod long;
 use super::{Hit, Outcome, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
 use crate::sys::access::Asker;
-use crate::sys::clock::millis;
+use crate::sys::clock::{earlier, millis};
 use connection::{Connection, Question, Wait};
 use long::Long;
 use nssproto::entry::{Db, Name, Record};
@@ -42,18 +42,18 @@ pub struct Nslcd {
 /// Milliseconds for an exchange.
 struct Limits {
     /// By our own command line; `None`: no limit.
-    own: Option<u32>,
+    own: Option<u64>,
     /// That of the switch: over it, the backend has failed for good.
-    switch: Option<u32>,
+    switch: Option<u64>,
     /// What a server allows for each piece.
-    server: Option<u32>,
+    server: Option<u64>,
     /// A time of the clock that no answer may come after.
     until: Option<u64>,
 }
 
 impl Limits {
-    fn millis(&self) -> Option<u32> {
-        [self.own, self.switch, self.server].into_iter().flatten().min()
+    fn millis(&self) -> Option<u64> {
+        earlier(earlier(self.own, self.switch), self.server)
     }
 }
 
@@ -99,7 +99,8 @@ impl Nslcd {
     /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
     pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
         let list = || List { connection: Connection::new(), state: ListState::Fresh };
-        let own = Some(millis.unwrap_or(NSLCD_MILLIS)).filter(|millis| *millis != 0);
+        let millis = u64::from(millis.unwrap_or(NSLCD_MILLIS));
+        let own = (millis != 0).then_some(millis);
         Ok(Nslcd {
             address: SocketAddrUnix::new(path)?,
             limits: Limits { own, switch: None, server: None, until: None },
@@ -119,13 +120,13 @@ impl Nslcd {
 
     /// The switch gives up for good a backend that takes more than so many milliseconds.
     pub fn give_up_after(&mut self, millis: Option<u32>) {
-        self.limits.switch = millis;
+        self.limits.switch = millis.map(u64::from);
     }
 
     /// Sets the milliseconds that a server allows, and until when an answer must have come in
     /// any case.
     pub fn limit(&mut self, millis: u32, until: Option<u64>) {
-        self.limits.server = Some(millis);
+        self.limits.server = Some(millis.into());
         self.limits.until = until;
     }
 
@@ -141,8 +142,8 @@ impl Nslcd {
         }
         let start = millis();
         self.drop_record();
-        let own = self.limits.millis().map(|millis| start + u64::from(millis));
-        let until = [own, self.limits.until].into_iter().flatten().min();
+        let own = self.limits.millis().map(|millis| start + millis);
+        let until = earlier(own, self.limits.until);
         let wait = Wait { until, for_client: self.for_client };
         let answer = match *request {
             Request::Next(Db::Shadow) | Request::ByName(Db::Shadow, _)
@@ -168,7 +169,7 @@ impl Nslcd {
             // It must not go on answering what nobody waits for.
             self.connection.close();
             let waited = millis() - start;
-            let impatient = self.limits.switch.is_some_and(|most| waited >= u64::from(most));
+            let impatient = self.limits.switch.is_some_and(|most| waited >= most);
             if errno == Errno::TIMEDOUT && impatient {
                 self.dead = true;
                 return Outcome::Dead;

@@ -8,7 +8,7 @@
 use super::log::Log;
 use crate::limits::{SLOW_ASKERS, SLOW_REPLY_MILLIS};
 use crate::server::conversation::End;
-use crate::sys::clock::millis;
+use crate::sys::clock::{earlier, millis};
 use crate::sys::error::{Error, errno_of, unable};
 use crate::sys::may_alloc;
 use nssproto::nscd::REQUEST_MAX;
@@ -169,16 +169,22 @@ impl Desk {
         if let Some(job) = self.queue.pop_front() {
             return Some(failed(job.who.map(|w| w.0)));
         }
-        let Desk { seats, dying, .. } = self;
-        let clients = seats.iter_mut().filter_map(|seat| seat.vacate(dying));
-        { clients }.next().map(|held| failed(held.uid))
+        for seat in &mut self.seats {
+            if let Some(held) = seat.vacate(&mut self.dying) {
+                return Some(failed(held.uid));
+            }
+        }
+        None
     }
 
     /// When [`Desk::next_done`] has something to do even if nothing is heard, in milliseconds of
     /// the clock.
     pub fn deadline(&self) -> Option<u64> {
-        let held = self.seats.iter().filter_map(|s| Some(s.asker.as_ref()?.client.as_ref()?.until));
-        held.chain(self.queue.front().map(|job| job.deadline)).min()
+        let mut next = self.queue.front().map(|job| job.deadline);
+        for seat in &self.seats {
+            next = earlier(next, seat.held().map(|held| held.until));
+        }
+        next
     }
 
     /// A child of this process has ended.
@@ -192,10 +198,8 @@ impl Desk {
         if self.queue.front().is_some_and(|job| job.deadline <= now) {
             return self.queue.pop_front().map(|job| failed(job.who.map(|w| w.0)));
         }
-        let is_stuck = |s: &&mut Seat| {
-            s.asker.as_ref().is_some_and(|a| a.client.as_ref().is_some_and(|c| c.until <= now))
-        };
-        let seat = self.seats.iter_mut().find(is_stuck)?;
+        let is_stuck = |seat: &Seat| seat.held().is_some_and(|held| held.until <= now);
+        let seat = self.seats.iter_mut().find(|seat| is_stuck(seat))?;
         let held = seat.vacate(&mut self.dying)?;
         // The stuck one has the connection as well: closing it here would tell the client nothing.
         let _ = shutdown(&held.socket, Shutdown::Both);
@@ -301,6 +305,11 @@ impl Desk {
 }
 
 impl Seat {
+    /// The client that its asker has.
+    fn held(&self) -> Option<&Held> {
+        self.asker.as_ref()?.client.as_ref()
+    }
+
     /// Its asker has ended, or is ended now; the client that it had.
     fn vacate(&mut self, dying: &mut heapless::Vec<Child, DYING>) -> Option<Held> {
         let Asker { mut process, client, answered, .. } = self.asker.take()?;

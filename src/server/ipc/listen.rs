@@ -7,7 +7,8 @@ use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, ren
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
+    sendto, socket_with,
 };
 use rustix::process::umask;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
@@ -198,14 +199,13 @@ pub fn tell_ready(newline: bool) {
 
 /// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
 fn notify() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(&name),
+        Some(name) => SocketAddrUnix::new_abstract_name(name),
+        None => SocketAddrUnix::new(&*name),
     };
-    if let (Ok(address), Ok(socket)) = (address, UnixDatagram::unbound()) {
-        let _ = socket.send_to_addr(b"READY=1\n", &address);
+    let (family, kind, flags) = (AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC);
+    if let (Ok(address), Ok(socket)) = (address, socket_with(family, kind, flags, None)) {
+        let _ = sendto(&socket, b"READY=1\n", SendFlags::NOSIGNAL, &address);
     }
 }
