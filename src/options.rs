@@ -32,24 +32,27 @@ impl Spec {
 }
 
 /// The options of a command line; what follows them was returned beside.
-pub struct Options {
-    given: Vec<Given>,
+pub struct Options<'a> {
+    given: Vec<Given<'a>>,
     /// They ended with `--`.
     pub closed: bool,
 }
 
 /// An option that was given.
-struct Given {
+struct Given<'a> {
     /// 0: a long one.
     letter: u8,
     /// Its value; of a long one its name, `--` included.
-    word: OsString,
+    word: &'a [u8],
 }
 
 impl Spec {
     /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are
     /// usage errors: an unknown option, a missing value.
-    pub fn split<'a>(&self, args: &'a [OsString]) -> Result<(Options, &'a [OsString]), Error> {
+    pub fn split<'a>(
+        &self,
+        args: &'a [OsString],
+    ) -> Result<(Options<'a>, &'a [OsString]), Error> {
         let mut options = Options { given: Vec::new(), closed: false };
         let mut rest = args;
         while let Some((word, behind)) = rest.split_first() {
@@ -64,7 +67,7 @@ impl Spec {
                 break;
             }
             if self.long.iter().any(|long| long.as_bytes() == bytes) {
-                options.given.push(Given { letter: 0, word: word.clone() });
+                options.given.push(Given { letter: 0, word: bytes });
             } else if let Some((letter, value)) = self.aliased(bytes) {
                 self.take(&mut options, letter, value, &mut rest)?;
             } else if letters.starts_with(b"-") {
@@ -99,18 +102,18 @@ impl Spec {
     }
 
     /// Takes an option. If it has a value that is `joined` or else the next word; whether it has.
-    fn take(
+    fn take<'a>(
         &self,
-        options: &mut Options,
+        options: &mut Options<'a>,
         letter: u8,
-        joined: &[u8],
-        rest: &mut &[OsString],
+        joined: &'a [u8],
+        rest: &mut &'a [OsString],
     ) -> Result<bool, Error> {
         let takes = self.takes_value(letter);
         if !takes && !self.flags.as_bytes().contains(&letter) {
             return Err(unknown(&[b'-', letter]));
         }
-        let mut value: &[u8] = if takes { joined } else { b"" };
+        let mut value = if takes { joined } else { b"" };
         if takes && joined.is_empty() {
             let Some((word, behind)) = rest.split_first() else {
                 let option = [b'-', letter];
@@ -124,7 +127,7 @@ impl Spec {
         let repeats = self.repeat.as_bytes().contains(&letter);
         let stays = |other: u8| (repeats || other != letter) && !cancels.contains(&other);
         options.given.retain(|given| stays(given.letter));
-        options.given.push(Given { letter, word: OsStr::from_bytes(value).to_owned() });
+        options.given.push(Given { letter, word: value });
         Ok(takes)
     }
 }
@@ -133,23 +136,28 @@ fn unknown(option: &[u8]) -> Error {
     Error::options("unknown option").about(OsStr::from_bytes(option))
 }
 
-impl Options {
+impl<'a> Options<'a> {
     /// The value of `option` (`-t`); of one that repeats the next one.
     pub fn value(&mut self, option: &'static str) -> Option<OsString> {
+        self.word(option).map(OsStr::to_owned)
+    }
+
+    /// The same as it stands in the command line.
+    pub fn word(&mut self, option: &'static str) -> Option<&'a OsStr> {
         let at = self.find(option)?;
-        Some(self.given.remove(at).word)
+        Some(OsStr::from_bytes(self.given.remove(at).word))
     }
 
     fn find(&self, option: &str) -> Option<usize> {
         self.given.iter().position(|given| match option.as_bytes() {
             [b'-', letter] => given.letter == *letter,
-            long => given.letter == 0 && given.word.as_bytes() == long,
+            long => given.letter == 0 && given.word == long,
         })
     }
 
     /// A decimal number, at most `most`.
     pub fn number(&mut self, option: &'static str, most: u64) -> Result<Option<u64>, Error> {
-        let Some(value) = self.value(option) else { return Ok(None) };
+        let Some(value) = self.word(option) else { return Ok(None) };
         match decimal_u64(value.as_bytes()) {
             Some(number) if number <= most => Ok(Some(number)),
             _ => Err(Error::options("not a number that fits option").about(option)),
@@ -175,9 +183,9 @@ mod tests {
         alias: &[("--service", 's'), ("--verbose", 'v')],
     };
 
-    fn split(line: &str) -> Result<(Options, Vec<String>), Error> {
+    fn split(line: &str) -> Result<(Options<'static>, Vec<String>), Error> {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let (options, rest) = SPEC.split(&args)?;
+        let (options, rest) = SPEC.split(args.leak())?;
         Ok((options, rest.iter().map(|w| w.to_str().unwrap().to_owned()).collect()))
     }
 

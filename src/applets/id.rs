@@ -60,7 +60,7 @@ enum What {
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, users) = SPEC.split(args)?;
-    let (list, socket) = (options.value("-s"), options.value("-S"));
+    let (list, socket) = (options.word("-s"), options.word("-S"));
     let mut what = What::All;
     for (flag, only) in [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)] {
         if options.flag(flag) {
@@ -80,7 +80,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if what == What::All && zero {
         return Err(Error::options("option --zero not permitted in default format"));
     }
-    let mut known = Names::of(sources(list.as_deref(), socket.as_deref())?);
+    let mut known = Names::of(sources(list, socket)?);
     let mut out = Printer::new("id", names, if zero { 0 } else { b' ' });
     let end = if zero { 0 } else { b'\n' };
     let one = |known: &mut Names, out: &mut Printer, person: &Person| {

@@ -13,7 +13,7 @@ use crate::server::ipc::setup::{Identity, ready};
 use crate::server::ipc::{Rules, Service, serve};
 use crate::sys::error::Error;
 use crate::sys::{own, privilege};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "\
@@ -75,7 +75,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     // As s6-ipcserver does, a number out of range is brought into it.
     let mut rules = Rules::given("ipcserver", u64::MAX, &mut options)?;
     let backlog = options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
-    let mode = mode(options.value("-a"))?;
+    let mode = mode(options.word("-a"))?;
     let identity = Identity::given(&mut options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
     let place = Place { path, mode, backlog, replace, swap, patience };
@@ -105,7 +105,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 }
 
 /// Octal, at most 0777; 0777 if absent.
-fn mode(text: Option<OsString>) -> Result<u32, Error> {
+fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
     let Some(text) = text else { return Ok(0o777) };
     let mut mode = 0;
     for digit in text.as_bytes() {
@@ -115,7 +115,7 @@ fn mode(text: Option<OsString>) -> Result<u32, Error> {
         };
     }
     if text.is_empty() || mode > 0o777 {
-        return Err(Error::options("not an octal mode up to 0777:").about(&text));
+        return Err(Error::options("not an octal mode up to 0777:").about(text));
     }
     Ok(mode)
 }

@@ -79,8 +79,8 @@ const SPEC: Spec = Spec {
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, script) = SPEC.split(args)?;
-    let socket = options.value("-S").unwrap_or_else(|| SOCKET.into());
-    let server = options.value("-s");
+    let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
+    let server = options.word("-s");
     let mut rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &mut options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
@@ -96,8 +96,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         ask_for_desk(&mut far, rules.client_millis)?;
         return Ok(0);
     }
-    let parent = match options.value("-P") {
-        Some(pid) => Some(parent(&pid)?),
+    let parent = match options.word("-P") {
+        Some(pid) => Some(parent(pid)?),
         None => None,
     };
     rules.flags(&mut options);
@@ -108,14 +108,14 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         warn_of_uncovered(&sources);
     }
 
-    let directory = directory(&socket);
+    let directory = directory(socket);
     make_directory(directory);
     if rules.verbosity > 0 {
         warn_of_open_directory(directory);
     }
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
-    let (path, backlog) = (socket.as_os_str(), i32::MAX);
+    let (path, backlog) = (socket, i32::MAX);
     let place = Place { path, mode: 0o666, backlog, replace: true, swap: true, patience };
     let listener = listener(&place)?;
     if !sources.start_programs() {
@@ -141,10 +141,10 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 }
 
 /// The backends that the command line names, or the usual ones.
-fn sources(server: Option<OsString>, script: &[OsString]) -> Result<Sources, Error> {
+fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error> {
     match server {
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
-        Some(path) => return Ok(Sources::Server(path)),
+        Some(path) => return Ok(Sources::Server(path.to_owned())),
         None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?)),
         None => {}
     }

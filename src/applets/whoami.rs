@@ -34,8 +34,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if let Some(word) = rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    let (list, socket) = (options.value("-s"), options.value("-S"));
-    let mut known = Names::of(sources(list.as_deref(), socket.as_deref())?);
+    let (list, socket) = (options.word("-s"), options.word("-S"));
+    let mut known = Names::of(sources(list, socket)?);
     let mut out = Printer::new("whoami", true, b' ');
     let uid = geteuid().as_raw();
     if out.name_of_user(&mut known, uid) {

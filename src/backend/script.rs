@@ -107,7 +107,7 @@ pub struct How {
 pub const SWITCH: Spec = Spec { flags: "m", values: "t", long: &["--spawn"], ..Spec::NONE };
 
 /// Takes the options of nsssd-switch.
-pub fn how(options: &mut Options) -> Result<How, Error> {
+pub fn how(options: &mut Options<'_>) -> Result<How, Error> {
     let millis = options.number("-t", u64::from(u32::MAX))?.unwrap_or(0) as u32;
     Ok(How {
         timeout: (millis != 0).then_some(millis),
@@ -339,8 +339,8 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 /// nsss ignores them.
 pub fn unix(args: &[OsString]) -> Result<Unix, Error> {
     let (mut options, _) = UNIX.split(args)?;
-    let dir = options.value("-d").unwrap_or_else(|| "/etc".into());
-    let wrong = |errno| Error::system("unable to use directory", errno).about(&dir);
+    let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
+    let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
     Unix::new(dir.as_bytes(), options.flag("-v")).map_err(wrong)
 }
 

@@ -8,6 +8,7 @@ use crate::sys::error::Error;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -30,13 +31,14 @@ fn id(text: &[u8]) -> Result<u32, Error> {
 
 impl Identity {
     /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
-    pub fn given(options: &mut Options) -> Result<Self, Error> {
-        let mut texts = [options.value("-G"), options.value("-g"), options.value("-u")];
+    pub fn given(options: &mut Options<'_>) -> Result<Self, Error> {
+        let texts = [options.word("-G"), options.word("-g"), options.word("-u")];
+        let mut texts = texts.map(|text| text.map(Cow::Borrowed));
         let from_environment = options.flag("-U");
         if from_environment {
             for (text, name) in texts.iter_mut().zip(["GIDLIST", "GID", "UID"]) {
                 if text.is_none() {
-                    *text = std::env::var_os(name);
+                    *text = std::env::var_os(name).map(Cow::Owned);
                 }
             }
         }
@@ -79,7 +81,7 @@ impl Identity {
 impl Rules {
     /// `-c`, `-C` and, until others are set, the rules of ipcserver. `per_uid`: most connections of
     /// a user where none are given. [`Rules::flags`] comes after the other options with values.
-    pub fn given(name: &'static str, per_uid: u64, options: &mut Options) -> Result<Self, Error> {
+    pub fn given(name: &'static str, per_uid: u64, options: &mut Options<'_>) -> Result<Self, Error> {
         let max =
             options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
         let per_uid = options.number("-C", u64::MAX)?.unwrap_or(per_uid);
@@ -97,7 +99,7 @@ impl Rules {
     }
 
     /// `-q`, `-v`, `-1`.
-    pub fn flags(&mut self, options: &mut Options) {
+    pub fn flags(&mut self, options: &mut Options<'_>) {
         self.verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
         self.newline = options.flag("-1");
     }
