@@ -49,10 +49,7 @@ struct Given<'a> {
 impl Spec {
     /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are
     /// usage errors: an unknown option, a missing value.
-    pub fn split<'a>(
-        &self,
-        args: &'a [OsString],
-    ) -> Result<(Options<'a>, &'a [OsString]), Error> {
+    pub fn split<'a>(&self, args: &'a [OsString]) -> Result<(Options<'a>, &'a [OsString]), Error> {
         let mut options = Options { given: Vec::new(), closed: false };
         let mut rest = args;
         while let Some((word, behind)) = rest.split_first() {

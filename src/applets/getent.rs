@@ -6,7 +6,7 @@
 
 use super::Applet;
 use crate::backend::gids::{HASH_START, hash};
-use crate::backend::reach::{SOCKET, backends, server};
+use crate::backend::reach::sources;
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::etcdb;
@@ -82,9 +82,9 @@ const SPEC: Spec = Spec {
 const UNSERVED: [&str; 4] = ["ahosts", "ahostsv4", "ahostsv6", "netgroup"];
 
 #[derive(Default)]
-struct Options {
-    services: Vec<OsString>,
-    socket: Option<OsString>,
+struct Options<'a> {
+    services: Vec<&'a OsStr>,
+    socket: Option<&'a OsStr>,
     explain: bool,
     version: bool,
     help: bool,
@@ -121,15 +121,15 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 }
 
 /// Options may stand anywhere, as with glibc.
-fn parse(args: &[OsString]) -> Result<(Options, Vec<OsString>), Error> {
+fn parse(args: &[OsString]) -> Result<(Options<'_>, Vec<OsString>), Error> {
     let (mut options, mut words) = (Options::default(), Vec::new());
     let mut rest = args;
     loop {
         let (mut given, behind) = SPEC.split(rest)?;
-        while let Some(service) = given.value("-s") {
+        while let Some(service) = given.word("-s") {
             options.services.push(service);
         }
-        options.socket = given.value("-S").or(options.socket);
+        options.socket = given.word("-S").or(options.socket);
         options.explain |= given.flag("--explain");
         options.version |= given.flag("-V");
         options.help |= given.flag("-?");
@@ -175,30 +175,16 @@ fn no_enumeration(database: &str) -> u8 {
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn source(database: &str, options: &Options) -> Result<Switch, Error> {
+fn source(database: &str, options: &Options<'_>) -> Result<Switch, Error> {
     let mut list = None;
     for service in &options.services {
         match limited(service)? {
             Some((only, rest)) if only == database => list = Some(rest),
             Some(_) => {}
-            None => list = Some(service.as_os_str()),
+            None => list = Some(*service),
         }
     }
-    let (mut switch, names) = match list {
-        Some(list) => backends(list)?,
-        None => {
-            let path = options.socket.clone().unwrap_or_else(|| SOCKET.into());
-            match server(&path) {
-                Ok(switch) => (switch, vec![path.to_string_lossy().into_owned()]),
-                Err(errno) if options.socket.is_some() => {
-                    let error = Error::system("unable to connect to", errno).about(path);
-                    return Err(error.with_code(exit::FAILURE));
-                }
-                // As nsss does: only a failed connect falls back to the files.
-                Err(_) => backends(OsStr::new("unix"))?,
-            }
-        }
-    };
+    let (mut switch, names) = sources(list, options.socket)?;
     if options.explain {
         switch.explain(names);
     }
@@ -207,11 +193,8 @@ fn source(database: &str, options: &Options) -> Result<Switch, Error> {
 
 /// `DATABASE:LIST`, if the text begins so.
 fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
-    let bytes = service.as_bytes();
-    let at = bytes.iter().position(|b| *b == b':');
-    let Some((name, list)) = at.and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?))) else {
-        return Ok(None);
-    };
+    let mut parts = service.as_bytes().splitn(2, |b| *b == b':');
+    let (Some(name), Some(list)) = (parts.next(), parts.next()) else { return Ok(None) };
     if !name.iter().all(u8::is_ascii_lowercase) {
         return Ok(None);
     }
@@ -224,7 +207,7 @@ fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(db: Db, options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+fn records(db: Db, options: &Options<'_>, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
     let mut switch = source(db.name(), options)?;
     let mut client = Client::new(Asker::Ourselves, 0);
     switch.admit(&mut client);
@@ -331,7 +314,7 @@ fn tell_failure(request: &Request<'_>, errno: u8) {
 }
 
 /// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
-fn groups(options: &Options, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
+fn groups(options: &Options<'_>, keys: &[OsString], out: &mut impl Write) -> Result<u8, Error> {
     if keys.is_empty() {
         return Ok(no_enumeration("initgroups"));
     }

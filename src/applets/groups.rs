@@ -32,7 +32,7 @@ const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, users) = SPEC.split(args)?;
     let (list, socket) = (options.word("-s"), options.word("-S"));
-    let mut known = Names::of(sources(list, socket)?);
+    let mut known = Names::of(sources(list, socket)?.0);
     let mut out = Printer::new("groups", true, b' ');
     if users.is_empty() {
         out.groups(&mut known, &Person::ourselves());

@@ -80,7 +80,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if what == What::All && zero {
         return Err(Error::options("option --zero not permitted in default format"));
     }
-    let mut known = Names::of(sources(list, socket)?);
+    let mut known = Names::of(sources(list, socket)?.0);
     let mut out = Printer::new("id", names, if zero { 0 } else { b' ' });
     let end = if zero { 0 } else { b'\n' };
     let one = |known: &mut Names, out: &mut Printer, person: &Person| {

@@ -35,7 +35,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         return Err(Error::options("extra operand").about(word));
     }
     let (list, socket) = (options.word("-s"), options.word("-S"));
-    let mut known = Names::of(sources(list, socket)?);
+    let mut known = Names::of(sources(list, socket)?.0);
     let mut out = Printer::new("whoami", true, b' ');
     let uid = geteuid().as_raw();
     if out.name_of_user(&mut known, uid) {

@@ -11,31 +11,35 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Where the server of an nsss system listens, fixed when nsss is built.
-pub const SOCKET: &str = "/run/service/nsssd/s";
+const SOCKET: &str = "/run/service/nsssd/s";
 
 /// Exit code for what the user has wrong, as coreutils and getent have it.
 const FAILURE: u8 = 1;
 
 /// The backends of `list`, else the server at `socket`, else the usual server, else the local
-/// files. Errors exit 1.
-pub fn sources(list: Option<&OsStr>, socket: Option<&OsStr>) -> Result<Switch, Error> {
+/// files; and their names. Errors exit 1.
+pub fn sources(
+    list: Option<&OsStr>,
+    socket: Option<&OsStr>,
+) -> Result<(Switch, Vec<Vec<u8>>), Error> {
     if let Some(list) = list {
-        return backends(list).map(|(switch, _)| switch);
+        return backends(list);
     }
-    match (server(socket.unwrap_or(OsStr::new(SOCKET))), socket) {
-        (Ok(switch), _) => Ok(switch),
-        (Err(errno), Some(path)) => {
+    let path = socket.unwrap_or(OsStr::new(SOCKET));
+    match server(path) {
+        Ok(switch) => Ok((switch, vec![path.as_bytes().to_vec()])),
+        // As nsss does: only a failed connect falls back to the files.
+        Err(_) if socket.is_none() => backends(OsStr::new("unix")),
+        Err(errno) => {
             Err(Error::system("unable to connect to", errno).about(path).with_code(FAILURE))
         }
-        // As nsss does: only a failed connect falls back to the files.
-        (Err(_), None) => backends(OsStr::new("unix")).map(|(switch, _)| switch),
     }
 }
 
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
-pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
+fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
@@ -62,7 +66,7 @@ pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
             let name = name.to_str().unwrap_or_default();
             return Err(fail("unknown service:").about(name));
         };
-        names.push((*name).to_owned());
+        names.push(name.as_bytes().to_vec());
         blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command));
     }
     // As in glibc: one source is repeated as it is, several make a union.
@@ -72,7 +76,7 @@ pub fn backends(list: &OsStr) -> Result<(Switch, Vec<String>), Error> {
 }
 
 /// The nsss server that listens at `path`.
-pub fn server(path: &OsStr) -> Result<Switch, Errno> {
+fn server(path: &OsStr) -> Result<Switch, Errno> {
     let address = SocketAddrUnix::new(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     connect(&socket, &address)?;

@@ -61,7 +61,7 @@ pub struct Switch {
     shared: Shared,
     merge: bool,
     /// The names of the backends, where each answer is to be explained.
-    explained: Vec<String>,
+    explained: Vec<Vec<u8>>,
 }
 
 impl Switch {
@@ -84,7 +84,7 @@ impl Switch {
     }
 
     /// From now on, what each backend says is told on standard error (`getent --explain`).
-    pub fn explain(&mut self, names: Vec<String>) {
+    pub fn explain(&mut self, names: Vec<Vec<u8>>) {
         self.explained = names;
     }
 
@@ -258,7 +258,7 @@ impl Switch {
         }
         let start = clock::nanos();
         let outcome = self.ask_quietly(client, request);
-        let name = self.explained.get(asked).map(String::as_str).unwrap_or_default();
+        let name = self.explained.get(asked).map(Vec::as_slice).unwrap_or_default();
         explain(name, outcome, clock::nanos() - start);
         outcome
     }
@@ -472,8 +472,8 @@ impl Backend {
 }
 
 /// `NAME: found (0.012 ms)` on standard error.
-fn explain(name: &str, outcome: Outcome, nanos: u64) {
-    let message = Message::new("getent", "explain").text(name).text(": ");
+fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
+    let message = Message::new("getent", "explain").path(name).text(": ");
     let message = match outcome {
         Outcome::Found | Outcome::Groups | Outcome::Done => message.text("found"),
         Outcome::NotFound => message.text("not found"),

@@ -81,7 +81,11 @@ impl Identity {
 impl Rules {
     /// `-c`, `-C` and, until others are set, the rules of ipcserver. `per_uid`: most connections of
     /// a user where none are given. [`Rules::flags`] comes after the other options with values.
-    pub fn given(name: &'static str, per_uid: u64, options: &mut Options<'_>) -> Result<Self, Error> {
+    pub fn given(
+        name: &'static str,
+        per_uid: u64,
+        options: &mut Options<'_>,
+    ) -> Result<Self, Error> {
         let max =
             options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
         let per_uid = options.number("-C", u64::MAX)?.unwrap_or(per_uid);
