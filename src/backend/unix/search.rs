@@ -4,7 +4,13 @@ use super::recent::Key;
 use super::source::fill;
 use crate::backend::gids::Gids;
 use crate::limits::{ONE_LINE, WINDOW};
-use memchr::{memchr, memmem, memrchr};
+#[cfg(target_arch = "aarch64")]
+use memchr::arch::aarch64::neon::packedpair::Finder as Pair;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use memchr::arch::all::packedpair::Finder as Pair;
+#[cfg(target_arch = "x86_64")]
+use memchr::arch::x86_64::sse2::packedpair::Finder as Pair;
+use memchr::{memchr, memrchr};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line;
@@ -23,6 +29,9 @@ pub enum Want<'a> {
     Member(Name<'a>),
 }
 
+/// Most bytes that the search for a pair looks at together.
+const PAIR_READS: usize = 64;
+
 /// A line in a block: the range without LF, and where the next line starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -40,7 +49,8 @@ pub struct Finder<'a> {
     want: Want<'a>,
     /// Bytes that a line must hold to be worth a closer look.
     needle: &'a [u8],
-    finder: memmem::Finder<'a>,
+    /// Finds where its two rarest bytes stand; `None`: it has not two.
+    pair: Option<Pair>,
 }
 
 /// Room for the needle of the longest name.
@@ -79,7 +89,7 @@ impl<'a> Finder<'a> {
             Want::Any => {}
         }
         let needle = room.0.get(..len).unwrap_or_default();
-        Finder { db, want, needle, finder: memmem::Finder::new(needle) }
+        Finder { db, want, needle, pair: Pair::new(needle) }
     }
 
     /// The bytes that a streamed line is compared with.
@@ -123,11 +133,39 @@ impl<'a> Finder<'a> {
                 if self.needle.get(1..).is_some_and(|n| rest.starts_with(n)) {
                     return Some(from);
                 }
-                self.finder.find(rest).map(|at| from + at + 1)
+                self.search(block, from).map(|at| at + 1)
             }
-            _ => self.finder.find(rest).map(|at| from + at),
+            _ => self.search(block, from),
         }
     }
+
+    /// Where the needle stands next. memchr's memmem does the same with the same parts, and has
+    /// others besides for needles that are long and periodic: 5 KB of code.
+    fn search(&self, block: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let rest = block.get(from..)?;
+            from += match (&self.pair, self.needle.first()) {
+                // What the pair's search reads at a time has to fit behind the needle.
+                (Some(pair), _) if rest.len() >= self.needle.len() + PAIR_READS => {
+                    at_pair(pair, rest, self.needle)?
+                }
+                (_, Some(first)) => memchr(*first, rest)?,
+                (_, None) => 0,
+            };
+            if block.get(from..)?.starts_with(self.needle) {
+                return Some(from);
+            }
+            from += 1;
+        }
+    }
+}
+
+/// Where the needle stands in `block`, or on machines without such instructions may stand.
+fn at_pair(pair: &Pair, block: &[u8], needle: &[u8]) -> Option<usize> {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    return pair.find(block, needle);
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return pair.find_prefilter(block);
 }
 
 /// The line in `block` that holds the byte `at`.

@@ -57,23 +57,28 @@ pub fn listener(place: &Place<'_>) -> Result<Listener, Error> {
 
 fn passed() -> Result<Option<OwnedFd>, Error> {
     let mut passed = listenfd::ListenFd::from_env();
-    let wrong = || Error::system("unable to use the socket in $LISTEN_FDS", Errno::NOTSOCK);
     if passed.len() == 0 {
         return Ok(None);
     }
-    let listener = passed.take_unix_listener(0).map_err(|_| wrong())?.ok_or_else(wrong)?;
-    let socket = OwnedFd::from(listener);
-    // Programs that are started have no use for the others.
-    (1..passed.len()).for_each(|at| drop(passed.take_unix_listener(at)));
-    let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
-        && socket_type(&socket) == Ok(SocketType::STREAM);
-    if !fits {
-        return Err(wrong());
+    let listener = passed.take_unix_listener(0).ok().flatten().map(OwnedFd::from);
+    if listener.is_some() {
+        // Programs that are started have no use for the others.
+        (1..passed.len()).for_each(|at| drop(passed.take_unix_listener(at)));
     }
-    let fail = unable("unable to use the socket in $LISTEN_FDS");
-    rustix::io::ioctl_fionbio(&socket, true).map_err(&fail)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(&fail)?;
-    Ok(Some(socket))
+    adopt(listener).map(Some).map_err(unable("unable to use the socket in $LISTEN_FDS"))
+}
+
+/// A socket that was passed, as one of our own.
+fn adopt(socket: Option<OwnedFd>) -> Result<OwnedFd, Errno> {
+    let socket = socket.ok_or(Errno::NOTSOCK)?;
+    if socket_domain(&socket) != Ok(AddressFamily::UNIX)
+        || socket_type(&socket) != Ok(SocketType::STREAM)
+    {
+        return Err(Errno::NOTSOCK);
+    }
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(socket)
 }
 
 fn stream() -> Result<OwnedFd, Errno> {
@@ -82,42 +87,42 @@ fn stream() -> Result<OwnedFd, Errno> {
 }
 
 fn make(place: &Place<'_>) -> Result<Listener, Error> {
-    let fail = |what| move |e| Error::system(what, e).about(place.path);
     if place.path.len() > PATH_MAX {
-        return Err(fail("unable to bind to")(Errno::NAMETOOLONG));
+        return Err(Error::system("unable to bind to", Errno::NAMETOOLONG).about(place.path));
     }
-    let address = SocketAddrUnix::new(place.path).map_err(fail("unable to bind to"))?;
     let socket = stream().map_err(unable("unable to make a socket"))?;
     let lock = if place.replace { Some(lock(place)?) } else { None };
-    if place.swap {
-        examine(place.path, &address)?;
-        return swap(place, socket, lock);
+    match place.swap {
+        true => swap(place, &socket)?,
+        false => bind_at(place.path, place, &socket)?,
     }
-    let bound = match bind_with_mode(&socket, &address, place.mode) {
-        Err(Errno::ADDRINUSE) if place.replace => {
-            give_way(place.path, &address)?;
-            bind_with_mode(&socket, &address, place.mode)
-        }
-        other => other,
-    };
-    bound.map_err(fail("unable to bind to"))?;
-    listen(&socket, place.backlog).map_err(fail("unable to listen on"))?;
     Ok(Listener { socket, _lock: lock })
 }
 
 /// Makes the socket beside its place and renames it there once clients can connect.
-fn swap(place: &Place<'_>, socket: OwnedFd, lock: Option<OwnedFd>) -> Result<Listener, Error> {
-    let fail = |what| move |e| Error::system(what, e).about(place.path);
+fn swap(place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
+    examine(place.path)?;
     let beside = [place.path.as_bytes(), b".new"].concat();
     let beside = OsStr::from_bytes(&beside);
-    let about = |what| move |e| Error::system(what, e).about(beside);
-    let address = SocketAddrUnix::new(beside).map_err(about("unable to bind to"))?;
     // Left by one that was killed: we have the lock.
     let _ = unlink(beside);
-    bind_with_mode(&socket, &address, place.mode).map_err(about("unable to bind to"))?;
-    listen(&socket, place.backlog).map_err(about("unable to listen on"))?;
-    rename(beside, place.path).map_err(fail("unable to put a socket to"))?;
-    Ok(Listener { socket, _lock: lock })
+    bind_at(beside, place, socket)?;
+    rename(beside, place.path)
+        .map_err(|e| Error::system("unable to put a socket to", e).about(place.path))
+}
+
+/// Lets clients connect at `path`.
+fn bind_at(path: &OsStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
+    let mut bound = bind_with_mode(socket, path, place.mode);
+    if bound == Err(Errno::ADDRINUSE) && place.replace && !place.swap {
+        give_way(path)?;
+        bound = bind_with_mode(socket, path, place.mode);
+    }
+    let (what, done) = match bound {
+        Ok(()) => ("unable to listen on", listen(socket, place.backlog)),
+        Err(_) => ("unable to bind to", bound),
+    };
+    done.map_err(|e| Error::system(what, e).about(path))
 }
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
@@ -148,35 +153,38 @@ fn live(path: &OsStr) -> Error {
 }
 
 /// Binds with the umask set so that the socket never has another mode than the wanted one.
-fn bind_with_mode(socket: &OwnedFd, address: &SocketAddrUnix, mode: u32) -> Result<(), Errno> {
+fn bind_with_mode(socket: &OwnedFd, path: &OsStr, mode: u32) -> Result<(), Errno> {
+    let address = SocketAddrUnix::new(path)?;
     let before = umask(Mode::from_raw_mode(!mode & 0o777));
-    let bound = bind(socket, address);
+    let bound = bind(socket, &address);
     umask(before);
     bound
 }
 
 /// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
-fn give_way(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    examine(path, address)?;
+fn give_way(path: &OsStr) -> Result<(), Error> {
+    examine(path)?;
     unlink(path).map_err(|e| Error::system("unable to remove stale socket", e).about(path))
 }
 
 /// Whether what is at `path` may be replaced: a socket that nobody listens at, or nothing.
-fn examine(path: &OsStr, address: &SocketAddrUnix) -> Result<(), Error> {
-    let there = match lstat(path) {
+fn examine(path: &OsStr) -> Result<(), Error> {
+    let (what, why) = match lstat(path) {
         Err(Errno::NOENT) => return Ok(()),
-        there => there.map_err(|e| Error::system("unable to examine", e).about(path))?,
+        Err(errno) => ("unable to examine", errno),
+        Ok(there) if FileType::from_raw_mode(there.st_mode) != FileType::Socket => {
+            ("unable to bind: what is there is no socket:", Errno::EXIST)
+        }
+        Ok(_) => {
+            let probe = stream().map_err(unable("unable to make a socket"))?;
+            match SocketAddrUnix::new(path).and_then(|address| connect(&probe, &address)) {
+                Err(Errno::CONNREFUSED) => return Ok(()),
+                // Accepted, queue full, or no right to ask: somebody may be listening.
+                _ => return Err(live(path)),
+            }
+        }
     };
-    if FileType::from_raw_mode(there.st_mode) != FileType::Socket {
-        let what = "unable to bind: what is there is no socket:";
-        return Err(Error::system(what, Errno::EXIST).about(path));
-    }
-    let probe = stream().map_err(unable("unable to make a socket"))?;
-    match connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => Ok(()),
-        // Accepted, queue full, or no right to ask: somebody may be listening.
-        _ => Err(live(path)),
-    }
+    Err(Error::system(what, why).about(path))
 }
 
 /// Tells whoever started us that clients will be served: a newline on standard output if

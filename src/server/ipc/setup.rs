@@ -8,7 +8,6 @@ use crate::sys::error::Error;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -32,17 +31,16 @@ fn id(text: &[u8]) -> Result<u32, Error> {
 impl Identity {
     /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
     pub fn given(options: &mut Options<'_>) -> Result<Self, Error> {
-        let texts = [options.word("-G"), options.word("-g"), options.word("-u")];
-        let mut texts = texts.map(|text| text.map(Cow::Borrowed));
+        let (mut groups, mut gid, mut uid) =
+            (options.value("-G"), options.value("-g"), options.value("-u"));
         let from_environment = options.flag("-U");
         if from_environment {
-            for (text, name) in texts.iter_mut().zip(["GIDLIST", "GID", "UID"]) {
+            for (text, name) in [(&mut groups, "GIDLIST"), (&mut gid, "GID"), (&mut uid, "UID")] {
                 if text.is_none() {
-                    *text = std::env::var_os(name).map(Cow::Owned);
+                    *text = std::env::var_os(name);
                 }
             }
         }
-        let [groups, gid, uid] = texts.each_ref().map(|t| t.as_ref().map(|t| t.as_bytes()));
         if from_environment && (uid.is_none() || gid.is_none()) {
             return Err(Error::usage("-U needs UID and GID in the environment"));
         }
@@ -50,15 +48,16 @@ impl Identity {
         if let Some(list) = groups {
             let ids = identity.groups.insert(Vec::new());
             // An empty list is one of no groups.
+            let list = list.as_bytes();
             for text in list.split(|b| *b == b',').filter(|_| !list.is_empty()) {
                 ids.push(id(text)?);
             }
         }
         if let Some(gid) = gid {
-            identity.gid = Some(id(gid)?);
+            identity.gid = Some(id(gid.as_bytes())?);
         }
         if let Some(uid) = uid {
-            identity.uid = Some(id(uid)?);
+            identity.uid = Some(id(uid.as_bytes())?);
         }
         Ok(identity)
     }
