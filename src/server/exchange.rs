@@ -123,16 +123,19 @@ impl Exchange {
 
     /// Sends a record whole if it fits, else its head and as much of its strings as fits.
     fn send_record(&mut self, switch: &mut Switch, out: &mut Output, len: usize) -> Need {
-        let whole = switch.record(&self.client).map(|record| nsss::encode(&record, out.room()));
+        let whole = match switch.record(&self.client) {
+            Some(record) => nsss::encode(&record, out.room()),
+            None => Err(Fault::Room(0)),
+        };
         match whole {
-            Some(Ok(size)) => {
+            Ok(size) => {
                 out.add(size);
                 switch.taken(&self.client);
                 self.take(len);
                 return Need::Flush;
             }
-            Some(Err(Fault::Room(_))) | None => {}
-            Some(Err(_)) => return self.answer(out, Errno::NAMETOOLONG.raw_os_error() as u8, len),
+            Err(Fault::Room(_)) => {}
+            Err(_) => return self.answer(out, Errno::NAMETOOLONG.raw_os_error() as u8, len),
         }
         let Some(head) = switch.long(&mut self.client) else {
             return self.close(End::Broken);

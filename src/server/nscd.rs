@@ -302,8 +302,10 @@ impl Nscd {
                 return self.answer(out, written);
             }
         }
-        let head = switch.long(&mut self.client).filter(|head| may_fit(head, &question));
-        self.survey = head.and_then(Survey::new);
+        match switch.long(&mut self.client) {
+            Some(head) if may_fit(&head, &question) => self.survey = Survey::new(head),
+            _ => self.survey = None,
+        }
         if self.survey.is_none() {
             return self.close(End::Failed);
         }

@@ -129,32 +129,32 @@ impl Head {
     }
 }
 
+/// The strings of `record` without the members of a group; those that it has not are `None`.
+fn texts<'a>(record: &Record<'a>) -> [Option<&'a [u8]>; 5] {
+    match record {
+        Record::Passwd(r) => [r.name, r.password, r.gecos, r.home, r.shell].map(Some),
+        Record::Group(r) => [Some(r.name), Some(r.password), None, None, None],
+        Record::Shadow(r) => [Some(r.name), Some(r.password), None, None, None],
+    }
+}
+
 /// The head of `record`; [`Fault::Bad`] if its strings are too long for 32 bits, or its
 /// members too many.
 fn head(record: &Record<'_>) -> Result<Head, Fault> {
-    let len = |strings: &[&[u8]], more: usize| {
-        let sum = strings.iter().map(|s| s.len() + 1).sum::<usize>().checked_add(more);
-        sum.and_then(|n| u32::try_from(n).ok()).ok_or(Fault::Bad("record too long"))
+    let (members, area) = match record {
+        Record::Group(r) => (r.members.remaining(), r.members.area_len()),
+        _ => (0, 0),
     };
+    if members > MEMBERS_MAX {
+        return Err(Fault::Bad("too many members"));
+    }
+    let own: usize = texts(record).iter().flatten().map(|text| text.len() + 1).sum();
+    let len = own.checked_add(area).and_then(|len| u32::try_from(len).ok());
+    let Some(len) = len else { return Err(Fault::Bad("record too long")) };
     Ok(match record {
-        Record::Passwd(r) => {
-            let len = len(&[r.name, r.password, r.gecos, r.home, r.shell], 0)?;
-            Head::Passwd { uid: r.uid, gid: r.gid, len }
-        }
-        Record::Group(r) => {
-            let members = r.members.remaining();
-            if members > MEMBERS_MAX {
-                return Err(Fault::Bad("too many members"));
-            }
-            Head::Group {
-                gid: r.gid,
-                len: len(&[r.name, r.password], r.members.area_len())?,
-                members,
-            }
-        }
-        Record::Shadow(r) => {
-            Head::Shadow { numbers: r.numbers, len: len(&[r.name, r.password], 0)? }
-        }
+        Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
+        Record::Group(r) => Head::Group { gid: r.gid, len, members },
+        Record::Shadow(r) => Head::Shadow { numbers: r.numbers, len },
     })
 }
 
@@ -163,26 +163,12 @@ fn head(record: &Record<'_>) -> Result<Head, Fault> {
 pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
     let head = head(record)?;
     let size = head.size() + head.area_len() as usize;
-    let at = match out.get_mut(..size) {
-        Some(out) => head.encode(out)?,
-        None => return Err(Fault::Room(size)),
-    };
+    let Some(out) = out.get_mut(..size) else { return Err(Fault::Room(size)) };
+    let at = head.encode(out)?;
     let mut s = Sink::new(out.get_mut(at..).unwrap_or_default(), head.area_len() as usize)?;
-    match record {
-        Record::Passwd(r) => {
-            for text in [r.name, r.password, r.gecos, r.home, r.shell] {
-                s.put_string(text);
-            }
-        }
-        Record::Group(r) => {
-            s.put_string(r.name);
-            s.put_string(r.password);
-            r.members.for_each(|text| s.put_string(text));
-        }
-        Record::Shadow(r) => {
-            s.put_string(r.name);
-            s.put_string(r.password);
-        }
+    texts(record).into_iter().flatten().for_each(|text| s.put_string(text));
+    if let Record::Group(r) = record {
+        r.members.for_each(|text| s.put_string(text));
     }
     Ok(size)
 }
