@@ -33,8 +33,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let bytes = self.take(N)?;
-        bytes.try_into().map_err(|_| Fault::More(N))
+        let Some((head, rest)) = self.rest.split_first_chunk() else {
+            return Err(Fault::More(N - self.rest.len()));
+        };
+        self.rest = rest;
+        self.taken += N;
+        Ok(*head)
     }
 
     /// One byte.

@@ -66,31 +66,33 @@ impl<'a> Request<'a> {
         let Some((header, rest)) = input.split_at_checked(HEADER) else {
             return Err(Fault::More(HEADER - input.len()));
         };
-        let mut words = header.chunks_exact(4).map(|w| i32::from_ne_bytes(four(w)));
-        let mut word = || words.next().unwrap_or(-1);
-        let (version, kind, key_len) = (word(), word(), word());
+        let word = |at: usize| header.get(at..at + 4).map_or(-1, |w| i32::from_ne_bytes(four(w)));
+        let (version, kind, key_len) = (word(0), word(4), word(8));
         if version != VERSION {
             return Err(Fault::Bad("wrong version"));
         }
         let key_len = usize::try_from(key_len).ok().filter(|len| *len <= KEY_MAX);
         let key_len = key_len.ok_or(Fault::Bad("key too long"))?;
         let key = rest.get(..key_len).ok_or(Fault::More(key_len.saturating_sub(rest.len())))?;
-        let text = || match key.split_last() {
-            Some((0, text)) if !text.contains(&0) => Ok(text),
-            _ => Err(Fault::Bad("key without its NUL, or with another one")),
+        let text = match key.split_last() {
+            Some((0, text)) if !text.contains(&0) => text,
+            _ if matches!(kind, 0..=3 | 10 | 15) => {
+                return Err(Fault::Bad("key without its NUL, or with another one"));
+            }
+            _ => &[],
         };
         let value = match kind {
-            0 => Request::PasswdByName(text()?),
-            1 => Request::PasswdByUid(number(text()?).map(Uid)),
-            2 => Request::GroupByName(text()?),
-            3 => Request::GroupByGid(number(text()?).map(Gid)),
+            0 => Request::PasswdByName(text),
+            1 => Request::PasswdByUid(number(text).map(Uid)),
+            2 => Request::GroupByName(text),
+            3 => Request::GroupByGid(number(text).map(Gid)),
             // Four sorts of host lookup, two of them with raw addresses for keys.
             4..=7 => Request::Unserved(32),
             8 | 9 => Request::Control,
-            10 => Request::Invalidate(text()?),
+            10 => Request::Invalidate(text),
             11..=13 | 18 | 21 => Request::Descriptor,
             14 => Request::Unserved(24),
-            15 => Request::Initgroups(text()?),
+            15 => Request::Initgroups(text),
             16 | 17 => Request::Unserved(24),
             19 => Request::Unserved(16),
             20 => Request::Unserved(12),

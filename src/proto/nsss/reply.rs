@@ -104,20 +104,19 @@ impl Head {
     /// Reads the head that follows a status 0. [`Fault::Bad`] if no area can fit its counts.
     pub fn decode(db: Db, input: &[u8]) -> Result<Took<Head>, Fault> {
         let mut c = Cursor::new(input);
+        let (mut numbers, mut words) = ([0; 7], [0; 3]);
+        let (longs, shorts) = if db == Db::Shadow { (7, 1) } else { (0, 3) };
+        for number in numbers.iter_mut().take(longs) {
+            *number = c.u64_be()?;
+        }
+        for word in words.iter_mut().take(shorts) {
+            *word = c.u32_be()?;
+        }
+        let [first, second, third] = words;
         let value = match db {
-            Db::Passwd => {
-                Head::Passwd { uid: Uid(c.u32_be()?), gid: Gid(c.u32_be()?), len: c.u32_be()? }
-            }
-            Db::Group => {
-                Head::Group { gid: Gid(c.u32_be()?), len: c.u32_be()?, members: c.u32_be()? }
-            }
-            Db::Shadow => {
-                let mut numbers = [0; 7];
-                for number in &mut numbers {
-                    *number = c.u64_be()?;
-                }
-                Head::Shadow { numbers, len: c.u32_be()? }
-            }
+            Db::Passwd => Head::Passwd { uid: Uid(first), gid: Gid(second), len: third },
+            Db::Group => Head::Group { gid: Gid(first), len: second, members: third },
+            Db::Shadow => Head::Shadow { numbers, len: first },
         };
         if value.strings() >= MEMBERS_MAX + 2 {
             return Err(Fault::Bad("too many members"));
@@ -231,22 +230,21 @@ impl Reply {
     /// Reads the front of a reply to `request`: status, and head if there is one. A reply has
     /// no tag, so what was asked decides its shape.
     pub fn decode(request: &super::Request<'_>, input: &[u8]) -> Result<Took<Reply>, Fault> {
-        let mut c = Cursor::new(input);
-        let value = match c.u8()? {
-            status::OK => {
-                let rest = input.get(1..).unwrap_or_default();
-                return match (request, request.db()) {
-                    (super::Request::GroupList { max, .. }, _) => GroupListHead::decode(*max, rest)
-                        .map(|t| Took { value: Reply::GroupList(t.value), len: 1 + t.len }),
-                    (_, Some(db)) if request.wants_record() => Head::decode(db, rest)
-                        .map(|t| Took { value: Reply::Record(t.value), len: 1 + t.len }),
-                    _ => Ok(Took { value: Reply::Done, len: 1 }),
-                };
+        let Some((first, rest)) = input.split_first() else { return Err(Fault::More(1)) };
+        let (value, len) = match (*first, request, request.db()) {
+            (status::NOT_FOUND, ..) => (Reply::NotFound, 0),
+            (errno, ..) if errno != status::OK => (Reply::Failed(errno), 0),
+            (_, super::Request::GroupList { max, .. }, _) => {
+                let head = GroupListHead::decode(*max, rest)?;
+                (Reply::GroupList(head.value), head.len)
             }
-            status::NOT_FOUND => Reply::NotFound,
-            errno => Reply::Failed(errno),
+            (_, _, Some(db)) if request.wants_record() => {
+                let head = Head::decode(db, rest)?;
+                (Reply::Record(head.value), head.len)
+            }
+            _ => (Reply::Done, 0),
         };
-        Ok(Took { value, len: 1 })
+        Ok(Took { value, len: 1 + len })
     }
 }
 
