@@ -96,7 +96,7 @@ impl Passage {
     /// entry may be passed on.
     pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), &'static str> {
         let mut at = 0;
-        let taken = self.pass(input, |bytes| {
+        let taken = self.pass(input, &mut |bytes| {
             let room = out.get_mut(at..).unwrap_or_default();
             let len = bytes.len().min(room.len());
             if let (Some(to), Some(from)) = (room.get_mut(..len), bytes.get(..len)) {
@@ -110,14 +110,14 @@ impl Passage {
 
     /// The same without a place for the area; how many bytes it took.
     pub fn measure(&mut self, input: &[u8]) -> Result<usize, &'static str> {
-        self.pass(input, |bytes| bytes.len())
+        self.pass(input, &mut |bytes| bytes.len())
     }
 
     /// `put` takes bytes of the area, as many as it says.
     fn pass(
         &mut self,
         input: &[u8],
-        mut put: impl FnMut(&[u8]) -> usize,
+        put: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Result<usize, &'static str> {
         let mut rest = input;
         loop {

@@ -82,7 +82,7 @@ impl<'a> Request<'a> {
         let mut c = Cursor::new(input);
         let opcode = c.u8().map_err(more)?;
         let value = match opcode {
-            SET_TIMEOUT => Request::SetTimeout { millis: c.u32_be().map_err(more)? },
+            SET_TIMEOUT => Request::SetTimeout { millis: word(&mut c)? },
             GROUP_LIST => {
                 let max = c.u64_be().map_err(more)?;
                 Request::GroupList { max, user: name(&mut c)? }
@@ -95,8 +95,8 @@ impl<'a> Request<'a> {
                     (REWIND, _) => Request::Rewind(db),
                     (NEXT, _) => Request::Next(db),
                     (BY_NAME, _) => Request::ByName(db, name(&mut c)?),
-                    (BY_ID, Db::Passwd) => Request::ByUid(Uid(c.u32_be().map_err(more)?)),
-                    (BY_ID, Db::Group) => Request::ByGid(Gid(c.u32_be().map_err(more)?)),
+                    (BY_ID, Db::Passwd) => Request::ByUid(Uid(word(&mut c)?)),
+                    (BY_ID, Db::Group) => Request::ByGid(Gid(word(&mut c)?)),
                     _ => return Err(Unfit::Opcode(opcode)),
                 }
             }
@@ -171,8 +171,12 @@ fn more(fault: Fault) -> Unfit {
     }
 }
 
+fn word(c: &mut Cursor<'_>) -> Result<u32, Unfit> {
+    c.u32_be().map_err(more)
+}
+
 fn name<'a>(c: &mut Cursor<'a>) -> Result<Name<'a>, Unfit> {
-    let len = c.u32_be().map_err(more)? as usize;
+    let len = word(c)? as usize;
     if len > Name::MAX + 1 {
         return Err(Unfit::TooLong);
     }
