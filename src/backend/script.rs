@@ -13,6 +13,7 @@ use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
 use crate::sys::message::Message;
 use crate::sys::own;
+#[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
 use crate::sys::privilege::{Client, become_client};
 use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
@@ -220,6 +221,7 @@ fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Resul
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
 /// that runs in this process are a usage error. Rights are given up for `client` after those in
 /// this process, which may need rights to start, and before all programs.
+#[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
 pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switch, Error> {
     let named = if how.spawn { Named::Program } else { Named::Command };
     let mut switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;

@@ -33,7 +33,7 @@ pub fn nanos() -> u64 {
 /// stamps files with.
 pub fn file_time() -> i64 {
     let t = now(ClockId::RealtimeCoarse);
-    since_epoch(t.tv_sec as i64, t.tv_nsec as i64)
+    since_epoch(t.tv_sec, t.tv_nsec as _)
 }
 
 /// Nanoseconds since the epoch. What is further than 292 years away is as far as that.

@@ -245,15 +245,15 @@ pub fn walk(
         let ended = len < size;
         let block = room.get(..len).unwrap_or_default();
 
-        if let Some((start, mut meter)) = walk.long.take() {
+        if let Some((start, meter)) = &mut walk.long {
             let end = memchr(b'\n', block);
             meter.feed(block.get(..end.unwrap_or(len)).unwrap_or_default(), finder.key());
             walk.at += end.map_or(len, |e| e + 1) as u64;
             if end.is_none() && !ended {
-                walk.long = Some((start, meter));
                 continue;
             }
-            let measured = meter.finish(finder.key());
+            let (start, measured) = (*start, meter.finish(finder.key()));
+            walk.long = None;
             if let Some(found) = measured.ok().and_then(|m| finder.wants_long(m, gids)) {
                 return Ok(Walked::Long(found, start));
             }
