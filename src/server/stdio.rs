@@ -172,13 +172,22 @@ fn poll_for(
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
         }
-        let mut heard = fds.iter().map(|f| !f.revents().is_empty());
-        let ready = heard.next().unwrap_or(false);
-        let failed: heapless::Vec<usize, WATCHED> =
-            slots.iter().zip(heard).filter(|(_, heard)| *heard).map(|(slot, _)| *slot).collect();
+        let (mut ready, mut failed) = (false, [false; crate::limits::BACKENDS]);
+        for (at, fd) in fds.iter().enumerate() {
+            if fd.revents().is_empty() {
+                continue;
+            }
+            // The first is the client's.
+            match at.checked_sub(1).and_then(|at| failed.get_mut(*slots.get(at)?)) {
+                Some(failed) => *failed = true,
+                None => ready = true,
+            }
+        }
         drop(fds);
-        for slot in &failed {
-            switch.fail(*slot);
+        for (slot, failed) in failed.into_iter().enumerate() {
+            if failed {
+                switch.fail(slot);
+            }
         }
         switch.reap();
         if ready {

@@ -260,17 +260,16 @@ impl Head {
         {
             return Err(bad);
         }
-        let mut rest = area;
-        let mut string = || {
+        let (mut rest, mut texts) = (area, [&[][..]; 5]);
+        let count = if let Head::Passwd { .. } = self { 5 } else { 2 };
+        for text in texts.iter_mut().take(count) {
             let end = rest.iter().position(|b| *b == 0).ok_or(bad)?;
-            let (text, behind) = rest.split_at_checked(end).ok_or(bad)?;
-            rest = behind.get(1..).ok_or(bad)?;
-            Ok(text)
-        };
-        let (name, password) = (string()?, string()?);
+            *text = rest.get(..end).unwrap_or_default();
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        let [name, password, gecos, home, shell] = texts;
         Ok(match *self {
             Head::Passwd { uid, gid, .. } => {
-                let (gecos, home, shell) = (string()?, string()?, string()?);
                 Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
             }
             Head::Group { gid, members, .. } => Record::Group(Group {
