@@ -64,14 +64,15 @@ impl Names {
         if self.ask(request, 0)? != Outcome::Found {
             return Ok(None);
         }
-        let whole = self.switch.record(&self.client).and_then(|record| match record {
-            Record::Passwd(r) => Some(Known { name: r.name.into(), id: r.uid.0, gid: r.gid.0 }),
-            Record::Group(r) => Some(Known { name: r.name.into(), id: r.gid.0, gid: r.gid.0 }),
-            Record::Shadow(_) => None,
-        });
-        if whole.is_some() {
+        let (name, id, gid) = match self.switch.record(&self.client) {
+            Some(Record::Passwd(r)) => (Some(r.name), r.uid.0, r.gid.0),
+            Some(Record::Group(r)) => (Some(r.name), r.gid.0, r.gid.0),
+            Some(Record::Shadow(_)) | None => (None, 0, 0),
+        };
+        if let Some(name) = name {
+            let known = Known { name: name.to_vec(), id, gid };
             self.switch.taken(&self.client);
-            return Ok(whole);
+            return Ok(Some(known));
         }
         let (id, gid) = match self.switch.long(&mut self.client).ok_or(Errno::IO)? {
             Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
