@@ -165,7 +165,7 @@ fn at_pair(pair: &Pair, block: &[u8], needle: &[u8]) -> Option<usize> {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     return pair.find(block, needle);
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return pair.find_prefilter(block);
+    return pair.find_prefilter(block).filter(|_| !needle.is_empty());
 }
 
 /// The line in `block` that holds the byte `at`.
