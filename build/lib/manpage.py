@@ -3,6 +3,13 @@ blocks, `code`, **strong**, *emphasis* and links. Nothing else is used there."""
 
 import re
 
+# Those of doc/ that are pages: the section, and further names. 1nssbox and 8nssbox are for names
+# that Debian has, too.
+PAGES = {
+    "nssbox": ("1", []), "getent": ("1nssbox", []), "id": ("1nssbox", ["groups", "whoami"]),
+    "ipcserver": ("8", []), "nsssd-map": ("8", []), "nsssd-nslcd": ("8", []),
+    "nsssd-switch": ("8", []), "nsssd-unix": ("8", []), "nscd": ("8nssbox", []),
+}
 INLINE = re.compile(r"(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*]+)\*(?![\w*])|\[([^\]]+)\]\(([^)\s]+)\)", re.S)
 ITEM = re.compile(r"^( *)(?:[-*]|(\d+)\.) +(.*)$")
 MANUAL = re.compile(r"(?:.*/)?([\w-]+)\.md(#.*)?$")
@@ -74,7 +81,7 @@ def split(text):
 
 def heading(body, sections):
     level, words = body
-    return [f".SH {quiet(plain(words)).upper()}" if level <= 2 else f".SS {quiet(plain(words))}"]
+    return [f".SH {quiet(plain(words).upper())}" if level <= 2 else f".SS {quiet(plain(words))}"]
 
 
 def paragraph(body, sections):
