@@ -21,6 +21,12 @@ pub fn file_time() -> i128 {
     i128::from(t.tv_sec) * 1_000_000_000 + i128::from(t.tv_nsec)
 }
 
+/// Seconds since the epoch on that clock.
+#[cfg(feature = "nsssd-map")]
+pub fn file_seconds() -> u64 {
+    clock_gettime(ClockId::RealtimeCoarse).tv_sec as u64
+}
+
 /// Milliseconds as poll(2) and epoll_wait(2) want them.
 pub fn timespec(millis: u64) -> Timespec {
     Timespec { tv_sec: (millis / 1000) as i64, tv_nsec: (millis % 1000 * 1_000_000) as _ }
