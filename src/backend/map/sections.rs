@@ -292,11 +292,11 @@ impl<'a> Reader<'a, '_> {
         } else {
             return Err(self.faults.wrong("not NAME:x:=: (nor seven fields)", text));
         }
-        let named = match kind {
-            Kind::Map => Ok(template.name = Pattern::literal(name)),
-            _ => name_numbers(&mut template.name, name, last),
-        };
-        named.map_err(|what| self.faults.wrong(what, name))?;
+        template.name = Pattern::literal(name);
+        if kind != Kind::Map {
+            let named = name_numbers(&mut template.name, name, last);
+            named.map_err(|what| self.faults.wrong(what, name))?;
+        }
         let housed = match kind {
             Kind::Map => template.home.parse_home(home),
             _ => template.home.parse(home),

@@ -70,8 +70,8 @@ pub struct Plan {
 impl Plan {
     /// Takes the options.
     pub fn take(options: &mut Options) -> Result<Self, Error> {
-        let mut plan = Plan::default();
-        plan.file = options.value("-f").map_or(FILE, lasting);
+        let file = options.value("-f").map_or(FILE, lasting);
+        let mut plan = Plan { file, ..Plan::default() };
         while let Some(word) = options.value("-r").map(lasting) {
             let colon = word.iter().position(|b| *b == b':');
             let what = word.get(..colon.unwrap_or(word.len())).unwrap_or_default();
