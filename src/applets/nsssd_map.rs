@@ -15,7 +15,7 @@ use crate::sys::file::read_all;
 use crate::sys::output;
 use crate::sys::privilege;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
-use nssproto::line;
+use nssproto::entry::Record;
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin};
 use rustix::termios::isatty;
@@ -61,30 +61,30 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, words) = TOOLS.split(args)?;
-    let [check, name, key] = ["-n", "-u", "-k"].map(|option| options.value(option));
+    let (check, name, key) = (options.value("-n"), options.value("-u"), options.value("-k"));
     let lists = options.flag("-l");
     let tasks = [check.is_some(), name.is_some(), key.is_some(), lists];
-    if tasks.into_iter().filter(|t| *t).count() > 1 {
+    if tasks.iter().filter(|t| **t).count() > 1 {
         return Err(Error::options("only one of -n, -u, -l and -k can be done"));
     }
     let mut plan = Plan::take(&mut options)?;
     if let Some(file) = check {
         plan.file = lasting(file);
-        plan.strict = true;
-        return check_file(plan);
-    }
-    if let Some(name) = name {
-        return foretell(plan, name.as_bytes());
-    }
-    if let Some(file) = key {
+        check_file(&mut plan)
+    } else if let Some(name) = name {
+        foretell(&mut plan, name.as_bytes())
+    } else if let Some(file) = key {
         let wrong = |errno| Error::system("unable to make key file", errno).about(&file);
         key::make(file.as_bytes()).map_err(wrong)?;
-        return Ok(0);
+        Ok(0)
+    } else if lists {
+        list(&mut plan, words.first())
+    } else {
+        serve(&mut plan)
     }
-    if lists { list(plan, words.first()) } else { serve(plan) }
 }
 
-fn serve(plan: Plan) -> Result<u8, Error> {
+fn serve(plan: &mut Plan) -> Result<u8, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     // Key and registry are root's.
@@ -96,7 +96,8 @@ fn serve(plan: Plan) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn check_file(plan: Plan) -> Result<u8, Error> {
+fn check_file(plan: &mut Plan) -> Result<u8, Error> {
+    plan.strict = true;
     let file = OsStr::from_bytes(plan.file);
     let opened = match rustix::fs::stat(file) {
         Err(errno) => Err(Error::system("unable to open", errno).about(file)),
@@ -106,60 +107,69 @@ fn check_file(plan: Plan) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn foretell(plan: Plan, name: &[u8]) -> Result<u8, Error> {
+fn foretell(plan: &mut Plan, name: &[u8]) -> Result<u8, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
     let head = map.foretell(name)?;
-    let record = map.record(&head).ok_or(unable("unable to print")(Errno::INVAL))?;
-    let mut text = Vec::new();
-    let _ = line::write(&record, |piece| {
-        text.extend_from_slice(piece);
-        Ok::<(), std::convert::Infallible>(())
-    });
-    text.push(b'\n');
-    print(&text)
+    let Some(Record::Passwd(user)) = map.record(&head) else {
+        return Err(unable("unable to print")(Errno::INVAL));
+    };
+    let mut out = [user.name, b":", user.password, b":"].concat();
+    put(&mut out, user.uid.0 as usize, b":");
+    put(&mut out, user.gid.0 as usize, b":");
+    for text in [user.gecos, b":", user.home, b":", user.shell, b"\n"] {
+        out.extend_from_slice(text);
+    }
+    print(&out)
 }
 
-fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
+fn list(plan: &mut Plan, file: Option<&OsString>) -> Result<u8, Error> {
     let map = Map::open(plan, Host::Tool)?;
-    let subject = file.map_or(OsStr::new("stdin"), |f| f);
     let text = match file {
         Some(file) => read_path(file.as_bytes()),
         None => read_all(stdin(), usize::MAX),
     };
-    let text = text.map_err(|errno| Error::system("unable to read", errno).about(subject))?;
-    let names: Vec<&[u8]> =
-        text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|n| !n.is_empty()).collect();
+    let text = text.map_err(|errno| {
+        let subject = file.map_or(OsStr::new("stdin"), |f| f);
+        Error::system("unable to read", errno).about(subject)
+    })?;
     let shows = isatty(stderr());
-    let found = collisions(&map, &names, |done| {
+    let found = collisions(&map, &text, &|done, total| {
         if shows {
-            show(&[b"\r", &decimal(done), b" of ", &decimal(names.len())]);
+            let mut out = b"\r".to_vec();
+            put(&mut out, done, b" of ");
+            put(&mut out, total, b"");
+            show(&out);
         }
     })?;
     if shows {
-        show(&[b"\r\x1b[K"]);
+        show(b"\r\x1b[K");
     }
     let mut out = Vec::new();
     for (uid, one, other) in &found.pairs {
-        out.extend_from_slice(&decimal(*uid as usize));
+        put(&mut out, *uid as usize, b" ");
         // Derived names fit the rule: there is nothing to escape.
-        for text in [b" ", *one, b" ", other, b"\n"] {
+        for text in [one, &b" "[..], other, b"\n"] {
             out.extend_from_slice(text);
         }
     }
     print(&out)?;
-    let collisions = found.pairs.len();
-    let (derived, refused) = (decimal(found.derived), decimal(found.refused));
-    show(&[&derived, b" names, ", &refused, b" refused, ", &decimal(collisions), b" collisions\n"]);
-    Ok(if collisions == 0 { 0 } else { WRONG })
+    out.clear();
+    put(&mut out, found.derived, b" names, ");
+    put(&mut out, found.refused, b" refused, ");
+    put(&mut out, found.pairs.len(), b" collisions\n");
+    show(&out);
+    Ok(if found.pairs.is_empty() { 0 } else { WRONG })
 }
 
-fn decimal(number: usize) -> Vec<u8> {
-    write_decimal(number as u64, &mut [0; DECIMAL_MAX]).to_vec()
+/// Appends a number and what follows it.
+fn put(out: &mut Vec<u8>, number: usize, text: &[u8]) {
+    out.extend_from_slice(write_decimal(number as u64, &mut [0; DECIMAL_MAX]));
+    out.extend_from_slice(text);
 }
 
 /// Progress, and what came of it: no reason to fail.
-fn show(texts: &[&[u8]]) {
-    let _ = rustix::io::write(stderr(), &texts.concat());
+fn show(text: &[u8]) {
+    let _ = rustix::io::write(stderr(), text);
 }
 
 fn print(text: &[u8]) -> Result<u8, Error> {

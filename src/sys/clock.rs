@@ -41,6 +41,12 @@ pub fn since_epoch(seconds: i64, nanos: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
+/// Seconds since the epoch on that clock.
+#[cfg(feature = "nsssd-map")]
+pub fn file_seconds() -> u64 {
+    now(ClockId::RealtimeCoarse).tv_sec as u64
+}
+
 /// Milliseconds as poll(2) and epoll_wait(2) want them.
 pub fn timespec(millis: u64) -> Timespec {
     Timespec { tv_sec: (millis / 1000) as i64, tv_nsec: (millis % 1000 * 1_000_000) as _ }

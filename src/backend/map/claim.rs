@@ -10,7 +10,7 @@ use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
 use rustix::io::Errno;
 
-/// A derived name that is kept while other things are looked at.
+/// A name that was derived or pinned, which always fits, kept while other things are looked at.
 type Short = heapless::Vec<u8, NAME_MAX>;
 
 impl Map {
@@ -27,8 +27,9 @@ impl Map {
             return Err(Outcome::failed(errno));
         }
         if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
-            let holder = Short::from_slice(holder).unwrap_or_default();
-            return Err(self.tell_pair(uid, name, &holder));
+            let mut other = Short::new();
+            let _ = other.extend_from_slice(holder);
+            return Err(self.tell_pair(uid, name, &other));
         }
         if self.scans() {
             self.refresh_scan(step)?;
@@ -63,7 +64,8 @@ impl Map {
         let mut number = 0;
         loop {
             let Some(pair) = self.known.with_uid(uid).nth(number) else { return Ok(()) };
-            let other = Short::from_slice(pair.name()).unwrap_or_default();
+            let mut other = Short::new();
+            let _ = other.extend_from_slice(pair.name());
             if other != name && (self.known.is_registered(uid) || self.is_admitted(&other, uid)?) {
                 return Err(self.tell_pair(uid, name, &other));
             }

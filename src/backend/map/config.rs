@@ -137,7 +137,8 @@ impl<'a> Require<'a> {
                 self.owned |= owned;
             }
             Some(path) if word == b"file" => {
-                let pattern = Pattern::parse(path)?;
+                let mut pattern = Pattern::default();
+                pattern.parse(path)?;
                 if !path.starts_with(b"/") {
                     return Err("a path that does not begin with /");
                 }

@@ -94,38 +94,47 @@ pub struct Found<'a> {
     pub pairs: Vec<(u32, &'a [u8], &'a [u8])>,
 }
 
-/// Derives all names of a list, and finds those that share a uid. `tell` is called now and then
-/// with how many are done.
+/// Derives all names of a list, a line each, and finds those that share a uid. `tell` is called now
+/// and then with how many are done, of how many.
 pub fn collisions<'a>(
     map: &Map,
-    list: &[&'a [u8]],
-    mut tell: impl FnMut(usize),
+    text: &'a [u8],
+    tell: &dyn Fn(usize, usize),
 ) -> Result<Found<'a>, Error> {
     let mut found = Found::default();
-    let mut derived = Vec::with_capacity(list.len());
-    for (number, name) in list.iter().enumerate() {
-        if number % 1000 == 0 {
-            tell(number);
-        }
-        match map.planned(name)? {
-            Ok(account) => derived.push((account.uid, *name, map.is_derived(account))),
-            Err(Refused(_)) => found.refused += 1,
+    let mut list: Vec<(u32, &[u8], bool)> = Vec::new();
+    for line in text.split(|b| *b == b'\n') {
+        let name = line.trim_ascii();
+        if !name.is_empty() {
+            list.push((0, name, false));
         }
     }
-    derived.sort_unstable();
-    // A name that stands twice in the list is one name.
-    let mut last: Option<(u32, &[u8], bool)> = None;
-    for one in derived {
-        let (uid, name, derives) = one;
-        match last {
-            Some((_, other, _)) if other == name => continue,
-            Some((same, other, true)) if same == uid && derives => {
-                found.pairs.push((uid, other, name));
+    let total = list.len();
+    for (number, one) in list.iter_mut().enumerate() {
+        if number % 1000 == 0 {
+            tell(number, total);
+        }
+        match map.planned(one.1)? {
+            Ok(account) => (one.0, one.2) = (account.uid, map.is_derived(account)),
+            Err(Refused(_)) => {
+                found.refused += 1;
+                one.1 = b"";
             }
-            _ => {}
+        }
+    }
+    list.sort_unstable();
+    let mut last: (u32, &[u8], bool) = (0, b"", false);
+    for one in list {
+        let (uid, name, derives) = one;
+        // Refused, or it stands twice in the list.
+        if name.is_empty() || name == last.1 {
+            continue;
+        }
+        if derives && last.2 && uid == last.0 {
+            found.pairs.push((uid, last.1, name));
         }
         found.derived += 1;
-        last = Some(one);
+        last = one;
     }
     Ok(found)
 }

@@ -164,37 +164,35 @@ impl Registry {
         known: &mut Known,
         window: &mut [u8],
     ) -> Result<(), Errno> {
-        for _ in 0..TRIES {
+        let mut tries = 0;
+        loop {
             self.refresh(known, window)?;
             if known.uid_of(name).is_some() || known.with_uid(uid).next().is_some() {
                 return Ok(());
             }
+            if tries == TRIES {
+                return Err(Errno::IO);
+            }
+            tries += 1;
             if known.is_full() {
                 return Err(Errno::NOSPC);
             }
             let mut line = heapless::Vec::<u8, 128>::new();
-            let mut room = [0; DECIMAL_MAX];
+            let (mut digits, mut time) = ([0; DECIMAL_MAX], [0; DECIMAL_MAX]);
+            let start: &[u8] = if self.ends_with_newline()? { b"" } else { b"\n" };
+            let uid_text = write_decimal(u64::from(uid), &mut digits);
+            let seconds = write_decimal(clock::file_seconds(), &mut time);
             // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
-            let _ = line.extend_from_slice(if self.ends_with_newline()? { b"" } else { b"\n" });
-            let _ = line.extend_from_slice(write_decimal(u64::from(uid), &mut room));
-            let _ = line.push(b' ');
-            let _ = line.extend_from_slice(name);
-            let _ = line.push(b' ');
-            let seconds = (clock::file_time() / 1_000_000_000) as u64;
-            let _ = line.extend_from_slice(write_decimal(seconds, &mut room));
-            let _ = line.push(b'\n');
+            for text in [start, uid_text, b" ", name, b" ", seconds, b"\n"] {
+                let _ = line.extend_from_slice(text);
+            }
             // One call, so that lines of two writers do not mix. Part of it means a full disk; what
             // is torn then is passed over by all readers.
             if retry_on_intr(|| write(&self.file, &line))? < line.len() {
                 return Err(Errno::NOSPC);
             }
             fsync(&self.file)?;
-            self.refresh(known, window)?;
-            if known.uid_of(name).is_some() || known.with_uid(uid).next().is_some() {
-                return Ok(());
-            }
         }
-        Err(Errno::IO)
     }
 
     fn ends_with_newline(&self) -> Result<bool, Errno> {

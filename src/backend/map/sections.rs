@@ -253,7 +253,8 @@ impl<'a> Reader<'a, '_> {
         if self.has_template {
             return Err(self.faults.wrong("a second template in the section", b""));
         }
-        let (parts, count) = fields(text);
+        let mut parts = [&b""[..]; 7];
+        let count = fields(text, &mut parts);
         let Some(section) = self.config.sections.last_mut() else { return Ok(()) };
         let (kind, (_, last)) = (section.kind, section.numbers);
         let [name, _, id, gid, gecos, mut home, shell] = parts;
@@ -291,12 +292,16 @@ impl<'a> Reader<'a, '_> {
         } else {
             return Err(self.faults.wrong("not NAME:x:=: (nor seven fields)", text));
         }
-        template.name = match kind {
-            Kind::Map => Pattern::literal(name),
-            _ => number_name(name, last).map_err(|what| self.faults.wrong(what, name))?,
+        template.name = Pattern::literal(name);
+        if kind != Kind::Map {
+            let named = name_numbers(&mut template.name, name, last);
+            named.map_err(|what| self.faults.wrong(what, name))?;
+        }
+        let housed = match kind {
+            Kind::Map => template.home.parse_home(home),
+            _ => template.home.parse(home),
         };
-        let whole = if kind == Kind::Map { template::home(home) } else { Pattern::parse(home) };
-        template.home = whole.map_err(|what| self.faults.wrong(what, home))?;
+        housed.map_err(|what| self.faults.wrong(what, home))?;
         self.has_template = true;
         Ok(())
     }
@@ -341,11 +346,11 @@ impl<'a> Reader<'a, '_> {
 }
 
 /// The name of a section of numbers must be one that people may have, with the largest number in.
-fn number_name(text: &[u8], last: u32) -> Result<Pattern<'_>, &'static str> {
-    let name = Pattern::parse(text)?;
+fn name_numbers<'a>(name: &mut Pattern<'a>, text: &'a [u8], last: u32) -> Result<(), &'static str> {
+    name.parse(text)?;
     let mut room = [0; DECIMAL_MAX];
     let whole = name.pieces(write_decimal(u64::from(last), &mut room)).concat();
-    if fits(&whole, Letters::Mixed) { Ok(name) } else { Err(FORBIDDEN) }
+    if fits(&whole, Letters::Mixed) { Ok(()) } else { Err(FORBIDDEN) }
 }
 
 /// Ranges must not overlap; only two equal single ids may be.

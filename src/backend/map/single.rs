@@ -57,8 +57,8 @@ fn take<'a>(
     if text.len() > LINE_MAX {
         return Err(TOO_LONG);
     }
-    let (parts, count) = fields(text);
-    if count < parts.len() {
+    let mut parts = [&b""[..]; 7];
+    if fields(text, &mut parts) < parts.len() {
         return Err(TOO_FEW);
     }
     if let Some(what) = text_fault(&parts).filter(|_| strict) {

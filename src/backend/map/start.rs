@@ -95,17 +95,17 @@ impl Map {
     /// A map by the arguments of nsssd-map. Words that are no options are ignored.
     pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
         let (mut options, _) = SPEC.split(args)?;
-        Map::open(Plan::take(&mut options)?, host)
+        Map::open(&mut Plan::take(&mut options)?, host)
     }
 
     /// Reads everything. Whatever is wrong is told with file and line; the error then says that
     /// this is so, exit 111.
-    pub fn open(mut plan: Plan, host: Host) -> Result<Box<Self>, Error> {
+    pub fn open(plan: &mut Plan, host: Host) -> Result<Box<Self>, Error> {
         if plan.logname && host == Host::Daemon {
             return Err(Error::options("a daemon does not look at LOGNAME: -L is for getent -s"));
         }
         let mut map = Box::new(Map::default());
-        let second = map.read_config(&mut plan)?;
+        let second = map.read_config(plan)?;
         map.read_key(plan.file)?;
         map.find_own();
         if plan.logname {

@@ -38,13 +38,31 @@ impl<'a> Pattern<'a> {
         Pattern { before: text, slash: true, after: Some(b"") }
     }
 
-    /// Text with `%u` at most once.
-    pub fn parse(text: &'a [u8]) -> Result<Self, &'static str> {
-        let Some((before, after)) = at_place(text) else { return Ok(Pattern::literal(text)) };
-        if at_place(after).is_some() {
-            return Err("%u stands twice in");
+    /// Becomes text with `%u` at most once.
+    pub fn parse(&mut self, text: &'a [u8]) -> Result<(), &'static str> {
+        *self = Pattern::literal(text);
+        if let Some((before, after)) = at_place(text) {
+            (self.before, self.after) = (before, Some(after));
+            if at_place(after).is_some() {
+                return Err("%u stands twice in");
+            }
         }
-        Ok(Pattern { before, slash: false, after: Some(after) })
+        Ok(())
+    }
+
+    /// Becomes where a map's HOME leads: a path with `%u`, or a prefix that gets exactly one slash
+    /// and the name.
+    pub fn parse_home(&mut self, text: &'a [u8]) -> Result<(), &'static str> {
+        if text.is_empty() {
+            return Err(NO_HOME);
+        }
+        self.parse(text)?;
+        match &mut self.after {
+            // With a slash at the end, a link would be followed.
+            Some(after) => *after = without_slashes(after),
+            None => *self = Pattern::prefix(without_slashes(text)),
+        }
+        Ok(())
     }
 
     /// Its bytes in turn, with `name` in the place.
@@ -129,15 +147,22 @@ pub struct Template<'a> {
     pub shell: &'a [u8],
 }
 
-/// The fields of a line, and how many there are: seven at most, the last one takes further colons.
-pub fn fields(line: &[u8]) -> ([&[u8]; 7], usize) {
-    let (mut fields, mut count) = ([&b""[..]; 7], 0);
-    let parts = line.splitn(fields.len(), |b| *b == b':');
-    for (field, part) in fields.iter_mut().zip(parts) {
-        *field = part;
-        count += 1;
+/// Puts the fields of a line in their places, and tells how many there are: seven at most, the
+/// last one takes further colons.
+pub fn fields<'a>(line: &'a [u8], fields: &mut [&'a [u8]; 7]) -> usize {
+    let (mut count, mut start) = (0, 0);
+    for (at, byte) in line.iter().enumerate() {
+        if *byte == b':' && count + 1 < fields.len() {
+            if let Some(field) = fields.get_mut(count) {
+                *field = line.get(start..at).unwrap_or_default();
+            }
+            (count, start) = (count + 1, at + 1);
+        }
     }
-    (fields, count)
+    if let Some(field) = fields.get_mut(count) {
+        *field = line.get(start..).unwrap_or_default();
+    }
+    count + 1
 }
 
 /// What is wrong with the plain fields of a template, in both formats.
@@ -211,21 +236,6 @@ pub fn ids(text: &[u8]) -> Result<Ids, &'static str> {
 
 const NO_RANGE: &str = "an id that is no number, LO+SIZE or LO-HI";
 
-/// Where a map's HOME leads: a path with `%u`, or a prefix that gets exactly one slash and the
-/// name.
-pub fn home(text: &[u8]) -> Result<Pattern<'_>, &'static str> {
-    if text.is_empty() {
-        return Err(NO_HOME);
-    }
-    let mut home = Pattern::parse(text)?;
-    match &mut home.after {
-        // With a slash at the end, a link would be followed.
-        Some(after) => *after = without_slashes(after),
-        None => home = Pattern::prefix(without_slashes(text)),
-    }
-    Ok(home)
-}
-
 fn without_slashes(mut text: &[u8]) -> &[u8] {
     while let Some(front) = text.strip_suffix(b"/") {
         text = front;
@@ -268,11 +278,14 @@ mod tests {
 
     #[test]
     fn a_home_gets_exactly_one_slash() {
-        let whole = |text: &[u8]| home(text).unwrap().pieces(b"n").concat();
-        assert_eq!(whole(b"/home"), b"/home/n");
-        assert_eq!(whole(b"/home//"), b"/home/n");
-        assert_eq!(whole(b"/"), b"/n");
-        assert_eq!(whole(b"/srv/%u/home"), b"/srv/n/home");
-        assert!(home(b"/%u/%u").is_err());
+        let whole = |text: &[u8]| {
+            let mut home = Pattern::default();
+            home.parse_home(text).map(|()| home.pieces(b"n").concat())
+        };
+        assert_eq!(whole(b"/home").unwrap(), b"/home/n");
+        assert_eq!(whole(b"/home//").unwrap(), b"/home/n");
+        assert_eq!(whole(b"/").unwrap(), b"/n");
+        assert_eq!(whole(b"/srv/%u/home").unwrap(), b"/srv/n/home");
+        assert!(whole(b"/%u/%u").is_err());
     }
 }
