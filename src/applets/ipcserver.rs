@@ -14,6 +14,7 @@ use crate::server::ipc::listen::{Place, listener, tell_ready};
 use crate::server::ipc::setup::{Identity, clamp, raise_descriptors};
 use crate::server::ipc::{Rules, Service, serve};
 use crate::sys::error::Error;
+use crate::sys::sandbox::Sandbox;
 use crate::sys::{own, privilege};
 use std::ffi::OsString;
 
@@ -99,6 +100,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 
     let listener = listener(&place)?;
     identity.assume()?;
+    let sandbox = switch.as_ref().map(Switch::sandbox);
     let service = match &mut switch {
         Some(switch) => {
             raise_descriptors(max);
@@ -110,7 +112,10 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         }
         None => Service::Program(command),
     };
-    serve(&listener.socket, &rules, service, || tell_ready(newline))?;
+    serve(&listener.socket, &rules, service, || {
+        tell_ready(newline);
+        sandbox.map(Sandbox::enter);
+    })?;
     Ok(0)
 }
 

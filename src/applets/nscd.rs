@@ -14,6 +14,7 @@ use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
 use crate::sys::privilege;
+use crate::sys::sandbox::Sandbox;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{Mode, Stat, mkdir, stat};
 use rustix::io::Errno;
@@ -88,12 +89,16 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let identity = Identity::given(&mut options)?;
     if options.flag(ASKER) {
-        let mut far = sources(server, script)?.far()?;
+        let sources = sources(server, script)?;
+        let mut far = sources.far()?;
         // One that takes another's place after the change of user is that user already.
         if geteuid().is_root() {
             identity.assume()?;
         }
         far.guard();
+        if !sources.start_programs() {
+            far.sandbox().enter();
+        }
         return ask_for_desk(&mut far, millis).map(|()| 0);
     }
     let parent = options.value("-P").map(|pid| parent(&pid)).transpose()?;
@@ -138,8 +143,13 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     near.guard();
     raise_descriptors(max);
     near.reserve_descriptors();
+    // An asker is a program, and needs files of its own.
+    let sandbox = desk.is_none().then(|| near.sandbox());
     let asked = Asked { near: &mut near, desk };
-    serve_nscd(&listener.socket, &rules, asked, parent, || tell_ready(newline))?;
+    serve_nscd(&listener.socket, &rules, asked, parent, || {
+        tell_ready(newline);
+        sandbox.map(Sandbox::enter);
+    })?;
     Ok(0)
 }
 

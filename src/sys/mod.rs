@@ -6,6 +6,7 @@ pub mod error;
 pub mod message;
 pub mod own;
 pub mod privilege;
+pub mod sandbox;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.
