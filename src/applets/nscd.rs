@@ -87,12 +87,16 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     rules.oldest_gives_way = true;
     let identity = Identity::given(&mut options)?;
     if options.flag(ASKER) {
-        let mut far = sources(server, script)?.far()?;
+        let sources = sources(server, script)?;
+        let mut far = sources.far()?;
         // One that takes another's place after the change of user is that user already.
         if geteuid().is_root() {
             identity.assume()?;
         }
         far.guard();
+        if !sources.start_programs() {
+            far.sandbox().enter();
+        }
         ask_for_desk(&mut far, rules.client_millis)?;
         return Ok(0);
     }

@@ -12,6 +12,7 @@ use super::{Client, Hit, Outcome, Shared, Step, unix};
 use crate::limits::BACKENDS;
 use crate::sys::clock;
 use crate::sys::message::Message;
+use crate::sys::sandbox::Sandbox;
 use nssproto::entry::Record;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
@@ -101,6 +102,20 @@ impl Switch {
                 map.guard();
             }
         }
+    }
+
+    /// What must stay allowed once all has been started.
+    pub fn sandbox(&self) -> Sandbox {
+        let mut sandbox = Sandbox::default();
+        for slot in &self.slots {
+            match &slot.backend {
+                Backend::Unix(unix) => unix.allow(&mut sandbox),
+                #[cfg(feature = "nsssd-map")]
+                Backend::Map(map) => map.allow(&mut sandbox),
+                _ => {}
+            }
+        }
+        sandbox
     }
 
     /// Makes sure that local files can be opened when all descriptors are in use by clients.

@@ -28,6 +28,7 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     }
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
+    switch.sandbox().enter();
     let mut exchange = Exchange::new(Asker::Ourselves, 0, switch);
     let mut out = Output::new();
     // From here on: no allocation.

@@ -11,6 +11,7 @@ pub mod own;
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub mod passed;
 pub mod privilege;
+pub mod sandbox;
 pub mod spawn;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An

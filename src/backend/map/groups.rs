@@ -7,7 +7,8 @@ use rustix::fs::{Mode, OFlags, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::ffi::CStr;
 
-const FILE: &CStr = c"/etc/group";
+/// Where they are.
+pub const FILE: &CStr = c"/etc/group";
 
 /// A group that some section names.
 struct Named {

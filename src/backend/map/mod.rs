@@ -25,6 +25,7 @@ pub mod template;
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
 use crate::sys::privilege::keep_secret;
+use crate::sys::sandbox::Sandbox;
 use config::{Config, Kind, Section};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
@@ -32,8 +33,10 @@ use nssproto::nsss::{Head, Request};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use template::{GidOf, Ids, LINE_MAX, Template};
 
 pub use list::collisions;
@@ -152,6 +155,29 @@ impl Map {
     pub fn guard(&self) {
         if matches!(self.key, Keyed::With(_)) {
             keep_secret();
+        }
+    }
+
+    /// Names to the sandbox what is opened after the start.
+    pub fn allow(&self, sandbox: &mut Sandbox) {
+        let path = |bytes| Path::new(OsStr::from_bytes(bytes));
+        sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
+        if let Some(registry) = &self.registry {
+            // One that takes its place can be read, and not be written.
+            sandbox.open_later(|| path(registry.path()).into());
+        }
+        if self.config.compat {
+            // Names are not checked there, so a home may be anywhere.
+            sandbox.open_later(|| "/any".into());
+        }
+        for section in &self.config.sections {
+            let home = [&section.template.home].into_iter();
+            for pattern in home.chain(&section.require.files) {
+                sandbox.open_later(|| {
+                    let dir = scan::directory(pattern).map_or(&*pattern.before, |(dir, ..)| dir);
+                    path(dir).join("any")
+                });
+            }
         }
     }
 

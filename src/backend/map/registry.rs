@@ -59,6 +59,11 @@ impl Registry {
         Ok(Some((registry, stat)))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &[u8] {
+        self.path.to_bytes()
+    }
+
     /// Whether new pairs can be kept.
     pub fn writable(&self) -> Writable {
         self.writable
@@ -151,7 +156,7 @@ impl Registry {
 
     fn tell(&self, line: u64, what: &str, word: &[u8]) {
         if self.tells {
-            tell_line(self.path.to_bytes(), line, "warning", what, word);
+            tell_line(self.path(), line, "warning", what, word);
         }
     }
 

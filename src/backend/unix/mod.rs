@@ -13,6 +13,7 @@ mod source;
 use super::{Hit, Outcome, Step};
 use crate::limits::RESTARTS;
 use crate::sys::access::Asker;
+use crate::sys::sandbox::Sandbox;
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line;
 use nssproto::nsss::{Head, Request};
@@ -23,8 +24,9 @@ use rustix::io::Errno;
 use search::{Finder, Needle, Walk, Walked, Want, walk};
 pub use source::Stamp;
 use source::{Source, fill};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 
 /// The three files.
 pub struct Unix {
@@ -104,6 +106,13 @@ impl Unix {
             Source::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
         Ok(Unix { files })
+    }
+
+    /// Names the files to the sandbox.
+    pub fn allow(&self, sandbox: &mut Sandbox) {
+        for file in &self.files {
+            sandbox.open_later(|| OsStr::from_bytes(file.path().to_bytes()).into());
+        }
     }
 
     /// Makes sure that its files can be opened when all descriptors are in use.

@@ -93,6 +93,11 @@ impl Source {
         }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
     /// Makes sure that what is known of the file holds now, and that `asker` may read it. One
     /// stat(2) where nothing has changed. Returns the number of the version.
     pub fn refresh(&mut self, asker: Asker) -> Result<u32, Errno> {

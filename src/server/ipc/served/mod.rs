@@ -54,6 +54,14 @@ impl Beside {
             parent: None,
         }
     }
+
+    /// An asker is a program, which needs files of its own, and may be started at any time.
+    fn starts_nobody(&self) -> bool {
+        #[cfg(feature = "nscd")]
+        return self.desk.is_none();
+        #[cfg(not(feature = "nscd"))]
+        true
+    }
 }
 
 /// Why a connection is closed, for the log.
@@ -151,6 +159,9 @@ fn serve(
     };
     let mut events = Vec::with_capacity(EVENTS);
     tell_ready(server.door.rules.newline);
+    if server.beside.starts_nobody() {
+        server.switch.sandbox().enter();
+    }
     // From here on: no allocation.
     no_alloc(|| {
         while !(server.ending && server.door.open == 0) {

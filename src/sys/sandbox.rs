@@ -1,0 +1,63 @@
+//! What the kernel lets a process do to files from here on: landlock (Linux 5.13), which any user
+//! can ask for and nobody can undo. Only in builds with the feature `sandbox`.
+
+use std::path::PathBuf;
+
+/// What remains allowed.
+#[derive(Default)]
+pub struct Sandbox {
+    /// Files that will be opened. They are replaced by renaming, so what counts is the directory:
+    /// all that is below it can be read.
+    #[cfg(feature = "sandbox")]
+    files: Vec<PathBuf>,
+}
+
+#[cfg(not(feature = "sandbox"))]
+impl Sandbox {
+    /// There is no sandbox in this build.
+    pub fn open_later(&mut self, _: impl FnOnce() -> PathBuf) {}
+
+    /// Nothing is forbidden.
+    pub fn enter(self) {}
+}
+
+#[cfg(feature = "sandbox")]
+impl Sandbox {
+    /// A file, or something in a directory that is to be listed.
+    pub fn open_later(&mut self, file: impl FnOnce() -> PathBuf) {
+        self.files.push(file());
+    }
+
+    /// From here on nothing else can be opened, and nothing made, changed, removed or run; what is
+    /// open stays so. Sockets with a path can be connected to, others not. As far as the kernel
+    /// goes along: an older one forbids less, one without landlock nothing, and that is no error.
+    pub fn enter(self) {
+        // The rights that it asks for exist; what else can fail is a full kernel.
+        let _ = self.try_enter();
+    }
+
+    fn try_enter(self) -> Result<(), landlock::RulesetError> {
+        use landlock::{
+            ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+            path_beneath_rules,
+        };
+        let abi = ABI::V6;
+        let rules = Ruleset::default()
+            .handle_access(AccessFs::from_all(abi))?
+            .handle_access(AccessNet::from_all(abi))?
+            .scope(Scope::AbstractUnixSocket)?
+            .create()?;
+        let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+        let directories = self.files.iter().flat_map(directories);
+        rules.add_rules(path_beneath_rules(directories, reading))?.restrict_self()?;
+        Ok(())
+    }
+}
+
+/// Where a file stands, and where it leads: the directory, or the nearest one above that exists.
+#[cfg(feature = "sandbox")]
+fn directories(file: &PathBuf) -> impl Iterator<Item = PathBuf> {
+    let real = std::fs::canonicalize(file).ok();
+    let of = |file: &PathBuf| file.ancestors().skip(1).find(|d| d.is_dir()).map(PathBuf::from);
+    [of(file), real.as_ref().and_then(of)].into_iter().flatten()
+}
