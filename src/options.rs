@@ -1,8 +1,8 @@
 //! Command lines as getopt(3) reads them.
 //!
-//! Libraries look for an option anywhere, and know neither `-1vc100` nor "the last of two wins".
-//! Here options end at the first other word; what follows is a program or a script, and taken word
-//! for word.
+//! pico-args, which reads nssbox's own, looks for an option anywhere, and knows neither `-1vc100`
+//! nor "the last of two wins". Here options end at the first other word; what follows is a program
+//! or a script, and taken word for word.
 
 use crate::sys::error::Error;
 use nssproto::bytes::decimal_u64;

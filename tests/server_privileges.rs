@@ -124,8 +124,8 @@ fn ipcserver_keeps_nothing_of_roots_however_it_is_told_and_whatever_it_serves() 
     if cannot_drop(test) {
         return;
     }
-    let options: [(&[&str], &[(&str, &str)]); 2] =
-        [(&DROP, &[]), (&["-U"], &[("UID", UID), ("GID", GID)])];
+    let told: [(&str, &str); 2] = [("UID", UID), ("GID", GID)];
+    let options = [(&DROP[..], &told[..0]), (&["-U"], &told)];
     let bench = Bench::new(OURS);
     furnish(&bench);
     for (options, variables) in options {

@@ -136,9 +136,11 @@ fn print(text: &[u8]) -> u8 {
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is
 /// not ours is left alone and named.
 fn install(args: &[OsString]) -> Result<(), Error> {
-    let (symbolic, dir) = match args {
-        [dir] if !dir.as_bytes().starts_with(b"-") => (false, dir),
-        [option, dir] if option == "-s" => (true, dir),
+    let mut options = pico_args::Arguments::from_vec(args.to_vec());
+    let symbolic = options.contains("-s");
+    let words = options.finish();
+    let dir = match words.as_slice() {
+        [dir] if !dir.as_bytes().starts_with(b"-") => dir,
         _ => return Err(Error::usage("usage: nssbox --install [-s] DIR")),
     };
     let own = readlink(SELF, Vec::new())
