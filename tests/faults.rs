@@ -102,7 +102,8 @@ fn no_deadline_depends_on_the_time_of_day() {
     let src = root().join("src");
     let clocks = src.join("sys/clock.rs");
     let text = fs::read_to_string(&clocks).unwrap();
-    assert_eq!(text.matches("clock_gettime(").count(), text.matches("ClockId::").count());
+    // Its function `now` is there for two kinds of machines; who calls it says which clock.
+    assert_eq!(text.matches("now(").count() - 2, text.matches("now(ClockId::").count());
     assert_eq!(text.matches("ClockId::Realtime").count(), 1, "one function of the time of day");
     for path in sources(&src) {
         let text = fs::read_to_string(&path).unwrap();
@@ -110,7 +111,8 @@ fn no_deadline_depends_on_the_time_of_day() {
             assert!(path == clocks || !text.contains(clock), "{clock} in {}", path.display());
         }
         let own = path.strip_prefix(&src).unwrap().to_str().unwrap();
-        let asks = path != clocks && text.contains("file_time()");
+        let asks =
+            path != clocks && (text.contains("file_time()") || text.contains("file_seconds()"));
         assert!(!asks || may.contains(&own), "{own} asks for the time of day");
     }
 }

@@ -19,7 +19,10 @@ mod common;
 use common::{APPLETS, Finished, TempDir, by_name, is_root, nssbox, op, run_to_end, skip};
 use std::ffi::OsStr;
 use std::fs;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -283,10 +286,11 @@ fn a_text_that_cannot_be_written_is_an_error() {
             let (code, _) = run_into(arg0, &args, full);
             assert_eq!(code, Some(1), "{arg0} {args:?} into /dev/full");
         }
-        let (reader, writer) = std::io::pipe().expect("a pipe");
-        drop(reader);
-        let (code, stderr) = run_into(arg0, &args, writer);
-        assert_eq!(code, Some(1), "{arg0} {args:?} into a pipe without a reader: {stderr}");
+        // Shut down, and not closed: a child that another test starts meanwhile has a copy.
+        let (reader, writer) = UnixStream::pair().expect("a socket pair");
+        reader.shutdown(Shutdown::Both).expect("shutdown");
+        let (code, stderr) = run_into(arg0, &args, OwnedFd::from(writer));
+        assert_eq!(code, Some(1), "{arg0} {args:?} into a socket without a reader: {stderr}");
     }
 }
 

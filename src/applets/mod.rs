@@ -140,7 +140,7 @@ fn install(args: &[OsString]) -> Result<(), Error> {
     let symbolic = options.contains("-s");
     let words = options.finish();
     let dir = match words.as_slice() {
-        [dir] if !dir.as_bytes().starts_with(b"-") => dir,
+        [dir] if args.last() == Some(dir) && !dir.as_bytes().starts_with(b"-") => dir,
         _ => return Err(Error::usage("usage: nssbox --install [-s] DIR")),
     };
     let own = readlink(SELF, Vec::new())

@@ -32,7 +32,7 @@ pub fn nanos() -> u64 {
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
 /// stamps files with.
 pub fn file_time() -> i64 {
-    let t = now(ClockId::RealtimeCoarse);
+    let t = file_clock();
     since_epoch(t.tv_sec, t.tv_nsec as _)
 }
 
@@ -44,7 +44,11 @@ pub fn since_epoch(seconds: i64, nanos: i64) -> i64 {
 /// Seconds since the epoch on that clock.
 #[cfg(feature = "nsssd-map")]
 pub fn file_seconds() -> u64 {
-    now(ClockId::RealtimeCoarse).tv_sec as u64
+    file_clock().tv_sec as u64
+}
+
+fn file_clock() -> Timespec {
+    now(ClockId::RealtimeCoarse)
 }
 
 /// Milliseconds as poll(2) and epoll_wait(2) want them.
