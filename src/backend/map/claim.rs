@@ -9,6 +9,7 @@ use super::{Account, Login, Map};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
 use rustix::io::Errno;
+use std::ptr;
 
 /// A name that was derived or pinned, which always fits, kept while other things are looked at.
 type Short = heapless::Vec<u8, NAME_MAX>;
@@ -63,7 +64,7 @@ impl Map {
         }
         let mut number = 0;
         loop {
-            let Some(pair) = self.known.with_uid(uid).nth(number) else { return Ok(()) };
+            let Some(pair) = self.known.nth(uid, number) else { return Ok(()) };
             let mut other = Short::new();
             let _ = other.extend_from_slice(pair.name());
             if other != name && (self.known.is_registered(uid) || self.is_admitted(&other, uid)?) {
@@ -76,8 +77,7 @@ impl Map {
     /// Whether the evidence for `name` is there, its uid being `uid`.
     fn is_admitted(&mut self, name: &[u8], uid: u32) -> Result<bool, Outcome> {
         let Map { config, room, .. } = self;
-        let section = config.section_of(name).and_then(|s| config.sections.get(s));
-        let Some(section) = section else { return Ok(false) };
+        let Some(section) = config.section_of(name) else { return Ok(false) };
         match super::evidence::look_for(&section.require, &section.template.home, name, room) {
             Ok(owner) => Ok(!section.require.owned || owner == Some(uid)),
             Err(Outcome::NotFound) => Ok(false),
@@ -112,10 +112,12 @@ impl Map {
         let done = scan.go_on(step.turn, |section, name| {
             let reserved = || super::names::is_reserved(name) || own.contains(&name);
             // Only a name that belongs to the section whose directory it is in.
-            if !config.allows(name) || config.section_of(name) != Some(section) || reserved() {
+            if !config.allows(name)
+                || !config.section_of(name).is_some_and(|s| ptr::eq(s, section))
+                || reserved()
+            {
                 return;
             }
-            let Some(section) = config.sections.get(section) else { return };
             let uid = match (config.pinned(name), &*key, section.template.ids) {
                 (Some(uid), ..) => uid,
                 (None, super::Keyed::With(key), Ids::Range { lo, size }) => {
@@ -151,12 +153,12 @@ impl Map {
                 return Err(Outcome::failed(errno));
             }
             self.refresh_scan(step)?;
-        } else if self.known.with_uid(uid).next().is_none() {
+        } else if self.known.nth(uid, 0).is_none() {
             self.read_on(step)?;
         }
         let mut number = 0;
         loop {
-            let pair = self.known.with_uid(uid).nth(number).ok_or(Outcome::NotFound)?;
+            let pair = self.known.nth(uid, number).ok_or(Outcome::NotFound)?;
             login.clear();
             // It has room for longer ones.
             let _ = login.extend_from_slice(pair.name());
@@ -175,7 +177,7 @@ impl Map {
         login: &Login,
     ) -> Result<Account, Outcome> {
         let account = self.by_name(step, login)?;
-        let of_name = self.section(account.section)?.kind == Kind::Map;
+        let of_name = account.section.kind == Kind::Map;
         if of_name && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 

@@ -22,6 +22,25 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
+/// The lines of a text, without their LF. One with an LF at its end has no empty line behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = self.0.iter().position(|b| *b == b'\n');
+        let line = self.0.get(..end.unwrap_or(self.0.len()))?;
+        self.0 = end.and_then(|end| self.0.get(end + 1..)).unwrap_or_default();
+        Some(line)
+    }
+}
+
 /// All of a configuration. Its texts are those of the files it was read from.
 #[derive(Debug, Default)]
 pub struct Config<'a> {
@@ -170,8 +189,8 @@ impl<'a> Config<'a> {
     }
 
     /// The section that decides about `name`.
-    pub fn section_of(&self, name: &[u8]) -> Option<usize> {
-        self.sections.iter().position(|s| names::any_matches(s.globs, name))
+    pub fn section_of(&self, name: &[u8]) -> Option<&Section<'a>> {
+        self.sections.iter().find(|s| names::any_matches(s.globs, name))
     }
 
     /// The uid that `name` is pinned to.
@@ -185,13 +204,13 @@ impl<'a> Config<'a> {
     }
 
     /// The section whose range has `uid`.
-    pub fn section_of_uid(&self, uid: u32) -> Option<usize> {
-        self.sections.iter().position(|s| s.template.ids.range_has(uid))
+    pub fn section_of_uid(&self, uid: u32) -> Option<&Section<'a>> {
+        self.sections.iter().find(|s| s.template.ids.range_has(uid))
     }
 
     /// The section of numbers that has `id`.
-    pub fn section_of_number(&self, kind: Kind, id: u32) -> Option<usize> {
-        self.sections.iter().position(|s| s.kind == kind && s.has_number(id))
+    pub fn section_of_number(&self, kind: Kind, id: u32) -> Option<&Section<'a>> {
+        self.sections.iter().find(|s| s.kind == kind && s.has_number(id))
     }
 
     /// Whether some section derives a uid for each name.

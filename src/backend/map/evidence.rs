@@ -3,7 +3,7 @@
 use super::config::Require;
 use super::template::Pattern;
 use crate::backend::Outcome;
-use rustix::fs::{FileType, Stat, lstat};
+use rustix::fs::{FileType, lstat};
 use rustix::io::Errno;
 use std::ffi::CStr;
 
@@ -20,12 +20,17 @@ pub fn path<'a>(pattern: &Pattern, name: &[u8], room: &'a mut Room) -> Result<&'
     CStr::from_bytes_with_nul(room).map_err(|_| Errno::INVAL)
 }
 
-/// What is at `path`, without following a link; `None`: nothing, or nothing that can be there. A
-/// path that cannot be looked at is a failure.
-fn look(path: &CStr) -> Result<Option<Stat>, Outcome> {
-    match lstat(path) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
+/// The owner of what a pattern leads to, without following a link. The error is "not found" if
+/// nothing is there, can be there, or is of that kind; a path that cannot be looked at is a failure.
+fn owner_of(
+    pattern: &Pattern,
+    name: &[u8],
+    room: &mut Room,
+    kind: FileType,
+) -> Result<u32, Outcome> {
+    match lstat(path(pattern, name, room).map_err(Outcome::failed)?) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == kind => Ok(stat.st_uid),
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Err(Outcome::NotFound),
         Err(errno) => Err(Outcome::failed(errno)),
     }
 }
@@ -38,16 +43,12 @@ pub fn look_for(
     name: &[u8],
     room: &mut Room,
 ) -> Result<Option<u32>, Outcome> {
-    let is = |stat: &Stat, what| FileType::from_raw_mode(stat.st_mode) == what;
     let mut owner = None;
     if require.home {
-        let home = path(home, name, room).map_err(Outcome::failed)?;
-        let stat = look(home)?.filter(|s| is(s, FileType::Directory)).ok_or(Outcome::NotFound)?;
-        owner = Some(stat.st_uid);
+        owner = Some(owner_of(home, name, room, FileType::Directory)?);
     }
     for file in &require.files {
-        let file = path(file, name, room).map_err(Outcome::failed)?;
-        look(file)?.filter(|s| is(s, FileType::RegularFile)).ok_or(Outcome::NotFound)?;
+        owner_of(file, name, room, FileType::RegularFile)?;
     }
     Ok(owner)
 }

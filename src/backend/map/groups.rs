@@ -1,6 +1,6 @@
 //! The gids of the groups that sections name, from /etc/group as it is now.
 
-use super::config::{Config, tell_line};
+use super::config::{Config, Lines, tell_line};
 use crate::backend::unix::Stamp;
 use nssproto::line::parse_group;
 use rustix::fs::{Mode, OFlags, stat};
@@ -27,9 +27,13 @@ impl Groups {
     /// The groups of all sections; nothing is read yet.
     pub fn new(config: &Config<'static>) -> Self {
         let mut groups = Groups::default();
-        for name in config.sections.iter().flat_map(|s| &s.groups).copied().flatten() {
-            if !groups.named.iter().any(|n| n.name == name) {
-                groups.named.push(Named { name, gid: None });
+        for section in &config.sections {
+            for words in &section.groups {
+                for name in *words {
+                    if !groups.named.iter().any(|n| n.name == name) {
+                        groups.named.push(Named { name, gid: None });
+                    }
+                }
             }
         }
         groups
@@ -42,11 +46,11 @@ impl Groups {
 
     /// Reads the file, in pieces through `window`, if it is another one than last time.
     pub fn refresh(&mut self, window: &mut [u8]) -> Result<(), Errno> {
-        if self.named.is_empty() || Some(Stamp::of(&stat(FILE)?)) == self.stamp {
+        if self.named.is_empty() || Some(super::stamp_of(&stat(FILE)?)) == self.stamp {
             return Ok(());
         }
         let file = super::open(FILE, OFlags::RDONLY, Mode::empty())?;
-        let stamp = Stamp::of(&super::look_at(&file)?);
+        let stamp = super::stamp_of(&super::look_at(&file)?);
         self.named.iter_mut().for_each(|n| n.gid = None);
         let (mut at, mut inside) = (0, false);
         loop {
@@ -57,12 +61,13 @@ impl Groups {
             }
             // Whole lines, or the front of one that is longer than the window: its gid stands
             // before its members, and what follows it is no line.
-            let whole = memchr::memrchr(b'\n', block).map_or(block.len(), |end| end + 1);
+            let whole = block.iter().rposition(|b| *b == b'\n').map_or(block.len(), |end| end + 1);
             let block = block.get(..whole).unwrap_or_default();
-            for (number, line) in block.split(|b| *b == b'\n').enumerate() {
-                if number > 0 || !inside {
+            for line in Lines(block) {
+                if !inside {
                     self.take(line);
                 }
+                inside = false;
             }
             inside = !block.ends_with(b"\n");
             at += whole as u64;
@@ -82,9 +87,10 @@ impl Groups {
     /// Names those that are not there, or are group 0, at the line of their section.
     pub fn tell_missing(&self, config: &Config, path: &[u8]) {
         for section in &config.sections {
-            let names = section.groups.iter().copied().flatten();
-            for name in names.filter(|n| self.gid(n).is_none()) {
-                tell_line(path, section.line, "warning", "no group that can be given:", name);
+            for words in &section.groups {
+                for name in words.filter(|n| self.gid(n).is_none()) {
+                    tell_line(path, section.line, "warning", "no group that can be given:", name);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use siphasher::sip::SipHasher24;
 
 /// A secret of 16 bytes.
-pub struct Key(SipHasher24);
+pub struct Key([u8; 16]);
 
 /// Why a key file is no key.
 #[derive(Debug)]
@@ -62,13 +62,17 @@ impl Key {
                 *byte = *byte << 4 | digit;
             }
         }
-        Some(Key(SipHasher24::new_with_key(&key)))
+        Some(Key(key))
     }
 
     /// `LO + ((siphash24(key, name) * SIZE) >> 64)`: the same on every machine.
     pub fn derive(&self, name: &[u8], lo: u32, size: u32) -> u32 {
-        let product = u128::from(self.0.hash(name)) * u128::from(size);
+        let product = u128::from(self.hash(name)) * u128::from(size);
         lo + (product >> 64) as u32
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        SipHasher24::new_with_key(&self.0).hash(bytes)
     }
 }
 
@@ -76,11 +80,13 @@ impl Key {
 pub fn make(path: &[u8]) -> Result<(), Errno> {
     let mut key = [0u8; 16];
     getrandom(&mut key, GetRandomFlags::empty())?;
-    let digit = |n: u8| b"0123456789abcdef".get(usize::from(n)).copied().unwrap_or(b'0');
-    let mut text = [b'\n'; 33];
-    for (digits, byte) in text.chunks_exact_mut(2).zip(key) {
-        digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    let mut text = Vec::new();
+    for byte in key {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+        }
     }
+    text.push(b'\n');
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
     let file = super::open_path(path, flags, Mode::from_raw_mode(0o400))?;
     let written = match retry_on_intr(|| write(&file, &text)) {
@@ -101,7 +107,7 @@ mod tests {
     fn the_hash_is_siphash_2_4() {
         let key = Key::parse(b"000102030405060708090a0B0c0d0e0F").unwrap();
         let message: Vec<u8> = (0..15).collect();
-        assert_eq!(key.0.hash(&message), 0xa129_ca61_49be_45e5);
+        assert_eq!(key.hash(&message), 0xa129_ca61_49be_45e5);
         assert_eq!(key.derive(b"alice", 1_879_048_192, 134_217_728), 1_938_476_856);
         assert_eq!(key.derive(b"alice", 20000, 40000), 37711);
     }

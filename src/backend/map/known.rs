@@ -29,9 +29,9 @@ impl Pair {
 pub struct Known {
     pairs: Vec<Pair>,
     /// Number of a pair plus one, at the place of its name's hash or the next free one.
-    by_name: Box<[u32]>,
+    by_name: Vec<u32>,
     /// The same by uid.
-    by_uid: Box<[u32]>,
+    by_uid: Vec<u32>,
     /// So many of them came from the registry.
     registered: usize,
 }
@@ -42,8 +42,8 @@ impl Known {
         let (pairs, places) = if used { (PAIRS, PLACES) } else { (0, 0) };
         Known {
             pairs: Vec::with_capacity(pairs),
-            by_name: vec![0; places].into_boxed_slice(),
-            by_uid: vec![0; places].into_boxed_slice(),
+            by_name: vec![0; places],
+            by_uid: vec![0; places],
             registered: 0,
         }
     }
@@ -56,10 +56,15 @@ impl Known {
 
     /// Those with `uid`: one if registered, perhaps several that were found by a scan.
     pub fn with_uid(&self, uid: u32) -> impl Iterator<Item = &Pair> {
-        (0..).map_while(move |number| self.nth_with_uid(uid, number).map(|(_, pair)| pair))
+        (0..).map_while(move |number| self.nth(uid, number))
     }
 
-    fn nth_with_uid(&self, uid: u32, number: usize) -> Option<(usize, &Pair)> {
+    /// One of them.
+    pub fn nth(&self, uid: u32, number: usize) -> Option<&Pair> {
+        self.numbered(uid, number).map(|(_, pair)| pair)
+    }
+
+    fn numbered(&self, uid: u32, number: usize) -> Option<(usize, &Pair)> {
         self.search(&self.by_uid, uid_hash(uid), number, &|p| p.uid == uid)
     }
 
@@ -88,7 +93,7 @@ impl Known {
     /// Whether the registry has `uid`.
     pub fn is_registered(&self, uid: u32) -> bool {
         // Of the pairs with a uid the registered one, if any, was put first.
-        self.nth_with_uid(uid, 0).is_some_and(|(number, _)| number <= self.registered)
+        self.numbered(uid, 0).is_some_and(|(number, _)| number <= self.registered)
     }
 
     /// Whether no further pair has room.
@@ -102,7 +107,7 @@ impl Known {
         if let Some(known) = self.uid_of(name) {
             return if known == uid { Ok(()) } else { Err(None) };
         }
-        if let Some(other) = self.with_uid(uid).next() {
+        if let Some(other) = self.nth(uid, 0) {
             return Err(Some(*other));
         }
         if !self.add(name, uid) {

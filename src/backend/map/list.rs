@@ -1,12 +1,11 @@
 //! What the tools ask: the account that a name would have, and the collisions in a whole list.
 
 use super::claim::errno_of;
-use super::config::Section;
+use super::config::Lines;
 use super::template::Ids;
 use super::{Account, Hit, Map, names};
 use crate::backend::Outcome;
 use crate::sys::error::{Error, code};
-use nssproto::entry::Db;
 use nssproto::nsss::Head;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -34,20 +33,19 @@ impl Map {
                 return Ok(Err(Refused(why)));
             }
         }
-        let Some(number) = self.config.section_of(name) else {
+        let Some(section) = self.config.section_of(name) else {
             return Ok(Err(Refused("no section takes")));
         };
         let fail = |outcome| {
             let errno = errno_of(outcome).unwrap_or(rustix::io::Errno::IO);
             Error::system("unable to derive a uid of", errno).about(OsStr::from_bytes(name))
         };
-        let ids = self.section(number).map_err(fail)?.template.ids;
-        let uid = match ids {
+        let uid = match section.template.ids {
             Ids::One(uid) => uid,
             Ids::Range { lo, size } => self.derived(name, lo, size).map_err(fail)?,
             Ids::Asked => return Ok(Err(Refused("no section takes"))),
         };
-        Ok(Ok(self.account(number, uid).map_err(fail)?))
+        Ok(Ok(Account { section, uid }))
     }
 
     /// The head of the record that `name` would have, whether it is admitted or not; see
@@ -59,7 +57,7 @@ impl Map {
             Ok(account) => account,
             Err(Refused(why)) => return Err(refuse(why)),
         };
-        if self.is_derived(account) {
+        if account.section.derives() {
             match self.foresee(name, account.uid) {
                 Ok(()) => {}
                 Err(Outcome::NotFound) => {
@@ -74,7 +72,7 @@ impl Map {
             }
         }
         let mut hit = Hit::None;
-        match (self.lend(&mut hit, Db::Passwd, name, account), hit) {
+        match (self.lend(&mut hit, name, account), hit) {
             (Ok(_), Hit::Map(head)) => Ok(head),
             _ => Err(Error::usage("a record that is too long for")
                 .with_code(code::SYSTEM)
@@ -103,7 +101,7 @@ pub fn collisions<'a>(
 ) -> Result<Found<'a>, Error> {
     let mut found = Found::default();
     let mut list: Vec<(u32, &[u8], bool)> = Vec::new();
-    for line in text.split(|b| *b == b'\n') {
+    for line in Lines(text) {
         let name = line.trim_ascii();
         if !name.is_empty() {
             list.push((0, name, false));
@@ -115,7 +113,7 @@ pub fn collisions<'a>(
             tell(number, total);
         }
         match map.planned(one.1)? {
-            Ok(account) => (one.0, one.2) = (account.uid, map.is_derived(account)),
+            Ok(account) => (one.0, one.2) = (account.uid, account.section.derives()),
             Err(Refused(_)) => {
                 found.refused += 1;
                 one.1 = b"";
@@ -137,10 +135,4 @@ pub fn collisions<'a>(
         last = one;
     }
     Ok(found)
-}
-
-impl Map {
-    fn is_derived(&self, account: Account) -> bool {
-        self.section(account.section).is_ok_and(Section::derives)
-    }
 }

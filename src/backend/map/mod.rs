@@ -22,6 +22,7 @@ mod slow;
 pub mod start;
 pub mod template;
 
+use super::unix::Stamp;
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
 use crate::sys::privilege::keep_secret;
@@ -58,7 +59,7 @@ enum Keyed {
 
 /// A configuration, and what it needs to answer.
 pub struct Map {
-    config: Config<'static>,
+    config: &'static Config<'static>,
     key: Keyed,
     /// Names of templates that are users by themselves.
     own: Vec<&'static [u8]>,
@@ -82,12 +83,20 @@ pub struct Map {
     told: heapless::Vec<u32, TOLD>,
 }
 
-/// An account that was found: the section it is made of, and its numbers.
+/// An account that was found: the section it is made of, and its uid.
 #[derive(Clone, Copy, Debug)]
 struct Account {
-    section: usize,
+    section: &'static Section<'static>,
     uid: u32,
-    gid: u32,
+}
+
+impl Account {
+    fn gid(&self) -> u32 {
+        match self.section.template.gid {
+            GidOf::One(gid) => gid,
+            GidOf::Uid => self.uid,
+        }
+    }
 }
 
 /// A name that is kept while other things are looked at.
@@ -108,6 +117,11 @@ fn look_at(file: &OwnedFd) -> Result<Stat, Errno> {
     fstat(file)
 }
 
+#[inline(never)]
+fn stamp_of(stat: &Stat) -> Stamp {
+    Stamp::of(stat)
+}
+
 fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
@@ -123,11 +137,11 @@ fn is_safe(stat: &Stat, owner: u32) -> bool {
     is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
 }
 
-/// One that finds nobody.
-impl Default for Map {
-    fn default() -> Self {
+impl Map {
+    /// One without key and registry.
+    fn new(config: &'static Config<'static>) -> Self {
         Map {
-            config: Config::default(),
+            config,
             key: Keyed::Refused(Errno::NOKEY),
             own: Vec::new(),
             me: None,
@@ -190,13 +204,13 @@ impl Map {
             Request::ByName(Db::Group, name) => self.group_by_name(&mut step, name.bytes()),
             Request::ByName(Db::Shadow, name) if self.config.compat => {
                 // libnss_map looks at nothing here.
-                let account = Account { section: 0, uid: 0, gid: 0 };
-                self.lend(step.hit, Db::Shadow, name.bytes(), account)
+                self.lend_shadow(step.hit, name.bytes())
             }
-            Request::ByName(db, name) => {
-                let account = self.by_name(&mut step, name.bytes());
-                account.and_then(|a| self.lend(step.hit, db, name.bytes(), a))
-            }
+            Request::ByName(db, name) => match self.by_name(&mut step, name.bytes()) {
+                Ok(_) if db == Db::Shadow => self.lend_shadow(step.hit, name.bytes()),
+                Ok(account) => self.lend(step.hit, name.bytes(), account),
+                Err(outcome) => Err(outcome),
+            },
             Request::ByUid(uid) => self.by_uid(&mut step, uid.0),
             Request::ByGid(gid) => self.by_gid(&mut step, gid.0),
             Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
@@ -207,10 +221,6 @@ impl Map {
     /// The record that was found.
     pub fn record(&self, head: &Head) -> Option<Record<'_>> {
         head.record(&self.area).ok()
-    }
-
-    fn section(&self, number: usize) -> Result<&Section<'static>, Outcome> {
-        self.config.sections.get(number).ok_or(Outcome::NotFound)
     }
 
     /// The account of a name, if it is admitted. The error is "not found", a failure, or that the
@@ -227,8 +237,8 @@ impl Map {
                 return Err(Outcome::NotFound);
             }
         }
-        let number = self.config.section_of(name).ok_or(Outcome::NotFound)?;
-        self.admit(step, number, name)
+        let section = self.config.section_of(name).ok_or(Outcome::NotFound)?;
+        self.admit(step, section, name)
     }
 
     fn is_reserved(&self, name: &[u8]) -> bool {
@@ -239,12 +249,11 @@ impl Map {
     fn admit(
         &mut self,
         step: &mut Step<'_>,
-        number: usize,
+        section: &'static Section<'static>,
         name: &[u8],
     ) -> Result<Account, Outcome> {
-        let Map { config, room, .. } = self;
-        let section = config.sections.get(number).ok_or(Outcome::NotFound)?;
-        let owner = evidence::look_for(&section.require, &section.template.home, name, room)?;
+        let home = &section.template.home;
+        let owner = evidence::look_for(&section.require, home, name, &mut self.room)?;
         let (owned, evident) = (section.require.owned, !section.require.is_empty());
         let ids = section.template.ids;
         let uid = match ids {
@@ -258,15 +267,7 @@ impl Map {
         if matches!(ids, Ids::Range { .. }) {
             self.claim(step, name, uid, evident)?;
         }
-        self.account(number, uid)
-    }
-
-    fn account(&self, number: usize, uid: u32) -> Result<Account, Outcome> {
-        let gid = match self.section(number)?.template.gid {
-            GidOf::One(gid) => gid,
-            GidOf::Uid => uid,
-        };
-        Ok(Account { section: number, uid, gid })
+        Ok(Account { section, uid })
     }
 
     /// The uid of a name before anything is known of others: its pin, or what the key derives.
@@ -313,31 +314,30 @@ impl Map {
 
     fn of_number(&self, kind: Kind, id: u32) -> Result<Account, Outcome> {
         let section = self.config.section_of_number(kind, id).ok_or(Outcome::NotFound)?;
-        self.account(section, id)
+        Ok(Account { section, uid: id })
     }
 
     /// The name of an account of a number.
-    fn number_name(&self, account: Account, login: &mut Login) -> Result<(), Outcome> {
+    fn number_name(account: Account, login: &mut Login) {
         let mut room = [0; DECIMAL_MAX];
         let digits = write_decimal(u64::from(account.uid), &mut room);
-        for piece in self.section(account.section)?.template.name.pieces(digits) {
+        for piece in account.section.template.name.pieces(digits) {
             // Judged at start: it fits.
             let _ = login.extend_from_slice(piece);
         }
-        Ok(())
     }
 
     fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<Outcome, Outcome> {
         let mut name = Login::new();
         let account = if let Ok(account) = self.of_number(Kind::Uids, uid) {
-            self.number_name(account, &mut name)?;
+            Self::number_name(account, &mut name);
             account
         } else if self.config.section_of_uid(uid).is_some() {
             self.holder(step, uid, &mut name)?
         } else {
             self.sharer(step, uid, &mut name)?
         };
-        self.lend(step.hit, Db::Passwd, &name, account)
+        self.lend(step.hit, &name, account)
     }
 
     /// Who of those that share `uid` asks: in his own process, by LOGNAME.
@@ -350,14 +350,14 @@ impl Map {
         let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
         login.extend_from_slice(name).map_err(|_| Outcome::NotFound)?;
         let account = self.by_name(step, login)?;
-        let shared = matches!(self.section(account.section)?.template.ids, Ids::One(_));
+        let shared = matches!(account.section.template.ids, Ids::One(_));
         if shared && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
     fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Outcome, Outcome> {
         if self.config.compat {
             let account = self.by_name(step, name)?;
-            return self.lend_group(step.hit, name, account.gid);
+            return self.lend_group(step.hit, name, account.gid());
         }
         if self.config.allows(name) {
             if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
@@ -365,13 +365,13 @@ impl Map {
             }
         }
         // Before any evidence is looked at: only some sections have groups at all.
-        let number = self.config.section_of(name).ok_or(Outcome::NotFound)?;
-        if self.section(number)?.template.gid != GidOf::Uid {
+        let section = self.config.section_of(name).ok_or(Outcome::NotFound)?;
+        if section.template.gid != GidOf::Uid {
             return Err(Outcome::NotFound);
         }
         let account = self.by_name(step, name)?;
-        match self.section(account.section)?.kind {
-            Kind::Map => self.lend_group(step.hit, name, account.gid),
+        match account.section.kind {
+            Kind::Map => self.lend_group(step.hit, name, account.gid()),
             _ => Err(Outcome::NotFound),
         }
     }
@@ -379,10 +379,10 @@ impl Map {
     fn by_gid(&mut self, step: &mut Step<'_>, gid: u32) -> Result<Outcome, Outcome> {
         let mut name = Login::new();
         if let Ok(account) = self.of_number(Kind::Gids, gid) {
-            self.number_name(account, &mut name)?;
+            Self::number_name(account, &mut name);
         } else {
-            let number = self.config.section_of_uid(gid).ok_or(Outcome::NotFound)?;
-            if self.section(number)?.template.gid != GidOf::Uid {
+            let section = self.config.section_of_uid(gid).ok_or(Outcome::NotFound)?;
+            if section.template.gid != GidOf::Uid {
                 return Err(Outcome::NotFound);
             }
             self.holder(step, gid, &mut name)?;
@@ -398,16 +398,18 @@ impl Map {
             Err(Outcome::NotFound) => return Ok(Outcome::Groups),
             Err(other) => return Err(other),
         };
-        if self.section(account.section)?.kind != Kind::Map {
+        let section = account.section;
+        if section.kind != Kind::Map {
             return Ok(Outcome::Groups);
         }
         let shared = &mut *step.shared;
         self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
         let Map { config, room, groups, .. } = self;
-        let section = config.sections.get(account.section).ok_or(Outcome::NotFound)?;
-        for name in section.groups.iter().copied().flatten() {
-            if let Some(gid) = groups.gid(name) {
-                shared.gids.add(gid);
+        for words in &section.groups {
+            for name in *words {
+                if let Some(gid) = groups.gid(name) {
+                    shared.gids.add(gid);
+                }
             }
         }
         if section.rc {
@@ -420,32 +422,27 @@ impl Map {
     }
 
     /// Puts together the record of an account.
-    fn lend(
-        &mut self,
-        hit: &mut Hit,
-        db: Db,
-        name: &[u8],
-        account: Account,
-    ) -> Result<Outcome, Outcome> {
-        let Map { config, area, .. } = self;
-        if db == Db::Shadow {
-            // No hash is like this; some programs take "!" for a locked account.
-            put(area, &[name, b"\0NP\0"])?;
-            *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: area.len() as u32 });
-            return Ok(Outcome::Found);
-        }
-        let section = config.sections.get(account.section).ok_or(Outcome::NotFound)?;
-        let Template { gecos, home, shell, .. } = &section.template;
+    fn lend(&mut self, hit: &mut Hit, name: &[u8], account: Account) -> Result<Outcome, Outcome> {
+        let area = &mut self.area;
+        let Template { gecos, home, shell, .. } = &account.section.template;
         let mut room = [0; DECIMAL_MAX];
-        let place = match section.kind {
+        let place = match account.section.kind {
             Kind::Map => name,
             _ => write_decimal(u64::from(account.uid), &mut room),
         };
         let [before, slash, place, after] = home.pieces(place);
         let end: &[u8] = b"\0";
         put(area, &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end])?;
-        let (uid, gid) = (Uid(account.uid), Gid(account.gid));
+        let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
         *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
+        Ok(Outcome::Found)
+    }
+
+    /// Puts together a shadow record.
+    fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<Outcome, Outcome> {
+        // No hash is like this; some programs take "!" for a locked account.
+        put(&mut self.area, &[name, b"\0NP\0"])?;
+        *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
         Ok(Outcome::Found)
     }
 

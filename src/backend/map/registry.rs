@@ -92,7 +92,7 @@ impl Registry {
             let len = retry_on_intr(|| pread(&self.file, &mut *window, self.read_to))?;
             let block = window.get(..len).unwrap_or_default();
             let mut rest = block;
-            while let Some(end) = memchr::memchr(b'\n', rest) {
+            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                 let (line, behind) = rest.split_at_checked(end).unwrap_or_default();
                 rest = behind.get(1..).unwrap_or_default();
                 self.lines += 1;
@@ -172,7 +172,7 @@ impl Registry {
         let mut tries = 0;
         loop {
             self.refresh(known, window)?;
-            if known.uid_of(name).is_some() || known.with_uid(uid).next().is_some() {
+            if known.uid_of(name).is_some() || known.nth(uid, 0).is_some() {
                 return Ok(());
             }
             if tries == TRIES {

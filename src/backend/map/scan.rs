@@ -3,7 +3,7 @@
 //!
 //! A scan goes on where it stopped, whichever client asks next.
 
-use super::config::Config;
+use super::config::{Config, Section};
 use super::template::Pattern;
 use crate::backend::unix::Stamp;
 use crate::sys::clock;
@@ -22,7 +22,7 @@ const COST: u64 = 8;
 
 /// One directory.
 struct Dir {
-    section: usize,
+    section: &'static Section<'static>,
     path: CString,
     /// What an entry has around the name.
     entry: Pattern<'static>,
@@ -44,38 +44,40 @@ pub struct Scan {
     block: Box<[MaybeUninit<u8>]>,
 }
 
-/// The directory of a pattern's place, and what stands around the name in an entry of it, and
-/// whether more of the path follows.
-pub fn directory<'a>(pattern: &Pattern<'a>) -> Option<(&'a [u8], Pattern<'a>, bool)> {
-    let after = pattern.after?;
+/// The directory of a pattern's place, and what stands before the name in an entry of it; `None`
+/// if there is no place.
+pub fn directory<'a>(pattern: &Pattern<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    pattern.after?;
     let (dir, front) = if pattern.slash {
         (pattern.before, &b""[..])
     } else {
         let slash = pattern.before.iter().rposition(|b| *b == b'/')?;
         (pattern.before.get(..slash)?, pattern.before.get(slash + 1..)?)
     };
-    let end = after.iter().position(|b| *b == b'/').unwrap_or(after.len());
-    let entry = Pattern { before: front, slash: false, after: after.get(..end) };
-    Some((if dir.is_empty() { b"/" } else { dir }, entry, end < after.len()))
+    Some((if dir.is_empty() { b"/" } else { dir }, front))
 }
 
 impl Scan {
     /// The directories of the sections that derive a uid and require something. Nothing is
     /// opened yet.
-    pub fn new(config: &Config<'static>) -> Self {
+    pub fn new(config: &'static Config<'static>) -> Self {
         let mut dirs = Vec::new();
-        for (section, s) in config.sections.iter().enumerate() {
-            if !s.derives() {
+        for section in &config.sections {
+            if !section.derives() {
                 continue;
             }
-            let (pattern, kind) = match s.require.files.first() {
-                _ if s.require.home => (&s.template.home, FileType::Directory),
+            let (pattern, kind) = match section.require.files.first() {
+                _ if section.require.home => (&section.template.home, FileType::Directory),
                 Some(file) => (file, FileType::RegularFile),
                 None => continue,
             };
-            let Some((path, entry, more)) = directory(pattern) else { continue };
+            let Some((path, before)) = directory(pattern) else { continue };
             let Ok(path) = CString::new(path) else { continue };
-            let kind = (!more).then_some(kind);
+            let after = pattern.after.unwrap_or_default();
+            let slash = after.iter().position(|b| *b == b'/');
+            let kind = if slash.is_none() { Some(kind) } else { None };
+            let after = after.get(..slash.unwrap_or(after.len()));
+            let entry = Pattern { before, slash: false, after };
             dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
         }
         Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
@@ -88,8 +90,9 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same =
-            |dir: &Dir| dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp;
+        let same = |dir: &Dir| {
+            dir.settled && stat(&*dir.path).ok().map(|s| super::stamp_of(&s)) == dir.stamp
+        };
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -101,7 +104,11 @@ impl Scan {
 
     /// Goes on for a turn, with each name that was found; false if there is more to do. The
     /// error is a directory that cannot be read.
-    pub fn go_on(&mut self, turn: &mut u64, each: impl FnMut(usize, &[u8])) -> Result<bool, Errno> {
+    pub fn go_on(
+        &mut self,
+        turn: &mut u64,
+        each: impl FnMut(&'static Section<'static>, &[u8]),
+    ) -> Result<bool, Errno> {
         let done = self.read(turn, each);
         if done != Ok(false) {
             self.at = self.dirs.len();
@@ -110,7 +117,11 @@ impl Scan {
         done
     }
 
-    fn read(&mut self, turn: &mut u64, mut each: impl FnMut(usize, &[u8])) -> Result<bool, Errno> {
+    fn read(
+        &mut self,
+        turn: &mut u64,
+        mut each: impl FnMut(&'static Section<'static>, &[u8]),
+    ) -> Result<bool, Errno> {
         while let Some(dir) = self.dirs.get_mut(self.at) {
             if *turn == 0 {
                 return Ok(false);
@@ -164,7 +175,7 @@ fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    let stamp = Stamp::of(&super::look_at(&fd)?);
+    let stamp = super::stamp_of(&super::look_at(&fd)?);
     dir.settled = stamp.is_settled(now);
     dir.stamp = Some(stamp);
     Ok(Some(fd))

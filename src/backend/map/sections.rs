@@ -1,6 +1,6 @@
 //! The second format: `nssmap 2`, then settings and sections. Every error is kept, with its line.
 
-use super::config::{Config, Kind, Pin, Problem, Section, Words};
+use super::config::{Config, Kind, Lines, Pin, Problem, Section, Words};
 use super::names::{Letters, fits, glob_fault};
 use super::template::{
     self, CONTROL, GidOf, Ids, LINE_MAX, NO_HOME, Pattern, TOO_FEW, TOO_LONG, Template, fields,
@@ -30,20 +30,21 @@ enum Word {
     Rc,
 }
 
-/// Each word, and how many others may follow it. Those without a limit look for themselves.
-const WORDS: &[(&str, Word, usize, usize)] = &[
+/// Each word, and how many others may follow it, 255 or more. Those without a limit look for
+/// themselves.
+const WORDS: &[(&str, Word, u8, u8)] = &[
     ("key", Word::Key, 1, 1),
     ("registry", Word::Registry, 1, 1),
     ("deny-file", Word::DenyFile, 1, 1),
     ("names", Word::Names, 1, 1),
-    ("deny", Word::Deny, 1, usize::MAX),
+    ("deny", Word::Deny, 1, u8::MAX),
     ("pin", Word::Pin, 2, 2),
-    ("map", Word::Section(Kind::Map), 0, usize::MAX),
-    ("uids", Word::Section(Kind::Uids), 0, usize::MAX),
-    ("gids", Word::Section(Kind::Gids), 0, usize::MAX),
-    ("template", Word::Template, 0, usize::MAX),
+    ("map", Word::Section(Kind::Map), 0, u8::MAX),
+    ("uids", Word::Section(Kind::Uids), 0, u8::MAX),
+    ("gids", Word::Section(Kind::Gids), 0, u8::MAX),
+    ("template", Word::Template, 0, u8::MAX),
     ("require", Word::Require, 1, 2),
-    ("groups", Word::Groups, 1, usize::MAX),
+    ("groups", Word::Groups, 1, u8::MAX),
     ("rc", Word::Rc, 1, 1),
 ];
 
@@ -75,7 +76,7 @@ struct Reader<'a, 'p> {
 pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
     let faults = Faults { list: problems, line: 0 };
     let mut reader = Reader { config, faults, has_template: false };
-    for line in text.split(|b| *b == b'\n') {
+    for line in Lines(text) {
         reader.faults.line += 1;
         if reader.faults.line > 1 {
             // What is wrong with it was kept, and the next one is looked at.
@@ -108,14 +109,15 @@ impl<'a> Reader<'a, '_> {
         if line.iter().any(|b| *b != b'\t' && template::is_control(*b)) {
             return Err(self.faults.wrong(CONTROL, b""));
         }
-        let (mut words, mut count) = ([&b""[..]; 2], 0);
+        let (mut one, mut two, mut count) = (&b""[..], &b""[..], 0u8);
         for word in rest {
-            if let Some(place) = words.get_mut(count) {
-                *place = word;
+            match count {
+                0 => one = word,
+                1 => two = word,
+                _ => {}
             }
-            count += 1;
+            count = count.saturating_add(1);
         }
-        let [one, two] = words;
         let known = WORDS.iter().find(|w| w.0.as_bytes() == first);
         let Some((_, word, least, most)) = known else {
             return Err(self.faults.wrong("unknown word", first));
@@ -212,7 +214,7 @@ impl<'a> Reader<'a, '_> {
         kind: Kind,
         rest: Words<'a>,
         range: &'a [u8],
-        count: usize,
+        count: u8,
     ) -> Result<(), Kept> {
         self.close();
         let globs = if kind == Kind::Map { rest } else { Words::default() };
@@ -330,10 +332,10 @@ impl<'a> Reader<'a, '_> {
             }
         }
         for pin in &config.pins {
-            let section = config.section_of(pin.name).and_then(|s| config.sections.get(s));
+            let section = config.section_of(pin.name);
             let what = if !fits(pin.name, config.letters) {
                 FORBIDDEN
-            } else if !section.is_some_and(Section::derives) {
+            } else if !section.is_some_and(|s| s.derives()) {
                 "a pin for a name that no section derives:"
             } else if !section.is_some_and(|s| s.template.ids.range_has(pin.uid)) {
                 "a pin outside of the range of its section:"

@@ -1,6 +1,6 @@
 //! The first format: the single line of libnss_map, safe or as libnss_map takes it.
 
-use super::config::{Config, Kind, Problem, Words};
+use super::config::{Config, Kind, Lines, Problem, Words};
 use super::template::{
     self, GidOf, Ids, LINE_MAX, Pattern, TOO_FEW, TOO_LONG, Template, fields, text_fault,
 };
@@ -13,7 +13,7 @@ const LOWEST: u32 = 500;
 /// be in order. A line with an error is no template: then nobody is found.
 pub fn safe<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
     let mut found = false;
-    for (at, text) in (1..).zip(text.split(|b| *b == b'\n')) {
+    for (at, text) in (1..).zip(Lines(text)) {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.is_empty() || text.starts_with(b"#") {
             continue;

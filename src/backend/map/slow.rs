@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::scan::directory;
+use super::template::Pattern;
 use crate::sys::message::Message;
 use rustix::fs::{Mode, OFlags, fstatfs};
 
@@ -33,22 +34,24 @@ fn name_of(kind: u32) -> Option<&'static str> {
 pub fn find(config: &Config) -> bool {
     let mut found = false;
     for section in &config.sections {
-        let homes = section.require.home || section.rc;
-        let home = homes.then_some(&section.template.home);
-        for pattern in home.into_iter().chain(&section.require.files) {
-            let Some((dir, ..)) = directory(pattern) else { continue };
-            if let Some(kind) = kind_of(dir) {
-                found = true;
-                let mut message = Message::new("nsssd-map", "warning");
-                message.path(dir).text(" is on ");
-                message
-                    .text(kind)
-                    .text(": it can block, and is asked in a process of its own")
-                    .send();
-            }
+        if section.require.home || section.rc {
+            found |= is_slow(&section.template.home);
+        }
+        for file in &section.require.files {
+            found |= is_slow(file);
         }
     }
     found
+}
+
+/// Whether what a pattern leads to is on a slow file system; says so.
+fn is_slow(pattern: &Pattern) -> bool {
+    let Some((dir, ..)) = directory(pattern) else { return false };
+    let Some(kind) = kind_of(dir) else { return false };
+    let mut message = Message::new("nsssd-map", "warning");
+    message.path(dir).text(" is on ").text(kind);
+    message.text(": it can block, and is asked in a process of its own").send();
+    true
 }
 
 /// What slow file system `dir` is on, or the nearest directory above it that exists. Opened as a

@@ -1,7 +1,7 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
-use super::config::{Config, Kind, Problem, Require, Words, tell_line};
+use super::config::{Config, Kind, Lines, Problem, Require, Words, tell_line};
 use super::groups::Groups;
 use super::key::{self, Key};
 use super::known::Known;
@@ -104,8 +104,10 @@ impl Map {
         if plan.logname && host == Host::Daemon {
             return Err(Error::options("a daemon does not look at LOGNAME: -L is for getent -s"));
         }
-        let mut map = Box::new(Map::default());
-        let second = map.read_config(plan)?;
+        // It lives as long as the texts that it was read from.
+        let config: &mut Config = Box::leak(Box::default());
+        let second = read_config(config, plan)?;
+        let mut map = Box::new(Map::new(config));
         map.read_key(plan.file)?;
         map.find_own();
         if plan.logname {
@@ -117,63 +119,22 @@ impl Map {
         };
         if map.config.derives() {
             map.known = Known::new(true);
-            map.scan = Some(Scan::new(&map.config));
+            map.scan = Some(Scan::new(map.config));
         }
         let tells = matches!(host, Host::Daemon | Host::Check);
         if tells {
-            tell_open_sections(&map.config, plan.file, second);
-            map.slow = slow::find(&map.config);
+            tell_open_sections(map.config, plan.file, second);
+            map.slow = slow::find(map.config);
         }
         let mut window = vec![0; WINDOW];
         map.read_registry(plan.file, host, &mut window)?;
-        map.groups = Groups::new(&map.config);
+        map.groups = Groups::new(map.config);
         let read = map.groups.refresh(&mut window);
         read.map_err(|e| fail("unable to read", b"/etc/group", e))?;
         if tells {
-            map.groups.tell_missing(&map.config, plan.file);
+            map.groups.tell_missing(map.config, plan.file);
         }
         Ok(map)
-    }
-
-    /// Reads a configuration and what it includes, and tells what is wrong with it. Also whether it
-    /// is of the second format.
-    fn read_config(&mut self, plan: &mut Plan) -> Result<bool, Error> {
-        let config = &mut self.config;
-        config.compat = plan.compat;
-        let Some(text) = read_file(CONFIG, plan.file)? else {
-            let mut message = Message::new("nsssd-map", "warning");
-            message.text("there is no ").path(plan.file).text(": nobody is found").send();
-            return Ok(false);
-        };
-        let mut problems = Vec::new();
-        let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
-        let second = first.trim_ascii_end() == sections::FIRST;
-        if plan.compat {
-            single::compat(text, config);
-            if config.sections.is_empty() {
-                let what = "no template: nobody is found";
-                problems.push(Problem { line: 1, what, word: b"", warning: true });
-            }
-        } else if !second {
-            single::safe(text, config, &mut problems);
-        } else if plan.require.is_empty() {
-            sections::read(text, config, &mut problems);
-        } else {
-            let what = "-r is for a single template; this file has its own:";
-            return Err(Error::options(what).about(OsStr::from_bytes(plan.file)));
-        }
-        if let Some(section) = config.sections.first_mut().filter(|_| plan.compat || !second) {
-            section.require = std::mem::take(&mut plan.require);
-        }
-        let mut bad = false;
-        for problem in &problems {
-            problem.tell(plan.file, if second { "fatal" } else { "warning" });
-            bad |= !problem.warning;
-        }
-        for path in std::mem::take(&mut config.deny_files) {
-            bad |= !read_deny_file(path, config)?;
-        }
-        if bad && (second || plan.strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
     }
 
     /// The key. That it may not be read is no reason to end: other sections may do without.
@@ -242,12 +203,58 @@ impl Map {
     /// The templates' own names that are users in /etc/passwd.
     fn find_own(&mut self) {
         let text = read_path(b"/etc/passwd");
-        for line in text.unwrap_or_default().split(|b| *b == b'\n') {
-            let user = line.split(|b| *b == b':').next().unwrap_or_default();
-            let maps = self.config.sections.iter().filter(|s| s.kind == Kind::Map);
-            self.own.extend(maps.map(|s| s.template.name.before).find(|name| *name == user));
+        for line in Lines(&text.unwrap_or_default()) {
+            for section in &self.config.sections {
+                let name = section.template.name.before;
+                let rest = line.strip_prefix(name);
+                if section.kind == Kind::Map && rest.is_some_and(|rest| rest.first() == Some(&b':'))
+                {
+                    self.own.push(name);
+                    break;
+                }
+            }
         }
     }
+}
+
+/// Reads a configuration and what it includes, and tells what is wrong with it. Also whether it
+/// is of the second format.
+fn read_config(config: &mut Config<'static>, plan: &mut Plan) -> Result<bool, Error> {
+    config.compat = plan.compat;
+    let Some(text) = read_file(CONFIG, plan.file)? else {
+        let mut message = Message::new("nsssd-map", "warning");
+        message.text("there is no ").path(plan.file).text(": nobody is found").send();
+        return Ok(false);
+    };
+    let mut problems = Vec::new();
+    let first = Lines(text).next().unwrap_or_default();
+    let second = first.trim_ascii_end() == sections::FIRST;
+    if plan.compat {
+        single::compat(text, config);
+        if config.sections.is_empty() {
+            let what = "no template: nobody is found";
+            problems.push(Problem { line: 1, what, word: b"", warning: true });
+        }
+    } else if !second {
+        single::safe(text, config, &mut problems);
+    } else if plan.require.is_empty() {
+        sections::read(text, config, &mut problems);
+    } else {
+        let what = "-r is for a single template; this file has its own:";
+        return Err(Error::options(what).about(OsStr::from_bytes(plan.file)));
+    }
+    if let Some(section) = config.sections.first_mut().filter(|_| plan.compat || !second) {
+        section.require = std::mem::take(&mut plan.require);
+    }
+    let mut bad = false;
+    for problem in &problems {
+        problem.tell(plan.file, if second { "fatal" } else { "warning" });
+        bad |= !problem.warning;
+    }
+    for path in std::mem::take(&mut config.deny_files) {
+        bad |= !read_deny_file(path, config)?;
+    }
+    if bad && (second || plan.strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
 }
 
 /// One glob on each line. False if one of them is none.
@@ -256,7 +263,7 @@ fn read_deny_file(path: &[u8], config: &mut Config<'static>) -> Result<bool, Err
         return Err(fail("unable to open", path, Errno::NOENT));
     };
     let mut good = true;
-    for (number, line) in (1..).zip(text.split(|b| *b == b'\n')) {
+    for (number, line) in (1..).zip(Lines(text)) {
         let word = line.trim_ascii();
         if word.is_empty() || word.starts_with(b"#") {
             continue;

@@ -117,7 +117,7 @@ fn check(config: &Config) {
         let others = &config.pins[at + 1..];
         assert!(others.iter().all(|o| o.name != pin.name && o.uid != pin.uid));
         let section = config.section_of(pin.name).expect("a pin without a section");
-        let (lo, hi) = config.sections[section].template.ids.bounds().unwrap();
+        let (lo, hi) = section.template.ids.bounds().unwrap();
         assert!((lo..=hi).contains(&pin.uid));
     }
     let paths = config.key.iter().chain(&config.registry).map(|(_, path)| path);
