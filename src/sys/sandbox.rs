@@ -17,8 +17,10 @@ impl Sandbox {
     /// There is no sandbox in this build.
     pub fn open_later(&mut self, _: impl FnOnce() -> PathBuf) {}
 
-    /// Nothing is forbidden.
-    pub fn enter(self) {}
+    /// Nothing is forbidden, and nobody meant it to be.
+    pub fn enter(self) -> bool {
+        true
+    }
 }
 
 #[cfg(feature = "sandbox")]
@@ -31,15 +33,17 @@ impl Sandbox {
     /// From here on nothing else can be opened, and nothing made, changed, removed or run; what is
     /// open stays so. Sockets with a path can be connected to, others not. As far as the kernel
     /// goes along: an older one forbids less, one without landlock nothing, and that is no error.
-    pub fn enter(self) {
-        // The rights that it asks for exist; what else can fail is a full kernel.
-        let _ = self.try_enter();
+    /// False if nothing is forbidden.
+    pub fn enter(self) -> bool {
+        // The rights that it asks for exist; what else can fail is a full kernel, or that the
+        // process is in as many sandboxes already as there may be (16).
+        self.try_enter().unwrap_or(false)
     }
 
-    fn try_enter(self) -> Result<(), landlock::RulesetError> {
+    fn try_enter(self) -> Result<bool, landlock::RulesetError> {
         use landlock::{
-            ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
-            path_beneath_rules,
+            ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr,
+            RulesetStatus, Scope, path_beneath_rules,
         };
         let abi = ABI::V6;
         let rules = Ruleset::default()
@@ -49,8 +53,8 @@ impl Sandbox {
             .create()?;
         let reading = AccessFs::ReadFile | AccessFs::ReadDir;
         let directories = self.files.iter().flat_map(directories);
-        rules.add_rules(path_beneath_rules(directories, reading))?.restrict_self()?;
-        Ok(())
+        let rules = rules.add_rules(path_beneath_rules(directories, reading))?;
+        Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
     }
 }
 
@@ -58,6 +62,10 @@ impl Sandbox {
 #[cfg(feature = "sandbox")]
 fn directories(file: &PathBuf) -> impl Iterator<Item = PathBuf> {
     let real = std::fs::canonicalize(file).ok();
-    let of = |file: &PathBuf| file.ancestors().skip(1).find(|d| d.is_dir()).map(PathBuf::from);
+    // Of a path without a slash there is none above.
+    let of = |file: &PathBuf| {
+        let file = std::path::absolute(file).ok()?;
+        file.ancestors().skip(1).find(|d| d.is_dir()).map(PathBuf::from)
+    };
     [of(file), real.as_ref().and_then(of)].into_iter().flatten()
 }

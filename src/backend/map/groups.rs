@@ -39,6 +39,11 @@ impl Groups {
         groups
     }
 
+    /// No section has groups, so the file is never read.
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
     /// The gid of a group; never 0.
     pub fn gid(&self, name: &[u8]) -> Option<u32> {
         self.named.iter().find(|n| n.name == name).and_then(|n| n.gid).filter(|gid| *gid != 0)

@@ -175,7 +175,9 @@ impl Map {
     /// Names to the sandbox what is opened after the start.
     pub fn allow(&self, sandbox: &mut Sandbox) {
         let path = |bytes| Path::new(OsStr::from_bytes(bytes));
-        sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
+        if !self.groups.is_empty() {
+            sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
+        }
         if let Some(registry) = &self.registry {
             // One that takes its place can be read, and not be written.
             sandbox.open_later(|| path(registry.path()).into());
@@ -184,14 +186,14 @@ impl Map {
             // Names are not checked there, so a home may be anywhere.
             sandbox.open_later(|| "/any".into());
         }
-        for section in &self.config.sections {
-            let home = [&section.template.home].into_iter();
-            for pattern in home.chain(&section.require.files) {
-                sandbox.open_later(|| {
-                    let dir = scan::directory(pattern).map_or(&*pattern.before, |(dir, ..)| dir);
-                    path(dir).join("any")
-                });
-            }
+        // Evidence is only looked at, which is always allowed.
+        for dir in self.scan.iter().flat_map(scan::Scan::directories) {
+            sandbox.open_later(|| path(dir.to_bytes()).join("any"));
+        }
+        for section in self.config.sections.iter().filter(|s| s.rc) {
+            let home = &section.template.home;
+            let dir = scan::directory(home).map_or(home.before, |(dir, ..)| dir);
+            sandbox.open_later(|| path(dir).join("any"));
         }
     }
 

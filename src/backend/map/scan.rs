@@ -9,7 +9,7 @@ use crate::backend::unix::Stamp;
 use crate::sys::clock;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, stat};
 use rustix::io::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -81,6 +81,11 @@ impl Scan {
             dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
         }
         Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
+    }
+
+    /// All of them.
+    pub fn directories(&self) -> impl Iterator<Item = &CStr> {
+        self.dirs.iter().map(|dir| &*dir.path)
     }
 
     /// Whether one is under way.

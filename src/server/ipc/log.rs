@@ -94,6 +94,12 @@ impl Log {
         m.text("exiting").send();
     }
 
+    /// A build with a sandbox has none here.
+    pub fn no_sandbox(self) {
+        let Some(mut m) = self.warn() else { return };
+        m.text("no sandbox: the kernel has no landlock, or refuses it").send();
+    }
+
     /// SO_PEERCRED failed.
     pub fn no_credentials(self) {
         let Some(mut m) = self.warn() else { return };

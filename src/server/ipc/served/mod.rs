@@ -159,8 +159,8 @@ fn serve(
     };
     let mut events = Vec::with_capacity(EVENTS);
     tell_ready(server.door.rules.newline);
-    if server.beside.starts_nobody() {
-        server.switch.sandbox().enter();
+    if server.beside.starts_nobody() && !server.switch.sandbox().enter() {
+        server.door.log.no_sandbox();
     }
     // From here on: no allocation.
     no_alloc(|| {
