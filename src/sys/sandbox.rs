@@ -10,12 +10,18 @@ pub struct Sandbox {
     /// all that is below it can be read.
     #[cfg(feature = "sandbox")]
     files: Vec<PathBuf>,
+    /// Files that will be made and appended to, and the same of their directories.
+    #[cfg(feature = "sandbox")]
+    written: Vec<PathBuf>,
 }
 
 #[cfg(not(feature = "sandbox"))]
 impl Sandbox {
     /// There is no sandbox in this build.
     pub fn open_later(&mut self, _: impl FnOnce() -> PathBuf) {}
+
+    /// There is no sandbox in this build.
+    pub fn append_later(&mut self, _: impl FnOnce() -> PathBuf) {}
 
     /// Nothing is forbidden, and nobody meant it to be.
     pub fn enter(self) -> bool {
@@ -28,6 +34,11 @@ impl Sandbox {
     /// A file, or something in a directory that is to be listed.
     pub fn open_later(&mut self, file: impl FnOnce() -> PathBuf) {
         self.files.push(file());
+    }
+
+    /// A file that will be appended to, also when it was replaced, and made anew when removed.
+    pub fn append_later(&mut self, file: impl FnOnce() -> PathBuf) {
+        self.written.push(file());
     }
 
     /// From here on nothing else can be opened, and nothing made, changed, removed or run; what is
@@ -52,8 +63,12 @@ impl Sandbox {
             .scope(Scope::AbstractUnixSocket)?
             .create()?;
         let reading = AccessFs::ReadFile | AccessFs::ReadDir;
-        let directories = self.files.iter().flat_map(directories);
-        let rules = rules.add_rules(path_beneath_rules(directories, reading))?;
+        let directories_read = self.files.iter().flat_map(directories);
+        let writing = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::MakeReg;
+        let written = self.written.iter().flat_map(directories);
+        let rules = rules
+            .add_rules(path_beneath_rules(directories_read, reading))?
+            .add_rules(path_beneath_rules(written, writing))?;
         Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
     }
 }

@@ -179,8 +179,7 @@ impl Map {
             sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
         }
         if let Some(registry) = &self.registry {
-            // One that takes its place can be read, and not be written.
-            sandbox.open_later(|| path(registry.path()).into());
+            sandbox.append_later(|| path(registry.path()).into());
         }
         if self.config.compat {
             // Names are not checked there, so a home may be anywhere.
