@@ -263,6 +263,7 @@ fn a_sandboxed_map_keeps_its_registry_and_sees_homes_that_are_made_later() {
             host.homes(&["dora"]);
             assert_eq!(client.ask(&user("dora"), 1), [0]);
             assert!(host.read("registry").contains("dora"), "{}", host.read("registry"));
+            server.connect().expect(&user("bob"), &host.passwd("bob", BOB));
         }
         let client = server.connect();
         client.expect(&map::uid(BOB), &host.passwd("bob", BOB));

@@ -10,6 +10,9 @@ pub struct Sandbox {
     /// all that is below it can be read.
     #[cfg(feature = "sandbox")]
     files: Vec<PathBuf>,
+    /// Directories of which nothing must be looked at now: that could wait for a mount.
+    #[cfg(feature = "sandbox")]
+    listed: Vec<PathBuf>,
     /// Files that will be made and appended to, and the same of their directories.
     #[cfg(feature = "sandbox")]
     written: Vec<PathBuf>,
@@ -19,6 +22,9 @@ pub struct Sandbox {
 impl Sandbox {
     /// There is no sandbox in this build.
     pub fn open_later(&mut self, _: impl FnOnce() -> PathBuf) {}
+
+    /// There is no sandbox in this build.
+    pub fn list_later(&mut self, _: impl FnOnce() -> PathBuf) {}
 
     /// There is no sandbox in this build.
     pub fn append_later(&mut self, _: impl FnOnce() -> PathBuf) {}
@@ -31,7 +37,12 @@ impl Sandbox {
 
 #[cfg(feature = "sandbox")]
 impl Sandbox {
-    /// A file, or something in a directory that is to be listed.
+    /// A directory that will be listed, or files below it opened.
+    pub fn list_later(&mut self, directory: impl FnOnce() -> PathBuf) {
+        self.listed.push(directory());
+    }
+
+    /// A file.
     pub fn open_later(&mut self, file: impl FnOnce() -> PathBuf) {
         self.files.push(file());
     }
@@ -68,19 +79,23 @@ impl Sandbox {
         let written = self.written.iter().flat_map(directories);
         let rules = rules
             .add_rules(path_beneath_rules(directories_read, reading))?
+            .add_rules(path_beneath_rules(self.listed.iter().filter_map(nearest), reading))?
             .add_rules(path_beneath_rules(written, writing))?;
         Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
     }
 }
 
-/// Where a file stands, and where it leads: the directory, or the nearest one above that exists.
+/// Where a file stands, and where it leads.
 #[cfg(feature = "sandbox")]
 fn directories(file: &PathBuf) -> impl Iterator<Item = PathBuf> {
     let real = std::fs::canonicalize(file).ok();
-    // Of a path without a slash there is none above.
-    let of = |file: &PathBuf| {
-        let file = std::path::absolute(file).ok()?;
-        file.ancestors().skip(1).find(|d| d.is_dir()).map(PathBuf::from)
-    };
+    let of = |file: &PathBuf| nearest(&std::path::absolute(file).ok()?.parent()?.into());
     [of(file), real.as_ref().and_then(of)].into_iter().flatten()
+}
+
+/// A directory, or the nearest one above it that exists.
+#[cfg(feature = "sandbox")]
+fn nearest(directory: &PathBuf) -> Option<PathBuf> {
+    let directory = std::path::absolute(directory).ok()?;
+    directory.ancestors().find(|d| d.is_dir()).map(PathBuf::from)
 }

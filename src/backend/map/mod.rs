@@ -183,16 +183,16 @@ impl Map {
         }
         if self.config.compat {
             // Names are not checked there, so a home may be anywhere.
-            sandbox.open_later(|| "/any".into());
+            sandbox.list_later(|| "/".into());
         }
         // Evidence is only looked at, which is always allowed.
         for dir in self.scan.iter().flat_map(scan::Scan::directories) {
-            sandbox.open_later(|| path(dir.to_bytes()).join("any"));
+            sandbox.list_later(|| path(dir.to_bytes()).into());
         }
         for section in self.config.sections.iter().filter(|s| s.rc) {
             let home = &section.template.home;
             let dir = scan::directory(home).map_or(home.before, |(dir, ..)| dir);
-            sandbox.open_later(|| path(dir).join("any"));
+            sandbox.list_later(|| path(dir).into());
         }
     }
 
