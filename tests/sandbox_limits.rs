@@ -252,11 +252,18 @@ fn a_sandboxed_map_keeps_its_registry_and_sees_homes_that_are_made_later() {
             client.expect(&user("bob"), &host.passwd("bob", BOB));
             let lines = host.read("registry");
             assert!(["alice", "bob"].iter().all(|name| lines.contains(name)), "{lines}");
-            // One that is put in its place is read, and gets no new names.
+            // One that is put in its place is read and appended to, one that is removed made anew.
             host.dir.replace("registry", lines);
             host.homes(&["carol"]);
-            client.expect(&user("carol"), &EACCES);
             client.expect(&user("bob"), &host.passwd("bob", BOB));
+            assert_eq!(client.ask(&user("carol"), 1), [0]);
+            assert!(host.read("registry").contains("carol"), "{}", host.read("registry"));
+            let client = server.connect();
+            fs::remove_file(host.dir.join("registry")).unwrap();
+            host.homes(&["dora"]);
+            assert_eq!(client.ask(&user("dora"), 1), [0]);
+            assert!(host.read("registry").contains("dora"), "{}", host.read("registry"));
+            server.connect().expect(&user("bob"), &host.passwd("bob", BOB));
         }
         let client = server.connect();
         client.expect(&map::uid(BOB), &host.passwd("bob", BOB));

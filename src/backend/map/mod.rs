@@ -179,21 +179,20 @@ impl Map {
             sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
         }
         if let Some(registry) = &self.registry {
-            // One that takes its place can be read, and not be written.
-            sandbox.open_later(|| path(registry.path()).into());
+            sandbox.append_later(|| path(registry.path()).into());
         }
         if self.config.compat {
             // Names are not checked there, so a home may be anywhere.
-            sandbox.open_later(|| "/any".into());
+            sandbox.list_later(|| "/".into());
         }
         // Evidence is only looked at, which is always allowed.
         for dir in self.scan.iter().flat_map(scan::Scan::directories) {
-            sandbox.open_later(|| path(dir.to_bytes()).join("any"));
+            sandbox.list_later(|| path(dir.to_bytes()).into());
         }
         for section in self.config.sections.iter().filter(|s| s.rc) {
             let home = &section.template.home;
             let dir = scan::directory(home).map_or(home.before, |(dir, ..)| dir);
-            sandbox.open_later(|| path(dir).join("any"));
+            sandbox.list_later(|| path(dir).into());
         }
     }
 
