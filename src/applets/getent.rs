@@ -107,9 +107,9 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         "group" => records(Db::Group, &options, keys, &mut out),
         "shadow" => records(Db::Shadow, &options, keys, &mut out),
         "initgroups" => groups(&options, keys, &mut out),
-        _ if UNSERVED.contains(&database) => {
-            Err(Error::usage("database is not served by nssbox:").about(database).with_code(exit::FAILURE))
-        }
+        _ if UNSERVED.contains(&database) => Err(Error::usage("database is not served by nssbox:")
+            .about(database)
+            .with_code(exit::FAILURE)),
         _ if etcdb::is_database(database) => local(database, keys, &mut out),
         _ => Err(Error::options("unknown database:").about(database).with_code(exit::FAILURE)),
     };
@@ -170,7 +170,7 @@ fn local(database: &str, keys: &[OsString], out: &mut Output) -> Result<u8, Erro
 
 fn no_enumeration(database: &str) -> u8 {
     let mut message = Message::new("getent", "fatal");
- message.text("enumeration not supported on ");
+    message.text("enumeration not supported on ");
     message.text(database).send();
     exit::NO_ENUMERATION
 }
@@ -208,7 +208,12 @@ fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(db: Db, options: &Options<'_>, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
+fn records(
+    db: Db,
+    options: &Options<'_>,
+    keys: &[OsString],
+    out: &mut Output,
+) -> Result<u8, Error> {
     let mut switch = source(db.name(), options)?;
     let mut client = Client::new(Asker::Ourselves, 0);
     switch.admit(&mut client);
@@ -311,7 +316,7 @@ fn is_usual(errno: u8) -> bool {
 fn tell_failure(request: &Request<'_>, errno: u8) {
     let database = request.db().map_or("", Db::name);
     let mut message = Message::new("getent", "warning");
- message.text("unable to look up in ").text(database);
+    message.text("unable to look up in ").text(database);
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }
 

@@ -5,8 +5,8 @@
 use super::Applet;
 use crate::backend::names::Names;
 use crate::backend::reach::sources;
-use crate::options::Spec;
 use crate::identity::{Person, Printer, SOURCE, person};
+use crate::options::Spec;
 use crate::sys::error::Error;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

@@ -74,7 +74,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     }
     // As s6-ipcserver does, a number out of range is brought into it.
     let mut rules = Rules::given("ipcserver", u64::MAX, &mut options)?;
-    let backlog = options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
+    let backlog =
+        options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;
     let identity = Identity::given(&mut options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);

@@ -5,8 +5,8 @@
 use super::Applet;
 use crate::backend::names::Names;
 use crate::backend::reach::sources;
-use crate::options::Spec;
 use crate::identity::{Printer, SOURCE};
+use crate::options::Spec;
 use crate::sys::error::Error;
 use rustix::process::geteuid;
 use std::ffi::OsString;

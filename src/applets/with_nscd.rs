@@ -10,8 +10,8 @@ use crate::sys::message::Message;
 use crate::sys::spawn::Command;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, read};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::getpid;
 use rustix::thread::set_no_new_privs;
@@ -73,7 +73,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         Err(error) => {
             error.print("with-nscd");
             let mut message = Message::new("with-nscd", "warning");
- message.text("running without nscd: ");
+            message.text("running without nscd: ");
             message.path(program.as_bytes()).send();
         }
     }
@@ -95,7 +95,8 @@ fn start(options: &[OsString]) -> Result<(), Error> {
     words.extend(fixed.map(|word| OsStr::from_bytes(word).to_owned()));
     words.extend_from_slice(options);
     let fail = unable("unable to start nscd");
-    let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&fail)?;
+    let null =
+        open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&fail)?;
     let (answer, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(&fail)?;
     let mut command = Command::ourselves(&words).map_err(&fail)?;
     // A key that interrupts the program must not end what it asks.
