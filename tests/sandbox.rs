@@ -11,6 +11,8 @@
 
 mod common;
 mod ipc;
+#[path = "common/landlock.rs"]
+mod kernel;
 #[path = "nscd/mod.rs"]
 mod nscd;
 #[path = "common/nslcd.rs"]
@@ -18,10 +20,10 @@ mod nslcd;
 #[path = "common/stage.rs"]
 mod stage;
 
-use common::{by_name, op, passwd_reply, skip};
+use common::{by_name, op, passwd_reply};
 use ipc::OURS;
 use ipc::house::{ask_one, furnish, one};
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
+use kernel::no_landlock;
 use nscd::{ask, asked, request, user};
 use nslcd::FakeNslcd;
 use std::fs;
@@ -32,17 +34,6 @@ const LINE: &str = "one:x:1001:1002:One:/home/one:/bin/sh";
 
 /// The status of what may not be opened.
 const EACCES: u8 = 13;
-
-/// Says so and gives true where the kernel has no landlock.
-fn cannot_sandbox(test: &str) -> bool {
-    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    let handled = ruleset.handle_access(AccessFs::from_all(ABI::V1));
-    let cannot = handled.and_then(|ruleset| ruleset.create().map(drop)).is_err();
-    if cannot {
-        skip(test, "this kernel has no landlock");
-    }
-    cannot
-}
 
 /// Makes `file` a link to a file of the same content elsewhere.
 #[track_caller]
@@ -56,7 +47,7 @@ fn lead_away(file: &Path, elsewhere: &Path) {
 
 #[test]
 fn a_server_answers_from_replaced_files_and_from_no_other() {
-    if cannot_sandbox("a_server_answers_from_replaced_files_and_from_no_other") {
+    if no_landlock("a_server_answers_from_replaced_files_and_from_no_other") {
         return;
     }
     let elsewhere = common::TempDir::new();
@@ -80,7 +71,7 @@ fn a_server_answers_from_replaced_files_and_from_no_other() {
 
 #[test]
 fn nscd_and_its_askers_answer_from_replaced_files_and_from_no_other() {
-    if cannot_sandbox("nscd_and_its_askers_answer_from_replaced_files_and_from_no_other") {
+    if no_landlock("nscd_and_its_askers_answer_from_replaced_files_and_from_no_other") {
         return;
     }
     let elsewhere = common::TempDir::new();

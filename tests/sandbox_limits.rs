@@ -11,14 +11,15 @@
 )]
 
 mod common;
+#[path = "common/landlock.rs"]
+mod kernel;
 mod map;
 #[path = "nscd/mod.rs"]
 mod nscd;
 
-use common::{
-    Connection, Daemon, Server, TempDir, by_name, group_reply, nsssd, op, passwd_reply, skip,
-};
-use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr};
+use common::{Connection, Daemon, Server, TempDir, by_name, group_reply, nsssd, op, passwd_reply};
+use kernel::no_landlock;
+use landlock::{AccessNet, Ruleset, RulesetAttr};
 use map::{ALICE, BOB, Host, NOT_FOUND, user};
 use nscd::{ask, asked, request};
 use std::fs;
@@ -29,16 +30,6 @@ const EACCES: [u8; 1] = [13];
 
 /// As many sandboxes as the kernel lets a process be in.
 const MOST: usize = 16;
-
-/// Says so and gives true where the kernel has no landlock.
-fn no_landlock(test: &str) -> bool {
-    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    let rules = rules.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create);
-    if let Err(error) = &rules {
-        skip(test, &format!("the kernel has no landlock: {error}"));
-    }
-    rules.is_err()
-}
 
 fn line(uid: u32) -> String {
     format!("ada:x:{uid}:1:Ada:/home/ada:/bin/sh\n")
