@@ -12,6 +12,7 @@ use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
+use crate::sys::file::read_path;
 use crate::sys::message::Message;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
@@ -206,7 +207,7 @@ fn warn_of_open_directory(dir: &[u8]) {
 
 /// "Not found" is final for glibc. So a source of its own that the script does not ask is hidden.
 fn warn_of_uncovered(sources: &Sources) {
-    let Ok(text) = std::fs::read(NSSWITCH) else { return };
+    let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
     for database in ["passwd", "group", "initgroups"] {
         let mut services = services(&text, database);
         services.retain(|service| !sources.covers(service));

@@ -5,13 +5,13 @@
 //! checked, a second format.
 
 use super::Applet;
-use crate::backend::map::start::{Host, Plan, SPEC, lasting, read_path};
+use crate::backend::map::start::{Host, Plan, SPEC, lasting};
 use crate::backend::map::{Map, collisions, key};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
 use crate::sys::error::{Error, unable};
-use crate::sys::file::read_all;
+use crate::sys::file::{read_all, read_path};
 use crate::sys::output;
 use crate::sys::privilege;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};

@@ -11,6 +11,7 @@ use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
+use crate::sys::file::base;
 use crate::sys::message::Message;
 use crate::sys::own;
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
@@ -311,7 +312,7 @@ impl Sources {
         blocks.iter().any(|block| {
             // `nsssd-nslcd`, `nssbox nslcd`.
             block.command.iter().take(2).any(|word| {
-                let name = word.as_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
+                let name = base(word.as_bytes());
                 match name.strip_prefix(b"nsssd-").unwrap_or(name) {
                     b"unix" => service == b"files",
                     b"nslcd" => service == b"ldap",

@@ -2,7 +2,7 @@
 
 use super::{Failure, text};
 use crate::sys::file;
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::{Errno, read, retry_on_intr};
 use std::os::fd::OwnedFd;
 
@@ -88,9 +88,7 @@ impl Lines {
 
 fn open_file(path: &[u8]) -> Result<OwnedFd, Errno> {
     // A pipe without a writer must not hold us before we know what it is.
-    let path = file::path(path)?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = retry_on_intr(|| open(&*path, flags, Mode::empty()))?;
+    let file = file::open_path(path, OFlags::RDONLY, Mode::empty())?;
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::Fifo => Err(Errno::SPIPE),
         _ => Ok(file),

@@ -101,6 +101,11 @@ texts! {
     DQUOT => "Disk quota exceeded",
 }
 
+/// The same number, of nix.
+pub fn of(error: nix::errno::Errno) -> Errno {
+    Errno::from_raw_os_error(error as i32)
+}
+
 /// What `errno` means; `None` for one that is not expected.
 pub fn text(errno: Errno) -> Option<&'static [u8]> {
     let at = CODES.iter().position(|code| *code == errno)?;

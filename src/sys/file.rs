@@ -1,11 +1,29 @@
 //! Files, and their names.
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read, retry_on_intr};
-use std::ffi::CString;
-use std::os::fd::BorrowedFd;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What is read at a time.
 const PIECE: usize = 32 * 1024;
+
+/// Opens a file for ourselves only, and waits for nobody: a FIFO in its place does not block, a
+/// terminal does not become ours.
+pub fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    retry_on_intr(|| openat(CWD, path, flags, mode))
+}
+
+/// The same of a path that allocates.
+pub fn open_path(name: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    open(&path(name)?, flags, mode)
+}
+
+/// All of a file that nothing is known of.
+pub fn read_path(path: &[u8]) -> Result<Vec<u8>, Errno> {
+    read_all(open_path(path, OFlags::RDONLY, Mode::empty())?.as_fd(), usize::MAX)
+}
 
 /// The rest of `file`. EFBIG: it has more than `most` bytes.
 pub fn read_all(file: BorrowedFd<'_>, most: usize) -> Result<Vec<u8>, Errno> {

@@ -1,5 +1,6 @@
 //! Descriptors that come from other processes.
 
+use super::errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nssproto::bytes::{decimal_u32, decimal_u64};
 use rustix::io::{Errno, IoSliceMut, retry_on_intr};
@@ -48,8 +49,7 @@ fn copy(number: RawFd) -> Result<OwnedFd, Errno> {
         socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let (word, rights) = ([IoSlice::new(&[0])], [number]);
     let rights = [ControlMessage::ScmRights(&rights)];
-    sendmsg::<()>(from.as_raw_fd(), &word, &rights, MsgFlags::empty(), None)
-        .map_err(|e| Errno::from_raw_os_error(e as i32))?;
+    sendmsg::<()>(from.as_raw_fd(), &word, &rights, MsgFlags::empty(), None).map_err(errno::of)?;
     receive(to.as_fd(), &mut [0])?.1.ok_or(Errno::BADF)
 }
 

@@ -1,5 +1,6 @@
 //! Starting programs, by posix_spawn(3): the one place for it.
 
+use super::errno;
 use super::file::path;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
 use nix::sys::signal::{SigSet, Signal};
@@ -75,22 +76,22 @@ impl Command {
     /// Starts it. Whatever else is open here has CLOEXEC set; signals are at their defaults, apart
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
-        let mut files = PosixSpawnFileActions::init().map_err(errno)?;
-        files.add_dup2(stdin.as_raw_fd(), 0).map_err(errno)?;
-        files.add_dup2(stdout.as_raw_fd(), 1).map_err(errno)?;
-        let mut attributes = PosixSpawnAttr::init().map_err(errno)?;
+        let mut files = PosixSpawnFileActions::init().map_err(errno::of)?;
+        files.add_dup2(stdin.as_raw_fd(), 0).map_err(errno::of)?;
+        files.add_dup2(stdout.as_raw_fd(), 1).map_err(errno::of)?;
+        let mut attributes = PosixSpawnAttr::init().map_err(errno::of)?;
         // Rust's start has it ignored.
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
-        attributes.set_sigdefault(&broken_pipe).map_err(errno)?;
+        attributes.set_sigdefault(&broken_pipe).map_err(errno::of)?;
         // The group to be in is 0, a new one, if nothing else was set.
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
         if self.own_group {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
         }
-        attributes.set_flags(flags).map_err(errno)?;
+        attributes.set_flags(flags).map_err(errno::of)?;
         let pid = posix_spawnp(&self.file, &files, &attributes, &self.words, &self.environment);
-        let pid = Pid::from_raw(pid.map_err(errno)?.as_raw()).ok_or(Errno::SRCH)?;
+        let pid = Pid::from_raw(pid.map_err(errno::of)?.as_raw()).ok_or(Errno::SRCH)?;
         Ok(Process { pid, ended: false })
     }
 
@@ -101,7 +102,7 @@ impl Command {
         let handler = std::sync::Arc::default();
         let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, handler);
         match nix::unistd::execvpe(&self.file, &self.words, &self.environment) {
-            Err(error) => errno(error),
+            Err(error) => errno::of(error),
             Ok(never) => match never {},
         }
     }
@@ -111,10 +112,6 @@ fn variable(mut name: Vec<u8>, value: &[u8]) -> Result<CString, Errno> {
     name.push(b'=');
     name.extend_from_slice(value);
     CString::new(name).map_err(|_| Errno::INVAL)
-}
-
-fn errno(error: nix::errno::Errno) -> Errno {
-    Errno::from_raw_os_error(error as i32)
 }
 
 /// A program that was started.

@@ -2,6 +2,7 @@
 
 use super::config::{Config, Lines, tell_line};
 use crate::backend::unix::Stamp;
+use crate::sys::file::open;
 use nssproto::line::parse_group;
 use rustix::fs::{Mode, OFlags, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
@@ -51,11 +52,11 @@ impl Groups {
 
     /// Reads the file, in pieces through `window`, if it is another one than last time.
     pub fn refresh(&mut self, window: &mut [u8]) -> Result<(), Errno> {
-        if self.named.is_empty() || Some(super::stamp_of(&stat(FILE)?)) == self.stamp {
+        if self.named.is_empty() || Some(Stamp::of(&stat(FILE)?)) == self.stamp {
             return Ok(());
         }
-        let file = super::open(FILE, OFlags::RDONLY, Mode::empty())?;
-        let stamp = super::stamp_of(&super::look_at(&file)?);
+        let file = open(FILE, OFlags::RDONLY, Mode::empty())?;
+        let stamp = Stamp::of(&super::look_at(&file)?);
         self.named.iter_mut().for_each(|n| n.gid = None);
         let (mut at, mut inside) = (0, false);
         loop {

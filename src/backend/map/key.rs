@@ -1,5 +1,6 @@
 //! The key, and the uid that it derives of a name.
 
+use crate::sys::file::open_path;
 use rustix::fs::{Mode, OFlags, fsync, unlink};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -27,7 +28,7 @@ impl Key {
     /// Reads 32 hexadecimal digits, and perhaps a newline, from a file that only its owner, root
     /// or we, can read.
     pub fn read(path: &[u8]) -> Result<Self, Fault> {
-        let file = super::open_path(path, OFlags::RDONLY, Mode::empty())?;
+        let file = open_path(path, OFlags::RDONLY, Mode::empty())?;
         let stat = super::look_at(&file)?;
         if !super::is_file(&stat) {
             return Err(Fault::Bad("the key is no regular file:"));
@@ -88,7 +89,7 @@ pub fn make(path: &[u8]) -> Result<(), Errno> {
     }
     text.push(b'\n');
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-    let file = super::open_path(path, flags, Mode::from_raw_mode(0o400))?;
+    let file = open_path(path, flags, Mode::from_raw_mode(0o400))?;
     let written = match retry_on_intr(|| write(&file, &text)) {
         Ok(len) if len < text.len() => Err(Errno::NOSPC),
         other => other.and_then(|_| fsync(&file)),

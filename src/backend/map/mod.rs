@@ -22,7 +22,6 @@ mod slow;
 pub mod start;
 pub mod template;
 
-use super::unix::Stamp;
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
 use crate::sys::privilege::keep_secret;
@@ -31,10 +30,10 @@ use config::{Config, Kind, Section};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FileType, Stat, fstat};
+use rustix::io::Errno;
 use rustix::process::geteuid;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -102,24 +101,8 @@ impl Account {
 /// A name that is kept while other things are looked at.
 type Login = heapless::Vec<u8, { Name::MAX }>;
 
-/// Opens a file for ourselves only, and waits for nobody.
-fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    retry_on_intr(|| openat(CWD, path, flags, mode))
-}
-
-/// The same, at start: it allocates.
-fn open_path(path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    open(&CString::new(path).map_err(|_| Errno::INVAL)?, flags, mode)
-}
-
 fn look_at(file: &OwnedFd) -> Result<Stat, Errno> {
     fstat(file)
-}
-
-#[inline(never)]
-fn stamp_of(stat: &Stat) -> Stamp {
-    Stamp::of(stat)
 }
 
 fn is_file(stat: &Stat) -> bool {

@@ -2,6 +2,7 @@
 
 use super::evidence::Room;
 use crate::backend::Outcome;
+use crate::sys::file::open;
 use nssproto::line::parse_group;
 use rustix::fs::{Mode, OFlags, Stat, openat};
 use rustix::io::{Errno, read, retry_on_intr};
@@ -27,7 +28,7 @@ pub fn gid(room: &Room, strict: bool, window: &mut [u8]) -> Result<Option<u32>, 
 
 fn read_gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Errno> {
     let nofollow = if strict { OFlags::NOFOLLOW } else { OFlags::empty() };
-    let home = super::open(home, OFlags::PATH | OFlags::DIRECTORY | nofollow, Mode::empty())?;
+    let home = open(home, OFlags::PATH | OFlags::DIRECTORY | nofollow, Mode::empty())?;
     if strict && !is_roots(&super::look_at(&home)?) {
         return Ok(None);
     }

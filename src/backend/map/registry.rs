@@ -5,6 +5,7 @@ use super::config::tell_line;
 use super::known::Known;
 use super::names::{Letters, fits};
 use crate::sys::clock;
+use crate::sys::file::{open, path as c_path};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use rustix::fs::{Mode, OFlags, Stat, fsync, lstat};
 use rustix::io::{Errno, pread, retry_on_intr, write};
@@ -49,7 +50,7 @@ impl Registry {
     /// Opens the file, and makes it if need be and `create`. `None`: there is none, and none can be
     /// made on a read-only file system. Also gives what fstat says of it.
     pub fn open(path: &[u8], create: bool) -> Result<Option<(Self, Stat)>, Errno> {
-        let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+        let path = c_path(path)?;
         let Some((file, writable)) = open_file(&path, create)? else { return Ok(None) };
         let stat = super::look_at(&file)?;
         let owner = geteuid().as_raw();
@@ -214,10 +215,10 @@ impl Registry {
 
 /// Opens it to append, or if that is not allowed to read.
 fn open_file(path: &CStr, create: bool) -> Result<Option<(OwnedFd, Writable)>, Errno> {
-    let read = || super::open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
+    let read = || open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
     let mut write = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
     write.set(OFlags::CREATE, create);
-    match super::open(path, write, Mode::from_raw_mode(0o644)) {
+    match open(path, write, Mode::from_raw_mode(0o644)) {
         Ok(file) => Ok(Some((file, Writable::Yes))),
         Err(Errno::ROFS) => match read() {
             Ok(file) => Ok(Some((file, Writable::ReadOnly))),

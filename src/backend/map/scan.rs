@@ -7,6 +7,7 @@ use super::config::{Config, Section};
 use super::template::Pattern;
 use crate::backend::unix::Stamp;
 use crate::sys::clock;
+use crate::sys::file::open;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, stat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -95,9 +96,8 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same = |dir: &Dir| {
-            dir.settled && stat(&*dir.path).ok().map(|s| super::stamp_of(&s)) == dir.stamp
-        };
+        let same =
+            |dir: &Dir| dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp;
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -172,7 +172,7 @@ impl Scan {
 /// Opens a directory and takes note of how it looks; `None` if it is not there.
 fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
     let now = clock::file_time();
-    let fd = match super::open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+    let fd = match open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             (dir.stamp, dir.settled) = (None, true);
@@ -180,7 +180,7 @@ fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    let stamp = super::stamp_of(&super::look_at(&fd)?);
+    let stamp = Stamp::of(&super::look_at(&fd)?);
     dir.settled = stamp.is_settled(now);
     dir.stamp = Some(stamp);
     Ok(Some(fd))

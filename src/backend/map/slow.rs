@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::scan::directory;
 use super::template::Pattern;
+use crate::sys::file::open_path;
 use crate::sys::message::Message;
 use rustix::fs::{Mode, OFlags, fstatfs};
 
@@ -58,7 +59,7 @@ fn is_slow(pattern: &Pattern) -> bool {
 /// path only: that mounts nothing.
 fn kind_of(mut dir: &[u8]) -> Option<&'static str> {
     loop {
-        if let Ok(fd) = super::open_path(dir, OFlags::PATH, Mode::empty()) {
+        if let Ok(fd) = open_path(dir, OFlags::PATH, Mode::empty()) {
             return name_of(fstatfs(&fd).ok()?.f_type as u32);
         }
         let slash = dir.iter().rposition(|b| *b == b'/')?;

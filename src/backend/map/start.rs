@@ -11,7 +11,7 @@ use super::{Keyed, Map, sections, single, slow};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
-use crate::sys::file::read_all;
+use crate::sys::file::{open_path, read_all, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
 use nssproto::bytes::decimal_u32;
@@ -283,7 +283,7 @@ fn read_deny_file(path: &[u8], config: &mut Config<'static>) -> Result<bool, Err
 /// kept until the process ends, as what was read of it is. `None` if there is none.
 fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [u8]>, Error> {
     let wrong = |errno| fail("unable to read", path, errno);
-    let file = match super::open_path(path, OFlags::RDONLY, Mode::empty()) {
+    let file = match open_path(path, OFlags::RDONLY, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(fail("unable to open", path, errno)),
@@ -291,12 +291,9 @@ fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [
     if !super::is_safe(&super::look_at(&file).map_err(wrong)?, geteuid().as_raw()) {
         return Err(unusable(unsafe_file, path));
     }
-    Ok(Some(read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?.leak()))
-}
-
-/// All of a file that nothing is known of.
-pub fn read_path(path: &[u8]) -> Result<Vec<u8>, Errno> {
-    read_all(super::open_path(path, OFlags::RDONLY, Mode::empty())?.as_fd(), usize::MAX)
+    let text = read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?;
+    // Without the room that was left for more.
+    Ok(Some(Box::leak(text.into_boxed_slice())))
 }
 
 fn fail(what: &'static str, path: &[u8], errno: Errno) -> Error {

@@ -6,6 +6,7 @@ use super::report;
 use crate::limits::WINDOW;
 use crate::sys::access::Asker;
 use crate::sys::clock::{file_time, since_epoch};
+use crate::sys::file;
 use crate::sys::privilege::keep_secret;
 use crate::sys::untouched;
 use nssproto::entry::Db;
@@ -217,11 +218,9 @@ impl Source {
     }
 }
 
-/// Opens for reading. A FIFO in place of the file does not block, a terminal does not become
-/// ours. Whoever has shadow open shows itself to nobody.
+/// Opens for reading. Whoever has shadow open shows itself to nobody.
 fn open_to_read(db: Db, path: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = retry_on_intr(|| open(path, flags, Mode::empty()))?;
+    let file = file::open(path, OFlags::RDONLY, Mode::empty())?;
     if db == Db::Shadow {
         keep_secret();
     }

@@ -8,7 +8,7 @@
 use super::log::Log;
 use crate::limits::{SLOW_ASKERS, SLOW_REPLY_MILLIS};
 use crate::server::conversation::End;
-use crate::sys::clock::{earlier, millis};
+use crate::sys::clock::{earlier, millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::may_alloc;
 use crate::sys::passed;
@@ -268,7 +268,7 @@ impl Desk {
     fn heard(&self) -> Option<usize> {
         let mut event = [MaybeUninit::uninit()];
         loop {
-            let now = crate::sys::clock::timespec(0);
+            let now = timespec(0);
             match epoll::wait(&self.epoll, &mut event, Some(&now)) {
                 Ok((told, _)) => return told.first().map(|e| e.data.u64() as usize),
                 Err(Errno::INTR) => {}
