@@ -60,6 +60,14 @@ fn leave_everywhere(socket: &Path, request: &[u8], reply: &[u8], large: &[u8]) {
     }
 }
 
+/// How many sockets a server has before anybody has asked it.
+#[track_caller]
+fn idle_sockets(server: &Server) -> usize {
+    // Standard output, where it said that it is ready, is one until it is closed.
+    wait_until("it is ready", || !procfs::sockets(server.pid()).contains_key(&1));
+    procfs::sockets(server.pid()).len()
+}
+
 /// All that a process has open.
 #[track_caller]
 fn descriptors(server: &Server) -> usize {
@@ -72,8 +80,13 @@ fn a_client_of_ipcserver_may_leave_at_each_byte() {
         for option in ["-q", "--spawn"] {
             // A place that is not given back is missed soon.
             let mut server = bench.start(&["-c", "3", option], program);
+            let idle = idle_sockets(&server);
             server.connect().expect(&ask_one(), &one());
-            wait_until("nobody is there", || procfs::children(server.pid()).is_empty());
+            // The server may hear only later that the first client is gone.
+            wait_until("the first client is gone", || {
+                procfs::children(server.pid()).is_empty()
+                    && procfs::sockets(server.pid()).len() == idle
+            });
             let before = descriptors(&server);
             leave_everywhere(server.socket(), &ask_one(), &one(), &ask_big());
             server.connect().expect(&ask_big(), &big());
@@ -90,7 +103,9 @@ fn a_client_of_nscd_may_leave_at_each_byte() {
     let line = big_group("big", 77, 'm');
     let bench = nscd::Bench::new(&format!("{ADA}\n"), &line);
     let mut server = bench.serve(&["-c", "3", "-C", "3"]);
+    let idle = idle_sockets(&server);
     assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
+    wait_until("the first client is gone", || procfs::sockets(server.pid()).len() == idle);
     let before = descriptors(&server);
     let (small, large) = (request(ask::USER, "ada"), request(ask::GROUP, "big"));
     leave_everywhere(server.socket(), &small, &user(ADA), &large);
