@@ -10,10 +10,12 @@
 
 mod common;
 mod ipc;
+#[path = "common/stage.rs"]
+mod stage;
 
 use common::{
     Connection, DEADLINE, Got, Server, assert_same_bytes, by_id, by_name, grouplist,
-    grouplist_reply, is_root, op, set_timeout, wait_until,
+    grouplist_reply, is_root, op, passwd_reply, set_timeout, wait_until,
 };
 use ipc::house::{ask_big, ask_one, big, for_each_program, furnish, one, unix};
 use ipc::{
@@ -21,7 +23,9 @@ use ipc::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use stage::settle;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -123,6 +127,47 @@ fn requests_written_ahead_are_answered_in_order() {
             replies.push(255);
         }
         client.expect(&requests, &replies);
+    });
+}
+
+/// Requests that came together share one look at a file, which is not one from before they came.
+#[test]
+fn in_a_crowd_whoever_asks_after_a_file_was_replaced_gets_the_new_one() {
+    let bench = Bench::new(OURS);
+    furnish(&bench);
+    let server = bench.start(&["-q", "-c", "64"], &unix(&bench));
+    let versions = ["Old", "New"].map(|gecos| {
+        let line = format!("one:x:1001:1002:{gecos}:/home/one:/bin/sh\n");
+        (line, passwd_reply(["one", "x"], 1001, 1002, [gecos, "/home/one", "/bin/sh"]))
+    });
+    bench.dir.replace("passwd", &versions[0].0);
+    let done = AtomicBool::new(false);
+    let (list, none) = (grouplist(1, "none"), grouplist_reply(1, &[]));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let client = server.connect();
+                while !done.load(Ordering::Relaxed) {
+                    // It reads all of the large file, so that there is time for the others.
+                    client.expect(&list, &none);
+                    client.ask(&ask_one(), versions[0].1.len());
+                    server.connect().ask(&ask_one(), versions[0].1.len());
+                }
+            });
+        }
+        let lasting = server.connect();
+        let wrong = (1..40).find(|round| {
+            settle(&bench.dir.join("passwd"));
+            let (line, reply) = &versions[round % 2];
+            bench.dir.replace("passwd", line);
+            let asked = match round % 4 {
+                0 | 1 => server.connect().ask(&ask_one(), reply.len()),
+                _ => lasting.ask(&ask_one(), reply.len()),
+            };
+            asked != *reply
+        });
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(wrong, None, "an answer from the file of before");
     });
 }
 

@@ -129,12 +129,15 @@ pub struct Shared {
     pub window: Vec<u8>,
     /// The groups of one user.
     pub gids: Gids,
+    /// What was looked at with this number was looked at after the requests in hand had come;
+    /// 0: look again for each.
+    round: u64,
 }
 
 impl Shared {
     /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
     pub fn new(merge: bool) -> Self {
-        Shared { window: untouched(WINDOW), gids: Gids::new(merge) }
+        Shared { window: untouched(WINDOW), gids: Gids::new(merge), round: 0 }
     }
 }
 

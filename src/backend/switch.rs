@@ -141,6 +141,12 @@ impl Switch {
         self.shared.gids.release(client.number);
     }
 
+    /// All requests that will be asked until this is called again have been received by now: one
+    /// look at a file does for them.
+    pub fn hear(&mut self) {
+        self.shared.round += 1;
+    }
+
     /// Serves one request. Between two calls for the same request, after `Pending`, other
     /// clients may be served. `skip` gids of a group list are not wanted.
     pub fn ask(&mut self, client: &mut Client, request: &Request<'_>, skip: u64) -> Outcome {

@@ -153,7 +153,7 @@ impl Unix {
     /// The first line with this name or number.
     fn lookup(&mut self, step: Step<'_>, db: Db, key: Key<'_>) -> Result<Outcome, Errno> {
         let source = self.source(db);
-        let again = step.search.resume(source.refresh(step.asker)?)?;
+        let again = step.search.resume(source.refresh(step.asker, step.shared.round)?)?;
         let known = if again { None } else { source.recent.get(key) };
         if known == Some(Known::Absent) {
             return Ok(Outcome::NotFound);
@@ -210,7 +210,7 @@ impl Unix {
     /// All groups that list `user`.
     fn groups(&mut self, step: Step<'_>, user: Name<'_>) -> Result<Outcome, Errno> {
         let source = self.source(Db::Group);
-        let version = source.refresh(step.asker)?;
+        let version = source.refresh(step.asker, step.shared.round)?;
         if step.search.started && step.search.version != version {
             // What was collected of the old version must not count.
             return Err(Errno::AGAIN);

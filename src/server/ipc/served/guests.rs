@@ -14,12 +14,25 @@ impl Server<'_> {
         while left > 0 && self.listening && self.admit() {
             left -= 1;
         }
+        self.serve_guests();
+    }
+
+    /// Gives those who came in and have asked their turn, before those whose turn was over.
+    fn serve_guests(&mut self) {
+        let guests = std::mem::take(&mut self.guests).min(self.queue.len());
+        self.queue.rotate_right(guests);
+        self.serve(guests);
     }
 
     /// Takes in the next who waits; false if there is none, or an error.
     fn admit(&mut self) -> bool {
         let more = match self.door.admit() {
-            Ok(Some(guest)) => {
+            Ok(Some(mut guest)) => {
+                if guest.count > self.door.rules.max_per_uid {
+                    // Who came in with him may be answered, and leave.
+                    self.serve_guests();
+                    guest.count = guest.who.map_or(0, |who| self.door.uids.count(who.0));
+                }
                 match self.has_place_for(&guest) {
                     true => self.seat(guest),
                     false => self.turn_away(guest),
@@ -50,7 +63,7 @@ impl Server<'_> {
         let mut oldest: Option<(u32, usize)> = None;
         for row in 0..self.table.rows() {
             let Some(connection) = self.table.at(row) else { continue };
-            if connection.uid() == uid && connection.conversation.waits_for_input() {
+            if connection.uid() == uid && connection.is_idle() {
                 // Serial numbers begin again some day: the difference tells the age.
                 oldest = oldest.max(Some((now.wrapping_sub(connection.serial), row)));
             }
@@ -98,6 +111,9 @@ impl Server<'_> {
         self.door.log.status(self.door.open);
         self.table.seat(row, guest, self.serial, self.switch);
         // Most clients have asked by now; one that is answered at once is never waited for.
-        self.go_on(row, true);
+        self.read(row);
+        if self.table.at(row).is_some_and(|connection| connection.queued) {
+            self.guests += 1;
+        }
     }
 }

@@ -100,8 +100,10 @@ struct Server<'a> {
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
     free: Vec<usize>,
-    /// Rows whose turn was over.
+    /// Rows that were heard, or whose turn was over.
     queue: VecDeque<usize>,
+    /// So many at its end came in a moment ago.
+    guests: usize,
     out: Output,
     serial: u32,
     /// No deadline is earlier than this.
@@ -150,6 +152,7 @@ fn serve(
         pages: vec![0; max * REPLY_PIECE],
         free: Vec::with_capacity(max),
         queue: VecDeque::with_capacity(max),
+        guests: 0,
         out: Output::new(),
         serial: 0,
         next_deadline: None,
@@ -199,15 +202,8 @@ impl Server<'_> {
                 token => self.heard(token, event.flags),
             }
         }
-        // Those whose turn was over, as many as there are now.
-        for _ in 0..self.queue.len() {
-            if let Some(row) = self.queue.pop_front() {
-                if let Some(connection) = self.table.at(row) {
-                    connection.queued = false;
-                    self.go_on(row, false);
-                }
-            }
-        }
+        // Those who were heard, and those whose turn was over, as many as there are now.
+        self.serve(self.queue.len());
         if self.next_deadline.is_some_and(|d| millis() >= d) {
             self.close_late();
         }
@@ -298,7 +294,7 @@ impl Server<'_> {
         for row in 0..self.table.rows() {
             let Some(connection) = self.table.at(row) else { continue };
             connection.leaving = true;
-            if !connection.has_unsent() && connection.conversation.waits_for_input() {
+            if connection.is_idle() {
                 self.close(row, why::ENDING);
             }
         }

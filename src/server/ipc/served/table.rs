@@ -20,7 +20,7 @@ pub struct Connection<C: ?Sized> {
     pub deadline: Option<u64>,
     /// What epoll tells of it: room for output if set, else input; `None`: nothing yet.
     pub watched: Option<bool>,
-    /// Is in the queue of those whose turn was over.
+    /// Is in the queue of those that were heard, or whose turn was over.
     pub queued: bool,
     /// Is closed when its reply in hand has been sent.
     pub leaving: bool,
@@ -87,6 +87,11 @@ impl Connection<dyn Conversation> {
     /// Whether something was put aside.
     pub fn has_unsent(&self) -> bool {
         self.unsent.0 < self.unsent.1
+    }
+
+    /// Whether it has no reply in hand, and none to come of what was read.
+    pub fn is_idle(&self) -> bool {
+        !self.queued && !self.has_unsent() && self.conversation.waits_for_input()
     }
 
     /// Sends more of what was put aside in `page`.

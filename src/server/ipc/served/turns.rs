@@ -22,14 +22,52 @@ impl Server<'_> {
             // Closed on both sides: there is nobody to answer.
             return self.close(row, why::GONE);
         }
-        if !connection.queued {
-            self.go_on(row, true);
+        if connection.queued {
+            return;
+        }
+        match connection.has_unsent() {
+            true => self.enqueue(row),
+            false => self.read(row),
         }
     }
 
-    /// Serves a connection until it has to wait or its turn is over. With `may_read`, its
-    /// socket may have something.
-    pub(super) fn go_on(&mut self, row: usize, mut may_read: bool) {
+    /// Takes what a client has sent. It is served with the others that were heard: see
+    /// [`Switch::hear`](crate::backend::switch::Switch::hear).
+    pub(super) fn read(&mut self, row: usize) {
+        let Some(connection) = self.table.at(row) else { return };
+        match recv(&connection.socket, connection.conversation.room(), RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => self.close(row, why::DONE),
+            Ok((_, len)) => {
+                connection.conversation.filled(len);
+                self.enqueue(row);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => self.wait(row, false),
+            Err(_) => self.close(row, why::GONE),
+        }
+    }
+
+    fn enqueue(&mut self, row: usize) {
+        if let Some(connection) = self.table.at(row) {
+            connection.queued = true;
+            self.queue.push_back(row);
+        }
+    }
+
+    /// Gives so many of those that are queued their turn.
+    pub(super) fn serve(&mut self, rows: usize) {
+        self.switch.hear();
+        for _ in 0..rows {
+            if let Some(row) = self.queue.pop_front() {
+                if let Some(connection) = self.table.at(row) {
+                    connection.queued = false;
+                    self.go_on(row);
+                }
+            }
+        }
+    }
+
+    /// Serves a connection until it has to wait or its turn is over.
+    fn go_on(&mut self, row: usize) {
         let mut turn = TURN;
         loop {
             let Some(connection) = self.table.at(row) else { return };
@@ -54,22 +92,11 @@ impl Server<'_> {
                 Need::Elsewhere => return self.hand_over(row),
                 Need::Flush if turn > 0 => {}
                 Need::Turn | Need::Flush => {
-                    connection.queued = true;
-                    self.queue.push_back(row);
+                    self.enqueue(row);
                     return self.await_turn(row);
                 }
                 Need::Input if connection.leaving => return self.close(row, why::ENDING),
-                Need::Input if !may_read => return self.wait(row, false),
-                Need::Input => {
-                    may_read = false;
-                    let room = connection.conversation.room();
-                    match recv(&connection.socket, room, RecvFlags::DONTWAIT) {
-                        Ok((_, 0)) => return self.close(row, why::DONE),
-                        Ok((_, len)) => connection.conversation.filled(len),
-                        Err(Errno::AGAIN | Errno::INTR) => return self.wait(row, false),
-                        Err(_) => return self.close(row, why::GONE),
-                    }
-                }
+                Need::Input => return self.wait(row, false),
             }
         }
     }
@@ -157,7 +184,7 @@ impl Server<'_> {
         let page = self.pages.get(from..from + REPLY_PIECE).unwrap_or_default();
         let before = connection.unsent.0;
         match connection.send_unsent(page) {
-            Ok(()) if connection.unsent.0 > before => self.go_on(row, false),
+            Ok(()) if connection.unsent.0 > before => self.go_on(row),
             _ => self.close(row, why::LATE),
         }
     }
