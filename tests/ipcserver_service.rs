@@ -10,6 +10,8 @@
 
 mod common;
 mod ipc;
+#[path = "common/procfs.rs"]
+mod procfs;
 #[path = "common/stage.rs"]
 mod stage;
 
@@ -286,42 +288,51 @@ fn a_foreign_backend_that_hangs_holds_up_its_client_alone() {
     hanging.expect_eof();
 }
 
-/// How many system calls a server makes for `questions` on one connection, start and end included.
+/// A server under strace, `None` where that does not work; `strace` ends with it.
 #[track_caller]
-fn system_calls(bench: &Bench, program: &[&str], questions: usize) -> Option<usize> {
+fn start_traced(bench: &Bench, program: &[&str]) -> Option<Server> {
     // One that has just changed is read again for each question.
     stage::settle(&bench.dir.join("passwd"));
-    let trace = bench.dir.join("trace");
     let mut command = common::tool(&bench.dir.join("bin"), "strace");
-    command.args(["-f", "-o"]).arg(&trace);
+    command.args(["-f", "-o"]).arg(bench.dir.join("trace"));
     command.arg(bench.dir.join("bin").join("ipcserver"));
     let socket = bench.dir.join("s");
     command.arg("-1").arg(&socket).args(program);
-    let mut server = Server::spawn(command, &socket);
+    let server = Server::spawn(command, &socket);
     if server.ready().recv(DEADLINE) != common::Got::Bytes(b"\n".into()) {
         let why = format!("strace does not work here: {}", server.stderr());
-        skip("system_calls", &why);
+        skip("start_traced", &why);
         return None;
     }
+    Some(server)
+}
+
+/// Ends a traced server; its system calls, start and end included.
+#[track_caller]
+fn calls_until_its_end(bench: &Bench, mut server: Server) -> Vec<String> {
+    kill_process(child_of(server.pid()), Signal::TERM).expect("end the server");
+    assert_eq!(server.wait().code(), Some(0));
+    let trace = fs::read_to_string(bench.dir.join("trace")).expect("a trace");
+    let calls = trace.lines().filter_map(|line| line.split_once(' '));
+    let calls = calls.map(|(_pid, call)| call.trim_start());
+    calls.filter(|call| !call.starts_with(['-', '+', '<'])).map(str::to_owned).collect()
+}
+
+/// How many system calls a server makes for `questions` on one connection, start and end included.
+#[track_caller]
+fn system_calls(bench: &Bench, program: &[&str], questions: usize) -> Option<usize> {
+    let server = start_traced(bench, program)?;
     let client = server.connect();
     for _ in 0..questions {
         client.expect(&ask_one(), &one());
     }
     drop(client);
-    kill_process(child_of(server.pid()), Signal::TERM).expect("end the server");
-    assert_eq!(server.wait().code(), Some(0));
-    let trace = fs::read_to_string(&trace).expect("a trace");
-    let calls: Vec<_> = trace
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(_pid, call)| call.trim_start())
-        .filter(|call| !call.starts_with(['-', '+', '<']))
-        .collect();
+    let calls = calls_until_its_end(bench, server);
     for forbidden in ["fork", "vfork", "clone", "clone3", "execve", "execveat"] {
         let made = calls.iter().filter(|call| call.split('(').next() == Some(forbidden));
         // The first execve is strace's own, of the server.
         let most = usize::from(forbidden == "execve");
-        assert!(made.count() <= most, "{forbidden} in {trace}");
+        assert!(made.count() <= most, "{forbidden} in {calls:?}");
     }
     Some(calls.len())
 }
@@ -341,6 +352,34 @@ fn a_question_takes_six_system_calls_at_most_and_no_process() {
             assert!(each <= 6, "{each} system calls for a question");
             assert!(each >= 2, "{each} system calls: the trace is not right");
         }
+    });
+}
+
+#[test]
+fn clients_that_ask_together_share_one_look_at_the_file() {
+    const NAME: &str = "clients_that_ask_together_share_one_look_at_the_file";
+    const ROUNDS: usize = 10;
+    if !have_program("strace") {
+        return skip(NAME, "strace is not installed");
+    }
+    for_each_program(|bench, program| {
+        let Some(server) = start_traced(bench, program) else { return };
+        let pid = child_of(server.pid());
+        let clients: Vec<_> = (0..16).map(|_| server.connect()).collect();
+        clients.iter().for_each(|client| client.expect(&ask_one(), &one()));
+        for _ in 0..ROUNDS {
+            kill_process(pid, Signal::STOP).expect("stop the server");
+            wait_until("it has stopped", || matches!(procfs::state(pid), Some('T' | 't')));
+            clients.iter().for_each(|client| client.send(&ask_one()));
+            kill_process(pid, Signal::CONT).expect("let the server go on");
+            clients.iter().for_each(|client| client.expect(&[], &one()));
+        }
+        drop(clients);
+        let calls = calls_until_its_end(bench, server);
+        let looks = calls.iter().filter(|call| call.contains("stat") && call.contains("passwd"));
+        let (least, most) = (16 + ROUNDS, 16 + 3 * ROUNDS);
+        let looks = looks.count();
+        assert!((least..=most).contains(&looks), "{looks} looks for {} questions", 16 * ROUNDS);
     });
 }
 
