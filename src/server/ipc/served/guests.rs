@@ -7,17 +7,22 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 
-/// Guests that are served together: with each one more, a row of the table is in use that would
-/// else never be, where guests leave as soon as they are answered.
+/// Guests that are served together in a crowd: with each one more, a row of the table is in use that
+/// would else never be, where guests leave as soon as they are answered.
 const TOGETHER: usize = 16;
 
+/// So many events at a time are no crowd: whoever is answered at once, on a processor that he shares
+/// with us, may well be back before we look again.
+const FEW: usize = 4;
+
 impl Server<'_> {
-    /// Takes in those who wait, at most so many.
-    pub(super) fn admit_all(&mut self, most: u32) {
+    /// Takes in those who wait, at most so many; `events` tells how many had something to say.
+    pub(super) fn admit_all(&mut self, most: u32, events: usize) {
+        let together = if events > FEW { TOGETHER } else { 1 };
         let mut left = most;
         while left > 0 && self.listening && self.admit() {
             left -= 1;
-            if self.guests == TOGETHER {
+            if self.guests >= together {
                 self.serve_guests();
             }
         }

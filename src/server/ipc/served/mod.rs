@@ -212,7 +212,7 @@ impl Server<'_> {
             self.clear_desk();
         }
         // Last, since those who have left make room.
-        self.admit_all(guests);
+        self.admit_all(guests, events.len());
         self.listen_again()
     }
 
