@@ -106,18 +106,24 @@ impl Source {
     /// stat(2) where nothing has changed, and one for all requests of a `round` that is not 0.
     /// Returns the number of the version.
     pub fn refresh(&mut self, asker: Asker, round: u64) -> Result<u32, Errno> {
-        let now = match self.seen.take() {
-            Some((at, seen)) if at == round && round != 0 => seen,
-            _ => stat(&*self.path).inspect_err(|_| self.forget())?,
-        };
-        let same = self.settled && self.stamp == Some(Stamp::of(&now));
-        self.seen = same.then_some((round, now));
+        // A round that has passed does not come again.
+        if let Some((_, seen)) = self.seen.as_ref().filter(|(at, _)| *at == round) {
+            return match asker.may_read(seen, self.is_secret()) {
+                true => Ok(self.version),
+                false => Err(Errno::ACCESS),
+            };
+        }
+        let now = stat(&*self.path).inspect_err(|_| self.forget())?;
         if !asker.may_read(&now, self.is_secret()) {
             return Err(Errno::ACCESS);
         }
-        if !same {
-            self.load(asker).inspect_err(|_| self.forget())?;
+        if self.settled && self.stamp == Some(Stamp::of(&now)) {
+            if round != 0 {
+                self.seen = Some((round, now));
+            }
+            return Ok(self.version);
         }
+        self.load(asker).inspect_err(|_| self.forget())?;
         Ok(self.version)
     }
 
