@@ -1,6 +1,7 @@
 //! Who asks, and whether that user could have opened a file himself.
 
 use rustix::fs::Stat;
+use rustix::io::Errno;
 
 /// On whose behalf files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +30,18 @@ pub enum Asker {
 }
 
 impl Asker {
-    /// Whether a file of this owner, group and mode can be read: the rule of path_resolution(7)
-    /// where the first class that applies decides. A `secret` one is not for the unknown,
-    /// whatever its mode.
-    pub fn may_read(self, file: &Stat, secret: bool) -> bool {
+    /// EACCES unless a file of this owner, group and mode can be read: the rule of
+    /// path_resolution(7) where the first class that applies decides. A `secret` one is not for the
+    /// unknown, whatever its mode.
+    pub fn check_read(self, file: &Stat, secret: bool) -> Result<(), Errno> {
         let bit = match self {
-            Asker::Ourselves | Asker::Public { .. } => return true,
-            Asker::Peer { uid: 0, .. } => return true,
-            Asker::Unknown if secret => return false,
+            Asker::Ourselves | Asker::Public { .. } => return Ok(()),
+            Asker::Peer { uid: 0, .. } => return Ok(()),
+            Asker::Unknown if secret => return Err(Errno::ACCESS),
             Asker::Peer { uid, .. } if uid == file.st_uid => 0o400,
             Asker::Peer { gid, .. } if gid == file.st_gid => 0o040,
             Asker::Peer { .. } | Asker::Unknown => 0o004,
         };
-        file.st_mode & bit != 0
+        if file.st_mode & bit == 0 { Err(Errno::ACCESS) } else { Ok(()) }
     }
 }

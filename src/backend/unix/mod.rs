@@ -240,10 +240,8 @@ impl Unix {
         }
         let enumeration = place.as_mut().ok_or(Errno::BADF)?;
         let secret = db == Db::Shadow;
-        if step.asker != Asker::Ourselves
-            && !step.asker.may_read(&fstat(&enumeration.file)?, secret)
-        {
-            return Err(Errno::ACCESS);
+        if step.asker != Asker::Ourselves {
+            step.asker.check_read(&fstat(&enumeration.file)?, secret)?;
         }
         if !step.search.started {
             *step.search =
@@ -274,7 +272,8 @@ impl Unix {
                 source.name_bad_lines(asker);
                 let file = source.open_to_enumerate().ok();
                 let secret = db == Db::Shadow;
-                let file = file.filter(|f| fstat(f).is_ok_and(|s| asker.may_read(&s, secret)));
+                let may_read = |f: &OwnedFd| asker.check_read(&fstat(f)?, secret);
+                let file = file.filter(|f| may_read(f).is_ok());
                 *place = file.map(|file| Enumeration { file, at: 0 });
             }
         }

@@ -108,15 +108,11 @@ impl Source {
     pub fn refresh(&mut self, asker: Asker, round: u64) -> Result<u32, Errno> {
         // A round that has passed does not come again.
         if let Some((_, seen)) = self.seen.as_ref().filter(|(at, _)| *at == round) {
-            return match asker.may_read(seen, self.is_secret()) {
-                true => Ok(self.version),
-                false => Err(Errno::ACCESS),
-            };
+            asker.check_read(seen, self.is_secret())?;
+            return Ok(self.version);
         }
         let now = stat(&*self.path).inspect_err(|_| self.forget())?;
-        if !asker.may_read(&now, self.is_secret()) {
-            return Err(Errno::ACCESS);
-        }
+        asker.check_read(&now, self.is_secret())?;
         if self.settled && self.stamp == Some(Stamp::of(&now)) {
             if round != 0 {
                 self.seen = Some((round, now));
@@ -164,9 +160,7 @@ impl Source {
             let clock = file_time();
             let before = fstat(&file)?;
             // The path may lead elsewhere since it was looked at.
-            if !asker.may_read(&before, self.is_secret()) {
-                return Err(Errno::ACCESS);
-            }
+            asker.check_read(&before, self.is_secret())?;
             let stamp = Stamp::of(&before);
             let len = fill(&file, &mut self.content, 0)?;
             let whole = len < self.content.len();
