@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-KEYS = ("board triple linker libc debian rustflags features qemu budget kernel machine "
+KEYS = ("board triple libc debian rustflags features qemu budget budgeted kernel machine "
         "console").split()
 SCRIPT = Path(sys.argv[0]).name
 
@@ -71,6 +71,10 @@ class Target:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def judged(self):
+        """Where build/cross puts an executable with the features that the budget is for."""
+        return self.out("budgeted", "nssbox")
+
     def executable(self):
         """What build/cross made."""
         path = self.out("nssbox")
@@ -105,6 +109,14 @@ def need(program, package):
     if not found:
         raise Fatal(f"{program} is missing: apt-get install {package}")
     return found
+
+
+def newest(program, package):
+    """The path of the newest of a program's versions that Debian names by number."""
+    for name in (f"{program}-22", f"{program}-21", f"{program}-20", program):
+        if shutil.which(name):
+            return shutil.which(name)
+    raise Fatal(f"{program} is missing: apt-get install {package}")
 
 
 def run(command, **options):

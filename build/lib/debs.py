@@ -1,4 +1,4 @@
-"""Debian packages of any architecture, downloaded and unpacked without root.
+"""Debian packages of any architecture, and their sources, downloaded and unpacked without root.
 
 apt runs with lists and a state of its own under target/cross, so that the system's architectures
 and lists stay as they are.
@@ -7,12 +7,11 @@ and lists stay as they are.
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from board import Fatal, need, output, run, say, staged
 
 CONF = """\
-APT::Architectures {{ "{arch}"; }};
-APT::Architecture "{arch}";
 Dir::State "{dir}";
 Dir::State::lists "{dir}/lists";
 Dir::State::status "/dev/null";
@@ -22,6 +21,17 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
 APT::Sandbox::User "root";
 """
+BINARIES = """\
+APT::Architectures {{ "{arch}"; }};
+APT::Architecture "{arch}";
+"""
+# What stands for an architecture where sources are meant, which the machine's own lists need not name.
+SOURCE = "source"
+SOURCES = """\
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "{dir}/sources";
+"""
+ETC = Path("/etc/apt")
 TRIES = 3
 # Bytes that lists and the largest package take. apt waits for ever on a full disk.
 ROOM = 200 << 20
@@ -30,7 +40,7 @@ PATIENCE = 600
 
 
 class Apt:
-    """apt for one architecture."""
+    """apt for one architecture, or for sources."""
 
     def __init__(self, arch):
         self.arch = arch
@@ -42,9 +52,21 @@ class Apt:
             raise Fatal(f"the disk is full: {folder} needs {ROOM >> 20} MB")
         for part in ("lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
+        if arch == SOURCE:
+            self.name_sources(folder / "sources")
         self.conf = folder / "conf"
-        self.conf.write_text(CONF.format(arch=arch, dir=folder))
+        self.conf.write_text((CONF + (SOURCES if arch == SOURCE else BINARIES)).format(arch=arch, dir=folder))
         self.fresh = folder / "updated"
+
+    @staticmethod
+    def name_sources(folder):
+        """The machine's own lists, and the same servers' sources in place of their packages."""
+        folder.mkdir(exist_ok=True)
+        for path in [ETC / "sources.list", *ETC.glob("sources.list.d/*")]:
+            if path.suffix in (".list", ".sources") and path.is_file():
+                text = re.sub(r"^(deb(?= )|Types:.*)", lambda kind: "deb-src" if kind[0] == "deb" else
+                              "Types: deb-src", path.read_text(), flags=re.M)
+                (folder / path.name).write_text(text)
 
     def update(self):
         """Fetches the lists. One index that fails is no matter: the download tells."""
@@ -63,13 +85,14 @@ class Apt:
             raise Fatal(f"apt-get {words[0]} for {self.arch} took more than {PATIENCE} s") from None
 
     def download(self, package, folder):
-        """Downloads a package into a folder; the file."""
+        """Downloads a package into a folder; the file. Of sources, the one that names the others."""
+        words, kind = (("source", "--download-only"), "dsc") if self.arch == SOURCE else (("download",), "deb")
         why = []
         for attempt in range(TRIES):
             if attempt > 0 or not self.fresh.exists():
                 why = self.update() or why
-            done = self.apt_get("download", package, folder=folder)
-            found = list(folder.glob(f"{package}_*.deb"))
+            done = self.apt_get(*words, package, folder=folder)
+            found = list(folder.glob(f"{package}_*.{kind}"))
             if done.returncode == 0 and len(found) == 1:
                 return found[0]
             why = done.stderr.strip().splitlines()[-1:] or why
@@ -104,6 +127,23 @@ def unpacked(package, arch, only=None, has=None):
                 left.unlink()
             download.rmdir()
     return folder
+
+
+def source(package):
+    """The folder with a package's sources, Debian's patches applied, fetched at the first call."""
+    folder = output("cross", "debs", f"{package}_{SOURCE}")
+    if not folder.exists():
+        need("dpkg-source", "dpkg-dev")
+        apt = Apt(SOURCE)
+        with staged(folder) as new:
+            download = new / "download"
+            download.mkdir(parents=True)
+            say(f"downloading the sources of Debian's {package}")
+            found = apt.download(package, download)
+            # apt has checked what it downloaded.
+            run(["dpkg-source", "-q", "--no-check", "-x", found, new / SOURCE])
+            shutil.rmtree(download)
+    return folder / SOURCE
 
 
 def unpack(deb, folder, only):
