@@ -39,6 +39,8 @@ def built(target):
             env.update(LC_ALL="C", CC=f"{clang} --target={triple}", CFLAGS=f"{flags} {FLAGS}",
                        AR="ar", RANLIB="ranlib")
             shutil.copytree(source, new / "source", symlinks=True)
+            for assembly in (new / "source").glob("src/ldso/*/dlsym*"):
+                assembly.unlink()
             for step in (["patch", "-s", "-p0", "-i", PATCH],
                          ["./configure", f"--target={triple}", "--disable-shared", "--disable-wrapper"],
                          ["make", "-s", f"-j{os.cpu_count()}", *(f"lib/{name}" for name in MADE)]):
