@@ -18,6 +18,7 @@ TREE = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TREE / "build/lib"))
 import board  # noqa: E402
+import debs  # noqa: E402
 import manpage  # noqa: E402
 import qemuuser  # noqa: E402
 
@@ -86,6 +87,11 @@ class Missing(Folder):
     def test_a_missing_linker_is_named_with_its_package(self):
         self.fails_with(self.script("cross", "x86_64", path=self.path_with("git")),
                         "cross: fatal: ld.lld is missing: apt-get install lld-22")
+
+    @unittest.skipUnless(Path("/usr/bin/rustc").exists() and shutil.which("ld.lld-22"), "no rustc or lld")
+    def test_a_missing_compiler_is_named_with_its_package(self):
+        self.fails_with(self.script("cross", "x86_64", path=self.path_with("git", "ld.lld-22")),
+                        "cross: fatal: clang is missing: apt-get install clang-22")
 
     def test_a_bad_line_of_a_target_is_named(self):
         tree = self.folder / "tree"
@@ -164,6 +170,35 @@ class Budget(Folder):
         path.write_bytes(path.read_bytes()[:budget])
         done = self.script("size", "mips")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+    def test_the_executable_with_the_features_it_is_for_is_the_one_that_is_judged(self):
+        budget = int(board.Target("mips").budget)
+        path = self.executable("mips", budget + 1)
+        small = path.parent / "budgeted/nssbox"
+        small.parent.mkdir()
+        small.write_bytes(path.read_bytes()[:budget])
+        done = self.script("size", "mips")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(f"total    of the budget{' ' * 24}{budget:>10,}", done.stdout)
+        small.write_bytes(path.read_bytes())
+        self.fails_with(self.script("size", "mips"), "size: fatal: over budget: mips")
+
+
+class Sources(Folder):
+    def test_the_machines_lists_name_the_same_servers_sources(self):
+        etc, made = self.folder / "apt", self.folder / "made"
+        (etc / "sources.list.d").mkdir(parents=True)
+        (etc / "sources.list").write_text("# deb x\ndeb [arch=amd64] http://a/debian b main\ndeb-src http://c d e\n")
+        (etc / "sources.list.d/f.sources").write_text("Types: deb deb-src\nURIs: http://deb/debian\n")
+        (etc / "sources.list.d/old.save").write_text("deb http://g h i\n")
+        old, debs.ETC = debs.ETC, etc
+        self.addCleanup(setattr, debs, "ETC", old)
+        debs.Apt.name_sources(made)
+        self.assertEqual(sorted(os.listdir(made)), ["f.sources", "sources.list"])
+        self.assertEqual((made / "sources.list").read_text(),
+                         "# deb x\ndeb-src [arch=amd64] http://a/debian b main\ndeb-src http://c d e\n")
+        self.assertEqual((made / "f.sources").read_text(), "Types: deb-src\nURIs: http://deb/debian\n")
 
 
 @unittest.skipUnless(shutil.which("dpkg-deb"), "no dpkg-deb")
