@@ -55,7 +55,8 @@ class Apt:
         if arch == SOURCE:
             self.name_sources(folder / "sources")
         self.conf = folder / "conf"
-        self.conf.write_text((CONF + (SOURCES if arch == SOURCE else BINARIES)).format(arch=arch, dir=folder))
+        kind = SOURCES if arch == SOURCE else BINARIES
+        self.conf.write_text((CONF + kind).format(arch=arch, dir=folder))
         self.fresh = folder / "updated"
 
     @staticmethod
@@ -64,8 +65,8 @@ class Apt:
         folder.mkdir(exist_ok=True)
         for path in [ETC / "sources.list", *ETC.glob("sources.list.d/*")]:
             if path.suffix in (".list", ".sources") and path.is_file():
-                text = re.sub(r"^(deb(?= )|Types:.*)", lambda kind: "deb-src" if kind[0] == "deb" else
-                              "Types: deb-src", path.read_text(), flags=re.M)
+                text = re.sub(r"^deb(?=\s)", "deb-src", path.read_text(), flags=re.M)
+                text = re.sub(r"^Types:.*", "Types: deb-src", text, flags=re.M)
                 (folder / path.name).write_text(text)
 
     def update(self):
@@ -86,7 +87,9 @@ class Apt:
 
     def download(self, package, folder):
         """Downloads a package into a folder; the file. Of sources, the one that names the others."""
-        words, kind = (("source", "--download-only"), "dsc") if self.arch == SOURCE else (("download",), "deb")
+        words, kind = ["download"], "deb"
+        if self.arch == SOURCE:
+            words, kind = ["source", "--download-only"], "dsc"
         why = []
         for attempt in range(TRIES):
             if attempt > 0 or not self.fresh.exists():
