@@ -98,9 +98,30 @@ impl<'a> Sink<'a> {
         self.put(&value.to_be_bytes());
     }
 
+    /// Appends words of four bytes in the machine's own order, as in nscd.
+    pub fn put_words(&mut self, words: &[u32]) {
+        words.iter().for_each(|word| self.put(&word.to_ne_bytes()));
+    }
+
     /// Appends eight bytes, big-endian.
     pub fn put_u64(&mut self, value: u64) {
         self.put(&value.to_be_bytes());
+    }
+}
+
+/// FNV-1a: two passes over what may change in between must see the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash(u64);
+
+impl Hash {
+    /// The hash of no bytes.
+    pub const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
+
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }
 

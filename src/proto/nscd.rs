@@ -20,7 +20,7 @@
 
 pub mod long;
 
-use crate::bytes::decimal_u32;
+use crate::bytes::{Sink, decimal_u32};
 use crate::entry::{Gid, Group, Members, Passwd, Uid};
 use crate::{Fault, Took};
 
@@ -111,39 +111,10 @@ fn number(text: &[u8]) -> Option<u32> {
     if text.len() > 10 { None } else { decimal_u32(text) }
 }
 
-/// Writes native words and strings; whoever uses it has checked the size of the whole.
-struct Writer<'a> {
-    out: &'a mut [u8],
-    at: usize,
-}
-
-impl<'a> Writer<'a> {
-    /// A reply of `size` bytes; [`Fault::Room`] if `out` is smaller.
-    fn new(out: &'a mut [u8], size: usize) -> Result<Self, Fault> {
-        if out.len() < size {
-            return Err(Fault::Room(size));
-        }
-        Ok(Writer { out, at: 0 })
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.out.get_mut(self.at..self.at + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.at += bytes.len();
-        }
-    }
-
-    fn words(&mut self, words: &[u32]) {
-        words.iter().for_each(|w| self.put(&w.to_ne_bytes()));
-    }
-
-    fn string(&mut self, text: &[u8]) {
-        self.put(text);
-        self.put(&[0]);
-    }
-}
-
 const FOUND: [u32; 2] = [VERSION as u32, 1];
+
+/// The number of the string that is a password; its length is the last in front of the numbers.
+const PASSWORD: usize = 1;
 
 /// A length with its NUL; a string that is longer than the protocol's signed lengths is an
 /// error.
@@ -164,50 +135,48 @@ pub fn shown(password: &[u8]) -> &[u8] {
 /// Writes a passwd reply, found: 36 bytes and the strings.
 pub fn encode_passwd(record: &Passwd<'_>, out: &mut [u8]) -> Result<usize, Fault> {
     let texts = [record.name, shown(record.password), record.gecos, record.home, record.shell];
-    let mut lengths = [0; 5];
-    for (place, text) in lengths.iter_mut().zip(texts) {
-        *place = length(text)?;
-    }
-    let [name, password, gecos, home, shell] = lengths;
-    let size = 36 + lengths.iter().map(|len| *len as usize).sum::<usize>();
-    let mut w = Writer::new(out, size)?;
-    w.words(&FOUND);
-    w.words(&[name, password, record.uid.0, record.gid.0, gecos, home, shell]);
-    texts.iter().for_each(|text| w.string(text));
-    Ok(w.at)
+    let numbers = [record.uid.0, record.gid.0];
+    encode(&texts, numbers, Members::from_strings(&[], 0), out)
 }
 
 /// Writes a group reply, found: 24 bytes, the members' lengths, then all strings.
 pub fn encode_group(record: &Group<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let (password, members) = (shown(record.password), record.members);
-    let (name_len, password_len) = (length(record.name)?, length(password)?);
-    let count = members.remaining();
-    let tail = (count as usize).saturating_mul(4).saturating_add(members.area_len());
-    let size = 24 + name_len as usize + password_len as usize + tail;
-    let mut w = Writer::new(out, size)?;
-    w.words(&FOUND);
-    w.words(&[name_len, password_len, record.gid.0, count]);
-    for member in each(members) {
-        let len = length(member)?;
-        w.words(&[len]);
-    }
-    w.string(record.name);
-    w.string(password);
-    each(members).for_each(|member| w.string(member));
-    Ok(w.at)
+    let texts = [record.name, shown(record.password)];
+    let numbers = [record.gid.0, record.members.remaining()];
+    encode(&texts, numbers, record.members, out)
 }
 
-fn each<'a>(members: Members<'a>) -> impl Iterator<Item = &'a [u8]> {
-    members
+/// Two lengths, the two numbers, the other lengths; then all strings.
+fn encode(
+    texts: &[&[u8]],
+    numbers: [u32; 2],
+    members: Members<'_>,
+    out: &mut [u8],
+) -> Result<usize, Fault> {
+    let own: usize = texts.iter().map(|text| 4 + text.len() + 1).sum();
+    let tail = (members.remaining() as usize).saturating_mul(4).saturating_add(members.area_len());
+    let mut s = Sink::new(out, 16 + own.saturating_add(tail))?;
+    s.put_words(&FOUND);
+    for (at, text) in texts.iter().copied().chain(members).enumerate() {
+        s.put_words(&[length(text)?]);
+        if at == PASSWORD {
+            s.put_words(&numbers);
+        }
+    }
+    texts.iter().copied().chain(members).for_each(|text| s.put_string(text));
+    Ok(s.written())
 }
 
 /// Writes the front of an initgroups reply for a user that is known; `count` gids in native
 /// order follow. 12 bytes.
 pub fn encode_initgroups(count: u32, out: &mut [u8]) -> Result<usize, Fault> {
-    let mut w = Writer::new(out, 12)?;
-    w.words(&FOUND);
-    w.words(&[count]);
-    Ok(w.at)
+    encode_words(&[VERSION as u32, 1, count], out)
+}
+
+fn encode_words(words: &[u32], out: &mut [u8]) -> Result<usize, Fault> {
+    let mut s = Sink::new(out, 4 * words.len())?;
+    s.put_words(words);
+    Ok(s.written())
 }
 
 /// Which header a "not found" has.
@@ -223,33 +192,29 @@ pub enum Kind {
 
 /// Writes "looked, there is none", the whole header of its kind: final for glibc.
 pub fn encode_not_found(kind: Kind, out: &mut [u8]) -> Result<usize, Fault> {
-    let none = u32::MAX;
+    const V: u32 = VERSION as u32;
+    const NONE: u32 = u32::MAX;
     let words: &[u32] = match kind {
-        Kind::Passwd => &[0, 0, none, none, 0, 0, 0],
-        Kind::Group => &[0, 0, none, 0],
-        Kind::Initgroups => &[0],
+        Kind::Passwd => &[V, 0, 0, 0, NONE, NONE, 0, 0, 0],
+        Kind::Group => &[V, 0, 0, 0, NONE, 0],
+        Kind::Initgroups => &[V, 0, 0],
     };
-    let mut w = Writer::new(out, 8 + 4 * words.len())?;
-    w.words(&[VERSION as u32, 0]);
-    w.words(words);
-    Ok(w.at)
+    encode_words(words, out)
 }
 
 /// Writes "not served here", `size` bytes of which all but the first eight are zero.
 pub fn encode_unserved(size: usize, out: &mut [u8]) -> Result<usize, Fault> {
-    let mut w = Writer::new(out, size)?;
-    w.words(&[VERSION as u32, u32::MAX]);
-    while w.at < size {
-        w.put(&[0]);
+    let mut s = Sink::new(out, size)?;
+    s.put_words(&[VERSION as u32, u32::MAX]);
+    while s.written() < size {
+        s.put(&[0]);
     }
-    Ok(w.at)
+    Ok(size)
 }
 
 /// Writes the answer to INVALIDATE: 0, or 22 (EINVAL) for an unknown database. 4 bytes.
 pub fn encode_invalidated(known: bool, out: &mut [u8]) -> Result<usize, Fault> {
-    let mut w = Writer::new(out, 4)?;
-    w.words(&[if known { 0 } else { 22 }]);
-    Ok(w.at)
+    encode_words(&[if known { 0 } else { 22 }], out)
 }
 
 /// The databases of glibc's nscd.
