@@ -7,6 +7,7 @@
 use crate::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
 use crate::nsss::Head;
+use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
 pub mod why {
@@ -31,10 +32,9 @@ pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
 
 /// Seven fields; everything after the sixth colon is the shell.
 pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
-    let mut f = Fields(Some(until_nul(line)));
-    let (name, password) = (f.next()?, f.next()?);
-    let (uid, gid) = (f.next()?, f.next()?);
-    let (gecos, home, shell) = (f.next()?, f.next()?, f.rest()?);
+    let mut fields = [&[][..]; 7];
+    split(line, 7, &mut fields)?;
+    let [name, password, uid, gid, gecos, home, shell] = fields;
     let uid = Uid(decimal_u32(uid).ok_or(why::UID)?);
     let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
     Ok(Passwd { name, password, uid, gid, gecos, home, shell })
@@ -42,20 +42,18 @@ pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
 
 /// Four fields; everything after the third colon is the member list.
 pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
-    let mut f = Fields(Some(until_nul(line)));
-    let (name, password, gid, members) = (f.next()?, f.next()?, f.next()?, f.rest()?);
+    let mut fields = [&[][..]; 4];
+    split(line, 4, &mut fields)?;
+    let [name, password, gid, members] = fields;
     let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
     Ok(Group { name, password, gid, members: Members::from_field(members) })
 }
 
 /// Nine fields. The flag ends at a ninth colon, if there is one, and what follows is ignored.
 pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
-    let mut f = Fields(Some(until_nul(line)));
-    let (name, password) = (f.next()?, f.next()?);
-    let mut texts = [&[][..]; 7];
-    for text in &mut texts {
-        *text = f.next()?;
-    }
+    let mut fields = [&[][..]; 9];
+    split(line, 10, &mut fields)?;
+    let [name, password, texts @ ..] = fields;
     let mut numbers = [Shadow::EMPTY; 7];
     for (number, text) in numbers.iter_mut().zip(texts) {
         if !text.is_empty() {
@@ -65,24 +63,14 @@ pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
     Ok(Shadow { name, password, numbers })
 }
 
-fn until_nul(line: &[u8]) -> &[u8] {
-    memchr::memchr(0, line).and_then(|end| line.get(..end)).unwrap_or(line)
-}
-
-/// Splits at colons; `None` once the last field was taken.
-struct Fields<'a>(Option<&'a [u8]>);
-
-impl<'a> Fields<'a> {
-    fn next(&mut self) -> Result<&'a [u8], &'static str> {
-        let line = self.0.ok_or(why::FIELDS)?;
-        let end = line.iter().position(|b| *b == b':');
-        self.0 = end.and_then(|e| line.get(e + 1..));
-        Ok(end.and_then(|e| line.get(..e)).unwrap_or(line))
+/// Splits a line, which a NUL may end, at colons into at most so many parts.
+fn split<'a>(line: &'a [u8], most: usize, fields: &mut [&'a [u8]]) -> Result<(), &'static str> {
+    let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
+    let mut parts = line.splitn(most, |b| *b == b':');
+    for field in fields {
+        *field = parts.next().ok_or(why::FIELDS)?;
     }
-
-    fn rest(&mut self) -> Result<&'a [u8], &'static str> {
-        self.0.take().ok_or(why::FIELDS)
-    }
+    Ok(())
 }
 
 /// Gives `record` as a line, without LF, in pieces to `put`.
