@@ -209,42 +209,42 @@ fn warn_of_open_directory(dir: &[u8]) {
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
     for database in ["passwd", "group", "initgroups"] {
-        let mut services = services(&text, database);
-        services.retain(|service| !sources.covers(service));
-        if services.is_empty() {
-            continue;
-        }
         let mut message = Message::new("nscd", "warning");
         message.text(NSSWITCH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
-        for service in services {
+        let mut uncovered = false;
+        for service in services(&text, database).filter(|service| !sources.covers(service)) {
+            uncovered = true;
             message.text(" ").quoted(service);
         }
-        message.text("; glibc will not ask it either").send();
+        if uncovered {
+            message.text("; glibc will not ask it either").send();
+        }
     }
 }
 
 /// The sources of a database in nsswitch.conf, without what is to be done after each.
-fn services<'a>(text: &'a [u8], database: &str) -> Vec<&'a [u8]> {
-    let mut services = Vec::new();
+fn services<'a>(text: &'a [u8], database: &str) -> impl Iterator<Item = &'a [u8]> {
+    let mut inside = false;
+    list(text, database).split(u8::is_ascii_whitespace).filter(move |word| {
+        let action = inside || word.starts_with(b"[");
+        inside = action && !word.ends_with(b"]");
+        !action && !word.is_empty()
+    })
+}
+
+/// What stands behind the name of a database there, in its first line.
+fn list<'a>(text: &'a [u8], database: &str) -> &'a [u8] {
     for line in text.split(|b| *b == b'\n') {
         let line = line.split(|b| *b == b'#').next().unwrap_or_default();
-        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
-        let (name, list) = line.split_at_checked(colon).unwrap_or_default();
-        if name.trim_ascii() != database.as_bytes() {
-            continue;
+        let mut parts = line.splitn(2, |b| *b == b':');
+        let name = parts.next().unwrap_or_default();
+        match parts.next() {
+            Some(list) if name.trim_ascii() == database.as_bytes() => return list,
+            _ => {}
         }
-        let mut inside = false;
-        for word in list.get(1..).unwrap_or_default().split(u8::is_ascii_whitespace) {
-            let action = inside || word.starts_with(b"[");
-            inside = action && !word.ends_with(b"]");
-            if !action && !word.is_empty() {
-                services.push(word);
-            }
-        }
-        break;
     }
-    services
+    &[]
 }
 
 #[cfg(test)]
@@ -255,7 +255,7 @@ mod tests {
     fn actions_and_comments_are_no_sources() {
         let text = "# passwd: no\n\npasswd: files [NOTFOUND=return] sss # ldap\n\
                     group:\tcompat [!UNAVAIL=return SUCCESS=merge] systemd\npasswd: later\n";
-        let of = |database| services(text.as_bytes(), database);
+        let of = |database| services(text.as_bytes(), database).collect::<Vec<_>>();
         assert_eq!(of("passwd"), [&b"files"[..], b"sss"]);
         assert_eq!(of("group"), [&b"compat"[..], b"systemd"]);
         assert!(of("initgroups").is_empty());
