@@ -12,7 +12,7 @@ use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
-use crate::sys::file::read_path;
+use crate::sys::file::{base, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
@@ -63,6 +63,9 @@ const NSSMAP: &str = "/etc/nssmap.conf";
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
 
+/// Backends that are called otherwise there.
+const RENAMED: [(&[u8], &[u8]); 2] = [(b"unix", b"files"), (b"nslcd", b"ldap")];
+
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
 
@@ -87,30 +90,49 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     rules.oldest_gives_way = true;
     let identity = Identity::given(&mut options)?;
-    if options.flag(ASKER) {
-        let sources = sources(server, script)?;
-        let mut far = sources.far()?;
-        // One that takes another's place after the change of user is that user already.
-        if geteuid().is_root() {
-            identity.assume()?;
-        }
-        far.guard();
-        if !sources.start_programs() {
-            far.sandbox().enter();
-        }
-        ask_for_desk(&mut far, rules.client_millis)?;
-        return Ok(0);
-    }
+    let is_asker = options.flag(ASKER);
     let parent = match options.word("-P") {
-        Some(pid) => Some(parent(pid)?),
-        None => None,
+        Some(pid) if !is_asker => Some(parent(pid)?),
+        _ => None,
     };
     rules.flags(&mut options);
-    let sources = sources(server, script)?;
+    // They live as long as the process.
+    let sources: &Sources = Box::leak(Box::new(sources(server, script)?));
+    if is_asker {
+        ask(sources, identity, &rules)?;
+    } else {
+        serve(sources, socket, identity, &rules, parent, args)?;
+    }
+    Ok(0)
+}
+
+/// An asker's work.
+#[inline(never)]
+fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
+    let mut far = sources.far()?;
+    // One that takes another's place after the change of user is that user already.
+    if geteuid().is_root() {
+        identity.assume()?;
+    }
+    far.guard();
+    if !sources.start_programs() {
+        far.sandbox().enter();
+    }
+    ask_for_desk(&mut far, rules.client_millis)
+}
+
+fn serve(
+    sources: &Sources,
+    socket: &OsStr,
+    identity: Identity,
+    rules: &Rules,
+    parent: Option<OwnedFd>,
+    args: &[OsString],
+) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near()?;
     if rules.verbosity > 0 {
-        warn_of_uncovered(&sources);
+        warn_of_uncovered(sources);
     }
 
     let directory = directory(socket);
@@ -131,7 +153,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
             let mut arguments = Vec::with_capacity(1 + args.len());
             arguments.push(ASKER.into());
             arguments.extend_from_slice(args);
-            Some(desk(&rules, arguments)?)
+            Some(desk(rules, arguments)?)
         }
         false => None,
     };
@@ -140,9 +162,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         desk.start_all()?;
     }
     identity.assume()?;
-    ready(&mut near, &rules);
-    serve_nscd(&listener.socket, &rules, Asked { near: &mut near, desk }, parent)?;
-    Ok(0)
+    ready(&mut near, rules);
+    serve_nscd(&listener.socket, rules, Asked { near: &mut near, desk }, parent)
 }
 
 /// The backends that the command line names, or the usual ones.
@@ -206,6 +227,7 @@ fn warn_of_open_directory(dir: &[u8]) {
 }
 
 /// "Not found" is final for glibc. So a source of its own that the script does not ask is hidden.
+#[inline(never)]
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
     for database in ["passwd", "group", "initgroups"] {
@@ -213,7 +235,7 @@ fn warn_of_uncovered(sources: &Sources) {
         message.text(NSSWITCH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
         let mut uncovered = false;
-        for service in services(&text, database).filter(|service| !sources.covers(service)) {
+        for service in services(&text, database).filter(|service| !covers(sources, service)) {
             uncovered = true;
             message.text(" ").quoted(service);
         }
@@ -221,6 +243,27 @@ fn warn_of_uncovered(sources: &Sources) {
             message.text("; glibc will not ask it either").send();
         }
     }
+}
+
+/// Whether a source of nsswitch.conf is asked, as far as that can be known.
+fn covers(sources: &Sources, service: &[u8]) -> bool {
+    let blocks = match sources {
+        Sources::Own(blocks) | Sources::Script(blocks) => blocks,
+        // A server is a switch of its own; at least it has the files.
+        Sources::Server(_) => return service == b"files",
+    };
+    for block in blocks {
+        // `nsssd-nslcd`, `nssbox nslcd`.
+        for word in block.command.iter().take(2) {
+            let name = base(word.as_bytes());
+            let name = name.strip_prefix(b"nsssd-").unwrap_or(name);
+            let renamed = RENAMED.iter().find(|(backend, _)| *backend == name);
+            if renamed.map_or(name, |(_, service)| service) == service {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// The sources of a database in nsswitch.conf, without what is to be done after each.
@@ -266,7 +309,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
         let Ok(sources) = sources(None, &script) else { panic!("a script") };
-        assert!(["files", "ldap"].iter().all(|s| sources.covers(s.as_bytes())));
-        assert!(["sss", "systemd", "compat"].iter().all(|s| !sources.covers(s.as_bytes())));
+        assert!(["files", "ldap"].iter().all(|s| covers(&sources, s.as_bytes())));
+        assert!(["sss", "systemd", "compat"].iter().all(|s| !covers(&sources, s.as_bytes())));
     }
 }

@@ -11,7 +11,6 @@ use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
-use crate::sys::file::base;
 use crate::sys::message::Message;
 use crate::sys::own;
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
@@ -300,26 +299,6 @@ impl Sources {
     pub fn start_programs(&self) -> bool {
         matches!(self, Sources::Script(blocks)
             if blocks.iter().any(|b| in_process(&b.command).is_none()))
-    }
-
-    /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
-    pub fn covers(&self, service: &[u8]) -> bool {
-        let blocks = match self {
-            Sources::Own(blocks) | Sources::Script(blocks) => blocks,
-            // A server is a switch of its own; at least it has the files.
-            Sources::Server(_) => return service == b"files",
-        };
-        blocks.iter().any(|block| {
-            // `nsssd-nslcd`, `nssbox nslcd`.
-            block.command.iter().take(2).any(|word| {
-                let name = base(word.as_bytes());
-                match name.strip_prefix(b"nsssd-").unwrap_or(name) {
-                    b"unix" => service == b"files",
-                    b"nslcd" => service == b"ldap",
-                    other => service == other,
-                }
-            })
-        })
     }
 }
 
