@@ -262,14 +262,15 @@ impl Lookup {
         };
         match switch.ask(&mut self.client, &asked, self.groups.sent()) {
             Outcome::Pending => Need::Turn,
-            outcome if matches!(state, State::Again) => {
-                let head = self.strings.as_ref().map(Strings::head);
-                if outcome != Outcome::Found || switch.long(&mut self.client) != head {
-                    return self.broken(out);
+            Outcome::Found if matches!(state, State::Again) => {
+                match (switch.long(&mut self.client), &self.strings) {
+                    (Some(head), Some(strings)) if head == strings.head() => {}
+                    _ => return self.broken(out),
                 }
                 self.state = State::Strings;
                 self.send_strings(switch, out)
             }
+            _ if matches!(state, State::Again) => self.broken(out),
             Outcome::Elsewhere => {
                 self.client.begin();
                 Need::Elsewhere
@@ -303,8 +304,10 @@ impl Lookup {
                 return self.answer(out, written);
             }
         }
-        let head = switch.long(&mut self.client).filter(|head| may_fit(head, question));
-        self.survey = head.and_then(Survey::new);
+        match switch.long(&mut self.client) {
+            Some(head) if may_fit(&head, question) => self.survey = Survey::new(head),
+            _ => {}
+        }
         if self.survey.is_none() {
             return self.close(End::Failed);
         }
