@@ -12,7 +12,7 @@ use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use nssproto::Fault;
-use nssproto::entry::{Db, Name, Record};
+use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nscd::long::{HEADER_MAX, Strings, Survey};
 use nssproto::nscd::{self, Kind, REQUEST_MAX, Request};
 use nssproto::nsss;
@@ -191,23 +191,12 @@ impl Nscd {
 }
 
 /// Whether a record is the one that was asked for: a source in another process may err, and a
-/// client that checks takes another name for an error.
-fn fits(record: &Record<'_>, question: &Question<'_>) -> bool {
+/// client that checks takes another name for an error. The name is not known of a record that is
+/// taken in pieces.
+fn fits(question: &Question<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
     match question {
-        Question::ByName(_, name) => record.name() == name.bytes(),
-        Question::ByUid(uid) => record.id() == Some(uid.0),
-        Question::ByGid(gid) => record.id() == Some(gid.0),
-        _ => false,
-    }
-}
-
-/// The same by what is known of a record that is taken in pieces.
-fn may_fit(head: &nsss::Head, question: &Question<'_>) -> bool {
-    match (head, question) {
-        (nsss::Head::Passwd { uid, .. }, Question::ByUid(asked)) => uid == asked,
-        (nsss::Head::Group { gid, .. }, Question::ByGid(asked)) => gid == asked,
-        (nsss::Head::Passwd { .. }, Question::ByName(Db::Passwd, _)) => true,
-        (nsss::Head::Group { .. }, Question::ByName(Db::Group, _)) => true,
+        Question::ByName(_, asked) => name.is_none_or(|name| name == asked.bytes()),
+        Question::ByUid(Uid(asked)) | Question::ByGid(Gid(asked)) => id == Some(*asked),
         _ => false,
     }
 }
@@ -295,7 +284,7 @@ impl Lookup {
         question: &Question<'_>,
     ) -> Need {
         if let Some(record) = switch.record(&self.client) {
-            if !fits(&record, question) {
+            if !fits(question, Some(record.name()), record.id()) {
                 return self.close(End::Failed);
             }
             let written = encode(&record, out.room());
@@ -305,11 +294,8 @@ impl Lookup {
             }
         }
         match switch.long(&mut self.client) {
-            Some(head) if may_fit(&head, question) => self.survey = Survey::new(head),
-            _ => {}
-        }
-        if self.survey.is_none() {
-            return self.close(End::Failed);
+            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(head),
+            _ => return self.close(End::Failed),
         }
         self.state = State::Survey;
         self.survey(switch, out)
@@ -339,9 +325,9 @@ impl Lookup {
                 return Need::Flush;
             }
         }
-        self.strings = self.survey.take().and_then(|survey| survey.finish().ok());
-        if self.strings.is_none() {
-            return self.broken(out);
+        match self.survey.map(Survey::finish) {
+            Some(Ok(strings)) => self.strings = Some(strings),
+            _ => return self.broken(out),
         }
         self.state = match switch.rewind(&mut self.client) {
             true => State::Strings,
