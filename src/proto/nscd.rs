@@ -21,7 +21,7 @@
 pub mod long;
 
 use crate::bytes::{Sink, decimal_u32};
-use crate::entry::{Gid, Group, Members, Passwd, Uid};
+use crate::entry::{Gid, Group, Passwd, Record, Uid};
 use crate::{Fault, Took};
 
 const VERSION: i32 = 2;
@@ -134,36 +134,38 @@ pub fn shown(password: &[u8]) -> &[u8] {
 
 /// Writes a passwd reply, found: 36 bytes and the strings.
 pub fn encode_passwd(record: &Passwd<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let texts = [record.name, shown(record.password), record.gecos, record.home, record.shell];
-    let numbers = [record.uid.0, record.gid.0];
-    encode(&texts, numbers, Members::from_strings(&[], 0), out)
+    encode(&Record::Passwd(*record), out)
 }
 
 /// Writes a group reply, found: 24 bytes, the members' lengths, then all strings.
 pub fn encode_group(record: &Group<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let texts = [record.name, shown(record.password)];
-    let numbers = [record.gid.0, record.members.remaining()];
-    encode(&texts, numbers, record.members, out)
+    encode(&Record::Group(*record), out)
 }
 
-/// Two lengths, the two numbers, the other lengths; then all strings.
-fn encode(
-    texts: &[&[u8]],
-    numbers: [u32; 2],
-    members: Members<'_>,
-    out: &mut [u8],
-) -> Result<usize, Fault> {
-    let own: usize = texts.iter().map(|text| 4 + text.len() + 1).sum();
-    let tail = (members.remaining() as usize).saturating_mul(4).saturating_add(members.area_len());
-    let mut s = Sink::new(out, 16 + own.saturating_add(tail))?;
+/// Writes a reply, found: two lengths, two numbers, the other lengths, then all strings.
+/// [`Fault::Bad`] for shadow, which the protocol has not.
+pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
+    let mut strings = record.strings();
+    if let Some(password) = strings.password() {
+        *password = shown(password);
+    }
+    let numbers = match record {
+        Record::Passwd(r) => [r.uid.0, r.gid.0],
+        Record::Group(r) => [r.gid.0, strings.members()],
+        Record::Shadow(_) => return Err(Fault::Bad("shadow is not served")),
+    };
+    let tail = strings.count().saturating_mul(4).saturating_add(strings.area_len());
+    let mut s = Sink::new(out, tail.saturating_add(16))?;
     s.put_words(&FOUND);
-    for (at, text) in texts.iter().copied().chain(members).enumerate() {
+    for (at, text) in strings.enumerate() {
         s.put_words(&[length(text)?]);
         if at == PASSWORD {
             s.put_words(&numbers);
         }
     }
-    texts.iter().copied().chain(members).for_each(|text| s.put_string(text));
+    for text in strings {
+        s.put_string(text);
+    }
     Ok(s.written())
 }
 

@@ -12,7 +12,7 @@ use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use nssproto::Fault;
-use nssproto::entry::{Db, Gid, Name, Record, Uid};
+use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::nscd::long::{HEADER_MAX, Strings, Survey};
 use nssproto::nscd::{self, Kind, REQUEST_MAX, Request};
 use nssproto::nsss;
@@ -201,15 +201,6 @@ fn fits(question: &Question<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
     }
 }
 
-/// A whole reply, or why there is none.
-fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    match record {
-        Record::Passwd(record) => nscd::encode_passwd(record, out),
-        Record::Group(record) => nscd::encode_group(record, out),
-        Record::Shadow(_) => Err(Fault::Bad("shadow is not served")),
-    }
-}
-
 impl Lookup {
     fn close(&mut self, end: End) -> Need {
         self.state = State::Closing(end);
@@ -287,7 +278,7 @@ impl Lookup {
             if !fits(question, Some(record.name()), record.id()) {
                 return self.close(End::Failed);
             }
-            let written = encode(&record, out.room());
+            let written = nscd::encode(&record, out.room());
             if !matches!(written, Err(Fault::Room(_))) {
                 switch.taken(&self.client);
                 return self.answer(out, written);

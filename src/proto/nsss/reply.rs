@@ -137,33 +137,16 @@ impl Head {
     }
 }
 
-/// The strings of `record` without the members of a group; those that it has not are `None`.
-fn texts<'a>(record: &Record<'a>) -> [Option<&'a [u8]>; 5] {
-    match *record {
-        Record::Passwd(r) => [r.name, r.password, r.gecos, r.home, r.shell].map(Some),
-        Record::Group(Group { name, password, .. })
-        | Record::Shadow(Shadow { name, password, .. }) => {
-            [Some(name), Some(password), None, None, None]
-        }
-    }
-}
-
 /// Writes a whole reply: status 0, head and strings. [`Fault::Room`] tells the size that it
 /// needs; a record that fits no buffer is sent with [`crate::stream`]. [`Fault::Bad`] if its
 /// strings are too long for 32 bits, or its members too many.
 pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let texts = texts(record);
-    let own: usize = texts.iter().flatten().map(|text| text.len() + 1).sum();
-    let list = match record {
-        Record::Group(r) => r.members,
-        _ => Members::from_strings(&[], 0),
-    };
-    let members = list.remaining();
+    let strings = record.strings();
+    let members = strings.members();
     if members > MEMBERS_MAX {
         return Err(Fault::Bad("too many members"));
     }
-    let len = own.checked_add(list.area_len()).and_then(|len| u32::try_from(len).ok());
-    let Some(len) = len else { return Err(Fault::Bad("record too long")) };
+    let len = u32::try_from(strings.area_len()).map_err(|_| Fault::Bad("record too long"))?;
     let head = match record {
         Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
         Record::Group(r) => Head::Group { gid: r.gid, len, members },
@@ -171,7 +154,9 @@ pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
     };
     let mut s = Sink::new(out, head.size() + len as usize)?;
     head.put(&mut s);
-    texts.into_iter().flatten().chain(list).for_each(|text| s.put_string(text));
+    for text in strings {
+        s.put_string(text);
+    }
     Ok(s.written())
 }
 
