@@ -22,45 +22,65 @@ pub mod why {
 }
 
 /// A line of `db`; the error says why it has to be skipped.
+///
+/// - passwd: seven fields; everything after the sixth colon is the shell.
+/// - group: four fields; everything after the third colon is the member list.
+/// - shadow: nine fields. The flag ends at a ninth colon, if there is one, and what follows is
+///   ignored.
 pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
-    match db {
-        Db::Passwd => parse_passwd(line).map(Record::Passwd),
-        Db::Group => parse_group(line).map(Record::Group),
-        Db::Shadow => parse_shadow(line).map(Record::Shadow),
-    }
-}
-
-/// Seven fields; everything after the sixth colon is the shell.
-pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
-    let mut fields = [&[][..]; 7];
-    split(line, 7, &mut fields)?;
-    let [name, password, uid, gid, gecos, home, shell] = fields;
-    let uid = Uid(decimal_u32(uid).ok_or(why::UID)?);
-    let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
-    Ok(Passwd { name, password, uid, gid, gecos, home, shell })
-}
-
-/// Four fields; everything after the third colon is the member list.
-pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
-    let mut fields = [&[][..]; 4];
-    split(line, 4, &mut fields)?;
-    let [name, password, gid, members] = fields;
-    let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
-    Ok(Group { name, password, gid, members: Members::from_field(members) })
-}
-
-/// Nine fields. The flag ends at a ninth colon, if there is one, and what follows is ignored.
-pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+    let (count, most) = match db {
+        Db::Passwd => (7, 7),
+        Db::Group => (4, 4),
+        Db::Shadow => (9, 10),
+    };
     let mut fields = [&[][..]; 9];
-    split(line, 10, &mut fields)?;
-    let [name, password, texts @ ..] = fields;
-    let mut numbers = [Shadow::EMPTY; 7];
-    for (number, text) in numbers.iter_mut().zip(texts) {
-        if !text.is_empty() {
-            *number = decimal_u64(text).ok_or(why::NUMBER)?;
+    split(line, most, fields.get_mut(..count).unwrap_or_default())?;
+    let [name, password, third, fourth, gecos, home, shell, ..] = fields;
+    let number = |text, why| decimal_u32(text).ok_or(why);
+    Ok(match db {
+        Db::Passwd => {
+            let (uid, gid) = (Uid(number(third, why::UID)?), Gid(number(fourth, why::GID)?));
+            Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
         }
+        Db::Group => {
+            let (gid, members) = (Gid(number(third, why::GID)?), Members::from_field(fourth));
+            Record::Group(Group { name, password, gid, members })
+        }
+        Db::Shadow => {
+            let [_, _, texts @ ..] = fields;
+            let mut numbers = [Shadow::EMPTY; 7];
+            for (number, text) in numbers.iter_mut().zip(texts) {
+                if !text.is_empty() {
+                    *number = decimal_u64(text).ok_or(why::NUMBER)?;
+                }
+            }
+            Record::Shadow(Shadow { name, password, numbers })
+        }
+    })
+}
+
+/// A line of passwd; see [`parse`].
+pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
+    match parse(Db::Passwd, line)? {
+        Record::Passwd(record) => Ok(record),
+        _ => Err(why::FIELDS),
     }
-    Ok(Shadow { name, password, numbers })
+}
+
+/// A line of group; see [`parse`].
+pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
+    match parse(Db::Group, line)? {
+        Record::Group(record) => Ok(record),
+        _ => Err(why::FIELDS),
+    }
+}
+
+/// A line of shadow; see [`parse`].
+pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+    match parse(Db::Shadow, line)? {
+        Record::Shadow(record) => Ok(record),
+        _ => Err(why::FIELDS),
+    }
 }
 
 /// Splits a line, which a NUL may end, at colons into at most so many parts.
