@@ -53,7 +53,8 @@ impl<'a> Cursor<'a> {
 
     /// Eight bytes, big-endian.
     pub fn u64_be(&mut self) -> Result<u64, Fault> {
-        self.array().map(u64::from_be_bytes)
+        let high = self.u32_be()?;
+        Ok(u64::from(high) << 32 | u64::from(self.u32_be()?))
     }
 }
 
