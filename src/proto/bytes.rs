@@ -2,7 +2,7 @@
 
 use crate::Fault;
 
-/// Reads from the front of a slice. Integers are big-endian, as in nsss and nslcd.
+/// Reads from the front of a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
@@ -49,6 +49,11 @@ impl<'a> Cursor<'a> {
     /// Four bytes, big-endian.
     pub fn u32_be(&mut self) -> Result<u32, Fault> {
         self.array().map(u32::from_be_bytes)
+    }
+
+    /// Four bytes in the machine's own order, as in nscd.
+    pub fn u32_ne(&mut self) -> Result<u32, Fault> {
+        self.u32_be().map(u32::to_be)
     }
 
     /// Eight bytes, big-endian.

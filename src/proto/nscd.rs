@@ -20,11 +20,11 @@
 
 pub mod long;
 
-use crate::bytes::{Sink, decimal_u32};
+use crate::bytes::{Cursor, Sink, decimal_u32};
 use crate::entry::{Gid, Group, Passwd, Record, Uid};
 use crate::{Fault, Took};
 
-const VERSION: i32 = 2;
+const VERSION: u32 = 2;
 
 /// Bytes in front of a key.
 const HEADER: usize = 12;
@@ -63,17 +63,15 @@ impl<'a> Request<'a> {
     /// Reads a request. [`Fault::Bad`]: read what comes and close without a reply, since closing
     /// with bytes unread is an error to musl's client.
     pub fn decode(input: &'a [u8]) -> Result<Took<Request<'a>>, Fault> {
-        let Some((header, rest)) = input.split_at_checked(HEADER) else {
-            return Err(Fault::More(HEADER - input.len()));
-        };
-        let word = |at: usize| header.get(at..at + 4).map_or(-1, |w| i32::from_ne_bytes(four(w)));
-        let (version, kind, key_len) = (word(0), word(4), word(8));
+        let mut c = Cursor::new(input);
+        let (version, kind, key_len) = (c.u32_ne()?, c.u32_ne()?, c.u32_ne()?);
         if version != VERSION {
             return Err(Fault::Bad("wrong version"));
         }
-        let key_len = usize::try_from(key_len).ok().filter(|len| *len <= KEY_MAX);
-        let key_len = key_len.ok_or(Fault::Bad("key too long"))?;
-        let key = rest.get(..key_len).ok_or(Fault::More(key_len.saturating_sub(rest.len())))?;
+        if key_len as usize > KEY_MAX {
+            return Err(Fault::Bad("key too long"));
+        }
+        let key = c.take(key_len as usize)?;
         let text = match key.split_last() {
             Some((0, text)) if !text.contains(&0) => text,
             _ if matches!(kind, 0..=3 | 10 | 15) => {
@@ -98,12 +96,8 @@ impl<'a> Request<'a> {
             20 => Request::Unserved(12),
             _ => return Err(Fault::Bad("unknown type")),
         };
-        Ok(Took { value, len: HEADER + key_len })
+        Ok(Took { value, len: c.taken() })
     }
-}
-
-fn four(bytes: &[u8]) -> [u8; 4] {
-    bytes.try_into().unwrap_or_default()
 }
 
 /// 1 to 10 digits below 2^32. A failure must never become 0, which is root.
@@ -111,7 +105,7 @@ fn number(text: &[u8]) -> Option<u32> {
     if text.len() > 10 { None } else { decimal_u32(text) }
 }
 
-const FOUND: [u32; 2] = [VERSION as u32, 1];
+const FOUND: [u32; 2] = [VERSION, 1];
 
 /// The number of the string that is a password; its length is the last in front of the numbers.
 const PASSWORD: usize = 1;
@@ -172,7 +166,7 @@ pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
 /// Writes the front of an initgroups reply for a user that is known; `count` gids in native
 /// order follow. 12 bytes.
 pub fn encode_initgroups(count: u32, out: &mut [u8]) -> Result<usize, Fault> {
-    encode_words(&[VERSION as u32, 1, count], out)
+    encode_words(&[VERSION, 1, count], out)
 }
 
 fn encode_words(words: &[u32], out: &mut [u8]) -> Result<usize, Fault> {
@@ -194,12 +188,11 @@ pub enum Kind {
 
 /// Writes "looked, there is none", the whole header of its kind: final for glibc.
 pub fn encode_not_found(kind: Kind, out: &mut [u8]) -> Result<usize, Fault> {
-    const V: u32 = VERSION as u32;
     const NONE: u32 = u32::MAX;
     let words: &[u32] = match kind {
-        Kind::Passwd => &[V, 0, 0, 0, NONE, NONE, 0, 0, 0],
-        Kind::Group => &[V, 0, 0, 0, NONE, 0],
-        Kind::Initgroups => &[V, 0, 0],
+        Kind::Passwd => &[VERSION, 0, 0, 0, NONE, NONE, 0, 0, 0],
+        Kind::Group => &[VERSION, 0, 0, 0, NONE, 0],
+        Kind::Initgroups => &[VERSION, 0, 0],
     };
     encode_words(words, out)
 }
@@ -207,7 +200,7 @@ pub fn encode_not_found(kind: Kind, out: &mut [u8]) -> Result<usize, Fault> {
 /// Writes "not served here", `size` bytes of which all but the first eight are zero.
 pub fn encode_unserved(size: usize, out: &mut [u8]) -> Result<usize, Fault> {
     let mut s = Sink::new(out, size)?;
-    s.put_words(&[VERSION as u32, u32::MAX]);
+    s.put_words(&[VERSION, u32::MAX]);
     while s.written() < size {
         s.put(&[0]);
     }
