@@ -47,25 +47,44 @@ impl Exchange {
         self.idle_millis
     }
 
+    /// Goes on with the request at the front of the input, once it is complete.
     fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
-            Ok(took) => {
-                if let Request::SetTimeout { millis } = took.value {
-                    self.idle_millis = millis;
-                    return self.answer(out, status::OK, took.len);
-                }
-                self.client.begin();
-                self.groups = Groups::NONE;
-                self.state = State::Asking;
-                self.ask(switch, out)
-            }
-            Err(Unfit::More(_)) => Need::Input,
-            Err(Unfit::Refuse { len }) => self.answer(out, proto_errno(), len),
+        let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
+            Ok(took) => took,
+            Err(Unfit::More(_)) => return Need::Input,
+            Err(Unfit::Refuse { len }) => return self.answer(out, proto_errno(), len),
             Err(Unfit::TooLong) => {
                 out.push(proto_errno());
-                self.close(End::Protocol)
+                return self.close(End::Protocol);
             }
-            Err(Unfit::Opcode(_)) => self.close(End::Protocol),
+            Err(Unfit::Opcode(_)) => return self.close(End::Protocol),
+        };
+        let (request, len) = (took.value, took.len);
+        if let Request::SetTimeout { millis } = request {
+            self.idle_millis = millis;
+            return self.answer(out, status::OK, len);
+        }
+        if let State::Reading = self.state {
+            self.client.begin();
+            self.groups = Groups::NONE;
+            self.state = State::Asking;
+        }
+        let max = match request {
+            Request::GroupList { max, .. } => max,
+            _ => 0,
+        };
+        match switch.ask(&mut self.client, &request, self.groups.sent()) {
+            Outcome::Pending => Need::Turn,
+            Outcome::Found => self.send_record(switch, out, len),
+            Outcome::Groups => self.send_groups(switch, out, max, len),
+            // A list that was begun cannot become a failure.
+            _ if self.groups.sent() > 0 => self.close(End::Broken),
+            Outcome::Done => self.answer(out, status::OK, len),
+            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
+            Outcome::Failed(errno) => self.answer(out, errno, len),
+            Outcome::Dead | Outcome::Elsewhere => {
+                self.answer(out, Errno::IO.raw_os_error() as u8, len)
+            }
         }
     }
 
@@ -86,32 +105,6 @@ impl Exchange {
     fn close(&mut self, end: End) -> Need {
         self.state = State::Closing(end);
         Need::Close(end)
-    }
-
-    fn ask(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let Ok(took) = Request::decode(self.input.get(..self.have).unwrap_or_default()) else {
-            return self.close(End::Broken);
-        };
-        let len = took.len;
-        match switch.ask(&mut self.client, &took.value, self.groups.sent()) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found => self.send_record(switch, out, len),
-            Outcome::Groups => {
-                let max = match took.value {
-                    Request::GroupList { max, .. } => max,
-                    _ => 0,
-                };
-                self.send_groups(switch, out, max, len)
-            }
-            // A list that was begun cannot become a failure.
-            _ if self.groups.sent() > 0 => self.close(End::Broken),
-            Outcome::Done => self.answer(out, status::OK, len),
-            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
-            Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead | Outcome::Elsewhere => {
-                self.answer(out, Errno::IO.raw_os_error() as u8, len)
-            }
-        }
     }
 
     /// Sends a record whole if it fits, else its head and as much of its strings as fits.
@@ -239,8 +232,7 @@ impl Conversation for Exchange {
         self.client.turn = turn;
         match self.state {
             State::Closing(end) => Need::Close(end),
-            State::Reading => self.read(switch, out),
-            State::Asking => self.ask(switch, out),
+            State::Reading | State::Asking => self.read(switch, out),
             State::Record => self.send_area(switch, out),
         }
     }
