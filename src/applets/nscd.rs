@@ -230,7 +230,7 @@ fn warn_of_open_directory(dir: &[u8]) {
 #[inline(never)]
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
-    for database in ["passwd", "group", "initgroups"] {
+    for database in &["passwd", "group", "initgroups"] {
         let mut message = Message::new("nscd", "warning");
         message.text(NSSWITCH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
