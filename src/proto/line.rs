@@ -95,36 +95,10 @@ fn split<'a>(line: &'a [u8], most: usize, fields: &mut [&'a [u8]]) -> Result<(),
 
 /// Gives `record` as a line, without LF, in pieces to `put`.
 pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    match record {
-        Record::Passwd(r) => {
-            put(r.name)?;
-            put(b":")?;
-            put(r.password)?;
-            put_numbers(&[u64::from(r.uid.0), u64::from(r.gid.0)], &mut put)?;
-            for text in [r.gecos, r.home, r.shell] {
-                put(b":")?;
-                put(text)?;
-            }
-        }
-        Record::Group(r) => {
-            put(r.name)?;
-            put(b":")?;
-            put(r.password)?;
-            put_numbers(&[u64::from(r.gid.0)], &mut put)?;
-            put(b":")?;
-            for (at, member) in r.members.enumerate() {
-                if at > 0 {
-                    put(b",")?;
-                }
-                put(member)?;
-            }
-        }
-        Record::Shadow(r) => {
-            put(r.name)?;
-            put(b":")?;
-            put(r.password)?;
-            put_numbers(&r.numbers, &mut put)?;
-        }
+    let mut line = FromArea::new(Head::of(record, 0));
+    for text in record.strings() {
+        put(text)?;
+        line.end_string(&mut put)?;
     }
     Ok(())
 }
@@ -132,7 +106,7 @@ pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>
 /// Each number with a colon in front; [`Shadow::EMPTY`] as an empty field.
 pub fn put_numbers<E>(
     numbers: &[u64],
-    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     for number in numbers {
         put(b":")?;
@@ -163,7 +137,6 @@ impl FromArea {
     ) -> Result<(), E> {
         for (nth, text) in area.split(|b| *b == 0).enumerate() {
             if nth > 0 {
-                self.strings += 1;
                 self.end_string(&mut put)?;
             }
             if !text.is_empty() {
@@ -173,24 +146,22 @@ impl FromArea {
         Ok(())
     }
 
-    /// Behind each string: the numbers after the password, else what separates it from the next.
-    fn end_string<E>(&mut self, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let last = self.strings == self.head.strings();
-        match (self.strings, self.head) {
-            (1, _) => put(b":"),
-            (2, Head::Passwd { uid, gid, .. }) => {
-                put_numbers(&[u64::from(uid.0), u64::from(gid.0)], put)?;
-                put(b":")
-            }
-            (2, Head::Group { gid, .. }) => {
-                put_numbers(&[u64::from(gid.0)], put)?;
-                put(b":")
-            }
-            (2, Head::Shadow { numbers, .. }) => put_numbers(&numbers, put),
-            (_, Head::Passwd { .. }) if !last => put(b":"),
-            (_, Head::Group { .. }) if !last => put(b","),
-            _ => Ok(()),
+    /// Behind each string: the numbers after the password, and what separates it from the next.
+    fn end_string<E>(&mut self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.strings += 1;
+        if self.strings == 2 {
+            match &self.head {
+                Head::Passwd { uid, gid, .. } => put_numbers(&[uid.0.into(), gid.0.into()], put),
+                Head::Group { gid, .. } => put_numbers(&[gid.0.into()], put),
+                Head::Shadow { numbers, .. } => return put_numbers(numbers, put),
+            }?;
         }
+        put(match self.head {
+            _ if self.strings <= 2 => b":",
+            _ if self.strings == self.head.strings() => b"",
+            Head::Group { .. } => b",",
+            _ => b":",
+        })
     }
 }
 

@@ -58,6 +58,15 @@ impl Head {
     /// The largest encoding, that of shadow: status, seven u64, one u32.
     pub const MAX: usize = 1 + 7 * 8 + 4;
 
+    /// That of `record`, whose area has `len` bytes.
+    pub(crate) fn of(record: &Record<'_>, len: u32) -> Self {
+        match record {
+            Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
+            Record::Group(r) => Head::Group { gid: r.gid, len, members: r.members.remaining() },
+            Record::Shadow(r) => Head::Shadow { numbers: r.numbers, len },
+        }
+    }
+
     /// Bytes of the strings.
     pub fn area_len(&self) -> u32 {
         match self {
@@ -142,16 +151,11 @@ impl Head {
 /// strings are too long for 32 bits, or its members too many.
 pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
     let strings = record.strings();
-    let members = strings.members();
-    if members > MEMBERS_MAX {
+    if strings.members() > MEMBERS_MAX {
         return Err(Fault::Bad("too many members"));
     }
     let len = u32::try_from(strings.area_len()).map_err(|_| Fault::Bad("record too long"))?;
-    let head = match record {
-        Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
-        Record::Group(r) => Head::Group { gid: r.gid, len, members },
-        Record::Shadow(r) => Head::Shadow { numbers: r.numbers, len },
-    };
+    let head = Head::of(record, len);
     let mut s = Sink::new(out, head.size() + len as usize)?;
     head.put(&mut s);
     for text in strings {
