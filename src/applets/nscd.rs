@@ -12,14 +12,14 @@ use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
-use crate::sys::file::{base, read_path};
+use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{Access, Mode, Stat, access, mkdir, stat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -58,7 +58,7 @@ pub const APPLET: Applet =
 const SOCKET: &str = "/var/run/nscd/socket";
 
 /// What a map is made of, if there is one.
-const NSSMAP: &str = "/etc/nssmap.conf";
+const NSSMAP: &CStr = c"/etc/nssmap.conf";
 
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
@@ -207,10 +207,10 @@ fn directory(socket: &OsStr) -> &[u8] {
 
 /// The socket's directory, 0755, if it is not there. What cannot be made is told by the bind.
 fn make_directory(dir: &[u8]) {
-    if !dir.is_empty() {
+    if let Ok(dir) = path(dir) {
         // A chmod afterwards could be led elsewhere by whoever may write the directory above.
         let before = umask(Mode::empty());
-        let _ = mkdir(dir, Mode::from_raw_mode(0o755));
+        let _ = mkdir(&dir, Mode::from_raw_mode(0o755));
         umask(before);
     }
 }
