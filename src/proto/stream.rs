@@ -41,23 +41,25 @@ fn last(db: Db) -> u8 {
 struct Walk {
     db: Db,
     field: u8,
-    over: bool,
+    place: Place,
 }
 
 impl Walk {
     fn new(db: Db) -> Self {
-        Walk { db, field: 0, over: false }
+        Walk { db, field: 0, place: Place::Text }
     }
 
     /// Where the next byte stands, and whether it is the colon that closes its field.
     fn step(&mut self, byte: u8) -> (Place, bool) {
-        self.over |= byte == 0;
-        if self.over {
-            return (Place::Over, false);
+        if byte == 0 {
+            self.place = Place::Over;
         }
-        let place = place(self.db, self.field);
-        let closes = byte == b':' && self.field < last(self.db);
-        self.field += u8::from(closes);
+        let place = self.place;
+        let closes = byte == b':' && place != Place::Over && self.field < last(self.db);
+        if closes {
+            self.field += 1;
+            self.place = crate::stream::place(self.db, self.field);
+        }
         (place, closes)
     }
 }
