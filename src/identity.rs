@@ -1,12 +1,17 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
 use crate::backend::names::{Known, Names};
+use crate::backend::reach::sources;
+use crate::options::Options;
 use crate::sys::error::Error;
 use crate::sys::message::Message;
 use crate::sys::output;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
+use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 /// Exit code for a name that was not found.
 pub const FAILURE: u8 = 1;
@@ -15,9 +20,10 @@ pub const FAILURE: u8 = 1;
 pub const SOURCE: &str = "sS";
 
 /// Whose ids are printed.
-pub struct Person {
-    /// The name; `None`: this process.
-    name: Option<Vec<u8>>,
+pub struct Person<'a> {
+    /// The word of the command line; `None`: this process.
+    pub given: Option<&'a [u8]>,
+    name: Vec<u8>,
     /// Real user.
     pub uid: u32,
     /// Effective user.
@@ -28,66 +34,75 @@ pub struct Person {
     pub egid: u32,
 }
 
-/// The user of this name, or else of this number; `+` in front leaves only the number.
-pub fn person(known: &mut Names, text: &[u8]) -> Option<Person> {
-    let (name, number) = match text.strip_prefix(b"+") {
-        Some(digits) => (None, decimal_u32(digits)),
-        None => (known.user(text).ok().flatten(), decimal_u32(text)),
-    };
-    let found = match (name, number) {
-        (Some(found), _) => found,
-        (None, Some(uid)) => known.uid(uid).ok().flatten()?,
-        (None, None) => return None,
-    };
-    let Known { name, id, gid } = found;
-    Some(Person { name: Some(name), uid: id, euid: id, gid, egid: gid })
-}
-
-impl Person {
+impl Person<'_> {
     /// This process.
-    pub fn ourselves() -> Self {
+    fn ourselves() -> Self {
         Person {
-            name: None,
+            given: None,
+            name: Vec::new(),
             uid: getuid().as_raw(),
             euid: geteuid().as_raw(),
             gid: getgid().as_raw(),
             egid: getegid().as_raw(),
         }
     }
-
-    /// All groups, the primary one first, each once.
-    pub fn groups(&self, known: &mut Names, out: &mut Printer) -> Vec<u32> {
-        let list = match &self.name {
-            Some(name) => known.groups(name, self.gid),
-            None => getgroups().map(|list| list.iter().map(|gid| gid.as_raw()).collect()),
-        };
-        let list = list.unwrap_or_else(|errno| {
-            out.failed("unable to look up groups", errno);
-            Vec::new()
-        });
-        let mut all = vec![self.egid];
-        for gid in list {
-            if !all.contains(&gid) {
-                all.push(gid);
-            }
-        }
-        all
-    }
 }
 
-/// Puts a line together, and remembers whether anything was missing.
+/// Puts lines together, and remembers whether anything was missing.
 pub struct Printer {
     program: &'static str,
-    names: bool,
-    separator: u8,
+    /// Names instead of numbers.
+    pub names: bool,
+    /// What stands between groups.
+    pub separator: u8,
+    known: &'static mut Names,
     text: Vec<u8>,
     good: bool,
 }
 
 impl Printer {
-    /// `names` instead of numbers.
-    pub fn new(program: &'static str, names: bool, separator: u8) -> Self {
-        Printer { program, names, separator, text: Vec::new(), good: true }
+    /// Prints what the sources know that the command line names.
+    pub fn new(program: &'static str, options: &mut Options<'_>) -> Result<Self, Error> {
+        let (list, socket) = (options.word("-s"), options.word("-S"));
+        let known = Names::of(sources(list, socket)?.0);
+        Ok(Printer { program, names: true, separator: b' ', known, text: Vec::new(), good: true })
+    }
+
+    /// Prints a line for each user, or for this process; the exit code.
+    pub fn print(
+        mut self,
+        users: &[OsString],
+        line: &mut dyn FnMut(&mut Self, &Person<'_>),
+    ) -> Result<u8, Error> {
+        if users.is_empty() {
+            line(&mut self, &Person::ourselves());
+        }
+        for user in users.iter().map(|user| user.as_bytes()) {
+            if let Some(person) = self.person(user) {
+                line(&mut self, &person);
+                continue;
+            }
+            self.good = false;
+            Message::new(self.program, "warning").text("no such user: ").quoted(user).send();
+        }
+        let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
+        output::print(&self.text).map_err(fail)?;
+        Ok(if self.good { 0 } else { FAILURE })
+    }
+
+    /// The user of this name, or else of this number; `+` in front leaves only the number.
+    fn person<'a>(&mut self, given: &'a [u8]) -> Option<Person<'a>> {
+        let number = given.strip_prefix(b"+");
+        let mut found = None;
+        if number.is_none() {
+            found = self.known.user(given).ok().flatten();
+        }
+        if found.is_none() {
+            let uid = decimal_u32(number.unwrap_or(given))?;
+            found = self.known.number(Db::Passwd, uid).ok().flatten();
+        }
+        let Known { name, id, gid } = found?;
+        Some(Person { given: Some(given), name, uid: id, euid: id, gid, egid: gid })
     }
 
     /// Bytes as they are.
@@ -95,97 +110,81 @@ impl Printer {
         self.text.extend_from_slice(bytes);
     }
 
-    /// A byte as it is.
-    pub fn byte(&mut self, byte: u8) {
-        self.text.push(byte);
-    }
-
     fn number(&mut self, number: u32) {
         self.bytes(write_decimal(number.into(), &mut [0; DECIMAL_MAX]));
     }
 
-    /// A user, by number or name.
-    pub fn user(&mut self, known: &mut Names, uid: u32) {
-        if !self.names || !self.name_of_user(known, uid) {
-            self.number(uid);
+    /// A user (of passwd) or a group, by number or name.
+    pub fn one(&mut self, db: Db, id: u32) {
+        if !self.names || !self.name(db, id) {
+            self.number(id);
         }
     }
 
-    /// A user's name; false, and told, if there is none.
-    pub fn name_of_user(&mut self, known: &mut Names, uid: u32) -> bool {
-        let found = known.uid(uid);
-        self.name("cannot find name for user ID ", uid, found)
-    }
-
-    /// A group, by number or name.
-    pub fn group(&mut self, known: &mut Names, gid: u32) {
-        if !self.names {
-            return self.number(gid);
+    /// The name of a user or a group; false, and told, if there is none.
+    pub fn name(&mut self, db: Db, id: u32) -> bool {
+        let found = self.known.number(db, id);
+        if let Ok(Some(known)) = &found {
+            self.bytes(&known.name);
+            return true;
         }
-        let found = known.gid(gid);
-        if !self.name("cannot find name for group ID ", gid, found) {
-            self.number(gid);
+        let what = if db == Db::Passwd { "user" } else { "group" };
+        let mut message = Message::new(self.program, "warning");
+        message.text("cannot find name for ").text(what).text(" ID ").number(id.into());
+        if let Err(errno) = found {
+            message.text(": ").errno(errno);
         }
-    }
-
-    fn name(&mut self, what: &str, id: u32, found: Result<Option<Known>, Errno>) -> bool {
-        match found {
-            Ok(Some(known)) => {
-                self.bytes(&known.name);
-                return true;
-            }
-            Ok(None) => {
-                Message::new(self.program, "warning").text(what).number(id.into()).send();
-            }
-            Err(errno) => {
-                let mut message = Message::new(self.program, "warning");
-                message.text(what).number(id.into());
-                message.text(": ").errno(errno).send();
-            }
-        }
+        message.send();
         self.good = false;
         false
     }
 
     /// Number and name: `uid=1(name)`.
-    pub fn both(&mut self, label: &str, id: u32, found: Result<Option<Known>, Errno>) {
+    pub fn both(&mut self, label: &str, db: Db, id: u32) {
         self.bytes(label.as_bytes());
         self.number(id);
-        if let Ok(Some(known)) = found {
-            self.byte(b'(');
+        if let Ok(Some(known)) = self.known.number(db, id) {
+            self.bytes(b"(");
             self.bytes(&known.name);
-            self.byte(b')');
+            self.bytes(b")");
         }
     }
 
     /// All groups of a person, the real one first.
-    pub fn groups(&mut self, known: &mut Names, person: &Person) {
-        let mut all = vec![person.gid];
-        let more = person.groups(known, self);
-        all.extend(more.into_iter().filter(|gid| *gid != person.gid));
-        for (at, gid) in all.into_iter().enumerate() {
+    pub fn groups(&mut self, person: &Person<'_>) {
+        for (at, gid) in self.all_groups(person, &[person.gid, person.egid]).into_iter().enumerate()
+        {
             if at > 0 {
-                self.byte(self.separator);
+                self.text.push(self.separator);
             }
-            self.group(known, gid);
+            self.one(Db::Group, gid);
         }
     }
 
-    /// Tells that there is no such user.
-    pub fn nobody(&mut self, user: &[u8]) {
-        self.good = false;
-        Message::new(self.program, "warning").text("no such user: ").quoted(user).send();
-    }
-
-    fn failed(&mut self, what: &str, errno: Errno) {
-        self.good = false;
-        Message::new(self.program, "warning").text(what).text(": ").errno(errno).send();
-    }
-
-    /// Writes it out; the exit code.
-    pub fn finish(self) -> Result<u8, Error> {
-        let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
-        output::print(&self.text).map_err(fail)?;
-        Ok(if self.good { 0 } else { FAILURE })
+    /// All groups of a person, these first, each once.
+    pub fn all_groups(&mut self, person: &Person<'_>, first: &[u32]) -> Vec<u32> {
+        let mut list = first.to_vec();
+        let looked = if person.given.is_some() {
+            match Name::new(&person.name).map(|name| self.known.groups(name, &mut list)) {
+                Some(Ok(false)) => Err(Errno::STALE),
+                Some(Err(errno)) => Err(Errno::from_raw_os_error(errno.into())),
+                _ => Ok(()),
+            }
+        } else {
+            getgroups().map(|own| own.iter().for_each(|gid| list.push(gid.as_raw())))
+        };
+        if let Err(errno) = looked {
+            list.truncate(first.len());
+            self.good = false;
+            let mut message = Message::new(self.program, "warning");
+            message.text("unable to look up groups: ").errno(errno).send();
+        }
+        let mut all = Vec::new();
+        for gid in list {
+            if !all.contains(&gid) {
+                all.push(gid);
+            }
+        }
+        all
     }
 }

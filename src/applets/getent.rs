@@ -5,19 +5,17 @@
 //! from their files.
 
 use super::Applet;
-use crate::backend::gids::{HASH_START, hash};
+use crate::backend::Outcome;
+use crate::backend::names::Names;
 use crate::backend::reach::sources;
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
 use crate::etcdb;
 use crate::options::Spec;
-use crate::sys::access::Asker;
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
 use crate::sys::output::Output;
-use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::line::{self, FromArea};
+use nssproto::line::FromArea;
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -77,68 +75,98 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-/// Databases that glibc's getent has and this one does not.
-const UNSERVED: [&str; 4] = ["ahosts", "ahostsv4", "ahostsv6", "netgroup"];
+/// Who answers for a database.
+#[derive(Clone, Copy)]
+enum Source {
+    /// An nsss server or backends.
+    Nsss(Db),
+    /// The same, with the groups of users.
+    Groups,
+    /// A file in /etc.
+    Etc,
+    /// glibc's getent has it, and this one has not.
+    Nobody,
+}
 
+fn find(database: &str) -> Option<Source> {
+    match database {
+        "passwd" => Some(Source::Nsss(Db::Passwd)),
+        "group" => Some(Source::Nsss(Db::Group)),
+        "shadow" => Some(Source::Nsss(Db::Shadow)),
+        "initgroups" => Some(Source::Groups),
+        "ahosts" | "ahostsv4" | "ahostsv6" | "netgroup" => Some(Source::Nobody),
+        _ => etcdb::is_database(database).then_some(Source::Etc),
+    }
+}
+
+/// A command line.
 #[derive(Default)]
-struct Options<'a> {
+struct Asked<'a> {
     services: Vec<&'a OsStr>,
     socket: Option<&'a OsStr>,
     explain: bool,
     version: bool,
     help: bool,
+    /// The database and the keys.
+    words: Vec<&'a [u8]>,
 }
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (options, words) = parse(args)?;
+    let asked = parse(args)?;
     let mut out = Output::default();
-    if options.help || options.version {
-        let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
-        let text = if options.help { USAGE } else { version };
-        out.put(text.as_bytes()).and_then(|()| out.flush()).map_err(output)?;
-        return Ok(exit::FOUND);
-    }
-    let Some((database, keys)) = words.split_first() else {
-        return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
-    };
-    let database = database.to_str().unwrap_or_default();
-    let code = match database {
-        "passwd" => records(Db::Passwd, &options, keys, &mut out),
-        "group" => records(Db::Group, &options, keys, &mut out),
-        "shadow" => records(Db::Shadow, &options, keys, &mut out),
-        "initgroups" => groups(&options, keys, &mut out),
-        _ if UNSERVED.contains(&database) => Err(Error::usage("database is not served by nssbox:")
-            .about(database)
-            .with_code(exit::FAILURE)),
-        _ if etcdb::is_database(database) => local(database, keys, &mut out),
-        _ => Err(Error::options("unknown database:").about(database).with_code(exit::FAILURE)),
-    };
+    let code = answer(&asked, &mut out);
     let flushed = out.flush().map_err(output);
     let code = code?;
     flushed?;
     Ok(code)
 }
 
+fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
+    if asked.help || asked.version {
+        let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
+        let text = if asked.help { USAGE } else { version };
+        return out.put(text.as_bytes()).map(|()| exit::FOUND).map_err(output);
+    }
+    let Some((database, keys)) = asked.words.split_first() else {
+        return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
+    };
+    let database = std::str::from_utf8(database).unwrap_or_default();
+    let wrong = match find(database) {
+        Some(Source::Nsss(db)) => return records(db, names(database, asked)?, keys, out),
+        Some(Source::Groups) if !keys.is_empty() => {
+            return groups(names(database, asked)?, keys, out);
+        }
+        Some(Source::Groups) => return Ok(no_enumeration(database)),
+        Some(Source::Etc) => return local(database, keys, out),
+        Some(Source::Nobody) => Error::usage("database is not served by nssbox:"),
+        None => Error::options("unknown database:"),
+    };
+    Err(wrong.about(database).with_code(exit::FAILURE))
+}
+
 /// Options may stand anywhere, as with glibc.
-fn parse(args: &[OsString]) -> Result<(Options<'_>, Vec<OsString>), Error> {
-    let (mut options, mut words) = (Options::default(), Vec::new());
-    let mut rest = args;
+fn parse(args: &[OsString]) -> Result<Asked<'_>, Error> {
+    let (mut asked, mut rest) = (Asked::default(), args);
     loop {
         let (mut given, behind) = SPEC.split(rest)?;
         while let Some(service) = given.word("-s") {
-            options.services.push(service);
+            asked.services.push(service);
         }
-        options.socket = given.word("-S").or(options.socket);
-        options.explain |= given.flag("--explain");
-        options.version |= given.flag("-V");
-        options.help |= given.flag("-?");
-        if given.closed {
-            words.extend_from_slice(behind);
-            return Ok((options, words));
+        asked.socket = given.word("-S").or(asked.socket);
+        asked.explain |= given.flag("--explain");
+        asked.version |= given.flag("-V");
+        asked.help |= given.flag("-?");
+        let mut words = behind.iter();
+        while let Some(word) = words.next() {
+            asked.words.push(word.as_bytes());
+            if !given.closed {
+                break;
+            }
         }
-        let Some((word, behind)) = behind.split_first() else { return Ok((options, words)) };
-        words.push(word.clone());
-        rest = behind;
+        rest = words.as_slice();
+        if rest.is_empty() {
+            return Ok(asked);
+        }
     }
 }
 
@@ -150,7 +178,7 @@ fn output(errno: Errno) -> Error {
     Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
 }
 
-fn local(database: &str, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
+fn local(database: &str, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
     let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
     match etcdb::answer(database, b"/etc", keys, &mut put) {
         Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
@@ -176,132 +204,83 @@ fn no_enumeration(database: &str) -> u8 {
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn source(database: &str, options: &Options<'_>) -> Result<Switch, Error> {
+fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
     let mut list = None;
-    for service in &options.services {
+    for service in &asked.services {
         match limited(service)? {
             Some((only, rest)) if only == database => list = Some(rest),
             Some(_) => {}
             None => list = Some(*service),
         }
     }
-    let (mut switch, names) = sources(list, options.socket)?;
-    if options.explain {
+    let (mut switch, names) = sources(list, asked.socket)?;
+    if asked.explain {
         switch.explain(names);
     }
-    Ok(switch)
+    Ok(Names::of(switch))
 }
 
 /// `DATABASE:LIST`, if the text begins so.
 fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
-    let mut parts = service.as_bytes().splitn(2, |b| *b == b':');
-    let (Some(name), Some(list)) = (parts.next(), parts.next()) else { return Ok(None) };
+    let service = service.as_bytes();
+    let Some(colon) = service.iter().position(|byte| *byte == b':') else { return Ok(None) };
+    let (name, list) = service.split_at_checked(colon).unwrap_or_default();
     if !name.iter().all(u8::is_ascii_lowercase) {
         return Ok(None);
     }
     let name = std::str::from_utf8(name).unwrap_or_default();
-    let known = ["passwd", "group", "shadow", "initgroups"].contains(&name);
-    if !known && !etcdb::is_database(name) && !UNSERVED.contains(&name) {
+    if find(name).is_none() {
         return Err(Error::usage("unknown database name:").about(name).with_code(exit::FAILURE));
     }
-    Ok(Some((name, OsStr::from_bytes(list))))
+    Ok(Some((name, OsStr::from_bytes(list.get(1..).unwrap_or_default()))))
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(
-    db: Db,
-    options: &Options<'_>,
-    keys: &[OsString],
-    out: &mut Output,
-) -> Result<u8, Error> {
-    let mut switch = source(db.name(), options)?;
-    let mut client = Client::new(Asker::Ourselves, 0);
-    switch.admit(&mut client);
-    if keys.is_empty() {
-        let ended = loop {
-            match print_answer(&mut switch, &mut client, &Request::Next(db), out)? {
-                Answer::Printed => {}
-                ended => break ended,
-            }
-        };
-        return Ok(match ended {
-            Answer::Failed(errno) if !is_usual(errno) => exit::FAILURE,
-            _ => exit::FOUND,
-        });
-    }
+fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
     let mut code = exit::FOUND;
     for key in keys {
-        let request = match (db, id(key)) {
+        let request = match (db, etcdb::number(key)) {
             (Db::Passwd, Some(id)) => Some(Request::ByUid(Uid(id))),
             (Db::Group, Some(id)) => Some(Request::ByGid(Gid(id))),
-            _ => Name::new(key.as_bytes()).map(|name| Request::ByName(db, name)),
+            _ => Name::new(key).map(|name| Request::ByName(db, name)),
         };
-        let found = match request {
-            Some(request) => print_answer(&mut switch, &mut client, &request, out)?,
-            None => Answer::None,
+        let outcome = match request {
+            Some(request) => print(names, &request, out)?,
+            None => Outcome::NotFound,
         };
-        if found != Answer::Printed {
+        if outcome != Outcome::Found {
             code = exit::NOT_FOUND;
+        }
+    }
+    while keys.is_empty() {
+        match print(names, &Request::Next(db), out)? {
+            Outcome::Found => {}
+            Outcome::Failed(errno) if !is_usual(errno) => return Ok(exit::FAILURE),
+            _ => break,
         }
     }
     Ok(code)
 }
 
-/// What strtoul(3) takes for a number, and fits an id: blanks and a sign in front are fine.
-fn id(key: &OsStr) -> Option<u32> {
-    let is_space = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
-    let text = key.as_bytes();
-    let start = text.iter().position(|b| !is_space(b))?;
-    let text = text.get(start..)?;
-    match text.split_first()? {
-        (b'+', digits) => decimal_u32(digits),
-        // Of the negative numbers only this one is an id.
-        (b'-', digits) => decimal_u64(digits).filter(|n| *n == 0).map(|_| 0),
-        _ => decimal_u32(text),
+/// Asks, and prints the record as a line. A failure is told.
+fn print(names: &mut Names, request: &Request<'_>, out: &mut Output) -> Result<Outcome, Error> {
+    let outcome = names.ask(request, 0);
+    if let Outcome::Failed(errno) = outcome {
+        tell_failure(request.db(), errno);
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Printed,
-    None,
-    /// With this status; it was told.
-    Failed(u8),
-}
-
-/// Asks, and prints the record as a line.
-fn print_answer(
-    switch: &mut Switch,
-    client: &mut Client,
-    request: &Request<'_>,
-    out: &mut Output,
-) -> Result<Answer, Error> {
-    client.begin();
-    client.turn = u64::MAX;
-    match switch.ask(client, request, 0) {
-        Outcome::Found => {}
-        Outcome::Failed(errno) => {
-            tell_failure(request, errno);
-            return Ok(Answer::Failed(errno));
+    if outcome != Outcome::Found {
+        return Ok(outcome);
+    }
+    let (mut line, mut written) = (None, Ok(()));
+    let taken = names.take(request, &mut |head, area| {
+        let line = line.get_or_insert_with(|| FromArea::new(*head));
+        if written.is_ok() {
+            written = line.feed(area, |piece| out.put(piece));
         }
-        _ => return Ok(Answer::None),
-    }
-    if let Some(record) = switch.record(client) {
-        line::write(&record, |piece| out.put(piece)).map_err(output)?;
-        switch.taken(client);
-    } else {
-        let head = switch.long(client).ok_or_else(|| broken(Errno::IO))?;
-        let mut text = FromArea::new(head);
-        let (mut room, mut ended) = ([0; 4096], false);
-        while !ended {
-            let (len, last) = switch.area(client, &mut room).map_err(broken)?;
-            let area = room.get(..len).unwrap_or_default();
-            text.feed(area, |piece| out.put(piece)).map_err(output)?;
-            ended = last;
-        }
-    }
-    out.put(b"\n").map_err(output)?;
-    Ok(Answer::Printed)
+    });
+    taken.map_err(broken)?;
+    written.and_then(|()| out.put(b"\n")).map_err(output)?;
+    Ok(outcome)
 }
 
 fn broken(errno: Errno) -> Error {
@@ -313,76 +292,40 @@ fn is_usual(errno: u8) -> bool {
     [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
 }
 
-fn tell_failure(request: &Request<'_>, errno: u8) {
-    let database = request.db().map_or("", Db::name);
+fn tell_failure(db: Option<Db>, errno: u8) {
     let mut message = Message::new("getent", "warning");
-    message.text("unable to look up in ").text(database);
+    message.text("unable to look up in ").text(db.map_or("", Db::name));
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
-}
-
-/// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
-fn groups(options: &Options<'_>, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
-    if keys.is_empty() {
-        return Ok(no_enumeration("initgroups"));
-    }
-    let mut switch = source("initgroups", options)?;
-    let mut client = Client::new(Asker::Ourselves, 0);
-    switch.admit(&mut client);
-    let mut code = exit::FOUND;
-    for key in keys {
-        let padding = [b' '; PADDED];
-        let padding = padding.get(key.len().min(PADDED)..).unwrap_or_default();
-        let mut line = [key.as_bytes(), padding].concat();
-        if let Some(user) = Name::new(key.as_bytes()) {
-            if !add_groups(&mut switch, &mut client, user, &mut line)? {
-                code = exit::FAILURE;
-                continue;
-            }
-        }
-        line.push(b'\n');
-        out.put(&line).map_err(output)?;
-    }
-    Ok(code)
 }
 
 /// Width of a name in front of its groups.
 const PADDED: usize = 21;
 
-/// Adds the groups of `user` to `line`; false after a failure, which is told.
-fn add_groups(
-    switch: &mut Switch,
-    client: &mut Client,
-    user: Name<'_>,
-    line: &mut Vec<u8>,
-) -> Result<bool, Error> {
-    let request = Request::GroupList { max: u64::MAX, user };
-    let (mut sent, mut total, mut sent_hash) = (0, None, HASH_START);
-    while total.is_none_or(|total| sent < total) {
-        client.begin();
-        client.turn = u64::MAX;
-        match switch.ask(client, &request, sent) {
-            Outcome::Groups => {}
-            Outcome::Failed(errno) => {
-                tell_failure(&request, errno);
-                return Ok(is_usual(errno));
+/// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
+fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
+    let mut code = exit::FOUND;
+    for key in keys {
+        let mut gids = Vec::new();
+        match Name::new(key).map(|user| names.groups(user, &mut gids)) {
+            Some(Ok(false)) => return Err(broken(Errno::STALE)),
+            Some(Err(errno)) => {
+                tell_failure(Some(Db::Group), errno);
+                if !is_usual(errno) {
+                    code = exit::FAILURE;
+                    continue;
+                }
             }
-            _ => return Ok(true),
+            Some(Ok(true)) | None => {}
         }
-        let (gids, passed) = switch.gids().after_skipped();
-        let now = switch.gids().total();
-        let same = passed == sent_hash && total.is_none_or(|total| total == now);
-        if !same || (gids.is_empty() && sent < now) {
-            return Err(broken(Errno::STALE));
-        }
-        total = Some(now);
-        sent_hash = hash(sent_hash, gids);
+        let mut line = key.to_vec();
+        line.resize(line.len().max(PADDED), b' ');
         // 2^32-1 stands for none, and glibc leaves it out.
-        for gid in gids.iter().filter(|gid| **gid != u32::MAX) {
+        for gid in gids.into_iter().filter(|gid| *gid != u32::MAX) {
             line.push(b' ');
-            line.extend_from_slice(write_decimal(u64::from(*gid), &mut [0; DECIMAL_MAX]));
+            line.extend_from_slice(write_decimal(gid.into(), &mut [0; DECIMAL_MAX]));
         }
-        sent += gids.len() as u64;
-        switch.taken(client);
+        line.push(b'\n');
+        out.put(&line).map_err(output)?;
     }
-    Ok(true)
+    Ok(code)
 }

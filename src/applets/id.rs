@@ -4,13 +4,11 @@
 //! own, so that it needs no C library that does; no security contexts.
 
 use super::Applet;
-use crate::backend::names::Names;
-use crate::backend::reach::sources;
-use crate::identity::{Person, Printer, SOURCE, person};
+use crate::identity::{Person, Printer, SOURCE};
 use crate::options::Spec;
 use crate::sys::error::Error;
+use nssproto::entry::Db;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "\
 Usage: id [-s LIST] [-S SOCKET] [-u | -g | -G] [-n] [-r] [-z] [USER...]
@@ -60,7 +58,6 @@ enum What {
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, users) = SPEC.split(args)?;
-    let (list, socket) = (options.word("-s"), options.word("-S"));
     let mut what = What::All;
     for (flag, only) in [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)] {
         if options.flag(flag) {
@@ -71,53 +68,50 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         }
     }
     let (names, real, zero) = (options.flag("-n"), options.flag("-r"), options.flag("-z"));
-    if options.flag("-Z") {
-        return Err(Error::options("-Z needs SELinux, which this id does not know"));
-    }
-    if what == What::All && (names || real) {
-        return Err(Error::options("cannot print only names or real IDs in default format"));
-    }
-    if what == What::All && zero {
-        return Err(Error::options("option --zero not permitted in default format"));
-    }
-    let mut known = Names::of(sources(list, socket)?.0);
-    let mut out = Printer::new("id", names, if zero { 0 } else { b' ' });
-    let end = if zero { 0 } else { b'\n' };
-    let one = |known: &mut Names, out: &mut Printer, person: &Person| {
-        match what {
-            What::All => all(known, out, person),
-            What::User => out.user(known, if real { person.uid } else { person.euid }),
-            What::Group => out.group(known, if real { person.gid } else { person.egid }),
-            What::Groups => out.groups(known, person),
-        }
-        out.byte(end);
-        if zero && what == What::Groups && users.len() > 1 {
-            out.byte(0);
-        }
+    let wrong = if options.flag("-Z") {
+        "-Z needs SELinux, which this id does not know"
+    } else if what == What::All && (names || real) {
+        "cannot print only names or real IDs in default format"
+    } else if what == What::All && zero {
+        "option --zero not permitted in default format"
+    } else {
+        ""
     };
-    if users.is_empty() {
-        one(&mut known, &mut out, &Person::ourselves());
+    if !wrong.is_empty() {
+        return Err(Error::options(wrong));
     }
-    for user in users {
-        match person(&mut known, user.as_bytes()) {
-            Some(person) => one(&mut known, &mut out, &person),
-            None => out.nobody(user.as_bytes()),
+    let mut out = Printer::new("id", &mut options)?;
+    out.names = names;
+    let end: &[u8] = match (zero, what) {
+        (false, _) => b"\n",
+        (true, What::Groups) if users.len() > 1 => b"\0\0",
+        (true, _) => b"\0",
+    };
+    if zero {
+        out.separator = 0;
+    }
+    out.print(users, &mut |out, person| {
+        match what {
+            What::All => all(out, person),
+            What::User => out.one(Db::Passwd, if real { person.uid } else { person.euid }),
+            What::Group => out.one(Db::Group, if real { person.gid } else { person.egid }),
+            What::Groups => out.groups(person),
         }
-    }
-    out.finish()
+        out.bytes(end);
+    })
 }
 
 /// `uid=1(a) gid=2(b) groups=2(b),3(c)`.
-fn all(known: &mut Names, out: &mut Printer, person: &Person) {
-    out.both("uid=", person.uid, known.uid(person.uid));
-    out.both(" gid=", person.gid, known.gid(person.gid));
+fn all(out: &mut Printer, person: &Person<'_>) {
+    out.both("uid=", Db::Passwd, person.uid);
+    out.both(" gid=", Db::Group, person.gid);
     if person.euid != person.uid {
-        out.both(" euid=", person.euid, known.uid(person.euid));
+        out.both(" euid=", Db::Passwd, person.euid);
     }
     if person.egid != person.gid {
-        out.both(" egid=", person.egid, known.gid(person.egid));
+        out.both(" egid=", Db::Group, person.egid);
     }
-    for (at, gid) in person.groups(known, out).into_iter().enumerate() {
-        out.both(if at == 0 { " groups=" } else { "," }, gid, known.gid(gid));
+    for (at, gid) in out.all_groups(person, &[person.egid]).into_iter().enumerate() {
+        out.both(if at == 0 { " groups=" } else { "," }, Db::Group, gid);
     }
 }

@@ -3,12 +3,10 @@
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
 use super::Applet;
-use crate::backend::names::Names;
-use crate::backend::reach::sources;
 use crate::identity::{Printer, SOURCE};
 use crate::options::Spec;
 use crate::sys::error::Error;
-use rustix::process::geteuid;
+use nssproto::entry::Db;
 use std::ffi::OsString;
 
 const USAGE: &str = "\
@@ -34,12 +32,9 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if let Some(word) = rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    let (list, socket) = (options.word("-s"), options.word("-S"));
-    let mut known = Names::of(sources(list, socket)?.0);
-    let mut out = Printer::new("whoami", true, b' ');
-    let uid = geteuid().as_raw();
-    if out.name_of_user(&mut known, uid) {
-        out.byte(b'\n');
-    }
-    out.finish()
+    Printer::new("whoami", &mut options)?.print(rest, &mut |out, person| {
+        if out.name(Db::Passwd, person.euid) {
+            out.bytes(b"\n");
+        }
+    })
 }

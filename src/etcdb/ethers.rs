@@ -6,10 +6,7 @@ type Address = [u8; 6];
 
 /// `address name`. A key is an address or a name; a name is written as the key spells it.
 pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let Some(key) = key else {
-        return false;
-    };
-    let Some((address, name)) = parse(text::uncommented(line)) else {
+    let (Some(key), Some((address, name))) = (key, parse(text::uncommented(line))) else {
         return false;
     };
     let shown = match ether_aton(key) {
@@ -17,8 +14,8 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
         None if name.eq_ignore_ascii_case(key) => key,
         _ => return false,
     };
-    for (i, byte) in address.into_iter().enumerate() {
-        if i > 0 {
+    for (at, byte) in address.into_iter().enumerate() {
+        if at > 0 {
             out.push(b':');
         }
         text::push_hex(out, byte.into());
@@ -30,48 +27,28 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
 }
 
 fn parse(line: &[u8]) -> Option<(Address, &[u8])> {
-    let mut address = Address::default();
-    let mut rest = line;
-    let [head @ .., last] = &mut address;
-    for byte in head {
-        (*byte, rest) = octet(rest, |byte| byte == b':')?;
+    let (mut address, mut rest) = (Address::default(), line);
+    for (at, byte) in address.iter_mut().enumerate() {
+        let value;
+        (value, rest) = text::field(rest, 16, if at < 5 { b":" } else { text::BLANKS })?;
+        *byte = u8::try_from(value).ok()?;
     }
-    (*last, rest) = octet(rest, text::is_blank)?;
-    Some((address, text::word(text::skip_blanks(rest)).0))
-}
-
-fn octet(line: &[u8], ends: fn(u8) -> bool) -> Option<(u8, &[u8])> {
-    let (value, rest) = text::field(line, 16, ends)?;
-    Some((u8::try_from(value).ok()?, rest))
+    Some((address, text::word(text::skip(rest, text::BLANKS)).0))
 }
 
 /// Six times one or two hexadecimal digits. As in glibc, what follows the twelfth is ignored.
-fn ether_aton(text: &[u8]) -> Option<Address> {
-    let mut address = Address::default();
-    let mut rest = text;
-    for (i, byte) in address.iter_mut().enumerate() {
-        let (first, tail) = hex_digit(rest)?;
-        *byte = first;
-        rest = tail;
-        let ended = match rest.first() {
-            Some(&next) if i < 5 => next == b':',
-            Some(&next) => text::is_blank(next),
-            None => i == 5,
+fn ether_aton(key: &[u8]) -> Option<Address> {
+    let (mut address, mut rest) = (Address::default(), key);
+    for (at, byte) in address.iter_mut().enumerate() {
+        let digits;
+        (digits, rest) = match at {
+            5 => text::split(rest.get(..2).unwrap_or(rest), text::BLANKS),
+            _ => text::split(rest, b":"),
         };
-        if !ended {
-            let (second, tail) = hex_digit(rest)?;
-            *byte = first << 4 | second;
-            rest = tail;
+        if digits.len() > 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
         }
-        if i < 5 {
-            rest = rest.strip_prefix(b":")?;
-        }
+        *byte = text::number(digits, 16)?.0 as u8;
     }
     Some(address)
-}
-
-fn hex_digit(text: &[u8]) -> Option<(u8, &[u8])> {
-    let (&first, rest) = text.split_first()?;
-    let digit = char::from(first).to_digit(16)?;
-    Some((u8::try_from(digit).ok()?, rest))
 }

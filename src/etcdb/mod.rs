@@ -16,10 +16,9 @@ mod tests;
 mod text;
 
 use crate::sys::file::join;
-use lines::Lines;
+use lines::{Lines, read};
 use rustix::io::Errno;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
+pub use text::whole as number;
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +53,37 @@ impl Failure {
 pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
-pub const NAMES: &[&str] =
-    &["aliases", "ethers", "gshadow", "hosts", "networks", "protocols", "rpc", "services"];
+const DATABASES: [(&str, Entries); 8] = [
+    ("aliases", Entries::Own(aliases::lookup)),
+    ("ethers", Entries::Lines(ethers::line)),
+    ("gshadow", Entries::Lines(gshadow::line)),
+    ("hosts", Entries::Own(hosts::lookup)),
+    ("networks", Entries::Lines(named::network)),
+    ("protocols", Entries::Lines(named::protocol)),
+    ("rpc", Entries::Lines(named::rpc)),
+    ("services", Entries::Lines(named::service)),
+];
+
+/// Where the entries of a database are.
+enum Entries {
+    /// One line is one entry, and the first that has the key answers it.
+    ///
+    /// What is made of a line, which begins with neither a blank nor `#`: if it is an entry and
+    /// has the key, or there is no key, its output goes to the end of the buffer and the result
+    /// is true. Else nothing is written.
+    Lines(fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool),
+    /// Its own rules: writes the answer for one key, or for all there is; whether the key was
+    /// found.
+    Own(fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>>),
+}
+
+fn find(name: &str) -> Option<&'static (&'static str, Entries)> {
+    DATABASES.iter().find(|database| database.0 == name)
+}
 
 /// Whether [`answer`] knows the database.
 pub fn is_database(name: &str) -> bool {
-    NAMES.contains(&name)
+    find(name).is_some()
 }
 
 /// Writes what the files in `dir` say of each key to `out`, or of all there is without a key.
@@ -70,35 +94,18 @@ pub fn is_database(name: &str) -> bool {
 pub fn answer(
     database: &str,
     dir: &[u8],
-    keys: &[OsString],
+    keys: &[&[u8]],
     out: &mut Out<'_>,
 ) -> Result<Outcome, Box<Failure>> {
-    let mut etc = Etc { dir, out, text: Vec::new() };
-    let outcome = match database {
-        "aliases" => etc.each(keys, &mut aliases::lookup),
-        // glibc has no call for it either.
-        "ethers" if keys.is_empty() => Ok(Outcome::NoEnumeration),
-        "ethers" => etc.table("ethers", keys, ethers::line),
-        "gshadow" => etc.table("gshadow", keys, gshadow::line),
-        "hosts" => hosts::answer(&mut etc, keys),
-        "networks" => etc.table("networks", keys, named::network),
-        "protocols" => etc.table("protocols", keys, named::protocol),
-        "rpc" => etc.table("rpc", keys, named::rpc),
-        "services" => etc.table("services", keys, named::service),
-        _ => Ok(Outcome::NotFound),
+    let Some(database) = find(database) else {
+        return Ok(Outcome::NotFound);
     };
+    let mut etc = Etc { dir, out, text: Vec::new(), multi: false };
+    let outcome = etc.answer(database, keys);
     let written = etc.write();
     let outcome = outcome?;
     written.map(|()| outcome)
 }
-
-/// What a database makes of one line, which begins with neither a blank nor `#`: if the line is
-/// an entry and has the key, or there is no key, its output goes to the end of the buffer and the
-/// result is true. Else nothing is written.
-type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
-
-/// Writes the answer for one key, or for all there is; whether the key was found.
-type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Box<Failure>> + 'l;
 
 /// One question: where the files are, where the answer goes.
 struct Etc<'a> {
@@ -106,54 +113,63 @@ struct Etc<'a> {
     out: &'a mut Out<'a>,
     /// Output that waits for more of it.
     text: Vec<u8>,
+    /// Of hosts: all lines of a name count, and not the first alone.
+    multi: bool,
 }
 
 impl Etc<'_> {
     /// Output is kept until there is this much of it: few writes, and little memory.
     const ENOUGH: usize = 16 * 1024;
 
-    /// Runs `lookup` for each key, or once with none.
-    fn each(
+    fn answer(
         &mut self,
-        keys: &[OsString],
-        lookup: &mut Lookup<'_>,
+        (name, entries): &(&str, Entries),
+        keys: &[&[u8]],
     ) -> Result<Outcome, Box<Failure>> {
         if keys.is_empty() {
-            lookup(self, None)?;
+            // glibc has no call for it either.
+            if *name == "ethers" {
+                return Ok(Outcome::NoEnumeration);
+            }
+            self.look_up(name, entries, None)?;
+        } else if *name == "hosts" {
+            self.multi = hosts::multi(self)?;
         }
         let mut outcome = Outcome::Found;
         for key in keys {
-            if !lookup(self, Some(key.as_bytes()))? {
+            if !self.look_up(name, entries, Some(key))? {
                 outcome = Outcome::NotFound;
             }
         }
         Ok(outcome)
     }
 
-    /// Answers from a file in which one line is one entry: the first that has the key.
-    fn table(
+    fn look_up(
         &mut self,
-        file: &str,
-        keys: &[OsString],
-        line: LineFn,
-    ) -> Result<Outcome, Box<Failure>> {
-        self.each(keys, &mut |etc, key| {
-            let mut lines = etc.open(file)?;
-            while let Some(entry) = lines.next_entry()? {
-                if line(entry, key, &mut etc.text) {
-                    etc.wrote_one()?;
-                    if key.is_some() {
-                        return Ok(true);
-                    }
+        name: &str,
+        entries: &Entries,
+        key: Option<&[u8]>,
+    ) -> Result<bool, Box<Failure>> {
+        let line = match entries {
+            Entries::Own(lookup) => return lookup(self, key),
+            Entries::Lines(line) => line,
+        };
+        let file = self.read(name)?;
+        let mut lines = Lines(&file);
+        while let Some(entry) = lines.next_entry() {
+            if line(entry, key, &mut self.text) {
+                self.wrote_one()?;
+                if key.is_some() {
+                    return Ok(true);
                 }
             }
-            Ok(false)
-        })
+        }
+        Ok(false)
     }
 
-    /// Opens a file of the directory.
-    fn open(&self, file: &str) -> Result<Lines, Box<Failure>> {
-        Lines::open(join(self.dir, file.as_bytes()))
+    /// A file of the directory.
+    fn read(&self, file: &str) -> Result<Vec<u8>, Box<Failure>> {
+        read(join(self.dir, file.as_bytes()))
     }
 
     /// Passes the output on if enough has come together.

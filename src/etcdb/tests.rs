@@ -1,9 +1,8 @@
 //! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
 
 use super::text::push_v6;
-use super::{NAMES, Outcome, answer, is_database};
+use super::{DATABASES, Outcome, answer, is_database};
 use rustix::io::Errno;
-use std::ffi::OsString;
 use std::fs;
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -40,7 +39,7 @@ impl Files {
             out.extend_from_slice(bytes);
             Ok(())
         };
-        let outcome = answer(database, self.dir(), &owned(keys), &mut put).unwrap();
+        let outcome = answer(database, self.dir(), keys, &mut put).unwrap();
         assert_eq!(outcome, end, "{database} {keys:?}");
         out
     }
@@ -52,10 +51,10 @@ impl Drop for Files {
     }
 }
 
-fn owned(keys: &[&[u8]]) -> Vec<OsString> {
-    let owned = |key: &&[u8]| OsString::from_vec(key.to_vec());
-    keys.iter().map(owned).collect()
-}
+const NAMES: [&str; 8] = {
+    let [a, b, c, d, e, f, g, h] = DATABASES;
+    [a.0, b.0, c.0, d.0, e.0, f.0, g.0, h.0]
+};
 
 /// Asks one file for keys of one word each; none of `found` may be missing, all of `missing` must.
 #[track_caller]
@@ -99,7 +98,7 @@ fn directory_in_place_of_a_file_is_a_failure() {
     for name in NAMES {
         let path = files.0.join(name);
         fs::create_dir(&path).unwrap();
-        let failure = answer(name, files.dir(), &owned(&[b"x"]), &mut |_| Ok(())).unwrap_err();
+        let failure = answer(name, files.dir(), &[b"x"], &mut |_| Ok(())).unwrap_err();
         assert_eq!((failure.what, failure.path), ("read", path.into_os_string().into_vec()));
     }
 }
@@ -123,7 +122,7 @@ fn answers_before_a_failure_are_written() {
         out.extend_from_slice(bytes);
         Ok(())
     };
-    answer("hosts", files.dir(), &owned(&[b"127.1", b"x"]), &mut put).unwrap_err();
+    answer("hosts", files.dir(), &[b"127.1", b"x"], &mut put).unwrap_err();
     assert_eq!(out, b"127.0.0.1       127.1\n");
 }
 

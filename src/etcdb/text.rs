@@ -1,57 +1,58 @@
-//! Bytes: the C library's notions of blanks, words and numbers, and plain output.
+//! Bytes: the C library's notions of blanks, words, numbers and addresses, and plain output.
 
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use std::net::Ipv6Addr;
 
 /// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
-pub fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
+pub const BLANKS: &[u8] = b" \t\n\x0b\x0c\r";
+
+/// What stands before the first of the bytes `stops`, and what after it.
+pub fn split<'a>(text: &'a [u8], stops: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let end = text.iter().position(|byte| stops.contains(byte)).unwrap_or(text.len());
+    (text.get(..end).unwrap_or_default(), text.get(end + 1..).unwrap_or_default())
 }
 
-/// What stands before the first byte of that kind, or all.
-pub fn until(line: &[u8], stop: fn(u8) -> bool) -> &[u8] {
-    split(line, stop).0
+/// The text without the bytes `what` at its front.
+pub fn skip<'a>(text: &'a [u8], what: &[u8]) -> &'a [u8] {
+    let start = text.iter().position(|byte| !what.contains(byte)).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
 }
 
-/// What stands before the first byte of that kind, and what after it.
-pub fn split(line: &[u8], stop: fn(u8) -> bool) -> (&[u8], &[u8]) {
-    let mut parts = line.splitn(2, |&byte| stop(byte));
-    let head = parts.next().unwrap_or_default();
-    (head, parts.next().unwrap_or_default())
-}
-
-/// The line without the blanks at its front.
-pub fn skip_blanks(line: &[u8]) -> &[u8] {
-    let mut rest = line;
-    while let [first, tail @ ..] = rest {
-        if !is_blank(*first) {
-            break;
-        }
-        rest = tail;
-    }
-    rest
+/// Whether the text begins with a blank.
+pub fn is_indented(text: &[u8]) -> bool {
+    text.first().is_some_and(|byte| BLANKS.contains(byte))
 }
 
 /// The line without its comment, which may begin anywhere.
 pub fn uncommented(line: &[u8]) -> &[u8] {
-    until(line, |byte| byte == b'#')
+    split(line, b"#").0
 }
 
-/// The first word of a line that does not begin with a blank, and the rest from the next word on.
-pub fn word(line: &[u8]) -> (&[u8], &[u8]) {
-    let (word, rest) = split(line, is_blank);
-    (word, skip_blanks(rest))
+/// The first word of a text that does not begin with a blank, and the rest from the next word on.
+pub fn word(text: &[u8]) -> (&[u8], &[u8]) {
+    let (word, rest) = split(text, BLANKS);
+    (word, skip(rest, BLANKS))
 }
 
-/// The words of a line.
-pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| is_blank(byte)).filter(|word| !word.is_empty())
+/// Whether `wanted` is `name` or a word of `aliases`; `fold`: in any case of its letters.
+pub fn is_named(wanted: &[u8], name: &[u8], aliases: &[u8], fold: bool) -> bool {
+    let (mut name, mut rest) = (name, aliases);
+    loop {
+        if name == wanted || (fold && name.eq_ignore_ascii_case(wanted)) {
+            return true;
+        }
+        if rest.is_empty() {
+            return false;
+        }
+        (name, rest) = word(rest);
+    }
 }
 
-/// A number at the front of the text as strtoull() reads it, and what follows it; `None` without
-/// a digit. Base 0 takes the base from the text. Blanks, a sign and, for base 16, `0x` may stand
-/// in front. Too large a number is `u64::MAX`, a negative one wraps.
-pub fn number(text: &[u8], base: u32) -> Option<(u64, &[u8])> {
-    let text = skip_blanks(text);
+/// A number of 32 bits at the front of the text as strtoul() reads it, and what follows it;
+/// `None` if there is no digit, or it is larger. Base 0 takes the base from the text. Blanks, a
+/// sign and, for base 16, `0x` may stand in front; of the negative numbers only zero is one.
+pub fn number(text: &[u8], base: u32) -> Option<(u32, &[u8])> {
+    let text = skip(text, BLANKS);
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -68,71 +69,68 @@ pub fn number(text: &[u8], base: u32) -> Option<(u64, &[u8])> {
         _ if base == 0 => (10, text),
         _ => (base, text),
     };
-    let mut value = Some(0_u64);
+    let mut value = 0_u32;
     let mut rest = text;
     while let [first, tail @ ..] = rest {
-        let digit = match first {
-            b'0'..=b'9' => first - b'0',
-            b'a'..=b'z' => first - b'a' + 10,
-            b'A'..=b'Z' => first - b'A' + 10,
+        let digit = match first.to_ascii_lowercase() {
+            digit @ b'0'..=b'9' => digit - b'0',
+            digit @ b'a'..=b'f' => digit - b'a' + 10,
             _ => break,
         };
         if u32::from(digit) >= base {
             break;
         }
-        value = value
-            .and_then(|value| value.checked_mul(base.into()))
-            .and_then(|value| value.checked_add(digit.into()));
+        value = value.checked_mul(base)?.checked_add(digit.into())?;
         rest = tail;
     }
-    if rest.len() == text.len() {
-        return None;
-    }
-    let value = match value {
-        Some(value) if negative => value.wrapping_neg(),
-        Some(value) => value,
-        None => u64::MAX,
-    };
-    Some((value, rest))
+    (rest.len() < text.len() && (value == 0 || !negative)).then_some((value, rest))
 }
 
-/// A field of 32 bits that the end of the line or one byte of that kind ends, and what follows.
-/// A larger number is none.
-pub fn field(text: &[u8], base: u32, ends: fn(u8) -> bool) -> Option<(u32, &[u8])> {
-    let (value, rest) = number(text, base)?;
-    let value = u32::try_from(value).ok()?;
-    match rest {
-        [] => Some((value, rest)),
-        [end, rest @ ..] if ends(*end) => Some((value, rest)),
+/// The number that all of a key is.
+pub fn whole(key: &[u8]) -> Option<u32> {
+    match number(key, 10)? {
+        (value, []) => Some(value),
         _ => None,
     }
 }
 
-/// An IPv4 address as inet_aton() reads it, highest byte first, and what follows it: one to four
-/// numbers, of which the last fills what the others leave. What follows begins with a blank.
-pub fn inet_aton(text: &[u8]) -> Option<(u32, &[u8])> {
-    let mut text = text;
+/// A number that the end of the line or one of the bytes `ends` ends, and what follows.
+pub fn field<'a>(text: &'a [u8], base: u32, ends: &[u8]) -> Option<(u32, &'a [u8])> {
+    match number(text, base)? {
+        (value, []) => Some((value, &[])),
+        (value, [end, rest @ ..]) if ends.contains(end) => Some((value, rest)),
+        _ => None,
+    }
+}
+
+/// An IPv4 address up to a blank, highest byte first, of one to four numbers in C's notation.
+///
+/// As inet_aton() reads it, the last number fills what the others leave. As inet_network() reads
+/// it (`network`, after missing parts were added as zeros), each is one byte, and a hexadecimal
+/// one needs no 0 before its x.
+pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
+    let text = split(text, BLANKS).0;
+    let dots = text.iter().filter(|byte| **byte == b'.').count();
     let mut address = 0;
-    for shift in [24_u32, 16, 8, 0] {
-        if !text.first()?.is_ascii_digit() {
-            return None;
-        }
-        let (value, rest) = number(text, 0)?;
-        let value = u32::try_from(value).ok()?;
-        match rest {
-            [b'.', rest @ ..] if value <= 0xff && shift > 0 => {
-                address |= value << shift;
-                text = rest;
-            }
-            // Of four bytes, shift / 8 + 1 are left.
-            [] if value <= u32::MAX >> (24 - shift) => return Some((address | value, rest)),
-            [end, ..] if is_blank(*end) && value <= u32::MAX >> (24 - shift) => {
-                return Some((address | value, rest));
+    for (at, part) in text.split(|byte| *byte == b'.').enumerate() {
+        let (base, digits) = match part {
+            [b'0', b'x' | b'X', digits @ ..] => (16, digits),
+            [b'x' | b'X', digits @ ..] if network => (16, digits),
+            [b'0', ..] => (8, part),
+            _ => (10, part),
+        };
+        let shift = 24_u32.checked_sub(8 * at as u32)?;
+        let fills = at == dots && !network;
+        let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
+        match number(digits, base)? {
+            // Neither signs nor a second 0x.
+            (value, []) if value <= most && digits.iter().all(u8::is_ascii_hexdigit) => {
+                address |= if fills { value } else { value << shift };
             }
             _ => return None,
         }
     }
-    None
+    Some(address)
 }
 
 /// Adds blanks to what begins at `start` until it is `width` bytes wide.
@@ -140,12 +138,37 @@ pub fn pad(out: &mut Vec<u8>, start: usize, width: usize) {
     out.resize(out.len().max(start + width), b' ');
 }
 
+/// Adds words, a blank before each.
+pub fn push_words(out: &mut Vec<u8>, words: &[u8]) {
+    let mut rest = words;
+    while !rest.is_empty() {
+        let next;
+        (next, rest) = word(rest);
+        out.push(b' ');
+        out.extend_from_slice(next);
+    }
+}
+
+/// Adds what stands between the commas of `list`, without the blanks in front (those behind it
+/// belong to it) and what is empty then, to a list that begins at `first` and has this separator.
+pub fn push_list(out: &mut Vec<u8>, first: usize, separator: &[u8], list: &[u8]) {
+    let mut rest = list;
+    while !rest.is_empty() {
+        let next;
+        (next, rest) = split(rest, b",");
+        let member = skip(next, BLANKS);
+        if !member.is_empty() {
+            if out.len() > first {
+                out.extend_from_slice(separator);
+            }
+            out.extend_from_slice(member);
+        }
+    }
+}
+
 /// Adds a number in decimal.
 pub fn push_decimal(out: &mut Vec<u8>, value: u32) {
-    if value >= 10 {
-        push_decimal(out, value / 10);
-    }
-    push_digit(out, value % 10);
+    out.extend_from_slice(write_decimal(value.into(), &mut [0; DECIMAL_MAX]));
 }
 
 /// Adds a number as hexadecimal without a leading zero.
@@ -153,23 +176,23 @@ pub fn push_hex(out: &mut Vec<u8>, value: u16) {
     if value >= 16 {
         push_hex(out, value / 16);
     }
-    push_digit(out, u32::from(value % 16));
-}
-
-fn push_digit(out: &mut Vec<u8>, digit: u32) {
-    let digit = digit as u8;
+    let digit = (value % 16) as u8;
     out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
 }
 
-/// Adds the IPv4 address at the end of one of IPv6, as inet_ntop() writes it.
-pub fn push_v4(out: &mut Vec<u8>, address: Ipv6Addr) {
-    let [.., a, b, c, d] = address.octets();
-    for (i, byte) in [a, b, c, d].into_iter().enumerate() {
-        if i > 0 {
+/// Adds an IPv4 address as inet_ntop() writes it.
+pub fn push_v4(out: &mut Vec<u8>, address: u32) {
+    for (at, byte) in address.to_be_bytes().into_iter().enumerate() {
+        if at > 0 {
             out.push(b'.');
         }
         push_decimal(out, byte.into());
     }
+}
+
+/// The IPv4 address at the end of one of IPv6.
+pub fn v4_of(address: Ipv6Addr) -> u32 {
+    address.to_bits() as u32
 }
 
 /// Adds an address as inet_ntop() writes it.
@@ -178,33 +201,26 @@ pub fn push_v4(out: &mut Vec<u8>, address: Ipv6Addr) {
 /// zeros in front of it is dotted behind that.
 pub fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
     let groups = address.segments();
-    let (mut start, mut len, mut zeros) = (0, 1, 0);
-    for (at, group) in groups.iter().enumerate() {
-        zeros = if *group == 0 { zeros + 1 } else { 0 };
-        if zeros > len {
-            (start, len) = (at + 1 - zeros, zeros);
-        }
-    }
-    if len == 1 {
-        len = 0;
-    }
-    let dotted =
-        matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _] | [0, 0, 0, 0, 0, 0xffff, _, _]);
-    let mut colon = false;
+    let (mut gap, mut zeros) = (0..0, 0);
     for (at, group) in groups.into_iter().enumerate() {
-        if len > 0 && at == start {
-            out.extend_from_slice(b"::");
-            colon = false;
+        zeros = if group == 0 { zeros + 1 } else { 0 };
+        if zeros > gap.len().max(1) {
+            gap = at + 1 - zeros..at + 1;
         }
-        if (start..start + len).contains(&at) {
+    }
+    let dotted = gap == (0..6) || (gap == (0..5) && groups[5] == 0xffff);
+    for (at, group) in groups.into_iter().enumerate() {
+        if gap.contains(&at) {
+            if at == gap.start {
+                out.extend_from_slice(b"::");
+            }
             continue;
         }
-        if colon {
+        if at > 0 && at != gap.end {
             out.push(b':');
         }
-        colon = true;
         if dotted && at == 6 {
-            return push_v4(out, address);
+            return push_v4(out, v4_of(address));
         }
         push_hex(out, group);
     }
