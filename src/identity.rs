@@ -19,19 +19,52 @@ pub const FAILURE: u8 = 1;
 /// Options with a value: where to ask.
 pub const SOURCE: &str = "sS";
 
+/// What is printed of a person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// All, as id does by default.
+    All,
+    /// The user.
+    User,
+    /// The primary group.
+    Group,
+    /// All groups.
+    Groups,
+    /// All groups, behind the word of the command line.
+    Titled,
+    /// The user's name, or nothing.
+    Name,
+}
+
+/// What is printed, and how.
+pub struct Style {
+    /// What is printed of each person.
+    pub what: What,
+    /// Names instead of numbers.
+    pub names: bool,
+    /// The real ids instead of the effective ones.
+    pub real: bool,
+    /// What stands between groups.
+    pub separator: u8,
+    /// What stands behind each person.
+    pub end: &'static [u8],
+}
+
+impl Style {
+    /// Names, in lines.
+    pub const NAMES: Style =
+        Style { what: What::Titled, names: true, real: false, separator: b' ', end: b"\n" };
+}
+
 /// Whose ids are printed.
-pub struct Person<'a> {
+struct Person<'a> {
     /// The word of the command line; `None`: this process.
-    pub given: Option<&'a [u8]>,
+    given: Option<&'a [u8]>,
     name: Vec<u8>,
-    /// Real user.
-    pub uid: u32,
-    /// Effective user.
-    pub euid: u32,
-    /// Real group.
-    pub gid: u32,
-    /// Effective group.
-    pub egid: u32,
+    uid: u32,
+    euid: u32,
+    gid: u32,
+    egid: u32,
 }
 
 impl Person<'_> {
@@ -49,49 +82,44 @@ impl Person<'_> {
 }
 
 /// Puts lines together, and remembers whether anything was missing.
-pub struct Printer {
+struct Printer {
     program: &'static str,
-    /// Names instead of numbers.
-    pub names: bool,
-    /// What stands between groups.
-    pub separator: u8,
+    style: Style,
     known: &'static mut Names,
     text: Vec<u8>,
     good: bool,
 }
 
+/// Prints each user, or this process, as the sources know them that the command line names; the
+/// exit code.
+pub fn print(
+    program: &'static str,
+    style: Style,
+    mut options: Options<'_>,
+    users: &[OsString],
+) -> Result<u8, Error> {
+    let (list, socket) = (options.word("-s"), options.word("-S"));
+    let known = Names::of(sources(list, socket)?.0);
+    let mut out = Printer { program, style, known, text: Vec::new(), good: true };
+    if users.is_empty() {
+        out.person(&Person::ourselves());
+    }
+    for user in users.iter().map(|user| user.as_bytes()) {
+        if let Some(person) = out.find(user) {
+            out.person(&person);
+            continue;
+        }
+        out.good = false;
+        Message::new(program, "warning").text("no such user: ").quoted(user).send();
+    }
+    let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
+    output::print(&out.text).map_err(fail)?;
+    Ok(if out.good { 0 } else { FAILURE })
+}
+
 impl Printer {
-    /// Prints what the sources know that the command line names.
-    pub fn new(program: &'static str, options: &mut Options<'_>) -> Result<Self, Error> {
-        let (list, socket) = (options.word("-s"), options.word("-S"));
-        let known = Names::of(sources(list, socket)?.0);
-        Ok(Printer { program, names: true, separator: b' ', known, text: Vec::new(), good: true })
-    }
-
-    /// Prints a line for each user, or for this process; the exit code.
-    pub fn print(
-        mut self,
-        users: &[OsString],
-        line: &mut dyn FnMut(&mut Self, &Person<'_>),
-    ) -> Result<u8, Error> {
-        if users.is_empty() {
-            line(&mut self, &Person::ourselves());
-        }
-        for user in users.iter().map(|user| user.as_bytes()) {
-            if let Some(person) = self.person(user) {
-                line(&mut self, &person);
-                continue;
-            }
-            self.good = false;
-            Message::new(self.program, "warning").text("no such user: ").quoted(user).send();
-        }
-        let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
-        output::print(&self.text).map_err(fail)?;
-        Ok(if self.good { 0 } else { FAILURE })
-    }
-
     /// The user of this name, or else of this number; `+` in front leaves only the number.
-    fn person<'a>(&mut self, given: &'a [u8]) -> Option<Person<'a>> {
+    fn find<'a>(&mut self, given: &'a [u8]) -> Option<Person<'a>> {
         let number = given.strip_prefix(b"+");
         let mut found = None;
         if number.is_none() {
@@ -105,8 +133,39 @@ impl Printer {
         Some(Person { given: Some(given), name, uid: id, euid: id, gid, egid: gid })
     }
 
+    fn person(&mut self, person: &Person<'_>) {
+        let Style { what, real, end, .. } = self.style;
+        match what {
+            What::All => self.all(person),
+            What::User => self.one(Db::Passwd, if real { person.uid } else { person.euid }),
+            What::Group => self.one(Db::Group, if real { person.gid } else { person.egid }),
+            What::Groups | What::Titled => self.groups(person),
+            What::Name => {
+                if !self.name(Db::Passwd, person.euid) {
+                    return;
+                }
+            }
+        }
+        self.bytes(end);
+    }
+
+    /// `uid=1(a) gid=2(b) groups=2(b),3(c)`.
+    fn all(&mut self, person: &Person<'_>) {
+        self.both("uid=", Db::Passwd, person.uid);
+        self.both(" gid=", Db::Group, person.gid);
+        if person.euid != person.uid {
+            self.both(" euid=", Db::Passwd, person.euid);
+        }
+        if person.egid != person.gid {
+            self.both(" egid=", Db::Group, person.egid);
+        }
+        for (at, gid) in self.all_groups(person, &[person.egid]).into_iter().enumerate() {
+            self.both(if at == 0 { " groups=" } else { "," }, Db::Group, gid);
+        }
+    }
+
     /// Bytes as they are.
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
     }
 
@@ -115,14 +174,14 @@ impl Printer {
     }
 
     /// A user (of passwd) or a group, by number or name.
-    pub fn one(&mut self, db: Db, id: u32) {
-        if !self.names || !self.name(db, id) {
+    fn one(&mut self, db: Db, id: u32) {
+        if !self.style.names || !self.name(db, id) {
             self.number(id);
         }
     }
 
     /// The name of a user or a group; false, and told, if there is none.
-    pub fn name(&mut self, db: Db, id: u32) -> bool {
+    fn name(&mut self, db: Db, id: u32) -> bool {
         let found = self.known.number(db, id);
         if let Ok(Some(known)) = &found {
             self.bytes(&known.name);
@@ -140,7 +199,7 @@ impl Printer {
     }
 
     /// Number and name: `uid=1(name)`.
-    pub fn both(&mut self, label: &str, db: Db, id: u32) {
+    fn both(&mut self, label: &str, db: Db, id: u32) {
         self.bytes(label.as_bytes());
         self.number(id);
         if let Ok(Some(known)) = self.known.number(db, id) {
@@ -151,18 +210,22 @@ impl Printer {
     }
 
     /// All groups of a person, the real one first.
-    pub fn groups(&mut self, person: &Person<'_>) {
+    fn groups(&mut self, person: &Person<'_>) {
+        if let (What::Titled, Some(user)) = (self.style.what, person.given) {
+            self.bytes(user);
+            self.bytes(b" : ");
+        }
         for (at, gid) in self.all_groups(person, &[person.gid, person.egid]).into_iter().enumerate()
         {
             if at > 0 {
-                self.text.push(self.separator);
+                self.text.push(self.style.separator);
             }
             self.one(Db::Group, gid);
         }
     }
 
     /// All groups of a person, these first, each once.
-    pub fn all_groups(&mut self, person: &Person<'_>, first: &[u32]) -> Vec<u32> {
+    fn all_groups(&mut self, person: &Person<'_>, first: &[u32]) -> Vec<u32> {
         let mut list = first.to_vec();
         let looked = if person.given.is_some() {
             match Name::new(&person.name).map(|name| self.known.groups(name, &mut list)) {

@@ -3,7 +3,7 @@
 //! Follows coreutils' groups (doc/id.md). Differs: asks nsss or backends of its own.
 
 use super::Applet;
-use crate::identity::{Printer, SOURCE};
+use crate::identity::{SOURCE, Style, print};
 use crate::options::Spec;
 use crate::sys::error::Error;
 use std::ffi::OsString;
@@ -27,13 +27,6 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (mut options, users) = SPEC.split(args)?;
-    Printer::new("groups", &mut options)?.print(users, &mut |out, person| {
-        if let Some(user) = person.given {
-            out.bytes(user);
-            out.bytes(b" : ");
-        }
-        out.groups(person);
-        out.bytes(b"\n");
-    })
+    let (options, users) = SPEC.split(args)?;
+    print("groups", Style::NAMES, options, users)
 }

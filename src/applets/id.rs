@@ -4,10 +4,9 @@
 //! own, so that it needs no C library that does; no security contexts.
 
 use super::Applet;
-use crate::identity::{Person, Printer, SOURCE};
+use crate::identity::{SOURCE, Style, What, print};
 use crate::options::Spec;
 use crate::sys::error::Error;
-use nssproto::entry::Db;
 use std::ffi::OsString;
 
 const USAGE: &str = "\
@@ -47,17 +46,8 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-/// What is printed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    All,
-    User,
-    Group,
-    Groups,
-}
-
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (mut options, users) = SPEC.split(args)?;
+    let (options, users) = SPEC.split(args)?;
     let mut what = What::All;
     for (flag, only) in [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)] {
         if options.flag(flag) {
@@ -80,38 +70,10 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     if !wrong.is_empty() {
         return Err(Error::options(wrong));
     }
-    let mut out = Printer::new("id", &mut options)?;
-    out.names = names;
-    let end: &[u8] = match (zero, what) {
-        (false, _) => b"\n",
-        (true, What::Groups) if users.len() > 1 => b"\0\0",
-        (true, _) => b"\0",
+    let (separator, end): (u8, &[u8]) = match (zero, what) {
+        (false, _) => (b' ', b"\n"),
+        (true, What::Groups) if users.len() > 1 => (0, b"\0\0"),
+        (true, _) => (0, b"\0"),
     };
-    if zero {
-        out.separator = 0;
-    }
-    out.print(users, &mut |out, person| {
-        match what {
-            What::All => all(out, person),
-            What::User => out.one(Db::Passwd, if real { person.uid } else { person.euid }),
-            What::Group => out.one(Db::Group, if real { person.gid } else { person.egid }),
-            What::Groups => out.groups(person),
-        }
-        out.bytes(end);
-    })
-}
-
-/// `uid=1(a) gid=2(b) groups=2(b),3(c)`.
-fn all(out: &mut Printer, person: &Person<'_>) {
-    out.both("uid=", Db::Passwd, person.uid);
-    out.both(" gid=", Db::Group, person.gid);
-    if person.euid != person.uid {
-        out.both(" euid=", Db::Passwd, person.euid);
-    }
-    if person.egid != person.gid {
-        out.both(" egid=", Db::Group, person.egid);
-    }
-    for (at, gid) in out.all_groups(person, &[person.egid]).into_iter().enumerate() {
-        out.both(if at == 0 { " groups=" } else { "," }, Db::Group, gid);
-    }
+    print("id", Style { what, names, real, separator, end }, options, users)
 }

@@ -3,10 +3,9 @@
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
 use super::Applet;
-use crate::identity::{Printer, SOURCE};
+use crate::identity::{SOURCE, Style, What, print};
 use crate::options::Spec;
 use crate::sys::error::Error;
-use nssproto::entry::Db;
 use std::ffi::OsString;
 
 const USAGE: &str = "\
@@ -28,13 +27,9 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (mut options, rest) = SPEC.split(args)?;
+    let (options, rest) = SPEC.split(args)?;
     if let Some(word) = rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    Printer::new("whoami", &mut options)?.print(rest, &mut |out, person| {
-        if out.name(Db::Passwd, person.euid) {
-            out.bytes(b"\n");
-        }
-    })
+    print("whoami", Style { what: What::Name, ..Style::NAMES }, options, rest)
 }

@@ -40,15 +40,15 @@ fn parse(line: &[u8]) -> Option<(Address, &[u8])> {
 fn ether_aton(key: &[u8]) -> Option<Address> {
     let (mut address, mut rest) = (Address::default(), key);
     for (at, byte) in address.iter_mut().enumerate() {
-        let digits;
-        (digits, rest) = match at {
+        let part;
+        (part, rest) = match at {
             5 => text::split(rest.get(..2).unwrap_or(rest), text::BLANKS),
             _ => text::split(rest, b":"),
         };
-        if digits.len() > 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        *byte = text::number(digits, 16)?.0 as u8;
+        *byte = match text::digits(part, 16)? {
+            (value, []) if part.len() <= 2 => value as u8,
+            _ => return None,
+        };
     }
     Some(address)
 }

@@ -69,8 +69,14 @@ pub fn number(text: &[u8], base: u32) -> Option<(u32, &[u8])> {
         _ if base == 0 => (10, text),
         _ => (base, text),
     };
-    let mut value = 0_u32;
-    let mut rest = text;
+    let (value, rest) = digits(text, base)?;
+    (value == 0 || !negative).then_some((value, rest))
+}
+
+/// The digits at the front of the text, and what follows them; `None` if there is none, or 32 bits
+/// do not hold the number.
+pub fn digits(text: &[u8], base: u32) -> Option<(u32, &[u8])> {
+    let (mut value, mut rest) = (0_u32, text);
     while let [first, tail @ ..] = rest {
         let digit = match first.to_ascii_lowercase() {
             digit @ b'0'..=b'9' => digit - b'0',
@@ -83,7 +89,7 @@ pub fn number(text: &[u8], base: u32) -> Option<(u32, &[u8])> {
         value = value.checked_mul(base)?.checked_add(digit.into())?;
         rest = tail;
     }
-    (rest.len() < text.len() && (value == 0 || !negative)).then_some((value, rest))
+    (rest.len() < text.len()).then_some((value, rest))
 }
 
 /// The number that all of a key is.
@@ -113,18 +119,17 @@ pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
     let dots = text.iter().filter(|byte| **byte == b'.').count();
     let mut address = 0;
     for (at, part) in text.split(|byte| *byte == b'.').enumerate() {
-        let (base, digits) = match part {
-            [b'0', b'x' | b'X', digits @ ..] => (16, digits),
-            [b'x' | b'X', digits @ ..] if network => (16, digits),
+        let (base, part) = match part {
+            [b'0', b'x' | b'X', rest @ ..] => (16, rest),
+            [b'x' | b'X', rest @ ..] if network => (16, rest),
             [b'0', ..] => (8, part),
             _ => (10, part),
         };
         let shift = 24_u32.checked_sub(8 * at as u32)?;
         let fills = at == dots && !network;
         let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
-        match number(digits, base)? {
-            // Neither signs nor a second 0x.
-            (value, []) if value <= most && digits.iter().all(u8::is_ascii_hexdigit) => {
+        match digits(part, base)? {
+            (value, []) if value <= most => {
                 address |= if fills { value } else { value << shift };
             }
             _ => return None,
