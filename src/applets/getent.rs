@@ -88,15 +88,21 @@ enum Source {
     Nobody,
 }
 
+/// The databases that etcdb has not.
+const DATABASES: [(&str, Source); 8] = [
+    ("passwd", Source::Nsss(Db::Passwd)),
+    ("group", Source::Nsss(Db::Group)),
+    ("shadow", Source::Nsss(Db::Shadow)),
+    ("initgroups", Source::Groups),
+    ("ahosts", Source::Nobody),
+    ("ahostsv4", Source::Nobody),
+    ("ahostsv6", Source::Nobody),
+    ("netgroup", Source::Nobody),
+];
+
 fn find(database: &str) -> Option<Source> {
-    match database {
-        "passwd" => Some(Source::Nsss(Db::Passwd)),
-        "group" => Some(Source::Nsss(Db::Group)),
-        "shadow" => Some(Source::Nsss(Db::Shadow)),
-        "initgroups" => Some(Source::Groups),
-        "ahosts" | "ahostsv4" | "ahostsv6" | "netgroup" => Some(Source::Nobody),
-        _ => etcdb::is_database(database).then_some(Source::Etc),
-    }
+    let own = DATABASES.iter().find(|own| own.0 == database).map(|own| own.1);
+    own.or(etcdb::is_database(database).then_some(Source::Etc))
 }
 
 /// A command line.
@@ -207,10 +213,20 @@ fn no_enumeration(database: &str) -> u8 {
 fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
     let mut list = None;
     for service in &asked.services {
-        match limited(service)? {
-            Some((only, rest)) if only == database => list = Some(rest),
-            Some(_) => {}
-            None => list = Some(*service),
+        let bytes = service.as_bytes();
+        // `DATABASE:LIST` is for that one alone.
+        let (name, rest) = etcdb::split(bytes, b":");
+        if name.len() == bytes.len() || !name.iter().all(u8::is_ascii_lowercase) {
+            list = Some(*service);
+            continue;
+        }
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        if find(name).is_none() {
+            let error = Error::usage("unknown database name:").about(name);
+            return Err(error.with_code(exit::FAILURE));
+        }
+        if name == database {
+            list = Some(OsStr::from_bytes(rest));
         }
     }
     let (mut switch, names) = sources(list, asked.socket)?;
@@ -218,21 +234,6 @@ fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error>
         switch.explain(names);
     }
     Ok(Names::of(switch))
-}
-
-/// `DATABASE:LIST`, if the text begins so.
-fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
-    let service = service.as_bytes();
-    let Some(colon) = service.iter().position(|byte| *byte == b':') else { return Ok(None) };
-    let (name, list) = service.split_at_checked(colon).unwrap_or_default();
-    if !name.iter().all(u8::is_ascii_lowercase) {
-        return Ok(None);
-    }
-    let name = std::str::from_utf8(name).unwrap_or_default();
-    if find(name).is_none() {
-        return Err(Error::usage("unknown database name:").about(name).with_code(exit::FAILURE));
-    }
-    Ok(Some((name, OsStr::from_bytes(list.get(1..).unwrap_or_default()))))
 }
 
 /// passwd, group, shadow: by key, or all.

@@ -46,15 +46,18 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
+/// Which options say what is printed.
+const ONLY: [(&str, What); 3] = [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)];
+
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (options, users) = SPEC.split(args)?;
     let mut what = What::All;
-    for (flag, only) in [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)] {
+    for (flag, only) in &ONLY {
         if options.flag(flag) {
             if what != What::All {
                 return Err(Error::options("cannot print \"only\" of more than one choice"));
             }
-            what = only;
+            what = *only;
         }
     }
     let (names, real, zero) = (options.flag("-n"), options.flag("-r"), options.flag("-z"));

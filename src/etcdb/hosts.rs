@@ -1,7 +1,7 @@
 //! hosts: addresses and names, from the file alone.
 
+use super::address::{self, Address};
 use super::{Etc, Failure, Lines, text};
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Which addresses an answer may have. What is of the other family is passed over.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ enum Family {
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
     All,
-    Address(Ipv6Addr),
+    Address(Address),
     Name(&'a [u8]),
 }
 
@@ -25,10 +25,13 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
         // glibc enumerates the lines that IPv4 can express, among them ::1.
         return search(etc, Family::V4, Wanted::All);
     };
-    match parse(key) {
+    match address::parse(key) {
         // Never looked up.
-        Some((_, Ipv6Addr::UNSPECIFIED)) => Ok(false),
-        Some((family, address)) => search(etc, family, Wanted::Address(address)),
+        Some((address::UNSPECIFIED, _)) => Ok(false),
+        Some((address, is_v4)) => {
+            let family = if is_v4 { Family::V4 } else { Family::V6 };
+            search(etc, family, Wanted::Address(address))
+        }
         None => by_key(etc, key),
     }
 }
@@ -40,11 +43,10 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<bool, Box<Failure>> {
     // A dot at the end makes a name of anything.
     let only = |legal: &[u8]| !key.ends_with(b".") && text::skip(key, legal).is_empty();
     if first.is_ascii_digit() && only(b"0123456789.") {
-        let Some(address) = text::dotted(key, false) else {
+        let Some(address) = address::dotted(key, false) else {
             return Ok(false);
         };
-        let address = Ipv4Addr::from_bits(address).to_ipv6_mapped();
-        etc.text_of_host(Family::V4, address, &[b" ", key].concat());
+        etc.text_of_host(Family::V4, &address::mapped(address), &[b" ", key].concat());
         return Ok(true);
     }
     // What looks like IPv6 has no IPv4 address, and if it looks no other way it is a bad address.
@@ -102,11 +104,11 @@ impl Etc<'_> {
     fn put_hosts(
         &mut self,
         family: Family,
-        addresses: &mut Vec<Ipv6Addr>,
+        addresses: &mut Vec<Address>,
         names: &mut Vec<u8>,
     ) -> Result<(), Box<Failure>> {
         for address in addresses.drain(..) {
-            self.text_of_host(family, address, names);
+            self.text_of_host(family, &address, names);
             self.wrote_one()?;
         }
         names.clear();
@@ -114,12 +116,12 @@ impl Etc<'_> {
     }
 
     /// Adds a line of an address and names with a blank before each.
-    fn text_of_host(&mut self, family: Family, address: Ipv6Addr, names: &[u8]) {
+    fn text_of_host(&mut self, family: Family, address: &Address, names: &[u8]) {
         let out = &mut self.text;
         let start = out.len();
         match family {
-            Family::V4 => text::push_v4(out, text::v4_of(address)),
-            Family::V6 => text::push_v6(out, address),
+            Family::V4 => address::push_v4(out, address::v4_of(address)),
+            Family::V6 => address::push_v6(out, address),
         }
         text::pad(out, start, 15);
         out.extend_from_slice(names);
@@ -129,28 +131,13 @@ impl Etc<'_> {
 
 /// The address of a line, if the family can express it: in IPv4 that are also the mapped ones and
 /// the loopback address of IPv6.
-fn address_in(family: Family, text: &[u8]) -> Option<Ipv6Addr> {
-    let (own, address) = parse(text)?;
-    if own == family {
-        return Some(address);
-    }
+fn address_in(family: Family, text: &[u8]) -> Option<Address> {
+    let (address, is_v4) = address::parse(text)?;
     match (family, address) {
-        (Family::V4, Ipv6Addr::LOCALHOST) => Some(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
-        (Family::V4, _) => address.to_ipv4_mapped().and(Some(address)),
-        (Family::V6, _) => None,
+        (Family::V4, address::LOCALHOST) => Some(address::mapped(0x7f00_0001)),
+        (Family::V4, _) => address::is_mapped(&address).then_some(address),
+        (Family::V6, _) => (!is_v4).then_some(address),
     }
-}
-
-/// An address, of IPv4 as a mapped one. Rust takes the same texts for addresses as inet_pton().
-fn parse(text: &[u8]) -> Option<(Family, Ipv6Addr)> {
-    let text = std::str::from_utf8(text).ok()?;
-    if text.contains(':') {
-        return Some((Family::V6, text.parse().ok()?));
-    }
-    // The parser of IPv6 reads both.
-    let mapped = ["::ffff:", text].concat();
-    let address: Ipv6Addr = mapped.parse().ok()?;
-    text.contains('.').then_some((Family::V4, address))
 }
 
 /// Whether host.conf says `multi on`, which lets all lines of a name count. The last such line

@@ -5,6 +5,7 @@
 //! particular encoding, of any length. As in glibc, a NUL byte ends its line, a last line needs no
 //! newline, a missing file is an empty one, and letters are folded in ASCII only.
 
+mod address;
 mod aliases;
 mod ethers;
 mod gshadow;
@@ -18,7 +19,7 @@ mod text;
 use crate::sys::file::join;
 use lines::{Lines, read};
 use rustix::io::Errno;
-pub use text::whole as number;
+pub use text::{split, whole as number};
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

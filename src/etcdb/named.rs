@@ -1,6 +1,6 @@
 //! services, protocols, rpc, networks: a name, a number or an address, and aliases.
 
-use super::text;
+use super::{address, text};
 use nssproto::bytes::decimal_u64;
 
 /// Which of the four a line is of.
@@ -59,7 +59,7 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
     text::pad(out, start, if kind == Kind::Rpc { 15 } else { 21 });
     out.push(b' ');
     match kind {
-        Kind::Networks => text::push_v4(out, value),
+        Kind::Networks => address::push_v4(out, value),
         Kind::Services => {
             text::push_decimal(out, value);
             out.push(b'/');
@@ -87,8 +87,8 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
 fn value(kind: Kind, rest: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     match kind {
         Kind::Networks => {
-            let (address, aliases) = text::word(rest);
-            Some((text::dotted(address, true).unwrap_or(u32::MAX), b"", aliases))
+            let (network, aliases) = text::word(rest);
+            Some((address::dotted(network, true).unwrap_or(u32::MAX), b"", aliases))
         }
         Kind::Services => {
             // As in glibc 010 is eight here, and more slashes are as good as one.
@@ -110,7 +110,7 @@ fn value_of_key(kind: Kind, key: &[u8]) -> Option<u32> {
         return None;
     }
     match kind {
-        Kind::Networks => text::dotted(key, false).or(Some(u32::MAX)),
+        Kind::Networks => address::dotted(key, false).or(Some(u32::MAX)),
         Kind::Services => text::whole(key).filter(|port| *port <= 0xffff),
         Kind::Protocols | Kind::Rpc => {
             // atol() where a long has 64 bits, cut down to an int: what follows is ignored.

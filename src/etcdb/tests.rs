@@ -1,10 +1,10 @@
 //! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
 
-use super::text::push_v6;
+use super::address::{parse, push_v6};
 use super::{DATABASES, Outcome, answer, is_database};
 use rustix::io::Errno;
 use std::fs;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -377,11 +377,35 @@ fn addresses_of_all_patterns_of_zeros_are_written_as_by_the_c_library() {
             let groups = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| (pattern >> i & 1) as u16 * group);
             let address = Ipv6Addr::from(groups);
             let mut text = Vec::new();
-            push_v6(&mut text, address);
+            push_v6(&mut text, &groups);
             let dotted = matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]);
             let [.., a, b, c, d] = address.octets();
             let expected = if dotted { format!("::{a}.{b}.{c}.{d}") } else { address.to_string() };
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         }
+    }
+}
+
+/// Rust reads them as inet_pton() does, and so must we, right ones and wrong ones.
+#[test]
+fn addresses_are_read_as_by_rust() {
+    let pieces = [":", "::", "0", "1", "ab", "FfFf", "12345", "1.2.3.4", "255", ".", "256", "010"];
+    let mut texts = vec![String::new()];
+    for _ in 0..4 {
+        let longer = |text: &String| pieces.map(|piece| format!("{text}{piece}"));
+        texts.extend(texts.iter().flat_map(longer).collect::<Vec<_>>());
+        texts.sort();
+        texts.dedup();
+    }
+    // Around the full number of groups.
+    for front in ["1:2:3:4:5", "1:2:3:4:5:6", "::2:3:4:5:6", "1::3:4:5:6", "1:2:3:4:5:6:7:8"] {
+        texts.extend(texts.clone().iter().take(3000).map(|text| format!("{front}{text}")));
+    }
+    for text in texts {
+        let expected = text.parse().ok().map(|address| match address {
+            IpAddr::V4(address) => (address.to_ipv6_mapped().segments(), true),
+            IpAddr::V6(address) => (address.segments(), false),
+        });
+        assert_eq!(parse(text.as_bytes()), expected, "{text}");
     }
 }

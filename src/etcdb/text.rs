@@ -1,7 +1,6 @@
-//! Bytes: the C library's notions of blanks, words, numbers and addresses, and plain output.
+//! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
-use std::net::Ipv6Addr;
 
 /// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
 pub const BLANKS: &[u8] = b" \t\n\x0b\x0c\r";
@@ -109,35 +108,6 @@ pub fn field<'a>(text: &'a [u8], base: u32, ends: &[u8]) -> Option<(u32, &'a [u8
     }
 }
 
-/// An IPv4 address up to a blank, highest byte first, of one to four numbers in C's notation.
-///
-/// As inet_aton() reads it, the last number fills what the others leave. As inet_network() reads
-/// it (`network`, after missing parts were added as zeros), each is one byte, and a hexadecimal
-/// one needs no 0 before its x.
-pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
-    let text = split(text, BLANKS).0;
-    let dots = text.iter().filter(|byte| **byte == b'.').count();
-    let mut address = 0;
-    for (at, part) in text.split(|byte| *byte == b'.').enumerate() {
-        let (base, part) = match part {
-            [b'0', b'x' | b'X', rest @ ..] => (16, rest),
-            [b'x' | b'X', rest @ ..] if network => (16, rest),
-            [b'0', ..] => (8, part),
-            _ => (10, part),
-        };
-        let shift = 24_u32.checked_sub(8 * at as u32)?;
-        let fills = at == dots && !network;
-        let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
-        match digits(part, base)? {
-            (value, []) if value <= most => {
-                address |= if fills { value } else { value << shift };
-            }
-            _ => return None,
-        }
-    }
-    Some(address)
-}
-
 /// Adds blanks to what begins at `start` until it is `width` bytes wide.
 pub fn pad(out: &mut Vec<u8>, start: usize, width: usize) {
     out.resize(out.len().max(start + width), b' ');
@@ -183,50 +153,4 @@ pub fn push_hex(out: &mut Vec<u8>, value: u16) {
     }
     let digit = (value % 16) as u8;
     out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-}
-
-/// Adds an IPv4 address as inet_ntop() writes it.
-pub fn push_v4(out: &mut Vec<u8>, address: u32) {
-    for (at, byte) in address.to_be_bytes().into_iter().enumerate() {
-        if at > 0 {
-            out.push(b'.');
-        }
-        push_decimal(out, byte.into());
-    }
-}
-
-/// The IPv4 address at the end of one of IPv6.
-pub fn v4_of(address: Ipv6Addr) -> u32 {
-    address.to_bits() as u32
-}
-
-/// Adds an address as inet_ntop() writes it.
-///
-/// The first of the longest runs of two zeros or more is left out, and what maps IPv4 or has only
-/// zeros in front of it is dotted behind that.
-pub fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
-    let groups = address.segments();
-    let (mut gap, mut zeros) = (0..0, 0);
-    for (at, group) in groups.into_iter().enumerate() {
-        zeros = if group == 0 { zeros + 1 } else { 0 };
-        if zeros > gap.len().max(1) {
-            gap = at + 1 - zeros..at + 1;
-        }
-    }
-    let dotted = gap == (0..6) || (gap == (0..5) && groups[5] == 0xffff);
-    for (at, group) in groups.into_iter().enumerate() {
-        if gap.contains(&at) {
-            if at == gap.start {
-                out.extend_from_slice(b"::");
-            }
-            continue;
-        }
-        if at > 0 && at != gap.end {
-            out.push(b':');
-        }
-        if dotted && at == 6 {
-            return push_v4(out, v4_of(address));
-        }
-        push_hex(out, group);
-    }
 }

@@ -1,0 +1,159 @@
+//! Addresses of the Internet, as the C library reads and writes them.
+//!
+//! std's own parser of IPv6 is 1 KB larger, and nothing else needs it; the tests compare both.
+
+use super::text;
+
+/// An address of IPv6. One of IPv4 is held as a mapped one.
+pub type Address = [u16; 8];
+
+/// No address.
+pub const UNSPECIFIED: Address = [0; 8];
+
+/// IPv6's own.
+pub const LOCALHOST: Address = [0, 0, 0, 0, 0, 0, 0, 1];
+
+/// An address of IPv4 in IPv6.
+pub const fn mapped(address: u32) -> Address {
+    [0, 0, 0, 0, 0, 0xffff, (address >> 16) as u16, address as u16]
+}
+
+/// Whether it stands for an address of IPv4.
+pub fn is_mapped(address: &Address) -> bool {
+    matches!(address, [0, 0, 0, 0, 0, 0xffff, _, _])
+}
+
+/// The address of IPv4 at its end.
+pub fn v4_of([.., high, low]: &Address) -> u32 {
+    u32::from(*high) << 16 | u32::from(*low)
+}
+
+/// An address as inet_pton() reads it, and whether it is one of IPv4.
+pub fn parse(text: &[u8]) -> Option<(Address, bool)> {
+    let last = text.iter().rposition(|byte| *byte == b':').map_or(0, |colon| colon + 1);
+    let (front, last) = text.split_at_checked(last)?;
+    let Some(address) = dotted(last, false).filter(|address| is_canonical(last, *address)) else {
+        return Some((groups(text)?, false));
+    };
+    let mapped = mapped(address);
+    if front.is_empty() {
+        return Some((mapped, true));
+    }
+    let [a, b, c, d, e, f, ..] = groups(&[front, b"0:0"].concat())?;
+    let [.., g, h] = mapped;
+    Some(([a, b, c, d, e, f, g, h], false))
+}
+
+/// IPv4 is read in no other way than it is written.
+fn is_canonical(text: &[u8], address: u32) -> bool {
+    let mut written = Vec::new();
+    push_v4(&mut written, address);
+    written == text
+}
+
+/// Eight groups of up to four hexadecimal digits. Two colons, once, stand for one group of zeros
+/// or more.
+fn groups(text: &[u8]) -> Option<Address> {
+    let mut rest = match text {
+        [b':', rest @ ..] if rest.starts_with(b":") => rest,
+        [b':', ..] => return None,
+        _ => text,
+    };
+    let (mut address, mut len, mut gap) = (UNSPECIFIED, 0, None);
+    while let [first, tail @ ..] = rest {
+        if *first == b':' {
+            if gap.replace(len).is_some() {
+                return None;
+            }
+            rest = tail;
+            continue;
+        }
+        let (group, tail) = text::digits(rest, 16)?;
+        if rest.len() - tail.len() > 4 {
+            return None;
+        }
+        *address.get_mut(len)? = group as u16;
+        len += 1;
+        rest = match tail {
+            [b':', next @ ..] if !next.is_empty() => next,
+            [] => tail,
+            _ => return None,
+        };
+    }
+    match gap {
+        // What is behind the gap goes to the end, and zeros come forward.
+        Some(gap) if len < 8 => (gap..len).rev().for_each(|at| address.swap(at, at + 8 - len)),
+        None if len == 8 => {}
+        _ => return None,
+    }
+    Some(address)
+}
+
+/// An IPv4 address up to a blank, highest byte first, of one to four numbers in C's notation.
+///
+/// As inet_aton() reads it, the last number fills what the others leave. As inet_network() reads
+/// it (`network`, after missing parts were added as zeros), each is one byte, and a hexadecimal
+/// one needs no 0 before its x.
+pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
+    let text = text::split(text, text::BLANKS).0;
+    let dots = text.iter().filter(|byte| **byte == b'.').count();
+    let mut address = 0;
+    for (at, part) in text.split(|byte| *byte == b'.').enumerate() {
+        let (base, part) = match part {
+            [b'0', b'x' | b'X', rest @ ..] => (16, rest),
+            [b'x' | b'X', rest @ ..] if network => (16, rest),
+            [b'0', ..] => (8, part),
+            _ => (10, part),
+        };
+        let shift = 24_u32.checked_sub(8 * at as u32)?;
+        let fills = at == dots && !network;
+        let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
+        match text::digits(part, base)? {
+            (value, []) if value <= most => {
+                address |= if fills { value } else { value << shift };
+            }
+            _ => return None,
+        }
+    }
+    Some(address)
+}
+
+/// Adds an IPv4 address as inet_ntop() writes it.
+pub fn push_v4(out: &mut Vec<u8>, address: u32) {
+    for (at, byte) in address.to_be_bytes().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        text::push_decimal(out, byte.into());
+    }
+}
+
+/// Adds an address as inet_ntop() writes it.
+///
+/// The first of the longest runs of two zeros or more is left out, and what maps IPv4 or has only
+/// zeros in front of it is dotted behind that.
+pub fn push_v6(out: &mut Vec<u8>, address: &Address) {
+    let (mut gap, mut zeros) = (0..0, 0);
+    for (at, group) in address.iter().enumerate() {
+        zeros = if *group == 0 { zeros + 1 } else { 0 };
+        if zeros > gap.len().max(1) {
+            gap = at + 1 - zeros..at + 1;
+        }
+    }
+    let dotted = gap == (0..6) || is_mapped(address);
+    for (at, group) in address.iter().enumerate() {
+        if gap.contains(&at) {
+            if at == gap.start {
+                out.extend_from_slice(b"::");
+            }
+            continue;
+        }
+        if at > 0 && at != gap.end {
+            out.push(b':');
+        }
+        if dotted && at == 6 {
+            return push_v4(out, v4_of(address));
+        }
+        text::push_hex(out, *group);
+    }
+}
