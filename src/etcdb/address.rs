@@ -4,6 +4,15 @@
 
 use super::text;
 
+/// A kind of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 /// An address of IPv6. One of IPv4 is held as a mapped one.
 pub type Address = [u16; 8];
 
@@ -28,20 +37,21 @@ pub fn v4_of([.., high, low]: &Address) -> u32 {
     u32::from(*high) << 16 | u32::from(*low)
 }
 
-/// An address as inet_pton() reads it, and whether it is one of IPv4.
-pub fn parse(text: &[u8]) -> Option<(Address, bool)> {
+/// An address as inet_pton() reads it.
+pub fn parse(text: &[u8]) -> Option<(Family, Address)> {
     let last = text.iter().rposition(|byte| *byte == b':').map_or(0, |colon| colon + 1);
     let (front, last) = text.split_at_checked(last)?;
-    let Some(address) = dotted(last, false).filter(|address| is_canonical(last, *address)) else {
-        return Some((groups(text)?, false));
+    let Some(v4) = dotted(last, false).filter(|v4| is_canonical(last, *v4)) else {
+        return Some((Family::V6, groups(text)?));
     };
-    let mapped = mapped(address);
-    if front.is_empty() {
-        return Some((mapped, true));
-    }
-    let [a, b, c, d, e, f, ..] = groups(&[front, b"0:0"].concat())?;
-    let [.., g, h] = mapped;
-    Some(([a, b, c, d, e, f, g, h], false))
+    let (family, front) = match front {
+        [] => (Family::V4, &b"::ffff:"[..]),
+        _ => (Family::V6, front),
+    };
+    let mut address = groups(&[front, b"0:0"].concat())?;
+    let [.., high, low] = &mut address;
+    (*high, *low) = ((v4 >> 16) as u16, v4 as u16);
+    Some((family, address))
 }
 
 /// IPv4 is read in no other way than it is written.
@@ -95,27 +105,30 @@ fn groups(text: &[u8]) -> Option<Address> {
 /// it (`network`, after missing parts were added as zeros), each is one byte, and a hexadecimal
 /// one needs no 0 before its x.
 pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
-    let text = text::split(text, text::BLANKS).0;
-    let dots = text.iter().filter(|byte| **byte == b'.').count();
-    let mut address = 0;
-    for (at, part) in text.split(|byte| *byte == b'.').enumerate() {
+    let (mut rest, mut address) = (text::split(text, text::BLANKS).0, 0);
+    for shift in [24, 16, 8, 0] {
+        let (part, tail) = text::split(rest, b".");
+        let last = part.len() == rest.len();
         let (base, part) = match part {
-            [b'0', b'x' | b'X', rest @ ..] => (16, rest),
-            [b'x' | b'X', rest @ ..] if network => (16, rest),
+            [b'0', b'x' | b'X', part @ ..] => (16, part),
+            [b'x' | b'X', part @ ..] if network => (16, part),
             [b'0', ..] => (8, part),
             _ => (10, part),
         };
-        let shift = 24_u32.checked_sub(8 * at as u32)?;
-        let fills = at == dots && !network;
-        let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
+        let (most, shift) = match last && !network {
+            true => (u32::MAX >> (24 - shift), 0),
+            false => (0xff, shift),
+        };
         match text::digits(part, base)? {
-            (value, []) if value <= most => {
-                address |= if fills { value } else { value << shift };
-            }
+            (value, []) if value <= most => address |= value << shift,
             _ => return None,
         }
+        if last {
+            return Some(address);
+        }
+        rest = tail;
     }
-    Some(address)
+    None
 }
 
 /// Adds an IPv4 address as inet_ntop() writes it.

@@ -1,20 +1,13 @@
 //! hosts: addresses and names, from the file alone.
 
-use super::address::{self, Address};
+use super::address::{self, Address, Family};
 use super::{Etc, Failure, Lines, text};
-
-/// Which addresses an answer may have. What is of the other family is passed over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
 
 /// Which lines count.
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
     All,
-    Address(Address),
+    Address(&'a Address),
     Name(&'a [u8]),
 }
 
@@ -27,11 +20,8 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
     };
     match address::parse(key) {
         // Never looked up.
-        Some((address::UNSPECIFIED, _)) => Ok(false),
-        Some((address, is_v4)) => {
-            let family = if is_v4 { Family::V4 } else { Family::V6 };
-            search(etc, family, Wanted::Address(address))
-        }
+        Some((_, address::UNSPECIFIED)) => Ok(false),
+        Some((family, address)) => search(etc, family, Wanted::Address(&address)),
         None => by_key(etc, key),
     }
 }
@@ -72,7 +62,7 @@ fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<bool,
         let Some(address) = address_in(family, address) else { continue };
         let counts = match wanted {
             Wanted::All => true,
-            Wanted::Address(wanted) => wanted == address,
+            Wanted::Address(wanted) => *wanted == address,
             Wanted::Name(wanted) => text::is_named(wanted, name, aliases, true),
         };
         if !counts {
@@ -107,10 +97,11 @@ impl Etc<'_> {
         addresses: &mut Vec<Address>,
         names: &mut Vec<u8>,
     ) -> Result<(), Box<Failure>> {
-        for address in addresses.drain(..) {
-            self.text_of_host(family, &address, names);
+        for address in &*addresses {
+            self.text_of_host(family, address, names);
             self.wrote_one()?;
         }
+        addresses.clear();
         names.clear();
         Ok(())
     }
@@ -132,11 +123,11 @@ impl Etc<'_> {
 /// The address of a line, if the family can express it: in IPv4 that are also the mapped ones and
 /// the loopback address of IPv6.
 fn address_in(family: Family, text: &[u8]) -> Option<Address> {
-    let (address, is_v4) = address::parse(text)?;
+    let (own, address) = address::parse(text)?;
     match (family, address) {
         (Family::V4, address::LOCALHOST) => Some(address::mapped(0x7f00_0001)),
         (Family::V4, _) => address::is_mapped(&address).then_some(address),
-        (Family::V6, _) => (!is_v4).then_some(address),
+        (Family::V6, _) => (own == family).then_some(address),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
 
-use super::address::{parse, push_v6};
+use super::address::{Family, parse, push_v6};
 use super::{DATABASES, Outcome, answer, is_database};
 use rustix::io::Errno;
 use std::fs;
@@ -403,8 +403,8 @@ fn addresses_are_read_as_by_rust() {
     }
     for text in texts {
         let expected = text.parse().ok().map(|address| match address {
-            IpAddr::V4(address) => (address.to_ipv6_mapped().segments(), true),
-            IpAddr::V6(address) => (address.segments(), false),
+            IpAddr::V4(address) => (Family::V4, address.to_ipv6_mapped().segments()),
+            IpAddr::V6(address) => (Family::V6, address.segments()),
         });
         assert_eq!(parse(text.as_bytes()), expected, "{text}");
     }
