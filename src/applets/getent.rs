@@ -162,14 +162,12 @@ fn parse(args: &[OsString]) -> Result<Asked<'_>, Error> {
         asked.explain |= given.flag("--explain");
         asked.version |= given.flag("-V");
         asked.help |= given.flag("-?");
-        let mut words = behind.iter();
-        while let Some(word) = words.next() {
+        let all = given.closed || behind.is_empty();
+        let words = if all { behind.len() } else { 1 };
+        for word in behind.iter().take(words) {
             asked.words.push(word.as_bytes());
-            if !given.closed {
-                break;
-            }
         }
-        rest = words.as_slice();
+        rest = behind.get(words..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(asked);
         }
@@ -191,13 +189,10 @@ fn local(database: &str, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> 
         Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
         Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
         Err(failure) => {
-            let what = match failure.what {
-                "open" => "unable to open",
-                "read" => "unable to read",
-                _ => "unable to write to",
-            };
-            let error = Error::system(what, failure.error).with_code(exit::FAILURE);
-            Err(error.about(OsStr::from_bytes(&failure.path)))
+            let mut message = Message::new("getent", "fatal");
+            message.text("unable to ").text(failure.what).text(" ").path(&failure.path);
+            message.text(": ").errno(failure.error).send();
+            Ok(exit::FAILURE)
         }
     }
 }

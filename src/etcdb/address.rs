@@ -106,7 +106,9 @@ fn groups(text: &[u8]) -> Option<Address> {
 /// one needs no 0 before its x.
 pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
     let (mut rest, mut address) = (text::split(text, text::BLANKS).0, 0);
-    for shift in [24, 16, 8, 0] {
+    let mut shift = 32_u32;
+    loop {
+        shift = shift.checked_sub(8)?;
         let (part, tail) = text::split(rest, b".");
         let last = part.len() == rest.len();
         let (base, part) = match part {
@@ -115,20 +117,18 @@ pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
             [b'0', ..] => (8, part),
             _ => (10, part),
         };
-        let (most, shift) = match last && !network {
-            true => (u32::MAX >> (24 - shift), 0),
-            false => (0xff, shift),
-        };
-        match text::digits(part, base)? {
-            (value, []) if value <= most => address |= value << shift,
-            _ => return None,
+        let (value, behind) = text::digits(part, base)?;
+        let fills = last && !network;
+        let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
+        if value > most || !behind.is_empty() {
+            return None;
         }
+        address |= if fills { value } else { value << shift };
         if last {
             return Some(address);
         }
         rest = tail;
     }
-    None
 }
 
 /// Adds an IPv4 address as inet_ntop() writes it.

@@ -18,6 +18,9 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
         // glibc enumerates the lines that IPv4 can express, among them ::1.
         return search(etc, Family::V4, Wanted::All);
     };
+    if etc.multi.is_none() {
+        etc.multi = Some(multi(etc)?);
+    }
     match address::parse(key) {
         // Never looked up.
         Some((_, address::UNSPECIFIED)) => Ok(false),
@@ -40,12 +43,12 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<bool, Box<Failure>> {
         return Ok(true);
     }
     // What looks like IPv6 has no IPv4 address, and if it looks no other way it is a bad address.
-    if first == b':' || (first.is_ascii_hexdigit() && key.contains(&b':')) {
-        return Ok(
-            !only(b"0123456789abcdefABCDEF.:") && search(etc, Family::V6, Wanted::Name(key))?
-        );
+    let is_v6 = first == b':' || (first.is_ascii_hexdigit() && key.contains(&b':'));
+    if is_v6 && only(b"0123456789abcdefABCDEF.:") {
+        return Ok(false);
     }
-    Ok(search(etc, Family::V6, Wanted::Name(key))? || search(etc, Family::V4, Wanted::Name(key))?)
+    let found = search(etc, Family::V6, Wanted::Name(key))?;
+    if found || is_v6 { Ok(found) } else { search(etc, Family::V4, Wanted::Name(key)) }
 }
 
 /// Writes the lines that are wanted, or the first one of them: of an address or a name.
@@ -80,7 +83,7 @@ fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<bool,
         }
         match wanted {
             Wanted::All => etc.put_hosts(family, &mut addresses, &mut names)?,
-            Wanted::Name(_) if etc.multi => {}
+            Wanted::Name(_) if etc.multi == Some(true) => {}
             _ => break,
         }
     }
@@ -133,14 +136,17 @@ fn address_in(family: Family, text: &[u8]) -> Option<Address> {
 
 /// Whether host.conf says `multi on`, which lets all lines of a name count. The last such line
 /// counts; glibc's default is off.
-pub fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
+fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
     let file = etc.read("host.conf")?;
     let (mut lines, mut multi) = (Lines(&file), false);
     while let Some(line) = lines.next_entry() {
         let (command, value) = text::word(line);
         if command.eq_ignore_ascii_case(b"multi") {
-            let value = value.to_ascii_lowercase();
-            multi = value.starts_with(b"on") || (multi && !value.starts_with(b"off"));
+            match value {
+                [b'o' | b'O', b'n' | b'N', ..] => multi = true,
+                [b'o' | b'O', b'f' | b'F', b'f' | b'F', ..] => multi = false,
+                _ => {}
+            }
         }
     }
     Ok(multi)

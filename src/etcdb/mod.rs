@@ -37,7 +37,7 @@ pub enum Outcome {
 pub struct Failure {
     /// What did not work: "open", "read" or "write".
     pub what: &'static str,
-    /// The file. For "write" it is no path but the words `standard output`.
+    /// The file. For "write" it is no path but the words `to standard output`.
     pub path: Vec<u8>,
     /// The system's reason.
     pub error: Errno,
@@ -54,32 +54,42 @@ impl Failure {
 pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
-const DATABASES: [(&str, Entries); 8] = [
-    ("aliases", Entries::Own(aliases::lookup)),
-    ("ethers", Entries::Lines(ethers::line)),
-    ("gshadow", Entries::Lines(gshadow::line)),
-    ("hosts", Entries::Own(hosts::lookup)),
-    ("networks", Entries::Lines(named::network)),
-    ("protocols", Entries::Lines(named::protocol)),
-    ("rpc", Entries::Lines(named::rpc)),
-    ("services", Entries::Lines(named::service)),
+const DATABASES: [Database; 8] = [
+    Database { name: "aliases", entries: Entries::Own(aliases::lookup) },
+    // glibc has no call to list these either.
+    Database { name: "ethers", entries: Entries::Keys(ethers::line) },
+    Database { name: "gshadow", entries: Entries::Lines(gshadow::line) },
+    Database { name: "hosts", entries: Entries::Own(hosts::lookup) },
+    Database { name: "networks", entries: Entries::Lines(named::network) },
+    Database { name: "protocols", entries: Entries::Lines(named::protocol) },
+    Database { name: "rpc", entries: Entries::Lines(named::rpc) },
+    Database { name: "services", entries: Entries::Lines(named::service) },
 ];
 
-/// Where the entries of a database are.
+/// One database.
+struct Database {
+    name: &'static str,
+    entries: Entries,
+}
+
+/// How a file is searched.
 enum Entries {
     /// One line is one entry, and the first that has the key answers it.
-    ///
-    /// What is made of a line, which begins with neither a blank nor `#`: if it is an entry and
-    /// has the key, or there is no key, its output goes to the end of the buffer and the result
-    /// is true. Else nothing is written.
-    Lines(fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool),
+    Lines(LineFn),
+    /// The same, for keys only.
+    Keys(LineFn),
     /// Its own rules: writes the answer for one key, or for all there is; whether the key was
     /// found.
     Own(fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>>),
 }
 
-fn find(name: &str) -> Option<&'static (&'static str, Entries)> {
-    DATABASES.iter().find(|database| database.0 == name)
+/// What a database makes of one line, which begins with neither a blank nor `#`: if the line is
+/// an entry and has the key, or there is no key, its output goes to the end of the buffer and the
+/// result is true. Else nothing is written.
+type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
+
+fn find(name: &str) -> Option<&'static Database> {
+    DATABASES.iter().find(|database| database.name == name)
 }
 
 /// Whether [`answer`] knows the database.
@@ -101,7 +111,7 @@ pub fn answer(
     let Some(database) = find(database) else {
         return Ok(Outcome::NotFound);
     };
-    let mut etc = Etc { dir, out, text: Vec::new(), multi: false };
+    let mut etc = Etc { dir, out, text: Vec::new(), multi: None };
     let outcome = etc.answer(database, keys);
     let written = etc.write();
     let outcome = outcome?;
@@ -114,48 +124,36 @@ struct Etc<'a> {
     out: &'a mut Out<'a>,
     /// Output that waits for more of it.
     text: Vec<u8>,
-    /// Of hosts: all lines of a name count, and not the first alone.
-    multi: bool,
+    /// Of hosts: whether all lines of a name count, and not the first alone, once it is known.
+    multi: Option<bool>,
 }
 
 impl Etc<'_> {
     /// Output is kept until there is this much of it: few writes, and little memory.
     const ENOUGH: usize = 16 * 1024;
 
-    fn answer(
-        &mut self,
-        (name, entries): &(&str, Entries),
-        keys: &[&[u8]],
-    ) -> Result<Outcome, Box<Failure>> {
+    fn answer(&mut self, database: &Database, keys: &[&[u8]]) -> Result<Outcome, Box<Failure>> {
         if keys.is_empty() {
-            // glibc has no call for it either.
-            if *name == "ethers" {
+            if let Entries::Keys(_) = database.entries {
                 return Ok(Outcome::NoEnumeration);
             }
-            self.look_up(name, entries, None)?;
-        } else if *name == "hosts" {
-            self.multi = hosts::multi(self)?;
+            self.look_up(database, None)?;
         }
         let mut outcome = Outcome::Found;
         for key in keys {
-            if !self.look_up(name, entries, Some(key))? {
+            if !self.look_up(database, Some(key))? {
                 outcome = Outcome::NotFound;
             }
         }
         Ok(outcome)
     }
 
-    fn look_up(
-        &mut self,
-        name: &str,
-        entries: &Entries,
-        key: Option<&[u8]>,
-    ) -> Result<bool, Box<Failure>> {
-        let line = match entries {
+    fn look_up(&mut self, database: &Database, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
+        let line = match database.entries {
             Entries::Own(lookup) => return lookup(self, key),
-            Entries::Lines(line) => line,
+            Entries::Lines(line) | Entries::Keys(line) => line,
         };
-        let file = self.read(name)?;
+        let file = self.read(database.name)?;
         let mut lines = Lines(&file);
         while let Some(entry) = lines.next_entry() {
             if line(entry, key, &mut self.text) {
@@ -184,7 +182,7 @@ impl Etc<'_> {
     fn write(&mut self) -> Result<(), Box<Failure>> {
         let written = (self.out)(&self.text);
         self.text.clear();
-        let path = b"standard output".to_vec();
+        let path = b"to standard output".to_vec();
         written.map_err(|error| Failure::new("write", path, error))
     }
 }
