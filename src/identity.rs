@@ -136,32 +136,34 @@ impl Printer {
     fn person(&mut self, person: &Person<'_>) {
         let Style { what, real, end, .. } = self.style;
         match what {
-            What::All => self.all(person),
             What::User => self.one(Db::Passwd, if real { person.uid } else { person.euid }),
             What::Group => self.one(Db::Group, if real { person.gid } else { person.egid }),
-            What::Groups | What::Titled => self.groups(person),
             What::Name => {
                 if !self.name(Db::Passwd, person.euid) {
                     return;
                 }
             }
+            What::All => {
+                self.both("uid=", Db::Passwd, person.uid);
+                self.both(" gid=", Db::Group, person.gid);
+                if person.euid != person.uid {
+                    self.both(" euid=", Db::Passwd, person.euid);
+                }
+                if person.egid != person.gid {
+                    self.both(" egid=", Db::Group, person.egid);
+                }
+                self.groups(person, &[person.egid]);
+            }
+            What::Groups => self.groups(person, &[person.gid, person.egid]),
+            What::Titled => {
+                if let Some(user) = person.given {
+                    self.bytes(user);
+                    self.bytes(b" : ");
+                }
+                self.groups(person, &[person.gid, person.egid]);
+            }
         }
         self.bytes(end);
-    }
-
-    /// `uid=1(a) gid=2(b) groups=2(b),3(c)`.
-    fn all(&mut self, person: &Person<'_>) {
-        self.both("uid=", Db::Passwd, person.uid);
-        self.both(" gid=", Db::Group, person.gid);
-        if person.euid != person.uid {
-            self.both(" euid=", Db::Passwd, person.euid);
-        }
-        if person.egid != person.gid {
-            self.both(" egid=", Db::Group, person.egid);
-        }
-        for (at, gid) in self.all_groups(person, &[person.egid]).into_iter().enumerate() {
-            self.both(if at == 0 { " groups=" } else { "," }, Db::Group, gid);
-        }
     }
 
     /// Bytes as they are.
@@ -209,45 +211,36 @@ impl Printer {
         }
     }
 
-    /// All groups of a person, the real one first.
-    fn groups(&mut self, person: &Person<'_>) {
-        if let (What::Titled, Some(user)) = (self.style.what, person.given) {
-            self.bytes(user);
-            self.bytes(b" : ");
-        }
-        for (at, gid) in self.all_groups(person, &[person.gid, person.egid]).into_iter().enumerate()
-        {
-            if at > 0 {
-                self.text.push(self.style.separator);
-            }
-            self.one(Db::Group, gid);
-        }
-    }
-
     /// All groups of a person, these first, each once.
-    fn all_groups(&mut self, person: &Person<'_>, first: &[u32]) -> Vec<u32> {
-        let mut list = first.to_vec();
+    fn groups(&mut self, person: &Person<'_>, first: &[u32]) {
+        let mut all = first.to_vec();
         let looked = if person.given.is_some() {
-            match Name::new(&person.name).map(|name| self.known.groups(name, &mut list)) {
+            match Name::new(&person.name).map(|name| self.known.groups(name, &mut all)) {
                 Some(Ok(false)) => Err(Errno::STALE),
                 Some(Err(errno)) => Err(Errno::from_raw_os_error(errno.into())),
                 _ => Ok(()),
             }
         } else {
-            getgroups().map(|own| own.iter().for_each(|gid| list.push(gid.as_raw())))
+            getgroups().map(|own| own.iter().for_each(|gid| all.push(gid.as_raw())))
         };
         if let Err(errno) = looked {
-            list.truncate(first.len());
+            all.truncate(first.len());
             self.good = false;
             let mut message = Message::new(self.program, "warning");
             message.text("unable to look up groups: ").errno(errno).send();
         }
-        let mut all = Vec::new();
-        for gid in list {
-            if !all.contains(&gid) {
-                all.push(gid);
+        for (at, gid) in all.iter().enumerate() {
+            if all.get(..at).is_some_and(|before| before.contains(gid)) {
+                continue;
             }
+            if self.style.what == What::All {
+                self.both(if at == 0 { " groups=" } else { "," }, Db::Group, *gid);
+                continue;
+            }
+            if at > 0 {
+                self.text.push(self.style.separator);
+            }
+            self.one(Db::Group, *gid);
         }
-        all
     }
 }
