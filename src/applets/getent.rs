@@ -210,7 +210,8 @@ fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error>
     for service in &asked.services {
         let bytes = service.as_bytes();
         // `DATABASE:LIST` is for that one alone.
-        let (name, rest) = etcdb::split(bytes, b":");
+        let mut rest = etcdb::Text(bytes);
+        let name = rest.until(b":");
         if name.len() == bytes.len() || !name.iter().all(u8::is_ascii_lowercase) {
             list = Some(*service);
             continue;
@@ -221,7 +222,7 @@ fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error>
             return Err(error.with_code(exit::FAILURE));
         }
         if name == database {
-            list = Some(OsStr::from_bytes(rest));
+            list = Some(OsStr::from_bytes(rest.0));
         }
     }
     let (mut switch, names) = sources(list, asked.socket)?;

@@ -2,7 +2,7 @@
 //!
 //! std's own parser of IPv6 is 1 KB larger, and nothing else needs it; the tests compare both.
 
-use super::text;
+use super::text::{self, BLANKS, Text};
 
 /// A kind of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,30 +65,30 @@ fn is_canonical(text: &[u8], address: u32) -> bool {
 /// or more.
 fn groups(text: &[u8]) -> Option<Address> {
     let mut rest = match text {
-        [b':', rest @ ..] if rest.starts_with(b":") => rest,
+        [b':', rest @ ..] if rest.starts_with(b":") => Text(rest),
         [b':', ..] => return None,
-        _ => text,
+        _ => Text(text),
     };
     let (mut address, mut len, mut gap) = (UNSPECIFIED, 0, None);
-    while let [first, tail @ ..] = rest {
+    while let [first, behind @ ..] = rest.0 {
         if *first == b':' {
             if gap.replace(len).is_some() {
                 return None;
             }
-            rest = tail;
+            rest.0 = behind;
             continue;
         }
-        let (group, tail) = text::digits(rest, 16)?;
-        if rest.len() - tail.len() > 4 {
+        let left = rest.0.len();
+        *address.get_mut(len)? = rest.digits(16)? as u16;
+        len += 1;
+        if left - rest.0.len() > 4 {
             return None;
         }
-        *address.get_mut(len)? = group as u16;
-        len += 1;
-        rest = match tail {
-            [b':', next @ ..] if !next.is_empty() => next,
-            [] => tail,
+        match rest.0 {
+            [b':', next @ ..] if !next.is_empty() => rest.0 = next,
+            [] => {}
             _ => return None,
-        };
+        }
     }
     match gap {
         // What is behind the gap goes to the end, and zeros come forward.
@@ -105,29 +105,29 @@ fn groups(text: &[u8]) -> Option<Address> {
 /// it (`network`, after missing parts were added as zeros), each is one byte, and a hexadecimal
 /// one needs no 0 before its x.
 pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
-    let (mut rest, mut address) = (text::split(text, text::BLANKS).0, 0);
-    let mut shift = 32_u32;
+    let (mut rest, mut address, mut shift) = (Text(Text(text).until(BLANKS)), 0, 32_u32);
     loop {
         shift = shift.checked_sub(8)?;
-        let (part, tail) = text::split(rest, b".");
-        let last = part.len() == rest.len();
+        let len = rest.0.len();
+        let part = rest.until(b".");
+        let last = part.len() == len;
         let (base, part) = match part {
             [b'0', b'x' | b'X', part @ ..] => (16, part),
             [b'x' | b'X', part @ ..] if network => (16, part),
             [b'0', ..] => (8, part),
             _ => (10, part),
         };
-        let (value, behind) = text::digits(part, base)?;
+        let mut part = Text(part);
+        let value = part.digits(base)?;
         let fills = last && !network;
         let most = if fills { u32::MAX >> (24 - shift) } else { 0xff };
-        if value > most || !behind.is_empty() {
+        if value > most || !part.0.is_empty() {
             return None;
         }
         address |= if fills { value } else { value << shift };
         if last {
             return Some(address);
         }
-        rest = tail;
     }
 }
 

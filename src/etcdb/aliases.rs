@@ -1,6 +1,7 @@
 //! aliases: names of mailboxes and where their mail goes.
 
-use super::{Etc, Failure, Lines, read, text};
+use super::text::{self, BLANKS, Text};
+use super::{Etc, Failure, read};
 
 /// Writes the alias of that name, or all of them; says whether the name was found.
 ///
@@ -8,16 +9,18 @@ use super::{Etc, Failure, Lines, read, text};
 /// without regard to case. An alias without members is none.
 pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
     let file = etc.read("aliases")?;
-    let mut lines = Lines(&file);
+    let mut lines = Text(&file);
     let mut ignoring = false;
-    while let Some(line) = lines.next() {
-        if ignoring && text::is_indented(line) {
+    while let Some(line) = lines.line() {
+        if ignoring && Text(line).is_indented() {
             // Belongs to an alias that was not asked for.
             continue;
         }
-        let line = text::skip(text::uncommented(line), text::BLANKS);
-        let (name, members) = text::split(line, b":");
-        if name.is_empty() || name.len() == line.len() {
+        let mut members = Text::uncommented(line);
+        members.skip(BLANKS);
+        let len = members.0.len();
+        let name = members.until(b":");
+        if name.is_empty() || name.len() == len {
             continue;
         }
         ignoring = key.is_some_and(|key| !key.eq_ignore_ascii_case(name));
@@ -29,10 +32,10 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
         etc.text.extend_from_slice(b": ");
         text::pad(&mut etc.text, start, 16);
         let first = etc.text.len();
-        push_members(&mut etc.text, first, members);
-        while lines.continues() {
-            let more = lines.next().unwrap_or_default();
-            push_members(&mut etc.text, first, text::uncommented(more));
+        push_members(&mut etc.text, first, members.0);
+        while lines.is_indented() {
+            let more = lines.line().unwrap_or_default();
+            push_members(&mut etc.text, first, Text::uncommented(more).0);
         }
         if etc.text.len() == first {
             etc.text.truncate(start);
@@ -50,18 +53,18 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
 /// Adds the members of one line to those that stand from `first` on. `:include:FILE` stands for
 /// the members in the lines of that file; as in glibc, one that cannot be read has none.
 fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
-    let mut rest = line;
-    while !rest.is_empty() {
-        let member;
-        (member, rest) = text::split(rest, b",");
-        let Some(file) = text::skip(member, text::BLANKS).strip_prefix(b":include:") else {
-            text::push_list(out, first, b", ", member);
+    let mut rest = Text(line);
+    while !rest.0.is_empty() {
+        let mut member = Text(rest.until(b","));
+        member.skip(BLANKS);
+        let Some(file) = member.0.strip_prefix(b":include:") else {
+            text::push_list(out, first, b", ", member.0);
             continue;
         };
         let file = read(file.to_vec()).unwrap_or_default();
-        let mut lines = Lines(&file);
-        while let Some(line) = lines.next() {
-            text::push_list(out, first, b", ", text::uncommented(line));
+        let mut lines = Text(&file);
+        while let Some(line) = lines.line() {
+            text::push_list(out, first, b", ", Text::uncommented(line).0);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! ethers: Ethernet addresses and the names of their hosts.
 
-use super::text;
+use super::text::{self, BLANKS, Text};
 
 type Address = [u8; 6];
 
 /// `address name`. A key is an address or a name; a name is written as the key spells it.
 pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let (Some(key), Some((address, name))) = (key, parse(text::uncommented(line))) else {
+    let (Some(key), Some((address, name))) = (key, parse(Text::uncommented(line))) else {
         return false;
     };
     let shown = match ether_aton(key) {
@@ -26,29 +26,28 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn parse(line: &[u8]) -> Option<(Address, &[u8])> {
-    let (mut address, mut rest) = (Address::default(), line);
+fn parse(mut line: Text<'_>) -> Option<(Address, &[u8])> {
+    let mut address = Address::default();
     for (at, byte) in address.iter_mut().enumerate() {
-        let value;
-        (value, rest) = text::field(rest, 16, if at < 5 { b":" } else { text::BLANKS })?;
-        *byte = u8::try_from(value).ok()?;
+        *byte = u8::try_from(line.field(16, if at < 5 { b":" } else { BLANKS })?).ok()?;
     }
-    Some((address, text::word(text::skip(rest, text::BLANKS)).0))
+    line.skip(BLANKS);
+    Some((address, line.word()))
 }
 
 /// Six times one or two hexadecimal digits. As in glibc, what follows the twelfth is ignored.
 fn ether_aton(key: &[u8]) -> Option<Address> {
-    let (mut address, mut rest) = (Address::default(), key);
+    let (mut address, mut rest) = (Address::default(), Text(key));
     for (at, byte) in address.iter_mut().enumerate() {
-        let part;
-        (part, rest) = match at {
-            5 => text::split(rest.get(..2).unwrap_or(rest), text::BLANKS),
-            _ => text::split(rest, b":"),
+        let part = match at {
+            5 => Text(rest.0.get(..2).unwrap_or(rest.0)).until(BLANKS),
+            _ => rest.until(b":"),
         };
-        *byte = match text::digits(part, 16)? {
-            (value, []) if part.len() <= 2 => value as u8,
-            _ => return None,
-        };
+        let mut digits = Text(part);
+        *byte = digits.digits(16)? as u8;
+        if part.len() > 2 || !digits.0.is_empty() {
+            return None;
+        }
     }
     Some(address)
 }

@@ -1,6 +1,6 @@
 //! gshadow: the passwords, administrators and members of groups.
 
-use super::text;
+use super::text::{self, Text};
 
 /// `name:password:administrators:members`, the two lists with commas. A key is a name.
 ///
@@ -8,12 +8,13 @@ use super::text;
 /// out. A member with a colon, of which glibc finds the line but refuses to print it, leaves
 /// nothing here as well, and the key counts as found.
 pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let (name, rest) = text::split(line, b":");
+    let mut rest = Text(line);
+    let name = rest.until(b":");
     if key.is_some_and(|key| key != name || matches!(key, [b'+' | b'-', ..])) {
         return false;
     }
-    let (password, rest) = text::split(rest, b":");
-    let (administrators, members) = text::split(rest, b":");
+    let (password, administrators) = (rest.until(b":"), rest.until(b":"));
+    let members = rest.0;
     if members.contains(&b':') {
         return true;
     }

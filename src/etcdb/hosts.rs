@@ -1,7 +1,8 @@
 //! hosts: addresses and names, from the file alone.
 
 use super::address::{self, Address, Family};
-use super::{Etc, Failure, Lines, text};
+use super::text::{self, Text};
+use super::{Etc, Failure};
 
 /// Which lines count.
 #[derive(Clone, Copy)]
@@ -34,7 +35,7 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
 fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<bool, Box<Failure>> {
     let first = key.first().copied().unwrap_or_default();
     // A dot at the end makes a name of anything.
-    let only = |legal: &[u8]| !key.ends_with(b".") && text::skip(key, legal).is_empty();
+    let only = |legal: &[u8]| !key.ends_with(b".") && key.iter().all(|byte| legal.contains(byte));
     if first.is_ascii_digit() && only(b"0123456789.") {
         let Some(address) = address::dotted(key, false) else {
             return Ok(false);
@@ -57,12 +58,12 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<bool, Box<Failure>> {
 /// name, then all other names in the order of the file.
 fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<bool, Box<Failure>> {
     let file = etc.read("hosts")?;
-    let mut lines = Lines(&file);
+    let mut lines = Text(&file);
     let (mut addresses, mut first, mut names) = (Vec::new(), &[][..], Vec::new());
-    while let Some(line) = lines.next_entry() {
-        let (address, rest) = text::word(text::uncommented(line));
-        let (name, aliases) = text::word(rest);
-        let Some(address) = address_in(family, address) else { continue };
+    while let Some(line) = lines.entry() {
+        let mut rest = Text::uncommented(line);
+        let Some(address) = address_in(family, rest.word()) else { continue };
+        let (name, aliases) = (rest.word(), rest.0);
         let counts = match wanted {
             Wanted::All => true,
             Wanted::Address(wanted) => *wanted == address,
@@ -138,11 +139,11 @@ fn address_in(family: Family, text: &[u8]) -> Option<Address> {
 /// counts; glibc's default is off.
 fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
     let file = etc.read("host.conf")?;
-    let (mut lines, mut multi) = (Lines(&file), false);
-    while let Some(line) = lines.next_entry() {
-        let (command, value) = text::word(line);
-        if command.eq_ignore_ascii_case(b"multi") {
-            match value {
+    let (mut lines, mut multi) = (Text(&file), false);
+    while let Some(line) = lines.entry() {
+        let mut line = Text(line);
+        if line.word().eq_ignore_ascii_case(b"multi") {
+            match line.0 {
                 [b'o' | b'O', b'n' | b'N', ..] => multi = true,
                 [b'o' | b'O', b'f' | b'F', b'f' | b'F', ..] => multi = false,
                 _ => {}

@@ -8,18 +8,18 @@
 mod address;
 mod aliases;
 mod ethers;
+mod file;
 mod gshadow;
 mod hosts;
-mod lines;
 mod named;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use crate::sys::file::join;
-use lines::{Lines, read};
+use file::read;
 use rustix::io::Errno;
-pub use text::{split, whole as number};
+pub use text::{Text, number};
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,8 +154,8 @@ impl Etc<'_> {
             Entries::Lines(line) | Entries::Keys(line) => line,
         };
         let file = self.read(database.name)?;
-        let mut lines = Lines(&file);
-        while let Some(entry) = lines.next_entry() {
+        let mut lines = Text(&file);
+        while let Some(entry) = lines.entry() {
             if line(entry, key, &mut self.text) {
                 self.wrote_one()?;
                 if key.is_some() {

@@ -1,6 +1,7 @@
 //! services, protocols, rpc, networks: a name, a number or an address, and aliases.
 
-use super::{address, text};
+use super::address;
+use super::text::{self, BLANKS, Text};
 use nssproto::bytes::decimal_u64;
 
 /// Which of the four a line is of.
@@ -36,13 +37,15 @@ pub fn service(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
 
 /// Writes the entry of that line, if it is one and has the key.
 fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Option<()> {
-    let (name, rest) = text::word(text::uncommented(line));
-    let (value, protocol, aliases) = value(kind, rest)?;
+    let mut rest = Text::uncommented(line);
+    let name = rest.word();
+    let (value, protocol) = value(kind, &mut rest)?;
+    let aliases = rest.0;
     if let Some(mut key) = key {
         if kind == Kind::Services && key.contains(&b'/') {
-            let wanted;
-            (key, wanted) = text::split(key, b"/");
-            if wanted != protocol {
+            let mut rest = Text(key);
+            key = rest.until(b"/");
+            if rest.0 != protocol {
                 return None;
             }
         }
@@ -83,23 +86,21 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
     Some(())
 }
 
-/// What follows the name of an entry: its number or address, a service's protocol, the aliases.
-fn value(kind: Kind, rest: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+/// Takes what follows the name of an entry: its number or address, and a service's protocol.
+fn value<'a>(kind: Kind, rest: &mut Text<'a>) -> Option<(u32, &'a [u8])> {
     match kind {
-        Kind::Networks => {
-            let (network, aliases) = text::word(rest);
-            Some((address::dotted(network, true).unwrap_or(u32::MAX), b"", aliases))
-        }
+        Kind::Networks => Some((address::dotted(rest.word(), true).unwrap_or(u32::MAX), b"")),
         Kind::Services => {
             // As in glibc 010 is eight here, and more slashes are as good as one.
-            let (port, rest) = text::field(rest, 0, b"/")?;
-            let (protocol, aliases) = text::word(text::skip(rest, b"/"));
+            let port = rest.field(0, b"/")?;
+            rest.skip(b"/");
             // htons() in glibc: a larger number loses its upper half.
-            Some((port & 0xffff, protocol, aliases))
+            Some((port & 0xffff, rest.word()))
         }
         Kind::Protocols | Kind::Rpc => {
-            let (number, rest) = text::field(rest, 10, text::BLANKS)?;
-            Some((number, b"", text::skip(rest, text::BLANKS)))
+            let number = rest.field(10, BLANKS)?;
+            rest.skip(BLANKS);
+            Some((number, b""))
         }
     }
 }
@@ -111,7 +112,7 @@ fn value_of_key(kind: Kind, key: &[u8]) -> Option<u32> {
     }
     match kind {
         Kind::Networks => address::dotted(key, false).or(Some(u32::MAX)),
-        Kind::Services => text::whole(key).filter(|port| *port <= 0xffff),
+        Kind::Services => text::number(key).filter(|port| *port <= 0xffff),
         Kind::Protocols | Kind::Rpc => {
             // atol() where a long has 64 bits, cut down to an int: what follows is ignored.
             let end = key.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(key.len());

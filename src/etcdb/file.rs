@@ -1,6 +1,6 @@
-//! A file, whole, and its lines.
+//! A file, whole.
 
-use super::{Failure, text};
+use super::Failure;
 use crate::limits::DATABASE;
 use crate::sys::file::{open_path, read_all};
 use rustix::fs::{FileType, Mode, OFlags, fstat};
@@ -27,35 +27,5 @@ fn open(path: &[u8]) -> Result<OwnedFd, Errno> {
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::Fifo => Err(Errno::SPIPE),
         _ => Ok(file),
-    }
-}
-
-/// The lines of a text that are still to be taken.
-pub struct Lines<'a>(pub &'a [u8]);
-
-impl<'a> Lines<'a> {
-    /// The next line, up to its newline, NUL or the end of the text.
-    pub fn next(&mut self) -> Option<&'a [u8]> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let line;
-        (line, self.0) = text::split(self.0, b"\n");
-        Some(text::split(line, b"\0").0)
-    }
-
-    /// The next line that is neither blank nor a comment, without the blanks in front of it.
-    pub fn next_entry(&mut self) -> Option<&'a [u8]> {
-        loop {
-            let line = text::skip(self.next()?, text::BLANKS);
-            if !matches!(line.first(), None | Some(b'#')) {
-                return Some(line);
-            }
-        }
-    }
-
-    /// Whether there is a next line and it begins with a blank.
-    pub fn continues(&self) -> bool {
-        text::is_indented(self.0) && !self.0.starts_with(b"\n")
     }
 }
