@@ -123,11 +123,11 @@ impl Printer {
         let number = given.strip_prefix(b"+");
         let mut found = None;
         if number.is_none() {
-            found = self.known.user(given).ok().flatten();
+            found = self.known.user(given);
         }
         if found.is_none() {
             let uid = decimal_u32(number.unwrap_or(given))?;
-            found = self.known.number(Db::Passwd, uid).ok().flatten();
+            found = self.known.number(Db::Passwd, uid);
         }
         let Known { name, id, gid } = found?;
         Some(Person { given: Some(given), name, uid: id, euid: id, gid, egid: gid })
@@ -184,15 +184,14 @@ impl Printer {
 
     /// The name of a user or a group; false, and told, if there is none.
     fn name(&mut self, db: Db, id: u32) -> bool {
-        let found = self.known.number(db, id);
-        if let Ok(Some(known)) = &found {
+        if let Some(known) = self.known.number(db, id) {
             self.bytes(&known.name);
             return true;
         }
         let what = if db == Db::Passwd { "user" } else { "group" };
         let mut message = Message::new(self.program, "warning");
         message.text("cannot find name for ").text(what).text(" ID ").number(id.into());
-        if let Err(errno) = found {
+        if let Some(errno) = self.known.failure {
             message.text(": ").errno(errno);
         }
         message.send();
@@ -204,7 +203,7 @@ impl Printer {
     fn both(&mut self, label: &str, db: Db, id: u32) {
         self.bytes(label.as_bytes());
         self.number(id);
-        if let Ok(Some(known)) = self.known.number(db, id) {
+        if let Some(known) = self.known.number(db, id) {
             self.bytes(b"(");
             self.bytes(&known.name);
             self.bytes(b")");

@@ -15,6 +15,8 @@ pub struct Names {
     client: Client,
     /// A reply, or a piece of one.
     room: Vec<u8>,
+    /// Why the last user or group is not known, if that is a failure.
+    pub failure: Option<Errno>,
 }
 
 /// What is known of a user or a group.
@@ -34,35 +36,36 @@ impl Names {
         // A record that lies in the window has room here.
         let room = vec![0; WINDOW + Head::MAX];
         let client = Client::new(Asker::Ourselves, 0);
-        let names = Box::leak(Box::new(Names { switch, client, room }));
+        let names = Box::leak(Box::new(Names { switch, client, room, failure: None }));
         names.switch.admit(&mut names.client);
         names
     }
 
     /// The user of this name.
-    pub fn user(&mut self, name: &[u8]) -> Result<Option<Known>, Errno> {
-        match Name::new(name) {
-            Some(name) => self.one(&Request::ByName(Db::Passwd, name)),
-            None => Ok(None),
-        }
+    pub fn user(&mut self, name: &[u8]) -> Option<Known> {
+        self.one(&Request::ByName(Db::Passwd, Name::new(name)?))
     }
 
     /// The user (of passwd) or the group of this number.
-    pub fn number(&mut self, db: Db, id: u32) -> Result<Option<Known>, Errno> {
+    pub fn number(&mut self, db: Db, id: u32) -> Option<Known> {
         self.one(&match db {
             Db::Passwd => Request::ByUid(Uid(id)),
             _ => Request::ByGid(Gid(id)),
         })
     }
 
-    fn one(&mut self, request: &Request<'_>) -> Result<Option<Known>, Errno> {
+    fn one(&mut self, request: &Request<'_>) -> Option<Known> {
+        self.failure = None;
         match self.ask(request, 0) {
             Outcome::Found => {}
-            Outcome::Failed(errno) => return Err(Errno::from_raw_os_error(errno.into())),
-            _ => return Ok(None),
+            Outcome::Failed(errno) => {
+                self.failure = Some(Errno::from_raw_os_error(errno.into()));
+                return None;
+            }
+            _ => return None,
         }
         let (mut known, mut named) = (Known { name: Vec::new(), id: 0, gid: 0 }, false);
-        self.take(request, &mut |head, area| {
+        let taken = self.take(request, &mut |head, area| {
             (known.id, known.gid) = match head {
                 Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
                 Head::Group { gid, .. } => (gid.0, gid.0),
@@ -76,8 +79,9 @@ impl Names {
                     .extend_from_slice(area.get(..end.unwrap_or(area.len())).unwrap_or_default());
                 named = end.is_some();
             }
-        })?;
-        Ok(Some(known))
+        });
+        self.failure = taken.err();
+        self.failure.is_none().then_some(known)
     }
 
     /// Asks one question.
@@ -93,7 +97,7 @@ impl Names {
         request: &Request<'_>,
         put: &mut dyn FnMut(&Head, &[u8]),
     ) -> Result<(), Errno> {
-        let Names { switch, client, room } = self;
+        let Names { switch, client, room, .. } = self;
         let whole = switch.record(client).and_then(|record| nsss::encode(&record, room).ok());
         let (head, mut start, mut end);
         if let Some(size) = whole {

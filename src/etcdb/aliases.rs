@@ -3,11 +3,11 @@
 use super::text::{self, BLANKS, Text};
 use super::{Etc, Failure, read};
 
-/// Writes the alias of that name, or all of them; says whether the name was found.
+/// Writes the alias of that name, or all of them.
 ///
 /// `name: member, member`, continued by lines that begin with a blank. The name is compared
 /// without regard to case. An alias without members is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
     let file = etc.read("aliases")?;
     let mut lines = Text(&file);
     let mut ignoring = false;
@@ -42,12 +42,12 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
             continue;
         }
         etc.text.push(b'\n');
-        etc.wrote_one()?;
+        etc.found_one()?;
         if key.is_some() {
-            return Ok(true);
+            break;
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Adds the members of one line to those that stand from `first` on. `:include:FILE` stands for

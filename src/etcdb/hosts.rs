@@ -14,7 +14,7 @@ enum Wanted<'a> {
 
 /// Answers from `address name aliases`. A key is an address of either family or a name; for a name
 /// IPv6 comes first, and IPv4 only if there is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
     let Some(key) = key else {
         // glibc enumerates the lines that IPv4 can express, among them ::1.
         return search(etc, Family::V4, Wanted::All);
@@ -24,7 +24,7 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
     }
     match address::parse(key) {
         // Never looked up.
-        Some((_, address::UNSPECIFIED)) => Ok(false),
+        Some((_, address::UNSPECIFIED)) => Ok(()),
         Some((family, address)) => search(etc, family, Wanted::Address(&address)),
         None => by_key(etc, key),
     }
@@ -32,31 +32,30 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
 
 /// A key that is no whole address: one of inet_aton()'s short forms, which needs no file, or a
 /// name.
-fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<bool, Box<Failure>> {
+fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<(), Box<Failure>> {
     let first = key.first().copied().unwrap_or_default();
     // A dot at the end makes a name of anything.
     let only = |legal: &[u8]| !key.ends_with(b".") && key.iter().all(|byte| legal.contains(byte));
     if first.is_ascii_digit() && only(b"0123456789.") {
-        let Some(address) = address::dotted(key, false) else {
-            return Ok(false);
+        return match address::dotted(key, false) {
+            Some(v4) => etc.put_host(Family::V4, &address::mapped(v4), &[b" ", key].concat()),
+            None => Ok(()),
         };
-        etc.text_of_host(Family::V4, &address::mapped(address), &[b" ", key].concat());
-        return Ok(true);
     }
     // What looks like IPv6 has no IPv4 address, and if it looks no other way it is a bad address.
     let is_v6 = first == b':' || (first.is_ascii_hexdigit() && key.contains(&b':'));
     if is_v6 && only(b"0123456789abcdefABCDEF.:") {
-        return Ok(false);
+        return Ok(());
     }
-    let found = search(etc, Family::V6, Wanted::Name(key))?;
-    if found || is_v6 { Ok(found) } else { search(etc, Family::V4, Wanted::Name(key)) }
+    search(etc, Family::V6, Wanted::Name(key))?;
+    if etc.found || is_v6 { Ok(()) } else { search(etc, Family::V4, Wanted::Name(key)) }
 }
 
 /// Writes the lines that are wanted, or the first one of them: of an address or a name.
 ///
 /// If all lines of a name count, each of their addresses stands on a line with the first one's
 /// name, then all other names in the order of the file.
-fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<bool, Box<Failure>> {
+fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<(), Box<Failure>> {
     let file = etc.read("hosts")?;
     let mut lines = Text(&file);
     let (mut addresses, mut first, mut names) = (Vec::new(), &[][..], Vec::new());
@@ -88,9 +87,7 @@ fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<bool,
             _ => break,
         }
     }
-    let found = !addresses.is_empty();
-    etc.put_hosts(family, &mut addresses, &mut names)?;
-    Ok(found)
+    etc.put_hosts(family, &mut addresses, &mut names)
 }
 
 impl Etc<'_> {
@@ -102,16 +99,20 @@ impl Etc<'_> {
         names: &mut Vec<u8>,
     ) -> Result<(), Box<Failure>> {
         for address in &*addresses {
-            self.text_of_host(family, address, names);
-            self.wrote_one()?;
+            self.put_host(family, address, names)?;
         }
         addresses.clear();
         names.clear();
         Ok(())
     }
 
-    /// Adds a line of an address and names with a blank before each.
-    fn text_of_host(&mut self, family: Family, address: &Address, names: &[u8]) {
+    /// Writes a line of an address and names with a blank before each.
+    fn put_host(
+        &mut self,
+        family: Family,
+        address: &Address,
+        names: &[u8],
+    ) -> Result<(), Box<Failure>> {
         let out = &mut self.text;
         let start = out.len();
         match family {
@@ -121,18 +122,21 @@ impl Etc<'_> {
         text::pad(out, start, 15);
         out.extend_from_slice(names);
         out.push(b'\n');
+        self.found_one()
     }
 }
 
 /// The address of a line, if the family can express it: in IPv4 that are also the mapped ones and
 /// the loopback address of IPv6.
 fn address_in(family: Family, text: &[u8]) -> Option<Address> {
-    let (own, address) = address::parse(text)?;
-    match (family, address) {
-        (Family::V4, address::LOCALHOST) => Some(address::mapped(0x7f00_0001)),
-        (Family::V4, _) => address::is_mapped(&address).then_some(address),
-        (Family::V6, _) => (own == family).then_some(address),
+    let (own, mut address) = address::parse(text)?;
+    if family == Family::V6 {
+        return (own == family).then_some(address);
     }
+    if address == address::LOCALHOST {
+        address = address::mapped(0x7f00_0001);
+    }
+    address::is_mapped(&address).then_some(address)
 }
 
 /// Whether host.conf says `multi on`, which lets all lines of a name count. The last such line

@@ -78,9 +78,8 @@ enum Entries {
     Lines(LineFn),
     /// The same, for keys only.
     Keys(LineFn),
-    /// Its own rules: writes the answer for one key, or for all there is; whether the key was
-    /// found.
-    Own(fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>>),
+    /// Its own rules: writes the answer for one key, or for all there is.
+    Own(fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>),
 }
 
 /// What a database makes of one line, which begins with neither a blank nor `#`: if the line is
@@ -111,7 +110,7 @@ pub fn answer(
     let Some(database) = find(database) else {
         return Ok(Outcome::NotFound);
     };
-    let mut etc = Etc { dir, out, text: Vec::new(), multi: None };
+    let mut etc = Etc { dir, out, text: Vec::new(), found: false, multi: None };
     let outcome = etc.answer(database, keys);
     let written = etc.write();
     let outcome = outcome?;
@@ -124,6 +123,8 @@ struct Etc<'a> {
     out: &'a mut Out<'a>,
     /// Output that waits for more of it.
     text: Vec<u8>,
+    /// Whether there is an entry with the key.
+    found: bool,
     /// Of hosts: whether all lines of a name count, and not the first alone, once it is known.
     multi: Option<bool>,
 }
@@ -141,14 +142,16 @@ impl Etc<'_> {
         }
         let mut outcome = Outcome::Found;
         for key in keys {
-            if !self.look_up(database, Some(key))? {
+            self.found = false;
+            self.look_up(database, Some(key))?;
+            if !self.found {
                 outcome = Outcome::NotFound;
             }
         }
         Ok(outcome)
     }
 
-    fn look_up(&mut self, database: &Database, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
+    fn look_up(&mut self, database: &Database, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
         let line = match database.entries {
             Entries::Own(lookup) => return lookup(self, key),
             Entries::Lines(line) | Entries::Keys(line) => line,
@@ -157,13 +160,13 @@ impl Etc<'_> {
         let mut lines = Text(&file);
         while let Some(entry) = lines.entry() {
             if line(entry, key, &mut self.text) {
-                self.wrote_one()?;
+                self.found_one()?;
                 if key.is_some() {
-                    return Ok(true);
+                    break;
                 }
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// A file of the directory.
@@ -171,8 +174,9 @@ impl Etc<'_> {
         read(join(self.dir, file.as_bytes()))
     }
 
-    /// Passes the output on if enough has come together.
-    fn wrote_one(&mut self) -> Result<(), Box<Failure>> {
+    /// An entry was found, and written; passes the output on if enough has come together.
+    fn found_one(&mut self) -> Result<(), Box<Failure>> {
+        self.found = true;
         if self.text.len() < Self::ENOUGH {
             return Ok(());
         }
