@@ -138,11 +138,9 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
     };
     let database = std::str::from_utf8(database).unwrap_or_default();
     let wrong = match find(database) {
+        Some(Source::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
+        Some(Source::Groups) => return groups(names(database, asked)?, keys, out),
         Some(Source::Nsss(db)) => return records(db, names(database, asked)?, keys, out),
-        Some(Source::Groups) if !keys.is_empty() => {
-            return groups(names(database, asked)?, keys, out);
-        }
-        Some(Source::Groups) => return Ok(no_enumeration(database)),
         Some(Source::Etc) => return local(database, keys, out),
         Some(Source::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
@@ -187,7 +185,7 @@ fn local(database: &str, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> 
     match etcdb::answer(database, b"/etc", keys, &mut put) {
         Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
         Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
-        Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
+        Ok(etcdb::Outcome::NoEnumeration) => Err(no_enumeration(database)),
         Err(failure) => {
             let mut message = Message::new("getent", "fatal");
             message.text("unable to ").text(failure.what).text(" ").path(&failure.path);
@@ -197,11 +195,8 @@ fn local(database: &str, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> 
     }
 }
 
-fn no_enumeration(database: &str) -> u8 {
-    let mut message = Message::new("getent", "fatal");
-    message.text("enumeration not supported on ");
-    message.text(database).send();
-    exit::NO_ENUMERATION
+fn no_enumeration(database: &str) -> Error {
+    Error::usage("enumeration not supported on").about(database).with_code(exit::NO_ENUMERATION)
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.

@@ -29,7 +29,8 @@ pub const fn mapped(address: u32) -> Address {
 
 /// Whether it stands for an address of IPv4.
 pub fn is_mapped(address: &Address) -> bool {
-    matches!(address, [0, 0, 0, 0, 0, 0xffff, _, _])
+    let [front @ .., _, _] = address;
+    *front == [0, 0, 0, 0, 0, 0xffff]
 }
 
 /// The address of IPv4 at its end.
@@ -39,16 +40,18 @@ pub fn v4_of([.., high, low]: &Address) -> u32 {
 
 /// An address as inet_pton() reads it.
 pub fn parse(text: &[u8]) -> Option<(Family, Address)> {
+    let mut address = UNSPECIFIED;
     let last = text.iter().rposition(|byte| *byte == b':').map_or(0, |colon| colon + 1);
     let (front, last) = text.split_at_checked(last)?;
     let Some(v4) = dotted(last, false).filter(|v4| is_canonical(last, *v4)) else {
-        return Some((Family::V6, groups(text)?));
+        groups(text, &mut address)?;
+        return Some((Family::V6, address));
     };
     let (family, front) = match front {
         [] => (Family::V4, &b"::ffff:"[..]),
         _ => (Family::V6, front),
     };
-    let mut address = groups(&[front, b"0:0"].concat())?;
+    groups(&[front, b"0:0"].concat(), &mut address)?;
     let [.., high, low] = &mut address;
     (*high, *low) = ((v4 >> 16) as u16, v4 as u16);
     Some((family, address))
@@ -62,14 +65,14 @@ fn is_canonical(text: &[u8], address: u32) -> bool {
 }
 
 /// Eight groups of up to four hexadecimal digits. Two colons, once, stand for one group of zeros
-/// or more.
-fn groups(text: &[u8]) -> Option<Address> {
+/// or more. They are filled in.
+fn groups(text: &[u8], address: &mut Address) -> Option<()> {
     let mut rest = match text {
         [b':', rest @ ..] if rest.starts_with(b":") => Text(rest),
         [b':', ..] => return None,
         _ => Text(text),
     };
-    let (mut address, mut len, mut gap) = (UNSPECIFIED, 0, None);
+    let (mut len, mut gap) = (0, None);
     while let [first, behind @ ..] = rest.0 {
         if *first == b':' {
             if gap.replace(len).is_some() {
@@ -96,7 +99,7 @@ fn groups(text: &[u8]) -> Option<Address> {
         None if len == 8 => {}
         _ => return None,
     }
-    Some(address)
+    Some(())
 }
 
 /// An IPv4 address up to a blank, highest byte first, of one to four numbers in C's notation.
