@@ -160,8 +160,7 @@ fn parse(args: &[OsString]) -> Result<Asked<'_>, Error> {
         asked.explain |= given.flag("--explain");
         asked.version |= given.flag("-V");
         asked.help |= given.flag("-?");
-        let all = given.closed || behind.is_empty();
-        let words = if all { behind.len() } else { 1 };
+        let words = if given.closed { behind.len() } else { behind.len().min(1) };
         for word in behind.iter().take(words) {
             asked.words.push(word.as_bytes());
         }

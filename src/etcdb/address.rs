@@ -136,11 +136,11 @@ pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
 
 /// Adds an IPv4 address as inet_ntop() writes it.
 pub fn push_v4(out: &mut Vec<u8>, address: u32) {
-    for (at, byte) in address.to_be_bytes().into_iter().enumerate() {
+    for (at, byte) in address.to_be_bytes().iter().enumerate() {
         if at > 0 {
             out.push(b'.');
         }
-        text::push_decimal(out, byte.into());
+        text::push_decimal(out, (*byte).into());
     }
 }
 

@@ -14,15 +14,14 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
         None if name.eq_ignore_ascii_case(key) => key,
         _ => return false,
     };
-    for (at, byte) in address.into_iter().enumerate() {
+    for (at, byte) in address.iter().enumerate() {
         if at > 0 {
             out.push(b':');
         }
-        text::push_hex(out, byte.into());
+        text::push_hex(out, (*byte).into());
     }
     out.push(b' ');
-    out.extend_from_slice(shown);
-    out.push(b'\n');
+    text::push(out, shown, b'\n');
     true
 }
 

@@ -18,10 +18,8 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     if members.contains(&b':') {
         return true;
     }
-    for field in [name, password] {
-        out.extend_from_slice(field);
-        out.push(b':');
-    }
+    text::push(out, name, b':');
+    text::push(out, password, b':');
     for (list, end) in [(administrators, b':'), (members, b'\n')] {
         let first = out.len();
         text::push_list(out, first, b",", list);

@@ -38,7 +38,7 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<(), Box<Failure>> {
     let only = |legal: &[u8]| !key.ends_with(b".") && key.iter().all(|byte| legal.contains(byte));
     if first.is_ascii_digit() && only(b"0123456789.") {
         return match address::dotted(key, false) {
-            Some(v4) => etc.put_host(Family::V4, &address::mapped(v4), &[b" ", key].concat()),
+            Some(v4) => etc.put_host(Family::V4, &address::mapped(v4), key),
             None => Ok(()),
         };
     }
@@ -74,7 +74,6 @@ fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<(), B
         addresses.push(address);
         if addresses.len() == 1 {
             first = name;
-            names.push(b' ');
             names.extend_from_slice(name);
         }
         text::push_words(&mut names, aliases);
@@ -106,7 +105,7 @@ impl Etc<'_> {
         Ok(())
     }
 
-    /// Writes a line of an address and names with a blank before each.
+    /// Writes a line of an address and names.
     fn put_host(
         &mut self,
         family: Family,
@@ -120,8 +119,8 @@ impl Etc<'_> {
             Family::V6 => address::push_v6(out, address),
         }
         text::pad(out, start, 15);
-        out.extend_from_slice(names);
-        out.push(b'\n');
+        out.push(b' ');
+        text::push(out, names, b'\n');
         self.found_one()
     }
 }

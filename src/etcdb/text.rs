@@ -143,6 +143,12 @@ pub fn pad(out: &mut Vec<u8>, start: usize, width: usize) {
     out.resize(out.len().max(start + width), b' ');
 }
 
+/// Adds what `end` stands behind.
+pub fn push(out: &mut Vec<u8>, what: &[u8], end: u8) {
+    out.extend_from_slice(what);
+    out.push(end);
+}
+
 /// Adds words, a blank before each.
 pub fn push_words(out: &mut Vec<u8>, words: &[u8]) {
     let mut rest = Text(words);
