@@ -100,8 +100,8 @@ const DATABASES: [(&str, Source); 8] = [
     ("netgroup", Source::Nobody),
 ];
 
-fn find(database: &str) -> Option<Source> {
-    let own = DATABASES.iter().find(|own| own.0 == database).map(|own| own.1);
+fn find(database: &[u8]) -> Option<Source> {
+    let own = DATABASES.iter().find(|own| own.0.as_bytes() == database).map(|own| own.1);
     own.or(etcdb::is_database(database).then_some(Source::Etc))
 }
 
@@ -136,7 +136,6 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
     let Some((database, keys)) = asked.words.split_first() else {
         return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
     };
-    let database = std::str::from_utf8(database).unwrap_or_default();
     let wrong = match find(database) {
         Some(Source::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
         Some(Source::Groups) => return groups(names(database, asked)?, keys, out),
@@ -145,7 +144,7 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
         Some(Source::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
     };
-    Err(wrong.about(database).with_code(exit::FAILURE))
+    Err(wrong.about(OsStr::from_bytes(database)).with_code(exit::FAILURE))
 }
 
 /// Options may stand anywhere, as with glibc.
@@ -179,7 +178,7 @@ fn output(errno: Errno) -> Error {
     Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
 }
 
-fn local(database: &str, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
+fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
     let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
     match etcdb::answer(database, b"/etc", keys, &mut put) {
         Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
@@ -194,12 +193,13 @@ fn local(database: &str, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> 
     }
 }
 
-fn no_enumeration(database: &str) -> Error {
-    Error::usage("enumeration not supported on").about(database).with_code(exit::NO_ENUMERATION)
+fn no_enumeration(database: &[u8]) -> Error {
+    let error = Error::usage("enumeration not supported on").about(OsStr::from_bytes(database));
+    error.with_code(exit::NO_ENUMERATION)
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
+fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
     let mut list = None;
     for service in &asked.services {
         let bytes = service.as_bytes();
@@ -210,9 +210,8 @@ fn names(database: &str, asked: &Asked<'_>) -> Result<&'static mut Names, Error>
             list = Some(*service);
             continue;
         }
-        let name = std::str::from_utf8(name).unwrap_or_default();
         if find(name).is_none() {
-            let error = Error::usage("unknown database name:").about(name);
+            let error = Error::usage("unknown database name:").about(OsStr::from_bytes(name));
             return Err(error.with_code(exit::FAILURE));
         }
         if name == database {

@@ -125,25 +125,27 @@ impl Names {
     /// The error is the errno of a failure.
     pub fn groups(&mut self, user: Name<'_>, all: &mut Vec<u32>) -> Result<bool, u8> {
         let request = Request::GroupList { max: u64::MAX, user };
-        let (mut taken, mut total, mut taken_hash) = (0, None, HASH_START);
-        while total.is_none_or(|total| taken < total) {
+        let (mut taken, mut total, mut taken_hash) = (0, 0, HASH_START);
+        loop {
             match self.ask(&request, taken) {
                 Outcome::Groups => {}
                 Outcome::Failed(errno) => return Err(errno),
-                _ => break,
+                _ => return Ok(true),
             }
             let (gids, passed) = self.switch.gids().after_skipped();
             let now = self.switch.gids().total();
-            let same = passed == taken_hash && total.is_none_or(|total| total == now);
-            if !same || (gids.is_empty() && taken < now) {
+            let changed = passed != taken_hash || (taken > 0 && total != now);
+            if changed || (gids.is_empty() && taken < now) {
                 return Ok(false);
             }
-            total = Some(now);
+            total = now;
             taken_hash = hash(taken_hash, gids);
             all.extend_from_slice(gids);
             taken += gids.len() as u64;
             self.switch.taken(&self.client);
+            if taken >= total {
+                return Ok(true);
+            }
         }
-        Ok(true)
     }
 }

@@ -20,10 +20,13 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     }
     text::push(out, name, b':');
     text::push(out, password, b':');
-    for (list, end) in [(administrators, b':'), (members, b'\n')] {
-        let first = out.len();
-        text::push_list(out, first, b",", list);
-        out.push(end);
-    }
+    push_members(out, administrators, b':');
+    push_members(out, members, b'\n');
     true
+}
+
+fn push_members(out: &mut Vec<u8>, members: &[u8], end: u8) {
+    let first = out.len();
+    text::push_list(out, first, b",", members);
+    out.push(end);
 }

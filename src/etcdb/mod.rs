@@ -87,12 +87,12 @@ enum Entries {
 /// result is true. Else nothing is written.
 type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
 
-fn find(name: &str) -> Option<&'static Database> {
-    DATABASES.iter().find(|database| database.name == name)
+fn find(name: &[u8]) -> Option<&'static Database> {
+    DATABASES.iter().find(|database| database.name.as_bytes() == name)
 }
 
 /// Whether [`answer`] knows the database.
-pub fn is_database(name: &str) -> bool {
+pub fn is_database(name: &[u8]) -> bool {
     find(name).is_some()
 }
 
@@ -102,7 +102,7 @@ pub fn is_database(name: &str) -> bool {
 /// nothing. A file that is there and cannot be read is a [`Failure`], at once; the answers to
 /// earlier keys are written even so.
 pub fn answer(
-    database: &str,
+    database: &[u8],
     dir: &[u8],
     keys: &[&[u8]],
     out: &mut Out<'_>,

@@ -39,7 +39,7 @@ impl Files {
             out.extend_from_slice(bytes);
             Ok(())
         };
-        let outcome = answer(database, self.dir(), keys, &mut put).unwrap();
+        let outcome = answer(database.as_bytes(), self.dir(), keys, &mut put).unwrap();
         assert_eq!(outcome, end, "{database} {keys:?}");
         out
     }
@@ -75,9 +75,9 @@ fn check(database: &str, content: &str, found: &[(&str, &str)], missing: &[&str]
 fn only_the_eight_names_are_databases() {
     assert_eq!(NAMES.len(), 8);
     assert!(NAMES.is_sorted());
-    assert!(NAMES.iter().all(|name| is_database(name)));
+    assert!(NAMES.iter().all(|name| is_database(name.as_bytes())));
     for name in ["passwd", "netgroup", "ahosts", "", "Hosts"] {
-        assert!(!is_database(name), "{name}");
+        assert!(!is_database(name.as_bytes()), "{name}");
     }
 }
 
@@ -98,7 +98,7 @@ fn directory_in_place_of_a_file_is_a_failure() {
     for name in NAMES {
         let path = files.0.join(name);
         fs::create_dir(&path).unwrap();
-        let failure = answer(name, files.dir(), &[b"x"], &mut |_| Ok(())).unwrap_err();
+        let failure = answer(name.as_bytes(), files.dir(), &[b"x"], &mut |_| Ok(())).unwrap_err();
         assert_eq!((failure.what, failure.path), ("read", path.into_os_string().into_vec()));
     }
 }
@@ -109,7 +109,7 @@ fn pipe_in_place_of_a_file_is_a_failure_and_no_wait() {
     let files = Files::new(&[]);
     let path = files.0.join("rpc");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
-    let failure = answer("rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
+    let failure = answer(b"rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
     assert_eq!((failure.what, failure.path), ("open", path.into_os_string().into_vec()));
 }
 
@@ -122,14 +122,14 @@ fn answers_before_a_failure_are_written() {
         out.extend_from_slice(bytes);
         Ok(())
     };
-    answer("hosts", files.dir(), &[b"127.1", b"x"], &mut put).unwrap_err();
+    answer(b"hosts", files.dir(), &[b"127.1", b"x"], &mut put).unwrap_err();
     assert_eq!(out, b"127.0.0.1       127.1\n");
 }
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let files = Files::new(&[("rpc", b"nfs 100003\n")]);
-    let failure = answer("rpc", files.dir(), &[], &mut |_| Err(Errno::NOSPC)).unwrap_err();
+    let failure = answer(b"rpc", files.dir(), &[], &mut |_| Err(Errno::NOSPC)).unwrap_err();
     assert_eq!((failure.what, failure.error), ("write", Errno::NOSPC));
 }
 
