@@ -5,8 +5,8 @@ use crate::backend::reach::sources;
 use crate::options::Options;
 use crate::sys::error::Error;
 use crate::sys::message::Message;
-use crate::sys::output;
-use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
+use crate::sys::output::{self, push_decimal};
+use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
@@ -171,14 +171,10 @@ impl Printer {
         self.text.extend_from_slice(bytes);
     }
 
-    fn number(&mut self, number: u32) {
-        self.bytes(write_decimal(number.into(), &mut [0; DECIMAL_MAX]));
-    }
-
     /// A user (of passwd) or a group, by number or name.
     fn one(&mut self, db: Db, id: u32) {
         if !self.style.names || !self.name(db, id) {
-            self.number(id);
+            push_decimal(&mut self.text, id);
         }
     }
 
@@ -202,7 +198,7 @@ impl Printer {
     /// Number and name: `uid=1(name)`.
     fn both(&mut self, label: &str, db: Db, id: u32) {
         self.bytes(label.as_bytes());
-        self.number(id);
+        push_decimal(&mut self.text, id);
         if let Some(known) = self.known.number(db, id) {
             self.bytes(b"(");
             self.bytes(&known.name);

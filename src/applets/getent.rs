@@ -12,8 +12,7 @@ use crate::etcdb;
 use crate::options::Spec;
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
-use crate::sys::output::Output;
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
+use crate::sys::output::{Output, push_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::line::FromArea;
 use nssproto::nsss::Request;
@@ -312,7 +311,7 @@ fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Err
         // 2^32-1 stands for none, and glibc leaves it out.
         for gid in gids.into_iter().filter(|gid| *gid != u32::MAX) {
             line.push(b' ');
-            line.extend_from_slice(write_decimal(gid.into(), &mut [0; DECIMAL_MAX]));
+            push_decimal(&mut line, gid);
         }
         line.push(b'\n');
         out.put(&line).map_err(output)?;

@@ -3,6 +3,7 @@
 //! std's own parser of IPv6 is 1 KB larger, and nothing else needs it; the tests compare both.
 
 use super::text::{self, BLANKS, Text};
+use crate::sys::output::push_decimal;
 
 /// A kind of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +141,7 @@ pub fn push_v4(out: &mut Vec<u8>, address: u32) {
         if at > 0 {
             out.push(b'.');
         }
-        text::push_decimal(out, (*byte).into());
+        push_decimal(out, (*byte).into());
     }
 }
 

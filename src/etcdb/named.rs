@@ -2,6 +2,7 @@
 
 use super::address;
 use super::text::{self, BLANKS, Text};
+use crate::sys::output::push_decimal;
 use nssproto::bytes::decimal_u64;
 
 /// Which of the four a line is of.
@@ -64,7 +65,7 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
     match kind {
         Kind::Networks => address::push_v4(out, value),
         Kind::Services => {
-            text::push_decimal(out, value);
+            push_decimal(out, value);
             out.push(b'/');
             out.extend_from_slice(protocol);
         }
@@ -74,7 +75,7 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
             if value < 0 {
                 out.push(b'-');
             }
-            text::push_decimal(out, value.unsigned_abs());
+            push_decimal(out, value.unsigned_abs());
         }
     }
     if kind == Kind::Rpc && !aliases.is_empty() {

@@ -1,7 +1,5 @@
 //! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
-
 /// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
 pub const BLANKS: &[u8] = b" \t\n\x0b\x0c\r";
 
@@ -172,11 +170,6 @@ pub fn push_list(out: &mut Vec<u8>, first: usize, separator: &[u8], list: &[u8])
             out.extend_from_slice(member.0);
         }
     }
-}
-
-/// Adds a number in decimal.
-pub fn push_decimal(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(write_decimal(value.into(), &mut [0; DECIMAL_MAX]));
 }
 
 /// Adds a number as hexadecimal without a leading zero.
