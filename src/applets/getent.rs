@@ -117,7 +117,8 @@ struct Asked<'a> {
 }
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let asked = parse(args)?;
+    let mut asked = Asked::default();
+    parse(args, &mut asked)?;
     let mut out = Output::default();
     let code = answer(&asked, &mut out);
     let flushed = out.flush().map_err(output);
@@ -147,8 +148,8 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
 }
 
 /// Options may stand anywhere, as with glibc.
-fn parse(args: &[OsString]) -> Result<Asked<'_>, Error> {
-    let (mut asked, mut rest) = (Asked::default(), args);
+fn parse<'a>(args: &'a [OsString], asked: &mut Asked<'a>) -> Result<(), Error> {
+    let mut rest = args;
     loop {
         let (mut given, behind) = SPEC.split(rest)?;
         while let Some(service) = given.word("-s") {
@@ -164,7 +165,7 @@ fn parse(args: &[OsString]) -> Result<Asked<'_>, Error> {
         }
         rest = behind.get(words..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(asked);
+            return Ok(());
         }
     }
 }
