@@ -235,7 +235,7 @@ fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Resul
             _ => Name::new(key).map(|name| Request::ByName(db, name)),
         };
         let outcome = match request {
-            Some(request) => print(names, &request, out)?,
+            Some(request) => print(names, db, &request, out)?,
             None => Outcome::NotFound,
         };
         if outcome != Outcome::Found {
@@ -243,7 +243,7 @@ fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Resul
         }
     }
     while keys.is_empty() {
-        match print(names, &Request::Next(db), out)? {
+        match print(names, db, &Request::Next(db), out)? {
             Outcome::Found => {}
             Outcome::Failed(errno) if !is_usual(errno) => return Ok(exit::FAILURE),
             _ => break,
@@ -253,16 +253,21 @@ fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Resul
 }
 
 /// Asks, and prints the record as a line. A failure is told.
-fn print(names: &mut Names, request: &Request<'_>, out: &mut Output) -> Result<Outcome, Error> {
+fn print(
+    names: &mut Names,
+    db: Db,
+    request: &Request<'_>,
+    out: &mut Output,
+) -> Result<Outcome, Error> {
     let outcome = names.ask(request, 0);
     if let Outcome::Failed(errno) = outcome {
-        tell_failure(request.db(), errno);
+        tell_failure(db, errno);
     }
     if outcome != Outcome::Found {
         return Ok(outcome);
     }
     let (mut line, mut written) = (None, Ok(()));
-    let taken = names.take(request, &mut |head, area| {
+    let taken = names.take(db, &mut |head, area| {
         let line = line.get_or_insert_with(|| FromArea::new(*head));
         if written.is_ok() {
             written = line.feed(area, |piece| out.put(piece));
@@ -282,9 +287,9 @@ fn is_usual(errno: u8) -> bool {
     [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
 }
 
-fn tell_failure(db: Option<Db>, errno: u8) {
+fn tell_failure(db: Db, errno: u8) {
     let mut message = Message::new("getent", "warning");
-    message.text("unable to look up in ").text(db.map_or("", Db::name));
+    message.text("unable to look up in ").text(db.name());
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }
 
@@ -299,7 +304,7 @@ fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Err
         match Name::new(key).map(|user| names.groups(user, &mut gids)) {
             Some(Ok(false)) => return Err(broken(Errno::STALE)),
             Some(Err(errno)) => {
-                tell_failure(Some(Db::Group), errno);
+                tell_failure(Db::Group, errno);
                 if !is_usual(errno) {
                     code = exit::FAILURE;
                     continue;

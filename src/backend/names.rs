@@ -43,18 +43,16 @@ impl Names {
 
     /// The user of this name.
     pub fn user(&mut self, name: &[u8]) -> Option<Known> {
-        self.one(&Request::ByName(Db::Passwd, Name::new(name)?))
+        self.one(Db::Passwd, &Request::ByName(Db::Passwd, Name::new(name)?))
     }
 
     /// The user (of passwd) or the group of this number.
     pub fn number(&mut self, db: Db, id: u32) -> Option<Known> {
-        self.one(&match db {
-            Db::Passwd => Request::ByUid(Uid(id)),
-            _ => Request::ByGid(Gid(id)),
-        })
+        let by_uid = db == Db::Passwd;
+        self.one(db, &if by_uid { Request::ByUid(Uid(id)) } else { Request::ByGid(Gid(id)) })
     }
 
-    fn one(&mut self, request: &Request<'_>) -> Option<Known> {
+    fn one(&mut self, db: Db, request: &Request<'_>) -> Option<Known> {
         self.failure = None;
         match self.ask(request, 0) {
             Outcome::Found => {}
@@ -65,7 +63,7 @@ impl Names {
             _ => return None,
         }
         let (mut known, mut named) = (Known { name: Vec::new(), id: 0, gid: 0 }, false);
-        let taken = self.take(request, &mut |head, area| {
+        let taken = self.take(db, &mut |head, area| {
             (known.id, known.gid) = match head {
                 Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
                 Head::Group { gid, .. } => (gid.0, gid.0),
@@ -91,17 +89,12 @@ impl Names {
         self.switch.ask(&mut self.client, request, skip)
     }
 
-    /// Gives the record that was found: its head, with each piece of its strings.
-    pub fn take(
-        &mut self,
-        request: &Request<'_>,
-        put: &mut dyn FnMut(&Head, &[u8]),
-    ) -> Result<(), Errno> {
+    /// Gives the record of `db` that was found: its head, with each piece of its strings.
+    pub fn take(&mut self, db: Db, put: &mut dyn FnMut(&Head, &[u8])) -> Result<(), Errno> {
         let Names { switch, client, room, .. } = self;
         let whole = switch.record(client).and_then(|record| nsss::encode(&record, room).ok());
         let (head, mut start, mut end);
         if let Some(size) = whole {
-            let db = request.db().unwrap_or(Db::Passwd);
             let took = Head::decode(db, room.get(1..size).unwrap_or_default());
             let took = took.map_err(|_| Errno::IO)?;
             (head, start, end) = (took.value, 1 + took.len, size);

@@ -63,7 +63,8 @@ impl<'a> Text<'a> {
 
     /// Takes a number of 32 bits as strtoul() reads it; `None` if there is no digit, or it is
     /// larger. Base 0 takes the base from the text. Blanks, a sign and, for base 16, `0x` may
-    /// stand in front; of the negative numbers only zero is one.
+    /// stand in front (without digits behind it no caller wants the zero that strtoul() takes);
+    /// of the negative numbers only zero is one.
     pub fn number(&mut self, base: u32) -> Option<u32> {
         self.skip(BLANKS);
         let negative = self.0.first() == Some(&b'-');
@@ -71,10 +72,7 @@ impl<'a> Text<'a> {
             self.0 = rest;
         }
         let base = match self.0 {
-            // Without a hexadecimal digit behind it, it is a zero and an x.
-            [b'0', b'x' | b'X', rest @ ..]
-                if matches!(base, 0 | 16) && rest.first().is_some_and(u8::is_ascii_hexdigit) =>
-            {
+            [b'0', b'x' | b'X', rest @ ..] if base != 10 => {
                 self.0 = rest;
                 16
             }
