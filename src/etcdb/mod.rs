@@ -78,14 +78,17 @@ enum Entries {
     Lines(LineFn),
     /// The same, for keys only.
     Keys(LineFn),
-    /// Its own rules: writes the answer for one key, or for all there is.
-    Own(fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>),
+    /// Its own rules.
+    Own(Lookup),
 }
 
 /// What a database makes of one line, which begins with neither a blank nor `#`: if the line is
 /// an entry and has the key, or there is no key, its output goes to the end of the buffer and the
 /// result is true. Else nothing is written.
 type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
+
+/// Writes the answer for one key, or for all there is.
+type Lookup = fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>;
 
 fn find(name: &[u8]) -> Option<&'static Database> {
     DATABASES.iter().find(|database| database.name.as_bytes() == name)
