@@ -205,7 +205,7 @@ fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error
         let bytes = service.as_bytes();
         // `DATABASE:LIST` is for that one alone.
         let mut rest = etcdb::Text(bytes);
-        let name = rest.until(b":");
+        let name = rest.until(b':');
         if name.len() == bytes.len() || !name.iter().all(u8::is_ascii_lowercase) {
             list = Some(*service);
             continue;

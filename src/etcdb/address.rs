@@ -2,7 +2,7 @@
 //!
 //! std's own parser of IPv6 is 1 KB larger, and nothing else needs it; the tests compare both.
 
-use super::text::{self, BLANKS, Text};
+use super::text::{self, BLANK, Text};
 use crate::sys::output::push_decimal;
 
 /// A kind of addresses.
@@ -109,11 +109,11 @@ fn groups(text: &[u8], address: &mut Address) -> Option<()> {
 /// it (`network`, after missing parts were added as zeros), each is one byte, and a hexadecimal
 /// one needs no 0 before its x.
 pub fn dotted(text: &[u8], network: bool) -> Option<u32> {
-    let (mut rest, mut address, mut shift) = (Text(Text(text).until(BLANKS)), 0, 32_u32);
+    let (mut rest, mut address, mut shift) = (Text(Text(text).until(BLANK)), 0, 32_u32);
     loop {
         shift = shift.checked_sub(8)?;
         let len = rest.0.len();
-        let part = rest.until(b".");
+        let part = rest.until(b'.');
         let last = part.len() == len;
         let (base, part) = match part {
             [b'0', b'x' | b'X', part @ ..] => (16, part),

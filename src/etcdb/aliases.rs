@@ -1,6 +1,6 @@
 //! aliases: names of mailboxes and where their mail goes.
 
-use super::text::{self, BLANKS, Text};
+use super::text::{self, BLANK, Text};
 use super::{Etc, Failure, read};
 
 /// Writes the alias of that name, or all of them.
@@ -17,9 +17,9 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>
             continue;
         }
         let mut members = Text::uncommented(line);
-        members.skip(BLANKS);
+        members.skip(BLANK);
         let len = members.0.len();
-        let name = members.until(b":");
+        let name = members.until(b':');
         if name.is_empty() || name.len() == len {
             continue;
         }
@@ -55,8 +55,8 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>
 fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
     let mut rest = Text(line);
     while !rest.0.is_empty() {
-        let mut member = Text(rest.until(b","));
-        member.skip(BLANKS);
+        let mut member = Text(rest.until(b','));
+        member.skip(BLANK);
         let Some(file) = member.0.strip_prefix(b":include:") else {
             text::push_list(out, first, b", ", member.0);
             continue;

@@ -1,6 +1,6 @@
 //! ethers: Ethernet addresses and the names of their hosts.
 
-use super::text::{self, BLANKS, Text};
+use super::text::{self, BLANK, Text};
 
 type Address = [u8; 6];
 
@@ -28,9 +28,9 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
 fn parse(mut line: Text<'_>) -> Option<(Address, &[u8])> {
     let mut address = Address::default();
     for (at, byte) in address.iter_mut().enumerate() {
-        *byte = u8::try_from(line.field(16, if at < 5 { b":" } else { BLANKS })?).ok()?;
+        *byte = u8::try_from(line.field(16, if at < 5 { b':' } else { BLANK })?).ok()?;
     }
-    line.skip(BLANKS);
+    line.skip(BLANK);
     Some((address, line.word()))
 }
 
@@ -39,8 +39,8 @@ fn ether_aton(key: &[u8]) -> Option<Address> {
     let (mut address, mut rest) = (Address::default(), Text(key));
     for (at, byte) in address.iter_mut().enumerate() {
         let part = match at {
-            5 => Text(rest.0.get(..2).unwrap_or(rest.0)).until(BLANKS),
-            _ => rest.until(b":"),
+            5 => Text(rest.0.get(..2).unwrap_or(rest.0)).until(BLANK),
+            _ => rest.until(b':'),
         };
         let mut digits = Text(part);
         *byte = digits.digits(16)? as u8;

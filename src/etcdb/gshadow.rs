@@ -9,11 +9,11 @@ use super::text::{self, Text};
 /// nothing here as well, and the key counts as found.
 pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     let mut rest = Text(line);
-    let name = rest.until(b":");
+    let name = rest.until(b':');
     if key.is_some_and(|key| key != name || matches!(key, [b'+' | b'-', ..])) {
         return false;
     }
-    let (password, administrators) = (rest.until(b":"), rest.until(b":"));
+    let (password, administrators) = (rest.until(b':'), rest.until(b':'));
     let members = rest.0;
     if members.contains(&b':') {
         return true;

@@ -61,14 +61,14 @@ fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<(), B
     let (mut addresses, mut first, mut names) = (Vec::new(), &[][..], Vec::new());
     while let Some(line) = lines.entry() {
         let mut rest = Text::uncommented(line);
-        let Some(address) = address_in(family, rest.word()) else { continue };
-        let (name, aliases) = (rest.word(), rest.0);
-        let counts = match wanted {
-            Wanted::All => true,
-            Wanted::Address(wanted) => *wanted == address,
-            Wanted::Name(wanted) => text::is_named(wanted, name, aliases, true),
+        let (address, name, aliases) = (rest.word(), rest.word(), rest.0);
+        // Names first: to read an address takes longer.
+        let address = match wanted {
+            Wanted::Name(key) if !text::is_named(key, name, aliases, true) => None,
+            _ => address_in(family, address),
         };
-        if !counts {
+        let Some(address) = address else { continue };
+        if matches!(wanted, Wanted::Address(key) if *key != address) {
             continue;
         }
         addresses.push(address);

@@ -1,7 +1,7 @@
 //! services, protocols, rpc, networks: a name, a number or an address, and aliases.
 
 use super::address;
-use super::text::{self, BLANKS, Text};
+use super::text::{self, BLANK, Text};
 use crate::sys::output::push_decimal;
 use nssproto::bytes::decimal_u64;
 
@@ -45,7 +45,7 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
     if let Some(mut key) = key {
         if kind == Kind::Services && key.contains(&b'/') {
             let mut rest = Text(key);
-            key = rest.until(b"/");
+            key = rest.until(b'/');
             if rest.0 != protocol {
                 return None;
             }
@@ -93,14 +93,14 @@ fn value<'a>(kind: Kind, rest: &mut Text<'a>) -> Option<(u32, &'a [u8])> {
         Kind::Networks => Some((address::dotted(rest.word(), true).unwrap_or(u32::MAX), b"")),
         Kind::Services => {
             // As in glibc 010 is eight here, and more slashes are as good as one.
-            let port = rest.field(0, b"/")?;
-            rest.skip(b"/");
+            let port = rest.field(0, b'/')?;
+            rest.skip(b'/');
             // htons() in glibc: a larger number loses its upper half.
             Some((port & 0xffff, rest.word()))
         }
         Kind::Protocols | Kind::Rpc => {
-            let number = rest.field(10, BLANKS)?;
-            rest.skip(BLANKS);
+            let number = rest.field(10, BLANK)?;
+            rest.skip(BLANK);
             Some((number, b""))
         }
     }

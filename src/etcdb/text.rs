@@ -1,7 +1,15 @@
 //! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
-/// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
-pub const BLANKS: &[u8] = b" \t\n\x0b\x0c\r";
+use memchr::memchr;
+
+/// Stands for all blanks, where a byte is looked for.
+pub const BLANK: u8 = b' ';
+
+/// Whether the byte is `what`. Blanks are those of isspace() in the C locale; Rust's own ASCII
+/// whitespace lacks the vertical tab.
+fn is(what: u8, byte: u8) -> bool {
+    byte == what || (what == BLANK && matches!(byte, b'\t'..=b'\r'))
+}
 
 /// What is still to be read of a file, a line or a key.
 pub struct Text<'a>(pub &'a [u8]);
@@ -9,21 +17,25 @@ pub struct Text<'a>(pub &'a [u8]);
 impl<'a> Text<'a> {
     /// A line without its comment, which may begin anywhere.
     pub fn uncommented(line: &'a [u8]) -> Self {
-        Text(Text(line).until(b"#"))
+        Text(Text(line).until(b'#'))
     }
 
-    /// Takes what stands before the first of the bytes `stops`, and drops that one.
-    pub fn until(&mut self, stops: &[u8]) -> &'a [u8] {
+    /// Takes what stands before the first byte `stop`, and drops that one.
+    pub fn until(&mut self, stop: u8) -> &'a [u8] {
         let text = self.0;
-        let end = text.iter().position(|byte| stops.contains(byte)).unwrap_or(text.len());
+        let end = match stop {
+            BLANK => text.iter().position(|byte| is(stop, *byte)),
+            _ => memchr(stop, text),
+        };
+        let end = end.unwrap_or(text.len());
         self.0 = text.get(end + 1..).unwrap_or_default();
         text.get(..end).unwrap_or_default()
     }
 
     /// Drops the bytes `what` at the front.
-    pub fn skip(&mut self, what: &[u8]) {
+    pub fn skip(&mut self, what: u8) {
         while let [first, rest @ ..] = self.0 {
-            if !what.contains(first) {
+            if !is(what, *first) {
                 break;
             }
             self.0 = rest;
@@ -35,14 +47,14 @@ impl<'a> Text<'a> {
         if self.0.is_empty() {
             return None;
         }
-        Some(Text(self.until(b"\n")).until(b"\0"))
+        Some(Text(self.until(b'\n')).until(b'\0'))
     }
 
     /// The next line that is neither blank nor a comment, without the blanks in front of it.
     pub fn entry(&mut self) -> Option<&'a [u8]> {
         loop {
             let mut line = Text(self.line()?);
-            line.skip(BLANKS);
+            line.skip(BLANK);
             if !matches!(line.0.first(), None | Some(b'#')) {
                 return Some(line.0);
             }
@@ -51,13 +63,13 @@ impl<'a> Text<'a> {
 
     /// Whether the line that follows begins with a blank.
     pub fn is_indented(&self) -> bool {
-        self.0.first().is_some_and(|byte| *byte != b'\n' && BLANKS.contains(byte))
+        self.0.first().is_some_and(|byte| *byte != b'\n' && is(BLANK, *byte))
     }
 
     /// Takes a word, if the text does not begin with a blank, and drops the blanks behind it.
     pub fn word(&mut self) -> &'a [u8] {
-        let word = self.until(BLANKS);
-        self.skip(BLANKS);
+        let word = self.until(BLANK);
+        self.skip(BLANK);
         word
     }
 
@@ -66,7 +78,7 @@ impl<'a> Text<'a> {
     /// stand in front (without digits behind it no caller wants the zero that strtoul() takes);
     /// of the negative numbers only zero is one.
     pub fn number(&mut self, base: u32) -> Option<u32> {
-        self.skip(BLANKS);
+        self.skip(BLANK);
         let negative = self.0.first() == Some(&b'-');
         if let [b'-' | b'+', rest @ ..] = self.0 {
             self.0 = rest;
@@ -101,11 +113,11 @@ impl<'a> Text<'a> {
         (self.0.len() < len).then_some(value)
     }
 
-    /// Takes a number that the end of the line or one of the bytes `ends` ends, and drops that.
-    pub fn field(&mut self, base: u32, ends: &[u8]) -> Option<u32> {
+    /// Takes a number that the end of the line or the byte `end` ends, and drops that.
+    pub fn field(&mut self, base: u32, end: u8) -> Option<u32> {
         let value = self.number(base)?;
-        if let [end, rest @ ..] = self.0 {
-            if !ends.contains(end) {
+        if let [first, rest @ ..] = self.0 {
+            if !is(end, *first) {
                 return None;
             }
             self.0 = rest;
@@ -159,8 +171,8 @@ pub fn push_words(out: &mut Vec<u8>, words: &[u8]) {
 pub fn push_list(out: &mut Vec<u8>, first: usize, separator: &[u8], list: &[u8]) {
     let mut rest = Text(list);
     while !rest.0.is_empty() {
-        let mut member = Text(rest.until(b","));
-        member.skip(BLANKS);
+        let mut member = Text(rest.until(b','));
+        member.skip(BLANK);
         if !member.0.is_empty() {
             if out.len() > first {
                 out.extend_from_slice(separator);
