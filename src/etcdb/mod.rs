@@ -54,44 +54,32 @@ impl Failure {
 pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
-const DATABASES: [Database; 8] = [
-    Database { name: "aliases", entries: Entries::Own(aliases::lookup) },
-    // glibc has no call to list these either.
-    Database { name: "ethers", entries: Entries::Keys(ethers::line) },
-    Database { name: "gshadow", entries: Entries::Lines(gshadow::line) },
-    Database { name: "hosts", entries: Entries::Own(hosts::lookup) },
-    Database { name: "networks", entries: Entries::Lines(named::network) },
-    Database { name: "protocols", entries: Entries::Lines(named::protocol) },
-    Database { name: "rpc", entries: Entries::Lines(named::rpc) },
-    Database { name: "services", entries: Entries::Lines(named::service) },
+const DATABASES: [(&str, Kind); 8] = [
+    ("aliases", Kind::Aliases),
+    ("ethers", Kind::Ethers),
+    ("gshadow", Kind::Gshadow),
+    ("hosts", Kind::Hosts),
+    ("networks", Kind::Networks),
+    ("protocols", Kind::Protocols),
+    ("rpc", Kind::Rpc),
+    ("services", Kind::Services),
 ];
 
-/// One database.
-struct Database {
-    name: &'static str,
-    entries: Entries,
+/// A database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Aliases,
+    Ethers,
+    Gshadow,
+    Hosts,
+    Networks,
+    Protocols,
+    Rpc,
+    Services,
 }
 
-/// How a file is searched.
-enum Entries {
-    /// One line is one entry, and the first that has the key answers it.
-    Lines(LineFn),
-    /// The same, for keys only.
-    Keys(LineFn),
-    /// Its own rules.
-    Own(Lookup),
-}
-
-/// What a database makes of one line, which begins with neither a blank nor `#`: if the line is
-/// an entry and has the key, or there is no key, its output goes to the end of the buffer and the
-/// result is true. Else nothing is written.
-type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
-
-/// Writes the answer for one key, or for all there is.
-type Lookup = fn(&mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>;
-
-fn find(name: &[u8]) -> Option<&'static Database> {
-    DATABASES.iter().find(|database| database.name.as_bytes() == name)
+fn find(name: &[u8]) -> Option<(&'static str, Kind)> {
+    DATABASES.iter().find(|database| database.0.as_bytes() == name).copied()
 }
 
 /// Whether [`answer`] knows the database.
@@ -110,11 +98,11 @@ pub fn answer(
     keys: &[&[u8]],
     out: &mut Out<'_>,
 ) -> Result<Outcome, Box<Failure>> {
-    let Some(database) = find(database) else {
+    let Some((name, kind)) = find(database) else {
         return Ok(Outcome::NotFound);
     };
-    let mut etc = Etc { dir, out, text: Vec::new(), found: false, multi: None };
-    let outcome = etc.answer(database, keys);
+    let mut etc = Etc { dir, out, name, kind, text: Vec::new(), found: false, multi: None };
+    let outcome = etc.answer(keys);
     let written = etc.write();
     let outcome = outcome?;
     written.map(|()| outcome)
@@ -124,6 +112,8 @@ pub fn answer(
 struct Etc<'a> {
     dir: &'a [u8],
     out: &'a mut Out<'a>,
+    name: &'static str,
+    kind: Kind,
     /// Output that waits for more of it.
     text: Vec<u8>,
     /// Whether there is an entry with the key.
@@ -136,17 +126,18 @@ impl Etc<'_> {
     /// Output is kept until there is this much of it: few writes, and little memory.
     const ENOUGH: usize = 16 * 1024;
 
-    fn answer(&mut self, database: &Database, keys: &[&[u8]]) -> Result<Outcome, Box<Failure>> {
+    fn answer(&mut self, keys: &[&[u8]]) -> Result<Outcome, Box<Failure>> {
         if keys.is_empty() {
-            if let Entries::Keys(_) = database.entries {
+            // glibc has no call for it either.
+            if self.kind == Kind::Ethers {
                 return Ok(Outcome::NoEnumeration);
             }
-            self.look_up(database, None)?;
+            self.look_up(None)?;
         }
         let mut outcome = Outcome::Found;
         for key in keys {
             self.found = false;
-            self.look_up(database, Some(key))?;
+            self.look_up(Some(key))?;
             if !self.found {
                 outcome = Outcome::NotFound;
             }
@@ -154,15 +145,18 @@ impl Etc<'_> {
         Ok(outcome)
     }
 
-    fn look_up(&mut self, database: &Database, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
-        let line = match database.entries {
-            Entries::Own(lookup) => return lookup(self, key),
-            Entries::Lines(line) | Entries::Keys(line) => line,
-        };
-        let file = self.read(database.name)?;
+    /// Writes the answer for one key, or for all there is.
+    fn look_up(&mut self, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+        match self.kind {
+            Kind::Aliases => return aliases::lookup(self, key),
+            Kind::Hosts => return hosts::lookup(self, key),
+            _ => {}
+        }
+        // Elsewhere one line is one entry, and the first that has the key answers it.
+        let file = self.read(self.name)?;
         let mut lines = Text(&file);
         while let Some(entry) = lines.entry() {
-            if line(entry, key, &mut self.text) {
+            if self.line(entry, key) {
                 self.found_one()?;
                 if key.is_some() {
                     break;
@@ -170,6 +164,17 @@ impl Etc<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is made of one line, which begins with neither a blank nor `#`: if the line is an
+    /// entry and has the key, or there is no key, its output goes to the end of the buffer and
+    /// the result is true. Else nothing is written.
+    fn line(&mut self, line: &[u8], key: Option<&[u8]>) -> bool {
+        match self.kind {
+            Kind::Ethers => ethers::line(line, key, &mut self.text),
+            Kind::Gshadow => gshadow::line(line, key, &mut self.text),
+            kind => named::line(kind, line, key, &mut self.text).is_some(),
+        }
     }
 
     /// A file of the directory.

@@ -1,43 +1,19 @@
 //! services, protocols, rpc, networks: a name, a number or an address, and aliases.
 
-use super::address;
 use super::text::{self, BLANK, Text};
+use super::{Kind, address};
 use crate::sys::output::push_decimal;
 use nssproto::bytes::decimal_u64;
 
-/// Which of the four a line is of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Networks,
-    Protocols,
-    Rpc,
-    Services,
-}
-
-/// `name address aliases`, where missing bytes at the end of the address are zero. A key that
-/// begins with a digit is an address. A bad address, in a line or a key, is 255.255.255.255.
-pub fn network(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    entry(Kind::Networks, line, key, out).is_some()
-}
-
-/// `name number aliases`. A key that begins with a digit is a number.
-pub fn protocol(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    entry(Kind::Protocols, line, key, out).is_some()
-}
-
-/// `name number aliases`. A key that begins with a digit is a number.
-pub fn rpc(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    entry(Kind::Rpc, line, key, out).is_some()
-}
-
-/// `name port/protocol aliases`. A key is `name` or `port`, either with `/protocol`; it is a port
-/// if it is all digits and at most 65535.
-pub fn service(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    entry(Kind::Services, line, key, out).is_some()
-}
-
 /// Writes the entry of that line, if it is one and has the key.
-fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Option<()> {
+///
+/// - networks: `name address aliases`, where missing bytes at the end of the address are zero. A
+///   key that begins with a digit is an address. A bad address, in a line or a key, is
+///   255.255.255.255.
+/// - protocols, rpc: `name number aliases`. A key that begins with a digit is a number.
+/// - services: `name port/protocol aliases`. A key is `name` or `port`, either with `/protocol`;
+///   it is a port if it is all digits and at most 65535.
+pub fn line(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Option<()> {
     let mut rest = Text::uncommented(line);
     let name = rest.word();
     let (value, protocol) = value(kind, &mut rest)?;
@@ -69,7 +45,7 @@ fn entry(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Opti
             out.push(b'/');
             out.extend_from_slice(protocol);
         }
-        Kind::Protocols | Kind::Rpc => {
+        _ => {
             // glibc keeps the number in an int.
             let value = value.cast_signed();
             if value < 0 {
@@ -98,7 +74,7 @@ fn value<'a>(kind: Kind, rest: &mut Text<'a>) -> Option<(u32, &'a [u8])> {
             // htons() in glibc: a larger number loses its upper half.
             Some((port & 0xffff, rest.word()))
         }
-        Kind::Protocols | Kind::Rpc => {
+        _ => {
             let number = rest.field(10, BLANK)?;
             rest.skip(BLANK);
             Some((number, b""))
@@ -114,7 +90,7 @@ fn value_of_key(kind: Kind, key: &[u8]) -> Option<u32> {
     match kind {
         Kind::Networks => address::dotted(key, false).or(Some(u32::MAX)),
         Kind::Services => text::number(key).filter(|port| *port <= 0xffff),
-        Kind::Protocols | Kind::Rpc => {
+        _ => {
             // atol() where a long has 64 bits, cut down to an int: what follows is ignored.
             let end = key.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(key.len());
             let long = decimal_u64(key.get(..end)?).unwrap_or(u64::MAX);

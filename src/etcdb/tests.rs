@@ -53,7 +53,7 @@ impl Drop for Files {
 
 const NAMES: [&str; 8] = {
     let [a, b, c, d, e, f, g, h] = DATABASES;
-    [a.name, b.name, c.name, d.name, e.name, f.name, g.name, h.name]
+    [a.0, b.0, c.0, d.0, e.0, f.0, g.0, h.0]
 };
 
 /// Asks one file for keys of one word each; none of `found` may be missing, all of `missing` must.
