@@ -12,7 +12,8 @@ use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, ioctl_fionbio};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{SocketAddrUnix, connect, recv, send, socket_with, socketpair};
 use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
@@ -127,7 +128,7 @@ impl Child {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         connect(&socket, &address)?;
-        ioctl_fionbio(&socket, false)?;
+        fcntl_setfl(&socket, OFlags::empty())?;
         Ok(Child::on(socket, None))
     }
 

@@ -5,11 +5,12 @@ use super::exchange::Exchange;
 use crate::backend::switch::Switch;
 use crate::sys::access::Asker;
 use crate::sys::clock::timespec;
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Error, code, unable};
 use crate::sys::no_alloc;
 use crate::sys::privilege::gain_no_more;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, read, write};
 use rustix::stdio::{stdin, stdout};
 use std::os::fd::BorrowedFd;
 
@@ -24,7 +25,9 @@ const CHILD_MILLIS: u32 = 20;
 pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     if timeout.is_some() {
         // A write that takes part of what it is given must not wait for the rest.
-        ioctl_fionbio(stdout(), true).map_err(|e| Error::system("unable to write to stdout", e))?;
+        fcntl_getfl(stdout())
+            .and_then(|flags| fcntl_setfl(stdout(), flags | OFlags::NONBLOCK))
+            .map_err(unable("unable to write to stdout"))?;
     }
     // The programs among the backends have been started; there will be no others.
     gain_no_more();

@@ -9,6 +9,8 @@ use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid}
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+#[cfg(feature = "with-nscd")]
+use std::sync::atomic::AtomicBool;
 
 /// How this executable is found. It need not be there any more under its name.
 pub const SELF: &CStr = c"/proc/self/exe";
@@ -99,8 +101,8 @@ impl Command {
     #[cfg(feature = "with-nscd")]
     pub fn exec(&self) -> Errno {
         // Rust's start has it ignored, and so would be the program; a handler it does not get.
-        let handler = std::sync::Arc::default();
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, handler);
+        static CAME: AtomicBool = AtomicBool::new(false);
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
         match nix::unistd::execvpe(&self.file, &self.words, &self.environment) {
             Err(error) => errno::of(error),
             Ok(never) => match never {},

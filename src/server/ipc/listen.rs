@@ -5,7 +5,8 @@ use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use rustix::event::poll;
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{fcntl_setfl, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
@@ -65,7 +66,7 @@ fn passed() -> Result<Option<OwnedFd>, Error> {
     if !fits {
         return Err(wrong());
     }
-    rustix::io::ioctl_fionbio(&socket, true)
+    fcntl_setfl(&socket, OFlags::NONBLOCK)
         .map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
     Ok(Some(socket))
 }

@@ -166,8 +166,8 @@ impl<'a> Door<'a> {
     /// Takes in the next client. `None`: nobody is there, or he was turned away. The error is
     /// one that will not go away by itself at once: most often, out of descriptors or memory.
     fn admit(&mut self) -> Result<Option<Guest>, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (socket, address) = match acceptfrom_with(self.listener, flags) {
+        // A socket that waits, as programs expect it: what is served here says DONTWAIT each time.
+        let (socket, address) = match acceptfrom_with(self.listener, SocketFlags::CLOEXEC) {
             Ok(accepted) => accepted,
             // He is gone already, or another process was faster.
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),

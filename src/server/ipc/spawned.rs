@@ -127,8 +127,6 @@ fn start(door: &mut Door<'_>, command: &[OsString], guest: Guest, running: &mut 
 }
 
 fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Errno> {
-    // Programs expect a socket that waits.
-    rustix::io::ioctl_fionbio(&guest.socket, false)?;
     let path = guest.address.and_then(|a| SocketAddrUnix::try_from(a).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
     let mut program = Command::new(command)?;
