@@ -77,10 +77,10 @@ pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<
 fn read(message: &[u8]) -> Option<(u64, Asker, &[u8])> {
     let (head, request) = message.split_at_checked(HEAD)?;
     let (deadline, ids) = head.split_first_chunk()?;
-    let ([known], ids) = ids.split_first_chunk()?;
+    let (known, ids) = ids.split_first_chunk()?;
     let (uid, gid) = ids.split_first_chunk()?;
-    let (uid, gid) = (u32::from_ne_bytes(*uid), u32::from_ne_bytes(*gid.first_chunk()?));
-    let asker = if *known == 1 { Asker::Peer { uid, gid } } else { Asker::Unknown };
+    let [known, uid, gid] = [*known, *uid, *gid.first_chunk()?].map(u32::from_ne_bytes);
+    let asker = if known == 1 { Asker::Peer { uid, gid } } else { Asker::Unknown };
     Some((u64::from_ne_bytes(*deadline), asker, request))
 }
 

@@ -94,7 +94,7 @@ pub struct Sources<'a> {
 /// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
 #[cfg(feature = "nscd")]
 pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Desk, Error> {
-    Desk::open(rules.max, arguments, Log::of(rules))
+    Desk::open(rules.max, arguments)
 }
 
 /// Asks sources that may block, for the clients that a desk hands over, until it is gone.

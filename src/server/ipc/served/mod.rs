@@ -6,6 +6,8 @@
 //! only then.
 
 mod guests;
+#[cfg(feature = "nscd")]
+mod slow;
 mod table;
 mod turns;
 
@@ -31,9 +33,10 @@ const EVENTS: usize = 64;
 
 const SIGNAL: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
+const PARENT: u64 = u64::MAX - 2;
+/// And behind it those of the other askers.
 #[cfg(feature = "nscd")]
-const DESK: u64 = u64::MAX - 2;
-const PARENT: u64 = u64::MAX - 3;
+const ASKERS: u64 = PARENT - crate::limits::SLOW_ASKERS as u64;
 
 /// What there is besides the clients.
 pub struct Beside {
@@ -137,7 +140,7 @@ fn serve(
     watch(&epoll, door.listener.as_fd(), LISTENER)?;
     #[cfg(feature = "nscd")]
     if let Some(desk) = &beside.desk {
-        watch(&epoll, desk.wake(), DESK)?;
+        slow::watch_askers(&epoll, desk)?;
     }
     if let Some(parent) = &beside.parent {
         watch(&epoll, parent.as_fd(), PARENT)?;
@@ -196,9 +199,9 @@ impl Server<'_> {
                 SIGNAL => self.signalled(signals),
                 // Among others that have something to say, one at a time would wait for long.
                 LISTENER => guests = if events.len() > 1 { self.door.rules.guests() } else { 1 },
-                #[cfg(feature = "nscd")]
-                DESK => self.clear_desk(),
                 PARENT => self.end_with_parent(),
+                #[cfg(feature = "nscd")]
+                asker if asker >= ASKERS => self.hear_asker((asker - ASKERS) as usize),
                 token => self.heard(token, event.flags),
             }
         }
@@ -207,12 +210,10 @@ impl Server<'_> {
         if self.next_deadline.is_some_and(|d| millis() >= d) {
             self.close_late();
         }
-        #[cfg(feature = "nscd")]
-        if self.beside.desk.as_ref().and_then(Desk::deadline).is_some_and(|d| millis() >= d) {
-            self.clear_desk();
-        }
         // Last, since those who have left make room.
         self.admit_all(guests, events.len());
+        #[cfg(feature = "nscd")]
+        self.assign();
         self.listen_again()
     }
 
@@ -221,11 +222,7 @@ impl Server<'_> {
         if !self.queue.is_empty() {
             return Some(0);
         }
-        #[cfg(feature = "nscd")]
-        let desk = self.beside.desk.as_ref().and_then(Desk::deadline);
-        #[cfg(not(feature = "nscd"))]
-        let desk = None;
-        let next = earlier(earlier(self.next_deadline, self.pause_ends), desk)?;
+        let next = earlier(self.next_deadline, self.pause_ends)?;
         Some(next.saturating_sub(millis()))
     }
 
@@ -253,22 +250,10 @@ impl Server<'_> {
                     for row in 0..self.table.rows() {
                         self.close(row, why::ENDING);
                     }
-                    #[cfg(feature = "nscd")]
-                    while let Some(done) = self.beside.desk.as_mut().and_then(Desk::abandon) {
-                        self.leave(done.uid, done.why.text());
-                    }
                     self.stop_listening();
                     self.ending = true;
                 }
             }
-        }
-    }
-
-    /// Clients of slow sources have left.
-    #[cfg(feature = "nscd")]
-    fn clear_desk(&mut self) {
-        while let Some(done) = self.beside.desk.as_mut().and_then(Desk::next_done) {
-            self.leave(done.uid, done.why.text());
         }
     }
 

@@ -4,12 +4,12 @@ use super::{Server, why};
 use crate::limits::{REPLY_PIECE, TURN};
 use crate::server::conversation::{Need, Wait};
 use crate::server::drain::drain;
-#[cfg(feature = "nscd")]
-use crate::server::ipc::desk::Job;
 use crate::sys::clock::{earlier, millis};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+#[cfg(feature = "nscd")]
+use rustix::net::{Shutdown, shutdown};
 
 impl Server<'_> {
     pub(super) fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
@@ -101,27 +101,6 @@ impl Server<'_> {
         }
     }
 
-    /// Gives a connection to those who may wait for slow sources.
-    #[cfg(feature = "nscd")]
-    fn hand_over(&mut self, row: usize) {
-        let Some(connection) = self.table.at(row) else { return };
-        let Some(desk) = &mut self.beside.desk else { return self.close(row, why::FAILED) };
-        connection.conversation.leave(self.switch);
-        if connection.watched.is_some() {
-            let _ = epoll::delete(&self.epoll, &connection.socket);
-        }
-        let who = connection.who;
-        let patience = connection.conversation.patience(Wait::Turn, self.door.rules.client_millis);
-        let mut request = heapless::Vec::new();
-        // A request that is complete has room there.
-        let _ = request.extend_from_slice(connection.conversation.request());
-        self.free.push(row);
-        if let Some(socket) = self.table.vacate(row) {
-            desk.put(Job { socket, who, deadline: patience.unwrap_or_else(millis), request });
-        }
-        self.clear_desk();
-    }
-
     /// What may block is never run here: ipcserver starts a process for each client then.
     #[cfg(not(feature = "nscd"))]
     fn hand_over(&mut self, row: usize) {
@@ -138,7 +117,7 @@ impl Server<'_> {
     }
 
     /// Deadlines are looked at when the earliest has passed.
-    fn note(&mut self, deadline: Option<u64>) {
+    pub(super) fn note(&mut self, deadline: Option<u64>) {
         self.next_deadline = earlier(self.next_deadline, deadline);
     }
 
@@ -196,6 +175,14 @@ impl Server<'_> {
             drain(&connection.socket);
         }
         connection.conversation.leave(self.switch);
+        #[cfg(feature = "nscd")]
+        let why = if self.beside.desk.as_mut().is_some_and(|desk| desk.forget(row)) {
+            // An asker that is stuck has the connection as well: closing it here would tell nothing.
+            let _ = shutdown(&connection.socket, Shutdown::Both);
+            why::FAILED
+        } else {
+            why
+        };
         if connection.queued {
             self.queue.retain(|queued| *queued != row);
         }
