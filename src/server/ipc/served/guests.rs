@@ -32,7 +32,11 @@ impl Server<'_> {
     /// Gives those who came in and have asked their turn, before those whose turn was over.
     fn serve_guests(&mut self) {
         let guests = std::mem::take(&mut self.guests).min(self.queue.len());
-        self.queue.rotate_right(guests);
+        for _ in 0..guests {
+            if let Some(row) = self.queue.pop_back() {
+                self.queue.push_front(row);
+            }
+        }
         self.serve(guests);
     }
 
