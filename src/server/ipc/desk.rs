@@ -7,6 +7,7 @@
 
 use crate::limits::SLOW_ASKERS;
 use crate::server::conversation::End;
+use crate::server::ipc::served::take_out;
 use crate::sys::clock::millis;
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
@@ -197,9 +198,7 @@ impl Desk {
         if let Some(seat) = self.seats.iter_mut().find(has_him) {
             return seat.vacate(&mut self.dying).is_some();
         }
-        let waiting = self.waiting.len();
-        self.waiting.retain(|other| *other != client);
-        self.waiting.len() < waiting
+        take_out(&mut self.waiting, client)
     }
 
     /// Ends an asker that cannot be heard.

@@ -58,7 +58,7 @@ impl Server<'_> {
             Ok(None) => false,
             Err(errno) => {
                 self.door.log.cannot_accept(errno);
-                self.pause_ends = Some(millis() + PAUSE);
+                self.pause_ends = millis() + PAUSE;
                 self.stop_listening();
                 false
             }
@@ -110,10 +110,10 @@ impl Server<'_> {
         if self.listening || self.ending || self.door.is_full() {
             return Ok(());
         }
-        if self.pause_ends.is_some_and(|end| end > millis()) {
+        if self.pause_ends != 0 && self.pause_ends > millis() {
             return Ok(());
         }
-        self.pause_ends = None;
+        self.pause_ends = 0;
         self.listening = true;
         watch(&self.epoll, self.door.listener.as_fd(), LISTENER)
     }

@@ -19,7 +19,7 @@ use super::signals::{Signal, Signals};
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
 use crate::server::conversation::{Conversation, End, Output};
-use crate::sys::clock::{earlier, millis, timespec};
+use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
 use rustix::event::epoll;
@@ -30,6 +30,9 @@ use table::{Connection, Table};
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
+
+/// A deadline that there is not.
+const NEVER: u64 = u64::MAX;
 
 const SIGNAL: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
@@ -110,10 +113,10 @@ struct Server<'a> {
     out: Output,
     serial: u32,
     /// No deadline is earlier than this.
-    next_deadline: Option<u64>,
+    next_deadline: u64,
     listening: bool,
-    /// When to try to accept again.
-    pause_ends: Option<u64>,
+    /// When to try to accept again; 0: no such pause.
+    pause_ends: u64,
     ending: bool,
 }
 
@@ -158,9 +161,9 @@ fn serve(
         guests: 0,
         out: Output::new(),
         serial: 0,
-        next_deadline: None,
+        next_deadline: NEVER,
         listening: true,
-        pause_ends: None,
+        pause_ends: 0,
         ending: false,
     };
     let mut events = Vec::with_capacity(EVENTS);
@@ -181,6 +184,13 @@ fn serve(
 /// From now on, the loop is told with `token` when there is something to read.
 fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u64) -> Result<(), Errno> {
     epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+}
+
+/// Takes a row out of a queue; whether it was there.
+pub fn take_out(queue: &mut VecDeque<usize>, row: usize) -> bool {
+    let before = queue.len();
+    queue.retain(|queued| *queued != row);
+    queue.len() < before
 }
 
 impl Server<'_> {
@@ -207,7 +217,7 @@ impl Server<'_> {
         }
         // Those who were heard, and those whose turn was over, as many as there are now.
         self.serve(self.queue.len());
-        if self.next_deadline.is_some_and(|d| millis() >= d) {
+        if self.next_deadline != NEVER && millis() >= self.next_deadline {
             self.close_late();
         }
         // Last, since those who have left make room.
@@ -222,8 +232,9 @@ impl Server<'_> {
         if !self.queue.is_empty() {
             return Some(0);
         }
-        let next = earlier(self.next_deadline, self.pause_ends)?;
-        Some(next.saturating_sub(millis()))
+        let next =
+            self.next_deadline.min(if self.pause_ends == 0 { NEVER } else { self.pause_ends });
+        (next != NEVER).then(|| next.saturating_sub(millis()))
     }
 
     fn signalled(&mut self, signals: &mut Signals) {

@@ -36,8 +36,8 @@ impl Server<'_> {
             let _ = epoll::delete(&self.epoll, &connection.socket);
         }
         let patience = connection.conversation.patience(Wait::Turn, self.door.rules.client_millis);
-        connection.deadline = patience.or_else(|| Some(millis()));
-        let deadline = connection.deadline;
+        let deadline = patience.unwrap_or_else(millis);
+        connection.deadline = deadline;
         desk.put(row);
         self.note(deadline);
     }
@@ -55,12 +55,12 @@ impl Server<'_> {
                 continue;
             };
             let Some(connection) = self.table.at(row) else { return };
-            let deadline = connection.deadline.unwrap_or_default();
+            let deadline = connection.deadline;
             let request = connection.conversation.request();
             let (socket, who) = (&connection.socket, connection.who);
             // If it has ended, another one may do better.
             if desk.give(at, &Job { socket, who, deadline, request }) {
-                connection.deadline = Some(deadline + GRACE);
+                connection.deadline = deadline + GRACE;
             }
         }
     }
@@ -90,8 +90,7 @@ impl Server<'_> {
             Some((row, Some(end))) => self.close(row, end.text()),
             Some((row, None)) => {
                 if let Some(connection) = self.table.at(row) {
-                    let until = connection.deadline.map(|d| d + u64::from(SLOW_REPLY_MILLIS));
-                    connection.deadline = until;
+                    connection.deadline += u64::from(SLOW_REPLY_MILLIS);
                 }
             }
             None => {}

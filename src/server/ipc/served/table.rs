@@ -1,6 +1,6 @@
 //! The rows of the clients, and how output goes to one.
 
-use super::why;
+use super::{NEVER, why};
 use crate::backend::switch::Switch;
 use crate::server::conversation::Conversation;
 use crate::server::ipc::Guest;
@@ -16,8 +16,8 @@ pub struct Connection<C: ?Sized> {
     pub serial: u32,
     /// What of the output the client did not take yet: a range of its page.
     pub unsent: (usize, usize),
-    /// When its patience or ours ends, in milliseconds; `None`: never.
-    pub deadline: Option<u64>,
+    /// When its patience or ours ends, in milliseconds of the clock.
+    pub deadline: u64,
     /// What epoll tells of it: room for output if set, else input; `None`: nothing yet.
     pub watched: Option<bool>,
     /// Is in the queue of those that were heard, or whose turn was over.
@@ -59,7 +59,7 @@ impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
             who: guest.who,
             serial,
             unsent: (0, 0),
-            deadline: None,
+            deadline: NEVER,
             watched: None,
             queued: false,
             leaving: false,

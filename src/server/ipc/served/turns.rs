@@ -1,10 +1,10 @@
 //! One connection's turn: what its client sent is served, and what he does not take is put aside.
 
-use super::{Server, why};
+use super::{NEVER, Server, take_out, why};
 use crate::limits::{REPLY_PIECE, TURN};
 use crate::server::conversation::{Need, Wait};
 use crate::server::drain::drain;
-use crate::sys::clock::{earlier, millis};
+use crate::sys::clock::millis;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -111,21 +111,22 @@ impl Server<'_> {
     fn await_turn(&mut self, row: usize) {
         let millis = self.door.rules.client_millis;
         let Some(connection) = self.table.at(row) else { return };
-        connection.deadline = connection.conversation.patience(Wait::Turn, millis);
-        let deadline = connection.deadline;
-        self.note(deadline);
+        let until = connection.conversation.patience(Wait::Turn, millis).unwrap_or(NEVER);
+        connection.deadline = until;
+        self.note(until);
     }
 
     /// Deadlines are looked at when the earliest has passed.
-    pub(super) fn note(&mut self, deadline: Option<u64>) {
-        self.next_deadline = earlier(self.next_deadline, deadline);
+    pub(super) fn note(&mut self, deadline: u64) {
+        self.next_deadline = self.next_deadline.min(deadline);
     }
 
     /// Lets the connection wait, for room to write if `blocked`, else for input.
     fn wait(&mut self, row: usize, blocked: bool) {
         let Some(connection) = self.table.at(row) else { return };
         let wait = if blocked { Wait::Output } else { Wait::Input };
-        let deadline = connection.conversation.patience(wait, self.door.rules.client_millis);
+        let patience = connection.conversation.patience(wait, self.door.rules.client_millis);
+        let deadline = patience.unwrap_or(NEVER);
         connection.deadline = deadline;
         let before = connection.watched.replace(blocked);
         let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
@@ -143,13 +144,13 @@ impl Server<'_> {
 
     pub(super) fn close_late(&mut self) {
         let now = millis();
-        let mut next: Option<u64> = None;
+        let mut next = NEVER;
         for row in 0..self.table.rows() {
             let Some(connection) = self.table.at(row) else { continue };
-            if connection.deadline.is_some_and(|deadline| deadline <= now) {
+            if connection.deadline <= now {
                 self.is_late(row);
             }
-            next = earlier(next, self.table.at(row).and_then(|connection| connection.deadline));
+            next = next.min(self.table.at(row).map_or(NEVER, |connection| connection.deadline));
         }
         self.next_deadline = next;
     }
@@ -184,7 +185,7 @@ impl Server<'_> {
             why
         };
         if connection.queued {
-            self.queue.retain(|queued| *queued != row);
+            take_out(&mut self.queue, row);
         }
         let uid = connection.uid();
         drop(self.table.vacate(row));
