@@ -91,17 +91,17 @@ impl Drop for Desk {
 impl Desk {
     /// A desk for at most `max` clients at a time. An asker is this executable as nscd, with
     /// `arguments`, and is started when it is needed.
-    pub fn open(max: u32, mut arguments: Vec<OsString>) -> Result<Self, Error> {
+    pub fn open(max: u32, mut arguments: Vec<OsString>) -> Result<Box<Self>, Error> {
         arguments.insert(0, "nscd".into());
         let command = Command::ourselves(&arguments);
         let mut command = command.map_err(unable("unable to start an asker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
-        Ok(Desk {
+        Ok(Box::new(Desk {
             command,
             seats: Default::default(),
             dying: heapless::Vec::new(),
             waiting: VecDeque::with_capacity(max as usize),
-        })
+        }))
     }
 
     /// Starts all askers now: they may need rights that are given up next.

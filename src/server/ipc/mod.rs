@@ -88,12 +88,12 @@ pub struct Sources<'a> {
     /// What can be asked from the event loop.
     pub near: &'a mut Switch,
     /// Who asks what may block; `None`: there is nothing that may.
-    pub desk: Option<Desk>,
+    pub desk: Option<Box<Desk>>,
 }
 
 /// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
 #[cfg(feature = "nscd")]
-pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Desk, Error> {
+pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Box<Desk>, Error> {
     Desk::open(rules.max, arguments)
 }
 

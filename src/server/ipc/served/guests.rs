@@ -76,16 +76,20 @@ impl Server<'_> {
         }
         let now = self.serial;
         let uid = guest.who.map(|w| w.0);
-        let mut oldest: Option<(u32, usize)> = None;
+        let mut oldest = None;
+        let mut greatest = 0;
         for row in 0..self.table.rows() {
             let Some(connection) = self.table.at(row) else { continue };
             if connection.uid() == uid && connection.is_idle() {
                 // Serial numbers begin again some day: the difference tells the age.
-                oldest = oldest.max(Some((now.wrapping_sub(connection.serial), row)));
+                let age = now.wrapping_sub(connection.serial);
+                if age >= greatest {
+                    (oldest, greatest) = (Some(row), age);
+                }
             }
         }
         match oldest {
-            Some((_, row)) => {
+            Some(row) => {
                 self.close(row, why::GAVE_WAY);
                 true
             }

@@ -34,18 +34,19 @@ const EVENTS: usize = 64;
 /// A deadline that there is not.
 const NEVER: u64 = u64::MAX;
 
-const SIGNAL: u64 = u64::MAX;
-const LISTENER: u64 = u64::MAX - 1;
-const PARENT: u64 = u64::MAX - 2;
-/// And behind it those of the other askers.
+// What epoll gives back for what is no client: more than any row.
+const SIGNAL: u32 = u32::MAX;
+const LISTENER: u32 = u32::MAX - 1;
+const PARENT: u32 = u32::MAX - 2;
+/// The first of the askers.
 #[cfg(feature = "nscd")]
-const ASKERS: u64 = PARENT - crate::limits::SLOW_ASKERS as u64;
+const ASKERS: u32 = PARENT - crate::limits::SLOW_ASKERS as u32;
 
 /// What there is besides the clients.
 pub struct Beside {
     /// Who answers what may block.
     #[cfg(feature = "nscd")]
-    pub desk: Option<Desk>,
+    pub desk: Option<Box<Desk>>,
     /// Readable when the process has ended with which this one ends.
     pub parent: Option<OwnedFd>,
 }
@@ -149,7 +150,8 @@ fn serve(
         watch(&epoll, parent.as_fd(), PARENT)?;
     }
     let max = door.rules.max as usize;
-    let mut server = Server {
+    // What lives as long as the process needs no code for its end.
+    let server = Box::leak(Box::new(Server {
         door,
         beside,
         switch,
@@ -165,25 +167,28 @@ fn serve(
         listening: true,
         pause_ends: 0,
         ending: false,
-    };
+    }));
     let mut events = Vec::with_capacity(EVENTS);
     tell_ready(server.door.rules.newline);
     if server.beside.starts_nobody() && !server.switch.sandbox().enter() {
         server.door.log.no_sandbox();
     }
     // From here on: no allocation.
-    no_alloc(|| {
+    let ended = no_alloc(|| {
         while !(server.ending && server.door.open == 0) {
             server.step(&mut signals, &mut events)?;
         }
         server.door.log.exiting();
         Ok(())
-    })
+    });
+    #[cfg(feature = "nscd")]
+    drop(server.beside.desk.take());
+    ended
 }
 
 /// From now on, the loop is told with `token` when there is something to read.
-fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u64) -> Result<(), Errno> {
-    epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
+    epoll::add(epoll, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
 }
 
 /// Takes a row out of a queue; whether it was there.
@@ -205,14 +210,14 @@ impl Server<'_> {
         }
         let mut guests = 0;
         for event in events.iter() {
-            match event.data.u64() {
+            match event.data.u64() as u32 {
                 SIGNAL => self.signalled(signals),
                 // Among others that have something to say, one at a time would wait for long.
                 LISTENER => guests = if events.len() > 1 { self.door.rules.guests() } else { 1 },
                 PARENT => self.end_with_parent(),
                 #[cfg(feature = "nscd")]
                 asker if asker >= ASKERS => self.hear_asker((asker - ASKERS) as usize),
-                token => self.heard(token, event.flags),
+                _ => self.heard(event.data.u64(), event.flags),
             }
         }
         // Those who were heard, and those whose turn was over, as many as there are now.

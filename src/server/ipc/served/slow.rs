@@ -18,7 +18,7 @@ const GRACE: u64 = 250;
 
 /// From now on, the loop is told of an asker that has something to say.
 pub(super) fn watch_asker(epoll: &OwnedFd, desk: &Desk, at: usize) -> Result<(), Errno> {
-    desk.socket(at).map_or(Ok(()), |socket| watch(epoll, socket, ASKERS + at as u64))
+    desk.socket(at).map_or(Ok(()), |socket| watch(epoll, socket, ASKERS + at as u32))
 }
 
 /// The same of all that are there.
