@@ -39,8 +39,8 @@ pub trait Table {
     /// Gives a guest a free row, or the one behind the last.
     fn seat(&mut self, row: usize, guest: Guest, serial: u32, switch: &Switch);
 
-    /// Frees a row; the socket of its client.
-    fn vacate(&mut self, row: usize) -> Option<OwnedFd>;
+    /// Frees a row. Its client's socket is closed.
+    fn vacate(&mut self, row: usize);
 }
 
 impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
@@ -73,8 +73,10 @@ impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
         }
     }
 
-    fn vacate(&mut self, row: usize) -> Option<OwnedFd> {
-        self.get_mut(row)?.take().map(|connection| connection.socket)
+    fn vacate(&mut self, row: usize) {
+        if let Some(place) = self.get_mut(row) {
+            *place = None;
+        }
     }
 }
 

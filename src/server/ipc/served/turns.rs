@@ -188,7 +188,7 @@ impl Server<'_> {
             take_out(&mut self.queue, row);
         }
         let uid = connection.uid();
-        drop(self.table.vacate(row));
+        self.table.vacate(row);
         self.free.push(row);
         self.leave(uid, why);
     }
