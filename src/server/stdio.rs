@@ -17,6 +17,9 @@ use std::os::fd::BorrowedFd;
 /// Most descriptors that are waited for: standard input, and two for each of eight backends.
 const WATCHED: usize = 1 + 2 * crate::limits::BACKENDS;
 
+/// Stands for the client where others have the number of a backend.
+const CLIENT: usize = crate::limits::BACKENDS;
+
 /// Milliseconds between two looks for the end of a killed child, before Linux 5.3.
 const CHILD_MILLIS: u32 = 20;
 
@@ -154,11 +157,12 @@ fn poll_for(
     fd: BorrowedFd<'_>,
 ) -> Result<bool, Errno> {
     loop {
+        // Whose they are: there is room for all.
         let mut fds: heapless::Vec<PollFd<'_>, WATCHED> = heapless::Vec::new();
         let mut slots: heapless::Vec<usize, WATCHED> = heapless::Vec::new();
         let _ = fds.push(PollFd::from_borrowed_fd(fd, events));
+        let _ = slots.push(CLIENT);
         for (slot, child) in switch.watched() {
-            // Both lists have room for all of them.
             let _ = fds.push(PollFd::from_borrowed_fd(child, PollFlags::IN));
             let _ = slots.push(slot);
         }
@@ -166,35 +170,23 @@ fn poll_for(
         let limit = if asks { CHILD_MILLIS } else { millis };
         let limit = (limit != 0).then(|| timespec(u64::from(limit)));
         match poll(&mut fds, limit.as_ref()) {
-            Ok(0) if asks => {
-                drop(fds);
-                switch.reap();
-                continue;
-            }
-            Ok(0) => return Ok(false),
+            Ok(0) if !asks => return Ok(false),
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
         }
-        let (mut ready, mut failed) = (false, [false; crate::limits::BACKENDS]);
-        for (at, fd) in fds.iter().enumerate() {
-            if fd.revents().is_empty() {
-                continue;
-            }
-            // The first is the client's.
-            match at.checked_sub(1).and_then(|at| failed.get_mut(*slots.get(at)?)) {
-                Some(failed) => *failed = true,
-                None => ready = true,
-            }
+        let mut heard = 0_u32;
+        for (slot, fd) in slots.iter().zip(&fds) {
+            heard |= u32::from(!fd.revents().is_empty()) << slot;
         }
         drop(fds);
-        for (slot, failed) in failed.into_iter().enumerate() {
-            if failed {
+        for slot in 0..CLIENT {
+            if heard >> slot & 1 == 1 {
                 switch.fail(slot);
             }
         }
         switch.reap();
-        if ready {
+        if heard >> CLIENT == 1 {
             return Ok(true);
         }
     }
