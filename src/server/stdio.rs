@@ -12,7 +12,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
 use rustix::stdio::{stdin, stdout};
-use std::os::fd::BorrowedFd;
 
 /// Most descriptors that are waited for: standard input, and two for each of eight backends.
 const WATCHED: usize = 1 + 2 * crate::limits::BACKENDS;
@@ -89,9 +88,10 @@ fn receive(
     let idle = exchange.is_idle();
     let millis = if idle { exchange.idle_millis() } else { timeout.unwrap_or(0) };
     let fail = |errno| Failure("unable to read from stdin", errno);
-    let mut waited = false;
+    // Where reading by itself would not do: with a limit, or with children to watch.
+    let mut polls = millis != 0 || switch.watched().next().is_some() || switch.must_be_polled();
     loop {
-        if !waited && !wait(switch, PollFlags::IN, millis, stdin()).map_err(fail)? {
+        if polls && !await_input(switch, millis).map_err(fail)? {
             return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
         }
         match read(stdin(), exchange.room()) {
@@ -104,13 +104,7 @@ fn receive(
             }
             Err(Errno::INTR) => {}
             // The super-server gave us a socket that does not wait by itself.
-            Err(Errno::AGAIN) => {
-                waited = true;
-                let ready = poll_for(switch, PollFlags::IN, millis, stdin()).map_err(fail)?;
-                if !ready {
-                    return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
-                }
-            }
+            Err(Errno::AGAIN) => polls = true,
             Err(errno) => return Err(fail(errno)),
         }
     }
@@ -136,31 +130,14 @@ fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for `fd` where reading by itself would not do: with a limit, or with children to
-/// watch. False when the limit has passed.
-fn wait(
-    switch: &mut Switch,
-    events: PollFlags,
-    millis: u32,
-    fd: BorrowedFd<'_>,
-) -> Result<bool, Errno> {
-    if millis == 0 && switch.watched().next().is_none() && !switch.must_be_polled() {
-        return Ok(true);
-    }
-    poll_for(switch, events, millis, fd)
-}
-
-fn poll_for(
-    switch: &mut Switch,
-    events: PollFlags,
-    millis: u32,
-    fd: BorrowedFd<'_>,
-) -> Result<bool, Errno> {
+/// Waits for standard input; what is heard of children meanwhile is their failure. False when the
+/// limit has passed.
+fn await_input(switch: &mut Switch, millis: u32) -> Result<bool, Errno> {
     loop {
         // Whose they are: there is room for all.
         let mut fds: heapless::Vec<PollFd<'_>, WATCHED> = heapless::Vec::new();
         let mut slots: heapless::Vec<usize, WATCHED> = heapless::Vec::new();
-        let _ = fds.push(PollFd::from_borrowed_fd(fd, events));
+        let _ = fds.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
         let _ = slots.push(CLIENT);
         for (slot, child) in switch.watched() {
             let _ = fds.push(PollFd::from_borrowed_fd(child, PollFlags::IN));
