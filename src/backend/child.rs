@@ -15,11 +15,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{SocketAddrUnix, connect, recv, send, socket_with, socketpair};
+use rustix::net::{connect, recv, send, socket_with, socketpair};
 use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// How to get a peer, again and again.
 pub struct Origin {
@@ -124,7 +125,7 @@ impl Child {
 
     /// The server that listens at `path`. It does not wait where the queue is full.
     fn connect(path: &OsStr) -> Result<Self, Errno> {
-        let address = SocketAddrUnix::new(path)?;
+        let address = crate::sys::file::address(path.as_bytes())?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         connect(&socket, &address)?;

@@ -6,7 +6,7 @@ use super::switch::{Backend, Switch};
 use crate::sys::error::Error;
 use nssproto::bytes::decimal_u32;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -77,7 +77,7 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
 
 /// The nsss server that listens at `path`.
 fn server(path: &OsStr) -> Result<Switch, Errno> {
-    let address = SocketAddrUnix::new(path)?;
+    let address = crate::sys::file::address(path.as_bytes())?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     connect(&socket, &address)?;
     Ok(Switch::of(Backend::Child(Box::new(Child::on(socket, None)))))

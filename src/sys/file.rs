@@ -2,6 +2,7 @@
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read, retry_on_intr};
+use rustix::net::SocketAddrUnix;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -62,4 +63,9 @@ pub fn base(path: &[u8]) -> &[u8] {
 /// A path as the kernel takes it. rustix makes one by itself, in its own code for each call.
 pub fn path(path: &[u8]) -> Result<CString, Errno> {
     CString::new(path).map_err(|_| Errno::INVAL)
+}
+
+/// The address of the socket at `at`.
+pub fn address(at: &[u8]) -> Result<SocketAddrUnix, Errno> {
+    SocketAddrUnix::new(&*path(at)?)
 }
