@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Whom to become after binding.
 pub struct Identity {
-    groups: Option<Vec<Gid>>,
+    groups: Option<&'static [Gid]>,
     gid: Option<u32>,
     uid: Option<u32>,
     /// The environment was asked.
@@ -55,13 +55,14 @@ impl Identity {
         }
         let mut identity = Identity { groups: None, gid: None, uid: None, from_environment };
         if let Some(list) = groups {
-            let ids = identity.groups.insert(Vec::new());
+            let mut ids = Vec::new();
             // An empty list is one of no groups.
             if !list.is_empty() {
                 for text in list.as_bytes().split(|b| *b == b',') {
                     ids.push(Gid::from_raw(id(text)?));
                 }
             }
+            identity.groups = Some(ids.leak());
         }
         if let Some(gid) = gid {
             identity.gid = Some(id(gid.as_bytes())?);
@@ -79,11 +80,11 @@ impl Identity {
 
     /// With a new uid or gid the supplementary groups go, unless others were given: whoever
     /// gives root up does not mean to keep its groups.
-    pub fn assume(self) -> Result<(), Error> {
+    pub fn assume(&self) -> Result<(), Error> {
         if !self.changes() {
             return Ok(());
         }
-        privilege::become_user(&self.groups.unwrap_or_default(), self.gid, self.uid)
+        privilege::become_user(self.groups.unwrap_or_default(), self.gid, self.uid)
     }
 }
 
