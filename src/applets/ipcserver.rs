@@ -88,11 +88,11 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         rules.hidden = &["UID", "GID", "GIDLIST"];
     }
     // What is wrong with a script of ours is told before the socket is made.
-    let mut switch = if options.flag("--spawn") { None } else { in_process(command)? };
+    let switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
     let listener = listener(&place)?;
     identity.assume()?;
-    let service = match &mut switch {
+    let service = match switch {
         Some(switch) => {
             ready(switch, &rules);
             // Nothing is started here. A program for each client may be meant to gain rights.
@@ -101,7 +101,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         }
         None => Service::Program(command),
     };
-    serve(&listener.socket, &rules, service)?;
+    serve(listener, &rules, service)?;
     Ok(0)
 }
 
@@ -121,8 +121,8 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
     Ok(mode)
 }
 
-/// The switch of a command that can be served in this process.
-fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
+/// The switch of a command that can be served in this process, for as long as that.
+fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
     let Some((name, args)) = own::applet(command) else { return Ok(None) };
     let switch = match (name, script::short(name)) {
         // One that blocks, too: its wrong command line is told at once.
@@ -139,5 +139,5 @@ fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
         _ => return Ok(None),
     };
     // A switch that can block is run for each client in a process of its own.
-    Ok((!switch.may_block()).then_some(switch))
+    Ok((!switch.may_block()).then(|| Box::leak(Box::new(switch))))
 }

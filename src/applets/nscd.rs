@@ -141,7 +141,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     }
     identity.assume()?;
     ready(&mut near, &rules);
-    serve_nscd(&listener.socket, &rules, Asked { near: &mut near, desk }, parent)?;
+    serve_nscd(listener, &rules, Asked { near: &mut near, desk }, parent)?;
     Ok(0)
 }
 

@@ -41,21 +41,14 @@ const LOOK: u64 = 5;
 /// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
 const PATH_MAX: usize = 107;
 
-/// A listening socket.
-pub struct Listener {
-    /// It does not block.
-    pub socket: OwnedFd,
-    /// Keeps others from replacing it while we live.
-    _lock: Option<OwnedFd>,
-}
-
-/// The listening socket: the one that the supervisor passed (LISTEN_FDS), or a new one. Errors
-/// exit 111.
-pub fn listener(place: &Place<'_>) -> Result<Listener, Error> {
-    match passed()? {
-        Some(socket) => Ok(Listener { socket, _lock: None }),
-        None => make(place),
-    }
+/// The listening socket, which does not block: the one that the supervisor passed (LISTEN_FDS), or
+/// a new one. It is there as long as the process. Errors exit 111.
+pub fn listener(place: &Place<'_>) -> Result<&'static OwnedFd, Error> {
+    let socket = match passed()? {
+        Some(socket) => socket,
+        None => make(place)?,
+    };
+    Ok(Box::leak(Box::new(socket)))
 }
 
 fn passed() -> Result<Option<OwnedFd>, Error> {
@@ -77,16 +70,18 @@ fn stream() -> Result<OwnedFd, Error> {
         .map_err(unable("unable to make a socket"))
 }
 
-fn make(place: &Place<'_>) -> Result<Listener, Error> {
+fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
     let at = named(place, "")?;
     if place.path.len() > PATH_MAX {
         return Err(failed("unable to bind to", &at, Errno::NAMETOOLONG));
     }
     let socket = stream()?;
-    let lock = if place.replace { Some(lock(place)?) } else { None };
+    if place.replace {
+        lock(place)?;
+    }
     if !place.swap {
         bind_at(&at, place, &socket)?;
-        return Ok(Listener { socket, _lock: lock });
+        return Ok(socket);
     }
     // Made beside its place, and renamed there once clients can connect.
     examine(&at)?;
@@ -95,7 +90,7 @@ fn make(place: &Place<'_>) -> Result<Listener, Error> {
     let _ = unlink(&*beside);
     bind_at(&beside, place, &socket)?;
     rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;
-    Ok(Listener { socket, _lock: lock })
+    Ok(socket)
 }
 
 /// The path of the socket, or of what is beside it.
@@ -125,8 +120,9 @@ fn bind_at(at: &CStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> 
 }
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
-/// remove the other's new one.
-fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
+/// remove the other's new one. It is kept as long as the process, so that others do not replace
+/// the socket.
+fn lock(place: &Place<'_>) -> Result<(), Error> {
     let name = named(place, ".lock")?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = open(&*name, flags | OFlags::NONBLOCK, Mode::RUSR | Mode::WUSR)
@@ -134,7 +130,10 @@ fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
     let end = millis() + place.patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
+            Ok(()) => {
+                std::mem::forget(file);
+                return Ok(());
+            }
             Err(Errno::WOULDBLOCK) if millis() < end => {
                 // It fails if a signal comes: then it is looked at once more, and no harm.
                 let _ = poll(&mut [], Some(&timespec(LOOK)));
