@@ -105,7 +105,7 @@ struct Server<'a> {
     /// As many rows as there may be connections.
     table: &'a mut dyn Table,
     /// Output not taken yet: a page for each row.
-    pages: Vec<u8>,
+    pages: Vec<[u8; REPLY_PIECE]>,
     free: Vec<usize>,
     /// Rows that were heard, or whose turn was over.
     queue: VecDeque<usize>,
@@ -157,7 +157,7 @@ fn serve(
         switch,
         epoll,
         table,
-        pages: vec![0; max * REPLY_PIECE],
+        pages: vec![[0; REPLY_PIECE]; max],
         free: Vec::with_capacity(max),
         queue: VecDeque::with_capacity(max),
         guests: 0,
