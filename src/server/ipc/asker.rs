@@ -1,7 +1,7 @@
 //! The other side of the desk: a process that waits for sources that may block, for one client
 //! at a time. Standard input and output are its socket; it ends when nscd closes that.
 
-use super::desk::{BEGUN, HEAD, MESSAGE};
+use super::desk::{BEGUN, Head, MESSAGE};
 use super::signals::Signals;
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
@@ -86,13 +86,14 @@ fn tell(word: u8) {
 
 /// The deadline, who asks, and what.
 fn read(message: &[u8]) -> Option<(u64, Asker, &[u8])> {
-    let (head, request) = message.split_at_checked(HEAD)?;
-    let (deadline, ids) = head.split_first_chunk()?;
-    let (known, ids) = ids.split_first_chunk()?;
-    let (uid, gid) = ids.split_first_chunk()?;
-    let [known, uid, gid] = [*known, *uid, *gid.first_chunk()?].map(u32::from_ne_bytes);
+    let (head, request) = message.split_at_checked(size_of::<Head>())?;
+    let mut numbers = Head::default();
+    for (number, bytes) in numbers.iter_mut().zip(head.chunks_exact(size_of::<u32>())) {
+        *number = u32::from_ne_bytes(*bytes.first_chunk()?);
+    }
+    let [high, low, known, uid, gid] = numbers;
     let asker = if known == 1 { Asker::Peer { uid, gid } } else { Asker::Unknown };
-    Some((u64::from_ne_bytes(*deadline), asker, request))
+    Some((u64::from(high) << 32 | u64::from(low), asker, request))
 }
 
 /// Answers a client, or closes his connection.

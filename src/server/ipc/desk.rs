@@ -26,12 +26,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Milliseconds between two starts of an asker that ended without having answered anybody.
 const RESTART_PAUSE: u64 = 500;
 
-/// Bytes in front of a request: the deadline (8), whether the client's uid and gid are known (4),
-/// and these (4 each). Of the machine's own byte order.
-pub const HEAD: usize = 20;
+/// Numbers in front of a request, of the machine's own byte order: the halves of the deadline, the
+/// upper one first, whether the client's uid and gid are known, and these.
+pub type Head = [u32; 5];
 
 /// A whole message to an asker.
-pub const MESSAGE: usize = HEAD + REQUEST_MAX;
+pub const MESSAGE: usize = size_of::<Head>() + REQUEST_MAX;
 
 /// What an asker says when the first piece of a longer reply is on its way; otherwise it says how a
 /// client's request ended, by the place in [`End::ALL`].
@@ -235,9 +235,10 @@ impl Seat {
 /// Gives a client to an asker that waits for one.
 fn send(asker: &OwnedFd, job: &Job<'_>) -> Result<(), Errno> {
     let (uid, gid) = job.who.unwrap_or_default();
-    let deadline = job.deadline.to_ne_bytes();
-    let who = [job.who.is_some().into(), uid, gid].map(u32::to_ne_bytes);
-    let parts = [&deadline, who.as_flattened(), job.request].map(IoSlice::new);
+    let (high, low) = ((job.deadline >> 32) as u32, job.deadline as u32);
+    let head: Head = [high, low, job.who.is_some().into(), uid, gid];
+    let head = head.map(u32::to_ne_bytes);
+    let parts = [IoSlice::new(head.as_flattened()), IoSlice::new(job.request)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let sockets = [job.socket.as_fd()];
