@@ -44,23 +44,21 @@ const PATH_MAX: usize = 107;
 /// The listening socket, which does not block: the one that the supervisor passed (LISTEN_FDS), or
 /// a new one. It is there as long as the process. Errors exit 111.
 pub fn listener(place: &Place<'_>) -> Result<&'static OwnedFd, Error> {
-    let socket = match passed()? {
+    let socket = match passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))? {
         Some(socket) => socket,
         None => make(place)?,
     };
     Ok(Box::leak(Box::new(socket)))
 }
 
-fn passed() -> Result<Option<OwnedFd>, Error> {
-    let wrong = || Error::system("unable to use the socket in $LISTEN_FDS", Errno::NOTSOCK);
-    let Some(socket) = from_supervisor().map_err(|_| wrong())? else { return Ok(None) };
+fn passed() -> Result<Option<OwnedFd>, Errno> {
+    let Some(socket) = from_supervisor().map_err(|_| Errno::NOTSOCK)? else { return Ok(None) };
     let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && socket_type(&socket) == Ok(SocketType::STREAM);
     if !fits {
-        return Err(wrong());
+        return Err(Errno::NOTSOCK);
     }
-    fcntl_setfl(&socket, OFlags::NONBLOCK)
-        .map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
+    fcntl_setfl(&socket, OFlags::NONBLOCK)?;
     Ok(Some(socket))
 }
 
