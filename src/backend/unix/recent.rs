@@ -30,7 +30,7 @@ pub enum Known {
 
 #[derive(Clone, Copy)]
 struct Entry {
-    hash: u64,
+    hash: u32,
     key: [u8; KEY],
     known: Option<Known>,
 }
@@ -76,7 +76,7 @@ impl Recent {
 }
 
 /// FNV-1a of the key, and the key itself if it is short enough: its kind, its length, its bytes.
-fn digest(key: Key<'_>) -> (u64, Option<[u8; KEY]>) {
+fn digest(key: Key<'_>) -> (u32, Option<[u8; KEY]>) {
     let digits;
     let (kind, bytes) = match key {
         Key::Name(name) => (1, name),
@@ -85,17 +85,18 @@ fn digest(key: Key<'_>) -> (u64, Option<[u8; KEY]>) {
             (2, &digits[..])
         }
     };
-    let start = 0xcbf2_9ce4_8422_2325 ^ kind as u64;
-    let hash = bytes.iter().fold(start, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    let mut short = [0; KEY];
-    if let Some(([k, len], rest)) = short.split_first_chunk_mut() {
-        (*k, *len) = (kind, bytes.len() as u8);
-        if let Some(room) = rest.get_mut(..bytes.len()) {
+    let start = 0x811c_9dc5 ^ u32::from(kind);
+    let hash = bytes.iter().fold(start, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+    let mut short = [kind; KEY];
+    let fits = match short.get_mut(2..2 + bytes.len()) {
+        Some(room) => {
             room.copy_from_slice(bytes);
-            return (hash ^ hash >> 32, Some(short));
+            true
         }
-    }
-    (hash ^ hash >> 32, None)
+        None => false,
+    };
+    short[1] = bytes.len() as u8;
+    (hash ^ hash >> 16, fits.then_some(short))
 }
 
 #[cfg(test)]
