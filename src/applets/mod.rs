@@ -3,10 +3,11 @@
 use crate::sys::error::{Error, code};
 use crate::sys::file::{join, path};
 use crate::sys::output;
+use crate::sys::own::is_ours;
 use crate::sys::spawn::SELF;
-use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, symlink, unlink};
+use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, symlink, unlink};
 use rustix::io::Errno;
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Exit code for an applet that does not exist.
@@ -168,13 +169,6 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         renamed.map_err(fail)?;
     }
     Ok(())
-}
-
-fn is_ours(file: &CStr) -> bool {
-    match (stat(file), stat(SELF)) {
-        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

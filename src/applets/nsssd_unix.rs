@@ -5,7 +5,7 @@
 
 use super::Applet;
 use crate::backend::script;
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::Error;
 use crate::sys::privilege;
@@ -34,7 +34,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let unix = script::unix(args)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
-    let mut switch = Switch::of(Backend::Unix(Box::new(unix)));
+    let mut switch = Switch::of(unix);
     stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

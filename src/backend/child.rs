@@ -7,7 +7,7 @@ use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, earlier, timespec};
 use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
+use nssproto::bytes::{Cursor, DECIMAL_MAX, write_decimal};
 use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use nssproto::stream::AreaCheck;
@@ -66,7 +66,7 @@ impl Origin {
         self.tried = Some(now);
         match self.how {
             How::Spawn => Child::spawn(&self.words, None).ok(),
-            How::Connect => Child::connect(self.words.first()?).ok(),
+            How::Connect => Child::connect(self.words.first()?, false).ok(),
         }
     }
 }
@@ -81,6 +81,8 @@ pub struct Child {
     timeout: Option<u32>,
     /// A time of the clock that no answer may come after.
     until: Option<u64>,
+    /// The same of what is being waited for.
+    deadline: Option<u64>,
     answered: bool,
     dead: bool,
     buffer: Box<[u8]>,
@@ -110,7 +112,7 @@ impl Child {
         for (name, id) in
             [("IPCREMOTEEUID", geteuid().as_raw()), ("IPCREMOTEEGID", getegid().as_raw())]
         {
-            if std::env::var_os(name).is_none() {
+            if !command.has(name) {
                 command.set(name, write_decimal(id.into(), &mut [0; DECIMAL_MAX]))?;
             }
         }
@@ -121,24 +123,28 @@ impl Child {
         Ok(child)
     }
 
-    /// The server that listens at `path`. It does not wait where the queue is full.
-    fn connect(path: &OsStr) -> Result<Self, Errno> {
+    /// The server that listens at `path`. Only if it may `wait` it does where the queue is full.
+    pub fn connect(path: &OsStr, wait: bool) -> Result<Self, Errno> {
         let address = SocketAddrUnix::new(path)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let flags = if wait { SocketFlags::empty() } else { SocketFlags::NONBLOCK };
+        let flags = flags | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         connect(&socket, &address)?;
-        ioctl_fionbio(&socket, false)?;
+        if !wait {
+            ioctl_fionbio(&socket, false)?;
+        }
         Ok(Child::on(socket, None))
     }
 
     /// A server at the other end of `stream`.
-    pub fn on(stream: OwnedFd, timeout: Option<u32>) -> Self {
+    fn on(stream: OwnedFd, timeout: Option<u32>) -> Self {
         Child {
             stream,
             process: None,
             pidfd: None,
             timeout,
             until: None,
+            deadline: None,
             answered: false,
             dead: false,
             buffer: vec![0; REPLY_PIECE].into_boxed_slice(),
@@ -193,9 +199,10 @@ impl Child {
         self.answered
     }
 
-    fn deadline(&self) -> Option<u64> {
+    /// From now on, an answer or a piece of it is waited for.
+    fn start_clock(&mut self) {
         let own = self.timeout.map(|t| clock::millis() + u64::from(t));
-        earlier(own, self.until)
+        self.deadline = earlier(own, self.until);
     }
 
     /// Between requests: notices a peer that has ended, said something unasked, or was not heard
@@ -217,19 +224,20 @@ impl Child {
     }
 
     /// Asks, and waits for the answer up to the buffer's size.
+    // Its room is not for the stack of every lookup.
+    #[inline(never)]
     pub fn ask(&mut self, request: &Request<'_>, gids: &mut Gids, hit: &mut Hit) -> Outcome {
         if self.dead {
             self.reap();
             return Outcome::Dead;
         }
-        let deadline = self.deadline();
-        self.exchange(request, deadline, gids, hit).unwrap_or_else(|_| self.fail())
+        self.start_clock();
+        self.exchange(request, gids, hit).unwrap_or_else(|_| self.fail())
     }
 
     fn exchange(
         &mut self,
         request: &Request<'_>,
-        deadline: Option<u64>,
         gids: &mut Gids,
         hit: &mut Hit,
     ) -> Result<Outcome, Errno> {
@@ -237,6 +245,7 @@ impl Child {
             // Left over from a reply that was not taken to its end.
             return Err(Errno::PROTO);
         }
+        self.head_len = 0;
         let mut out = [0; Request::MAX];
         let asked = match *request {
             // Not more than there is room for: the rest is asked for again.
@@ -246,11 +255,11 @@ impl Child {
             other => other,
         };
         let len = asked.encode(&mut out).map_err(|_| Errno::INVAL)?;
-        self.send(out.get(..len).unwrap_or_default(), deadline)?;
+        self.send(out.get(..len).unwrap_or_default())?;
         let reply = loop {
-            match Reply::decode(&asked, self.buffer.get(..self.have).unwrap_or_default()) {
+            match Reply::decode(&asked, self.held()) {
                 Ok(took) => break took,
-                Err(Fault::More(_)) => self.receive(deadline)?,
+                Err(Fault::More(_)) => self.receive()?,
                 Err(_) => return Err(Errno::PROTO),
             }
         };
@@ -261,12 +270,12 @@ impl Child {
             Reply::Failed(errno) => Outcome::Failed(errno),
             Reply::GroupList(head) => {
                 self.drop_front(reply.len);
-                self.receive_gids(head, deadline, gids)?;
+                self.receive_gids(head, gids)?;
                 return Ok(Outcome::Groups);
             }
             Reply::Record(head) => {
                 self.head_len = reply.len;
-                self.receive_record(head, deadline)?;
+                self.receive_record(&head)?;
                 *hit = Hit::Child(head);
                 return Ok(Outcome::Found);
             }
@@ -280,40 +289,35 @@ impl Child {
 
     /// A record that fits is read whole and checked, so that another backend can still be
     /// asked; of a larger one what there is.
-    fn receive_record(&mut self, head: Head, deadline: Option<u64>) -> Result<(), Errno> {
+    fn receive_record(&mut self, head: &Head) -> Result<(), Errno> {
         let size = self.head_len + head.area_len() as usize;
         if size > self.buffer.len() {
-            let mut check = AreaCheck::new(&head);
-            let first = self.buffer.get(self.head_len..self.have).unwrap_or_default();
-            check.feed(first).map_err(|_| Errno::PROTO)?;
+            let mut check = AreaCheck::new(head);
+            check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
             return Ok(());
         }
         while self.have < size {
-            self.receive(deadline)?;
+            self.receive()?;
         }
-        let area = self.buffer.get(self.head_len..self.have).unwrap_or_default();
-        head.record(area).map(|_| ()).map_err(|_| Errno::PROTO)
+        head.record(self.held()).map(|_| ()).map_err(|_| Errno::PROTO)
     }
 
-    fn receive_gids(
-        &mut self,
-        head: GroupListHead,
-        deadline: Option<u64>,
-        gids: &mut Gids,
-    ) -> Result<(), Errno> {
-        let mut left = head.sent();
-        while left > 0 {
-            let whole = self.buffer.get(..self.have).unwrap_or_default().chunks_exact(4);
-            let count = whole.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            for gid in whole.take(count) {
-                gids.add(u32::from_be_bytes(gid.try_into().map_err(|_| Errno::PROTO)?));
+    fn receive_gids(&mut self, head: GroupListHead, gids: &mut Gids) -> Result<(), Errno> {
+        let mut left = usize::try_from(head.sent()).map_err(|_| Errno::PROTO)?;
+        loop {
+            let mut words = Cursor::new(self.held());
+            while left > 0 {
+                let Ok(gid) = words.u32_be() else { break };
+                gids.add(gid);
+                left -= 1;
             }
-            left -= count as u64;
-            self.drop_front(count * 4);
-            if left > 0 {
-                self.receive(deadline)?;
+            let taken = words.taken();
+            self.drop_front(taken);
+            if left == 0 {
+                break;
             }
+            self.receive()?;
         }
         if self.have > 0 {
             return Err(Errno::PROTO);
@@ -324,7 +328,7 @@ impl Child {
 
     /// The record that was found, if it is whole.
     pub fn record(&self, head: &Head) -> Option<Record<'_>> {
-        head.record(self.buffer.get(self.head_len..self.have)?).ok()
+        head.record(self.held()).ok()
     }
 
     /// A record that was lent whole has been taken: the buffer is free for the next one.
@@ -347,13 +351,12 @@ impl Child {
             self.have = 0;
             self.head_len = 0;
             let mut check = self.check.ok_or(Errno::PROTO)?;
-            let deadline = self.deadline();
-            self.receive(deadline)?;
-            let fresh = self.buffer.get(..self.have).unwrap_or_default();
-            check.feed(fresh).map_err(|_| Errno::PROTO)?;
+            self.start_clock();
+            self.receive()?;
+            check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
         }
-        let area = self.buffer.get(self.head_len..self.have).unwrap_or_default();
+        let area = self.held();
         let len = area.len().min(out.len());
         if let (Some(from), Some(to)) = (area.get(..len), out.get_mut(..len)) {
             to.copy_from_slice(from);
@@ -363,9 +366,13 @@ impl Child {
         if ended {
             self.check = None;
             self.have = 0;
-            self.head_len = 0;
         }
         Ok((len, ended))
+    }
+
+    /// What was received and not passed on, without the head of a record.
+    fn held(&self) -> &[u8] {
+        self.buffer.get(self.head_len..self.have).unwrap_or_default()
     }
 
     fn drop_front(&mut self, len: usize) {
@@ -374,8 +381,8 @@ impl Child {
     }
 
     /// Reads what there is, at least a byte.
-    fn receive(&mut self, deadline: Option<u64>) -> Result<(), Errno> {
-        self.wait(PollFlags::IN, deadline)?;
+    fn receive(&mut self) -> Result<(), Errno> {
+        self.wait(PollFlags::IN)?;
         let room = self.buffer.get_mut(self.have..).unwrap_or_default();
         if room.is_empty() {
             return Err(Errno::PROTO);
@@ -393,13 +400,13 @@ impl Child {
         }
     }
 
-    fn send(&mut self, mut bytes: &[u8], deadline: Option<u64>) -> Result<(), Errno> {
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             match send(&self.stream, bytes, flags) {
                 Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT)?,
                 Err(errno) => return Err(errno),
             }
         }
@@ -408,9 +415,9 @@ impl Child {
 
     /// Waits for the stream; the error if the deadline passes, or the process or our own client
     /// ends before.
-    fn wait(&self, events: PollFlags, deadline: Option<u64>) -> Result<(), Errno> {
+    fn wait(&self, events: PollFlags) -> Result<(), Errno> {
         loop {
-            let left = deadline.map(|d| d.saturating_sub(clock::millis()));
+            let left = self.deadline.map(|d| d.saturating_sub(clock::millis()));
             let timeout = left.map(timespec);
             let watched = match &self.pidfd {
                 Some(pidfd) => PollFd::new(pidfd, PollFlags::IN),

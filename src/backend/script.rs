@@ -25,13 +25,13 @@ pub struct Block {
     /// When to stop at the backend; see [`Slot::bits`].
     pub bits: u8,
     /// Its command: a program and its arguments.
-    pub command: Vec<OsString>,
+    pub command: &'static [OsString],
 }
 
 impl Block {
-    /// A backend by its bitfield and its command.
-    pub fn new(bits: u8, command: Vec<OsString>) -> Self {
-        Block { bits, command }
+    /// A backend by its bitfield and its command, which is kept as long as the process lives.
+    pub fn new(bits: u32, command: Vec<OsString>) -> Self {
+        Block { bits: (bits & 7) as u8, command: command.leak() }
     }
 }
 
@@ -61,7 +61,7 @@ pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
         for word in block {
             command.push(unquote(word, strict, blocks.len() + 1, command.len())?);
         }
-        blocks.push(Block { bits: (bits & 7) as u8, command });
+        blocks.push(Block::new(bits, command));
         words = rest.get(block.len() + 1..).unwrap_or_default();
     }
     if blocks.is_empty() {
@@ -120,7 +120,7 @@ pub fn how(options: &mut Options<'_>) -> Result<How, Error> {
 
 /// Whether every backend of the script can run in this process.
 pub fn is_local(blocks: &[Block], how: How) -> bool {
-    !how.spawn && blocks.iter().all(|b| in_process(&b.command).is_some())
+    !how.spawn && blocks.iter().all(|b| in_process(b.command).is_some())
 }
 
 /// The backends that can run in this process, by their short names. A nested switch may have
@@ -134,13 +134,13 @@ pub const IN_PROCESS: &[&str] = &[
 ];
 
 /// The short name of an applet that is a backend which can run in this process.
-pub fn short(applet: &str) -> Option<&str> {
+pub fn short(applet: &str) -> Option<&'static str> {
     let short = applet.strip_prefix("nsssd-").unwrap_or(applet);
-    IN_PROCESS.contains(&short).then_some(short)
+    IN_PROCESS.iter().find(|known| **known == short).copied()
 }
 
 /// The command of a backend that can run in this process: its short name and its arguments.
-fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
+fn in_process(command: &[OsString]) -> Option<(&'static str, &[OsString])> {
     let (name, args) = own::applet(command)?;
     Some((short(name)?, args))
 }
@@ -157,7 +157,7 @@ pub enum Whose {
 /// The backend of this short name.
 pub fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
     match name {
-        "unix" => Ok(Backend::Unix(Box::new(unix(args)?))),
+        "unix" => unix(args),
         #[cfg(feature = "nsssd-map")]
         "map" => {
             let host = if whose == Whose::Asker { Host::Asker } else { Host::Daemon };
@@ -201,20 +201,21 @@ enum Named {
 
 /// A switch of the backends that can run in this process, the others as places that say so.
 fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Switch, Error> {
-    let mut slots = heapless::Vec::new();
+    let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
             Named::Command => in_process(command),
             Named::Program => None,
             Named::Short => command.split_first().map(|(n, a)| (n.to_str().unwrap_or_default(), a)),
         };
+        if slots.len() == BACKENDS {
+            return Err(Error::usage(TOO_MANY));
+        }
         let backend = match own {
             Some((name, args)) => one_of_several(name, args, whose)?,
             None => Backend::Elsewhere,
         };
-        if slots.push(Slot { bits: *bits, backend, origin: None }).is_err() {
-            return Err(Error::usage(TOO_MANY));
-        }
+        slots.push(Slot { bits: *bits, backend, origin: None });
     }
     Ok(Switch::new(slots, merge))
 }
@@ -229,7 +230,7 @@ pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switc
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
         match &mut slot.backend {
-            Backend::Elsewhere => slot.backend = spawn(&block.command, how.timeout),
+            Backend::Elsewhere => slot.backend = spawn(block.command, how.timeout),
             own => own.serve_one_client(how.timeout),
         }
     }
@@ -289,7 +290,7 @@ impl Sources {
                 slot.backend = Backend::Missing;
                 slot.origin = match (self, blocks.get(at)) {
                     (Sources::Server(path), _) => Some(Origin::server(path)),
-                    (_, block) => block.map(|block| Origin::program(&block.command)),
+                    (_, block) => block.map(|block| Origin::program(block.command)),
                 };
             }
         }
@@ -299,7 +300,7 @@ impl Sources {
     /// Whether one of them is a program, and not ours or not to be run in process.
     pub fn start_programs(&self) -> bool {
         matches!(self, Sources::Script(blocks)
-            if blocks.iter().any(|b| in_process(&b.command).is_none()))
+            if blocks.iter().any(|b| in_process(b.command).is_none()))
     }
 
     /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
@@ -341,11 +342,11 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
-pub fn unix(args: &[OsString]) -> Result<Unix, Error> {
+pub fn unix(args: &[OsString]) -> Result<Backend, Error> {
     let (mut options, _) = UNIX.split(args)?;
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
-    Unix::new(dir.as_bytes(), options.flag("-v")).map_err(wrong)
+    Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
 }
 
 /// The options of nsssd-nslcd.

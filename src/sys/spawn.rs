@@ -67,10 +67,21 @@ impl Command {
 
     /// Takes a variable out.
     pub fn unset(&mut self, name: &str) {
-        let is_it = |v: &CString| {
-            v.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|v| v.first() == Some(&b'='))
-        };
-        self.environment.retain(|v| !is_it(v));
+        while let Some(at) = self.find(name) {
+            self.environment.remove(at);
+        }
+    }
+
+    /// Whether a variable is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.environment.iter().position(|variable| {
+            let value = variable.as_bytes().strip_prefix(name.as_bytes());
+            value.is_some_and(|value| value.first() == Some(&b'='))
+        })
     }
 
     /// Starts it. Whatever else is open here has CLOEXEC set; signals are at their defaults, apart

@@ -96,16 +96,17 @@ fn index(db: Db) -> usize {
 
 impl Unix {
     /// The files `passwd`, `group` and `shadow` of `dir`. `verbose` names bad lines.
-    pub fn new(dir: &[u8], verbose: bool) -> Result<Self, Errno> {
+    pub fn new(dir: &[u8], verbose: bool) -> Result<Box<Self>, Errno> {
         if dir.contains(&0) {
             return Err(Errno::INVAL);
         }
-        let files = Db::ALL.map(|db| {
+        let source = |db: Db| {
             let path = [dir, b"/", db.name().as_bytes()].concat();
             // There is no NUL in it.
             Source::new(db, CString::new(path).unwrap_or_default(), verbose)
-        });
-        Ok(Unix { files })
+        };
+        let files = [source(Db::Passwd), source(Db::Group), source(Db::Shadow)];
+        Ok(Box::new(Unix { files }))
     }
 
     /// Names the files to the sandbox.
@@ -280,13 +281,13 @@ impl Unix {
         long: &mut Long,
         out: &mut [u8],
     ) -> Result<usize, Errno> {
-        let Long { of, stamp, at, ref mut copier, .. } = *long;
+        let Long { of, stamp, at, copier } = long;
         let source = self.source(of.db());
-        let (file, same) = match of {
+        let (file, same) = match *of {
             Place::Content(_) | Place::Looked(_) => (source.file()?, source.is_still(stamp)),
             Place::Enumerated(db) => {
                 let file = places.file(db).ok_or(Errno::BADF)?;
-                (file, Stamp::of_open(file)? == stamp)
+                (file, Stamp::of_open(file)? == *stamp)
             }
         };
         if !same {
@@ -301,7 +302,7 @@ impl Unix {
             // As much as can be used: a line has at most one byte more for each of its area.
             let want = usize::try_from(copier.wants()).unwrap_or(usize::MAX).min(room.len() + 64);
             let block = window.get_mut(..want.min(window.len())).unwrap_or_default();
-            let len = fill(file, block, at + copier.taken())?;
+            let len = fill(file, block, *at + copier.taken())?;
             if len < block.len() {
                 return Err(Errno::STALE);
             }

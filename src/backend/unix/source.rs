@@ -224,8 +224,8 @@ impl Source {
     }
 
     /// Whether the path still leads to what is open, unchanged since it had this stamp.
-    pub fn is_still(&self, stamp: Stamp) -> bool {
-        self.stamp == stamp && stat(&*self.path).is_ok_and(|now| Stamp::of(&now) == stamp)
+    pub fn is_still(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp && stat(&*self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
     }
 }
 
