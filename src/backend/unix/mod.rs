@@ -21,7 +21,7 @@ use nssproto::stream::{Copier, Measured, Meter};
 use recent::{Key, Known};
 use rustix::fs::fstat;
 use rustix::io::Errno;
-use search::{Finder, Span, Walk, Walked, Want, line_at, walk};
+use search::{Finder, Span, Walk, Want, line_at, walk};
 pub use source::Stamp;
 use source::{Source, fill};
 use std::ffi::{CString, OsStr};
@@ -165,34 +165,36 @@ impl Unix {
         if known == Some(Known::Absent) {
             return Ok(Outcome::NotFound);
         }
-        let (of, gids) = (Place::Content(db), &mut step.shared.gids);
-        if let (Some(content), Some(Known::At(at)), Some(key)) = (source.content(), known, key) {
-            if let Some(Span { start, end, .. }) = line_at(db, content, at as usize, key, gids) {
-                *step.hit = Hit::Line { of, start, end, at };
-                return Ok(Outcome::Found);
-            }
-        }
-        let finder = Finder::new(db, want);
         let found = match source.content() {
-            Some(content) => finder.find(content, gids).map(|Span { start, end, .. }| {
-                let at = start as u64;
-                *step.hit = Hit::Line { of, start, end, at };
-                at
-            }),
+            Some(content) => {
+                let gids = &mut step.shared.gids;
+                let guess = match known {
+                    Some(Known::At(at)) => line_at(db, content, at as usize, want, gids),
+                    _ => None,
+                };
+                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                found.map_or(Known::Absent, |Span { start, end, .. }| {
+                    let at = start as u64;
+                    *step.hit = Hit::Line { of: Place::Content(db), start, end, at };
+                    Known::At(at)
+                })
+            }
             None => {
                 if let Some(Known::At(at)) = known {
                     step.search.guess(at);
                 }
-                let Some(found) = look(&mut step, source, &finder)? else {
+                let Some(found) = look(&mut step, source, want)? else {
                     return Ok(Outcome::Pending);
                 };
                 found
             }
         };
         let Some(key) = key else { return Ok(Outcome::Groups) };
-        // Whatever is not settled is read again before this is asked for.
-        source.recent.put(key, found.map_or(Known::Absent, Known::At));
-        Ok(if found.is_some() { Outcome::Found } else { Outcome::NotFound })
+        if known != Some(found) {
+            // If the file is not settled it is read again, and this forgotten, before it is used.
+            source.recent.put(key, found);
+        }
+        Ok(outcome(Some(found)))
     }
 
     /// The next entry of the enumeration, which begins here if need be.
@@ -219,11 +221,7 @@ impl Unix {
         if let Hit::Long(long) = step.hit {
             long.stamp = Stamp::of_open(&enumeration.file)?;
         }
-        Ok(match found {
-            Walked::Found(_) => Outcome::Found,
-            Walked::End => Outcome::NotFound,
-            Walked::Pending => Outcome::Pending,
-        })
+        Ok(outcome(found))
     }
 
     fn enumerate(&mut self, db: Db, asker: Asker) -> Result<Enumeration, Errno> {
@@ -313,21 +311,18 @@ impl Unix {
     }
 }
 
-/// Looks in a file that is not kept: where the line starts, `None` inside if there is none.
-/// `None`: the turn is over.
-fn look(
-    step: &mut Step<'_>,
-    source: &Source,
-    finder: &Finder<'_>,
-) -> Result<Option<Option<u64>>, Errno> {
+/// Looks in a file that is not kept. `None`: the turn is over.
+fn look(step: &mut Step<'_>, source: &Source, want: Want<'_>) -> Result<Option<Known>, Errno> {
+    let finder = Finder::new(source.db, want);
     loop {
-        let near = step.search.guessed.is_some();
-        let found = match walk(step, source.file()?, Place::Looked(source.db), finder, near)? {
-            Walked::Pending => return Ok(None),
-            Walked::Found(at) => Some(at),
-            Walked::End => None,
-        };
-        if step.search.guessed.take().is_some_and(|guess| found != Some(guess)) {
+        let guess = step.search.guessed.map(Known::At);
+        let of = Place::Looked(source.db);
+        let found = walk(step, source.file()?, of, &finder, guess.is_some())?;
+        if found.is_none() {
+            return Ok(None);
+        }
+        step.search.guessed = None;
+        if guess.is_some() && found != guess {
             // Another key with the same hash: it is not there.
             *step.hit = Hit::None;
             step.search.walk = Walk::default();
@@ -336,7 +331,16 @@ fn look(
         if let Hit::Long(long) = step.hit {
             long.stamp = source.stamp();
         }
-        return Ok(Some(found));
+        return Ok(found);
+    }
+}
+
+/// How a request for a line ends; `None`: not yet.
+fn outcome(found: Option<Known>) -> Outcome {
+    match found {
+        Some(Known::At(_)) => Outcome::Found,
+        Some(Known::Absent) => Outcome::NotFound,
+        None => Outcome::Pending,
     }
 }
 

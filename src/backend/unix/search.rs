@@ -1,6 +1,6 @@
 //! Finds lines: in a block of whole lines, and in a file that is read block by block.
 
-use super::recent::Key;
+use super::recent::{Key, Known};
 use super::source::fill;
 use super::{Long, Place};
 use crate::backend::gids::Gids;
@@ -203,10 +203,10 @@ fn behind_last_lf(block: &[u8]) -> usize {
     block.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1)
 }
 
-/// The line of `block` that starts at `at`, if it is the one with this key.
-pub fn line_at(db: Db, block: &[u8], at: usize, key: Key<'_>, gids: &mut Gids) -> Option<Span> {
+/// The line of `block` that starts at `at`, if it is wanted.
+pub fn line_at(db: Db, block: &[u8], at: usize, want: Want<'_>, gids: &mut Gids) -> Option<Span> {
     let span = span_at(block, at);
-    (span.start == at && Want::Key(key).takes(db, span.of(block), gids)).then_some(span)
+    (span.start == at && want.takes(db, span.of(block), gids)).then_some(span)
 }
 
 /// Where a search in a file stands; enough to go on after others had their turn.
@@ -230,31 +230,21 @@ impl Walk {
     }
 }
 
-/// How a walk ended.
-pub enum Walked {
-    /// With a line, which starts at this offset: the hit tells the rest.
-    Found(u64),
-    /// The file ended.
-    End,
-    /// The turn is over.
-    Pending,
-}
-
 /// Reads `file` on from where the search stands until a line that is wanted, and leaves the search
-/// behind it. With `near`, the first read is a short one: the line is expected right there.
+/// behind it; the hit tells the rest. `None`: the turn is over. With `near`, the first read is a short one: the line is expected right there.
 pub fn walk(
     step: &mut Step<'_>,
     file: &OwnedFd,
     of: Place,
     finder: &Finder<'_>,
     near: bool,
-) -> Result<Walked, Errno> {
+) -> Result<Option<Known>, Errno> {
     let walk = &mut step.search.walk;
     let gids = &mut step.shared.gids;
     let mut size = if near { ONE_LINE } else { WINDOW };
     loop {
         if *step.turn == 0 {
-            return Ok(Walked::Pending);
+            return Ok(None);
         }
         let room = step.shared.window.get_mut(..size).ok_or(Errno::NOBUFS)?;
         let len = fill(file, room, walk.at)?;
@@ -273,7 +263,7 @@ pub fn walk(
             walk.long = None;
             if let Some(measured) = measured.ok().filter(|m| finder.want.takes_long(m, gids)) {
                 *step.hit = Hit::Long(Long::new(of, start, measured));
-                return Ok(Walked::Found(start));
+                return Ok(Some(Known::At(start)));
             }
             continue;
         }
@@ -283,7 +273,7 @@ pub fn walk(
         let lines = block.get(..whole).unwrap_or_default();
         if lines.is_empty() {
             if ended {
-                return Ok(Walked::End);
+                return Ok(Some(Known::Absent));
             }
             if size == WINDOW {
                 walk.long = Some((walk.at, Meter::new(finder.db)));
@@ -296,7 +286,7 @@ pub fn walk(
             walk.at = base + next as u64;
             let at = base + start as u64;
             *step.hit = Hit::Line { of, start, end, at };
-            return Ok(Walked::Found(at));
+            return Ok(Some(Known::At(at)));
         }
         walk.at += lines.len() as u64;
         size = WINDOW;
