@@ -5,6 +5,7 @@ use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, earlier, timespec};
+use crate::sys::file;
 use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
 use nssproto::bytes::{Cursor, DECIMAL_MAX, write_decimal};
@@ -19,6 +20,7 @@ use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// How to get a peer, again and again.
 pub struct Origin {
@@ -125,7 +127,7 @@ impl Child {
 
     /// The server that listens at `path`. Only if it may `wait` it does where the queue is full.
     pub fn connect(path: &OsStr, wait: bool) -> Result<Self, Errno> {
-        let address = SocketAddrUnix::new(path)?;
+        let address = SocketAddrUnix::new(&*file::path(path.as_bytes())?)?;
         let flags = if wait { SocketFlags::empty() } else { SocketFlags::NONBLOCK };
         let flags = flags | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -154,14 +156,17 @@ impl Child {
         }
     }
 
-    /// What to watch between requests: a byte, or the end, tells that the peer has failed.
+    /// What to watch between requests, stream (0) and process (1): a byte, or the end, tells that
+    /// the peer has failed.
     ///
     /// Of one that has failed, only its end is of interest, until it has been seen.
-    pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
-        match self.dead {
-            true => [None, pidfd.filter(|_| self.process.is_some())],
-            false => [Some(self.stream.as_fd()), pidfd],
+    pub fn watched(&self, which: usize) -> Option<BorrowedFd<'_>> {
+        match (which, self.dead) {
+            (0, false) => Some(self.stream.as_fd()),
+            (0, true) => None,
+            (_, dead) => {
+                self.pidfd.as_ref().filter(|_| !dead || self.process.is_some()).map(AsFd::as_fd)
+            }
         }
     }
 
@@ -213,7 +218,7 @@ impl Child {
         }
         let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
         let left_over = self.have > 0 || self.check.is_some();
-        if left_over || self.watched().into_iter().flatten().any(|fd| heard(fd) != Ok(0)) {
+        if left_over || (0..2).filter_map(|n| self.watched(n)).any(|fd| heard(fd) != Ok(0)) {
             self.fail();
         }
     }

@@ -153,9 +153,10 @@ impl Switch {
         }
         let outcome = match request {
             Request::End(_) => {
-                self.tell_all(client, request).map_or(Outcome::Done, |_| Outcome::Done)
+                self.tell_all(client, request);
+                Outcome::Done
             }
-            Request::Rewind(_) => self.tell_all(client, request).unwrap_or_else(|failure| failure),
+            Request::Rewind(_) => self.tell_all(client, request),
             _ => self.ask_in_order(client, request),
         };
         if !matches!(outcome, Outcome::Pending | Outcome::Groups) {
@@ -182,13 +183,12 @@ impl Switch {
     }
 
     /// END and REWIND go to every backend. Good if one of them succeeds.
-    fn tell_all(&mut self, client: &mut Client, request: &Request<'_>) -> Result<Outcome, Outcome> {
-        let mut result = Err(Outcome::Dead);
+    fn tell_all(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
+        let mut result = Outcome::Dead;
         while client.slot < self.slots.len() {
-            match self.ask_slot(client, request) {
-                Outcome::Done => result = Ok(Outcome::Done),
-                Outcome::Dead => {}
-                failure => result = result.or(Err(failure)),
+            let outcome = self.ask_slot(client, request);
+            if outcome != Outcome::Dead && result != Outcome::Done {
+                result = outcome;
             }
             client.slot += 1;
         }
@@ -348,8 +348,10 @@ impl Switch {
 
     /// What to watch while no request is in hand, by backend.
     pub fn watched(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        let each = self.slots.iter().enumerate();
-        each.flat_map(|(at, s)| s.backend.watched().into_iter().flatten().map(move |fd| (at, fd)))
+        (0..2 * self.slots.len()).filter_map(|at| match &self.slots.get(at / 2)?.backend {
+            Backend::Child(child) => Some((at / 2, child.watched(at % 2)?)),
+            _ => None,
+        })
     }
 
     /// Something was heard of backend `at` that has nothing to say: it has failed.
@@ -439,13 +441,6 @@ impl Backend {
         }
     }
 
-    fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        match self {
-            Backend::Child(child) => child.watched(),
-            _ => [None, None],
-        }
-    }
-
     fn is_dead(&self) -> bool {
         match self {
             Backend::Unix(_) | Backend::Elsewhere => false,
@@ -463,15 +458,16 @@ impl Backend {
 fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
     let mut message = Message::new("getent", "explain");
     message.path(name).text(": ");
-    let message = match outcome {
-        Outcome::Found | Outcome::Groups | Outcome::Done => message.text("found"),
-        Outcome::NotFound => message.text("not found"),
-        Outcome::Failed(errno) => {
-            message.text("failed, ").errno(Errno::from_raw_os_error(errno.into()))
-        }
-        Outcome::Dead => message.text("failed for good"),
-        Outcome::Pending | Outcome::Elsewhere => message.text("not done yet"),
-    };
+    message.text(match outcome {
+        Outcome::Found | Outcome::Groups | Outcome::Done => "found",
+        Outcome::NotFound => "not found",
+        Outcome::Failed(_) => "failed, ",
+        Outcome::Dead => "failed for good",
+        Outcome::Pending | Outcome::Elsewhere => "not done yet",
+    });
+    if let Outcome::Failed(errno) = outcome {
+        message.errno(Errno::from_raw_os_error(errno.into()));
+    }
     let micros = u32::try_from(nanos / 1000).unwrap_or(u32::MAX);
     // The digits of the fraction, behind a 1 that keeps its zeros.
     let mut room = [0; DECIMAL_MAX];
