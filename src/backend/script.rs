@@ -37,37 +37,34 @@ impl Block {
 
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of
 /// or refused as EXECLINE_STRICT says.
-pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
+pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
     let strict = std::env::var_os("EXECLINE_STRICT");
     let strict = strict.and_then(|s| decimal_u32(s.as_bytes())).unwrap_or(0);
-    let mut blocks: Vec<Block> = Vec::new();
-    while let Some((bits, rest)) = words.split_first() {
-        let Some(bits) = decimal_u32(bits.as_bytes()) else {
-            return Err(Error::options("bitfield is not a number:").about(bits));
+    let (mut blocks, mut bits, mut command) = (Vec::new(), None, Vec::new());
+    for word in words {
+        let Some(number) = bits else {
+            bits = decimal_u32(word.as_bytes());
+            if bits.is_none() {
+                return Err(Error::options("bitfield is not a number:").about(word));
+            }
+            continue;
         };
-        let end = rest.iter().position(|word| word.is_empty());
-        let block = end.and_then(|end| rest.get(..end)).unwrap_or_default();
-        let wrong = match end {
-            None if rest.is_empty() => "missing block",
-            None => "unterminated block (it ends with an empty word)",
-            Some(0) => "empty block",
-            Some(_) if blocks.len() == BACKENDS => TOO_MANY,
-            Some(_) => "",
-        };
-        if !wrong.is_empty() {
-            return Err(Error::usage(wrong));
-        }
-        let mut command = Vec::with_capacity(block.len());
-        for word in block {
+        if !word.is_empty() {
             command.push(unquote(word, strict, blocks.len() + 1, command.len())?);
+            continue;
         }
-        blocks.push(Block::new(bits, command));
-        words = rest.get(block.len() + 1..).unwrap_or_default();
+        if command.is_empty() || blocks.len() == BACKENDS {
+            return Err(Error::usage(if command.is_empty() { "empty block" } else { TOO_MANY }));
+        }
+        blocks.push(Block::new(number, command));
+        (bits, command) = (None, Vec::new());
     }
-    if blocks.is_empty() {
-        return Err(Error::options("no defined backends"));
+    match bits {
+        Some(_) if command.is_empty() => Err(Error::usage("missing block")),
+        Some(_) => Err(Error::usage("unterminated block (it ends with an empty word)")),
+        None if blocks.is_empty() => Err(Error::options("no defined backends")),
+        None => Ok(blocks),
     }
-    Ok(blocks)
 }
 
 const TOO_MANY: &str = "too many defined backends (8; for more, let one be another nsssd-switch)";
