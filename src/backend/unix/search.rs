@@ -10,6 +10,7 @@ use crate::limits::{ONE_LINE, WINDOW};
 use memchr::arch::aarch64::neon::packedpair::Finder as Pair;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use memchr::arch::all::packedpair::Finder as Pair;
+use memchr::arch::all::packedpair::Pair as Places;
 #[cfg(target_arch = "x86_64")]
 use memchr::arch::x86_64::sse2::packedpair::Finder as Pair;
 use memchr::memchr;
@@ -96,7 +97,7 @@ pub struct Finder<'a> {
     want: Want<'a>,
     /// Bytes that a line must hold to be worth a closer look.
     needle: heapless::Vec<u8, { Name::MAX + 2 }>,
-    /// Finds where its two rarest bytes stand; `None`: it has not two.
+    /// Finds where two of its bytes stand; `None`: it has not two.
     pair: Option<Pair>,
 }
 
@@ -117,7 +118,7 @@ impl<'a> Finder<'a> {
             // There is room for the longest name.
             let _ = finder.needle.extend_from_slice(part);
         }
-        finder.pair = Pair::new(&finder.needle);
+        finder.pair = pair(&finder.needle);
         finder
     }
 
@@ -179,6 +180,13 @@ impl<'a> Finder<'a> {
             from += 1;
         }
     }
+}
+
+/// The first byte, of which a line has only one if it is the LF in front of a name, and the last one
+/// of the name or number: those in front of it may be the same in many.
+fn pair(needle: &[u8]) -> Option<Pair> {
+    let last = needle.len().saturating_sub(2).max(1);
+    Pair::with_pair(needle, Places::with_indices(needle, 0, u8::try_from(last).ok()?)?)
 }
 
 /// Where the needle stands in `block`, or on machines without such instructions may stand.
