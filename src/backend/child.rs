@@ -4,7 +4,7 @@
 use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
-use crate::sys::clock::{self, earlier, timespec};
+use crate::sys::clock::{self, timespec};
 use crate::sys::file;
 use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
@@ -73,6 +73,9 @@ impl Origin {
     }
 }
 
+/// A time of the clock that does not come.
+const NEVER: u64 = u64::MAX;
+
 /// A peer that answers nsss requests.
 pub struct Child {
     stream: OwnedFd,
@@ -81,10 +84,10 @@ pub struct Child {
     pidfd: Option<OwnedFd>,
     /// Milliseconds for an answer; `None`: no limit.
     timeout: Option<u32>,
-    /// A time of the clock that no answer may come after.
-    until: Option<u64>,
+    /// A time of the clock that no answer may come after; [`NEVER`]: no limit.
+    until: u64,
     /// The same of what is being waited for.
-    deadline: Option<u64>,
+    deadline: u64,
     answered: bool,
     dead: bool,
     buffer: Box<[u8]>,
@@ -145,8 +148,8 @@ impl Child {
             process: None,
             pidfd: None,
             timeout,
-            until: None,
-            deadline: None,
+            until: NEVER,
+            deadline: NEVER,
             answered: false,
             dead: false,
             buffer: vec![0; REPLY_PIECE].into_boxed_slice(),
@@ -196,7 +199,7 @@ impl Child {
     /// come in any case.
     pub fn limit(&mut self, millis: u32, until: Option<u64>) {
         self.timeout = Some(millis);
-        self.until = until;
+        self.until = until.unwrap_or(NEVER);
     }
 
     /// Whether it ever answered.
@@ -206,8 +209,8 @@ impl Child {
 
     /// From now on, an answer or a piece of it is waited for.
     fn start_clock(&mut self) {
-        let own = self.timeout.map(|t| clock::millis() + u64::from(t));
-        self.deadline = earlier(own, self.until);
+        let own = self.timeout.map_or(NEVER, |t| clock::millis() + u64::from(t));
+        self.deadline = own.min(self.until);
     }
 
     /// Between requests: notices a peer that has ended, said something unasked, or was not heard
@@ -422,8 +425,8 @@ impl Child {
     /// ends before.
     fn wait(&self, events: PollFlags) -> Result<(), Errno> {
         loop {
-            let left = self.deadline.map(|d| d.saturating_sub(clock::millis()));
-            let timeout = left.map(timespec);
+            let limited = self.deadline != NEVER;
+            let timeout = limited.then(|| timespec(self.deadline.saturating_sub(clock::millis())));
             let watched = match &self.pidfd {
                 Some(pidfd) => PollFd::new(pidfd, PollFlags::IN),
                 None => PollFd::new(&self.stream, PollFlags::empty()),
