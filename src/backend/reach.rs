@@ -44,13 +44,15 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
-        let mut command: Vec<OsString> = Vec::new();
+        let (mut bits, mut command) = (None, Vec::new());
         for word in part.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            if command.is_empty() && bits.is_none() {
+                bits = decimal_u32(word);
+                if bits.is_some() {
+                    continue;
+                }
+            }
             command.push(OsStr::from_bytes(word).to_owned());
-        }
-        let bits = command.first().and_then(|word| decimal_u32(word.as_bytes()));
-        if bits.is_some() {
-            command.remove(0);
         }
         let Some(word) = command.first_mut() else {
             return Err(fail("empty service in option -s"));

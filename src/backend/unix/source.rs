@@ -157,11 +157,12 @@ impl Source {
     }
 
     fn load(&mut self, asker: Asker) -> Result<(), Errno> {
-        let file = match open_to_read(self.db, &self.path) {
-            // The one that is open is of no more use.
-            Err(Errno::MFILE) if self.file.take().is_some() => open_to_read(self.db, &self.path)?,
-            other => other?,
-        };
+        let mut file = open_to_read(self.db, &self.path);
+        // The one that is open is of no more use.
+        if matches!(file, Err(Errno::MFILE)) && self.file.take().is_some() {
+            file = open_to_read(self.db, &self.path);
+        }
+        let file = file?;
         for _ in 0..TRIES {
             let clock = file_time();
             let before = fstat(&file)?;
