@@ -182,11 +182,11 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// The first byte, of which a line has only one if it is the LF in front of a name, and the last one
-/// of the name or number: those in front of it may be the same in many.
+/// Two bytes to search for. The first: a line has only one, if it is the LF in front of a name. One
+/// behind the middle: what is numbered in order begins alike, and ends alike all over the file.
 fn pair(needle: &[u8]) -> Option<Pair> {
-    let last = needle.len().saturating_sub(2).max(1);
-    Pair::with_pair(needle, Places::with_indices(needle, 0, u8::try_from(last).ok()?)?)
+    let other = u8::try_from(needle.len() * 2 / 3).ok()?;
+    Pair::with_pair(needle, Places::with_indices(needle, 0, other)?)
 }
 
 /// Where the needle stands in `block`, or on machines without such instructions may stand.
