@@ -5,7 +5,7 @@ use super::script::{self, Block, How};
 use super::switch::{Backend, Switch};
 use crate::sys::error::Error;
 use nssproto::bytes::decimal_u32;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Where the server of an nsss system listens, fixed when nsss is built.
