@@ -22,6 +22,14 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
+/// What stands before the first `byte` of a text, and what behind it; `None` if it is not there.
+pub fn cut(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|b| *b == byte) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
 /// The lines of a text, without their LF. One with an LF at its end has no empty line behind it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines<'a>(pub &'a [u8]);
@@ -34,9 +42,8 @@ impl<'a> Iterator for Lines<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let end = self.0.iter().position(|b| *b == b'\n');
-        let line = self.0.get(..end.unwrap_or(self.0.len()))?;
-        self.0 = end.and_then(|end| self.0.get(end + 1..)).unwrap_or_default();
+        let (line, rest) = cut(self.0, b'\n');
+        self.0 = rest.unwrap_or_default();
         Some(line)
     }
 }
@@ -58,6 +65,8 @@ pub struct Config<'a> {
     pub pins: Vec<Pin<'a>>,
     /// Sections, in their order.
     pub sections: Vec<Section<'a>>,
+    /// Supplementary groups of all sections, in their order.
+    pub groups: Vec<Named<'a>>,
     /// A single line as libnss_map reads it, taken as libnss_map takes it.
     pub compat: bool,
 }
@@ -71,6 +80,17 @@ pub struct Pin<'a> {
     pub name: &'a [u8],
     /// Which uid.
     pub uid: u32,
+}
+
+/// A group that some section names.
+#[derive(Debug)]
+pub struct Named<'a> {
+    /// The first line of the section.
+    pub line: u64,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its gid, as far as that is known.
+    pub gid: Option<u32>,
 }
 
 /// What a section answers.
@@ -100,13 +120,16 @@ pub struct Section<'a> {
     pub template: Template<'a>,
     /// What must be there.
     pub require: Require<'a>,
-    /// Names of supplementary groups.
-    pub groups: Vec<Words<'a>>,
     /// Look at .nssmaprc.
     pub rc: bool,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// The beginning of one; what it gives follows.
+    pub fn new(line: u64, kind: Kind, globs: Words<'a>) -> Self {
+        Section { line, kind, globs, ..Section::default() }
+    }
+
     /// Whether a section of numbers answers this one.
     pub fn has_number(&self, id: u32) -> bool {
         (self.numbers.0..=self.numbers.1).contains(&id)
@@ -173,11 +196,6 @@ impl<'a> Require<'a> {
 }
 
 impl<'a> Config<'a> {
-    /// Begins a section; what it gives follows.
-    pub fn begin(&mut self, line: u64, kind: Kind, globs: Words<'a>) {
-        self.sections.push(Section { line, kind, globs, ..Section::default() });
-    }
-
     /// Whether `name` fits the rule, and is not denied.
     pub fn allows(&self, name: &[u8]) -> bool {
         names::fits(name, self.letters) && !self.denies(name)
@@ -232,7 +250,12 @@ pub struct Problem<'a> {
     pub warning: bool,
 }
 
-impl Problem<'_> {
+impl<'a> Problem<'a> {
+    /// An error.
+    pub fn new(line: u64, what: &'static str, word: &'a [u8]) -> Self {
+        Problem { line, what, word, warning: false }
+    }
+
     /// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error.
     pub fn tell(&self, file: &[u8], kind: &str) {
         let kind = if self.warning { "warning" } else { kind };

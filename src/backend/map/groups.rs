@@ -1,6 +1,7 @@
 //! The gids of the groups that sections name, from /etc/group as it is now.
 
-use super::config::{Config, Lines, tell_line};
+use super::config::{Lines, Named, cut, tell_line};
+use crate::backend::gids::Gids;
 use crate::backend::unix::Stamp;
 use crate::sys::file::open;
 use nssproto::line::parse_group;
@@ -11,33 +12,17 @@ use std::ffi::CStr;
 /// Where they are.
 pub const FILE: &CStr = c"/etc/group";
 
-/// A group that some section names.
-struct Named {
-    name: &'static [u8],
-    gid: Option<u32>,
-}
-
 /// All of them.
 #[derive(Default)]
 pub struct Groups {
-    named: Vec<Named>,
+    named: Vec<Named<'static>>,
     stamp: Option<Stamp>,
 }
 
 impl Groups {
     /// The groups of all sections; nothing is read yet.
-    pub fn new(config: &Config<'static>) -> Self {
-        let mut groups = Groups::default();
-        for section in &config.sections {
-            for words in &section.groups {
-                for name in *words {
-                    if !groups.named.iter().any(|n| n.name == name) {
-                        groups.named.push(Named { name, gid: None });
-                    }
-                }
-            }
-        }
-        groups
+    pub fn new(named: Vec<Named<'static>>) -> Self {
+        Groups { named, stamp: None }
     }
 
     /// No section has groups, so the file is never read.
@@ -45,9 +30,13 @@ impl Groups {
         self.named.is_empty()
     }
 
-    /// The gid of a group; never 0.
-    pub fn gid(&self, name: &[u8]) -> Option<u32> {
-        self.named.iter().find(|n| n.name == name).and_then(|n| n.gid).filter(|gid| *gid != 0)
+    /// Adds those of the section that begins in this line.
+    pub fn add(&self, line: u64, gids: &mut Gids) {
+        for named in self.named.iter().filter(|n| n.line == line) {
+            if let Some(gid) = given(named) {
+                gids.add(gid);
+            }
+        }
     }
 
     /// Reads the file, in pieces through `window`, if it is another one than last time.
@@ -83,21 +72,24 @@ impl Groups {
     }
 
     fn take(&mut self, line: &[u8]) {
-        let name = line.split(|b| *b == b':').next().unwrap_or_default();
-        let wanted = self.named.iter_mut().find(|n| n.name == name && n.gid.is_none());
-        if let (Some(named), Ok(group)) = (wanted, parse_group(line)) {
-            named.gid = Some(group.gid.0);
+        let (name, _) = cut(line, b':');
+        for named in &mut self.named {
+            if named.name == name && named.gid.is_none() {
+                named.gid = parse_group(line).ok().map(|group| group.gid.0);
+            }
         }
     }
 
     /// Names those that are not there, or are group 0, at the line of their section.
-    pub fn tell_missing(&self, config: &Config, path: &[u8]) {
-        for section in &config.sections {
-            for words in &section.groups {
-                for name in words.filter(|n| self.gid(n).is_none()) {
-                    tell_line(path, section.line, "warning", "no group that can be given:", name);
-                }
-            }
+    pub fn tell_missing(&self, path: &[u8]) {
+        for named in self.named.iter().filter(|n| given(n).is_none()) {
+            let what = "no group that can be given:";
+            tell_line(path, named.line, "warning", what, named.name);
         }
     }
+}
+
+/// The gid of a group; never 0.
+fn given(named: &Named) -> Option<u32> {
+    named.gid.filter(|gid| *gid != 0)
 }

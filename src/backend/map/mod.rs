@@ -389,13 +389,7 @@ impl Map {
         let shared = &mut *step.shared;
         self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
         let Map { config, room, groups, .. } = self;
-        for words in &section.groups {
-            for name in *words {
-                if let Some(gid) = groups.gid(name) {
-                    shared.gids.add(gid);
-                }
-            }
-        }
+        groups.add(section.line, &mut shared.gids);
         if section.rc {
             evidence::path(&section.template.home, name, room).map_err(Outcome::failed)?;
             if let Some(gid) = rc::gid(room, !config.compat, &mut shared.window)? {

@@ -1,7 +1,7 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
-use super::config::{Config, Kind, Lines, Problem, Require, Words, tell_line};
+use super::config::{Config, Kind, Lines, Problem, Require, Words, cut, tell_line};
 use super::groups::Groups;
 use super::key::{self, Key};
 use super::known::Known;
@@ -74,9 +74,7 @@ impl Plan {
         let file = options.value("-f").map_or(FILE, lasting);
         let mut plan = Plan { file, ..Plan::default() };
         while let Some(word) = options.value("-r").map(lasting) {
-            let colon = word.iter().position(|b| *b == b':');
-            let what = word.get(..colon.unwrap_or(word.len())).unwrap_or_default();
-            let path = colon.and_then(|at| word.get(at + 1..));
+            let (what, path) = cut(word, b':');
             let wrong = |what| Error::options(what).about(OsStr::from_bytes(word));
             plan.require.add(what, path).map_err(wrong)?;
         }
@@ -107,6 +105,7 @@ impl Map {
         // It lives as long as the texts that it was read from.
         let config: &mut Config = Box::leak(Box::default());
         let second = read_config(config, plan)?;
+        let groups = std::mem::take(&mut config.groups);
         let mut map = Box::new(Map::new(config));
         map.read_key(plan.file)?;
         map.find_own();
@@ -128,11 +127,11 @@ impl Map {
         }
         let mut window = vec![0; WINDOW];
         map.read_registry(plan.file, host, &mut window)?;
-        map.groups = Groups::new(map.config);
+        map.groups = Groups::new(groups);
         let read = map.groups.refresh(&mut window);
         read.map_err(|e| fail("unable to read", b"/etc/group", e))?;
         if tells {
-            map.groups.tell_missing(map.config, plan.file);
+            map.groups.tell_missing(plan.file);
         }
         Ok(map)
     }
