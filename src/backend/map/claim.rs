@@ -2,17 +2,13 @@
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
 use super::config::Kind;
-use super::names::NAME_MAX;
 use super::registry::Writable;
 use super::template::Ids;
-use super::{Account, Login, Map};
+use super::{Account, Login, Map, fill};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
 use rustix::io::Errno;
 use std::ptr;
-
-/// A name that was derived or pinned, which always fits, kept while other things are looked at.
-type Short = heapless::Vec<u8, NAME_MAX>;
 
 impl Map {
     /// Lets `name`, which is admitted, have `uid`, and keeps that if `keeps`. The error is "not
@@ -28,8 +24,8 @@ impl Map {
             return Err(Outcome::failed(errno));
         }
         if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
-            let mut other = Short::new();
-            let _ = other.extend_from_slice(holder);
+            let mut other = Login::new();
+            let _ = fill(&mut other, &[holder]);
             return Err(self.tell_pair(uid, name, &other));
         }
         if self.scans() {
@@ -65,8 +61,8 @@ impl Map {
         let mut number = 0;
         loop {
             let Some(pair) = self.known.nth(uid, number) else { return Ok(()) };
-            let mut other = Short::new();
-            let _ = other.extend_from_slice(pair.name());
+            let mut other = Login::new();
+            let _ = fill(&mut other, &[pair.name()]);
             if other != name && (self.known.is_registered(uid) || self.is_admitted(&other, uid)?) {
                 return Err(self.tell_pair(uid, name, &other));
             }
@@ -144,7 +140,7 @@ impl Map {
         if let Some(errno) = self.refused {
             return Err(Outcome::failed(errno));
         }
-        let pinned = self.config.holder_of(uid).map(|h| login.extend_from_slice(h)).is_some();
+        let pinned = self.config.holder_of(uid).map(|h| fill(login, &[h])).is_some();
         if pinned {
             return self.confirmed(step, uid, login);
         }
@@ -159,9 +155,8 @@ impl Map {
         let mut number = 0;
         loop {
             let pair = self.known.nth(uid, number).ok_or(Outcome::NotFound)?;
-            login.clear();
             // It has room for longer ones.
-            let _ = login.extend_from_slice(pair.name());
+            let _ = fill(login, &[pair.name()]);
             match self.confirmed(step, uid, login) {
                 Err(Outcome::NotFound) => number += 1,
                 other => return other,

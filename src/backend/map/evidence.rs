@@ -12,11 +12,8 @@ pub type Room = heapless::Vec<u8, { super::template::LINE_MAX + 300 }>;
 
 /// A pattern with a name in it, as the system wants it.
 pub fn path<'a>(pattern: &Pattern, name: &[u8], room: &'a mut Room) -> Result<&'a CStr, Errno> {
-    room.clear();
-    for piece in pattern.pieces(name) {
-        room.extend_from_slice(piece).map_err(|_| Errno::NAMETOOLONG)?;
-    }
-    room.push(0).map_err(|_| Errno::NAMETOOLONG)?;
+    let [before, slash, name, after] = pattern.pieces(name);
+    super::fill(room, &[before, slash, name, after, b"\0"])?;
     CStr::from_bytes_with_nul(room).map_err(|_| Errno::INVAL)
 }
 

@@ -50,26 +50,22 @@ impl Key {
 
     fn parse(text: &[u8]) -> Option<Self> {
         let mut key = [0; 16];
-        if text.len() != 32 {
+        if text.len() != 2 * key.len() {
             return None;
         }
-        for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
-            for digit in digits {
-                let digit = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' | b'A'..=b'F' => (digit | 0x20) - b'a' + 10,
-                    _ => return None,
-                };
-                *byte = *byte << 4 | digit;
-            }
+        for (at, digit) in text.iter().enumerate() {
+            let byte = key.get_mut(at / 2)?;
+            *byte = *byte << 4 | char::from(*digit).to_digit(16)? as u8;
         }
         Some(Key(key))
     }
 
     /// `LO + ((siphash24(key, name) * SIZE) >> 64)`: the same on every machine.
     pub fn derive(&self, name: &[u8], lo: u32, size: u32) -> u32 {
-        let product = u128::from(self.hash(name)) * u128::from(size);
-        lo + (product >> 64) as u32
+        // By halves: a product of 128 bits is much code on a small processor.
+        let (hash, size) = (self.hash(name), u64::from(size));
+        let low = (hash & u64::from(u32::MAX)) * size;
+        lo + (((hash >> 32) * size + (low >> 32)) >> 32) as u32
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
@@ -81,13 +77,12 @@ impl Key {
 pub fn make(path: &[u8]) -> Result<(), Errno> {
     let mut key = [0u8; 16];
     getrandom(&mut key, GetRandomFlags::empty())?;
-    let mut text = Vec::new();
-    for byte in key {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-        }
+    let mut text = [b'\n'; 2 * 16 + 1];
+    for (at, digit) in text.iter_mut().take(2 * key.len()).enumerate() {
+        let byte = key.get(at / 2).copied().unwrap_or_default();
+        let half = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+        *digit = if half < 10 { b'0' + half } else { b'a' - 10 + half };
     }
-    text.push(b'\n');
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
     let file = open_path(path, flags, Mode::from_raw_mode(0o400))?;
     let written = match retry_on_intr(|| write(&file, &text)) {

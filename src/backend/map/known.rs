@@ -175,15 +175,18 @@ fn put(places: &mut [u32], hash: usize, number: u32) {
 
 /// The place of a uid: the upper bits of a product, so that neighbours part.
 fn uid_hash(uid: u32) -> usize {
-    (uid.wrapping_mul(0x9e37_79b1) >> (32 - PLACES.trailing_zeros())) as usize
+    upper_bits(uid.wrapping_mul(0x9e37_79b1))
 }
 
-/// FNV-1a.
+fn upper_bits(hash: u32) -> usize {
+    (hash >> (32 - PLACES.trailing_zeros())) as usize
+}
+
+/// FNV-1a, of which the upper bits are the better ones.
 fn name_hash(name: &[u8]) -> usize {
-    let hash = name
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    (hash >> 16) as usize & (PLACES - 1)
+    let hash =
+        name.iter().fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+    upper_bits(hash)
 }
 
 #[cfg(test)]

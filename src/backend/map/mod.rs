@@ -27,6 +27,7 @@ use crate::sys::access::Asker;
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use config::{Config, Kind, Section};
+use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
@@ -305,10 +306,8 @@ impl Map {
     fn number_name(account: Account, login: &mut Login) {
         let mut room = [0; DECIMAL_MAX];
         let digits = write_decimal(u64::from(account.uid), &mut room);
-        for piece in account.section.template.name.pieces(digits) {
-            // Judged at start: it fits.
-            let _ = login.extend_from_slice(piece);
-        }
+        // Judged at start: it fits.
+        let _ = fill(login, &account.section.template.name.pieces(digits));
     }
 
     fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<Outcome, Outcome> {
@@ -332,7 +331,7 @@ impl Map {
         login: &mut Login,
     ) -> Result<Account, Outcome> {
         let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
-        login.extend_from_slice(name).map_err(|_| Outcome::NotFound)?;
+        fill(login, &[name]).map_err(|_| Outcome::NotFound)?;
         let account = self.by_name(step, login)?;
         let shared = matches!(account.section.template.ids, Ids::One(_));
         if shared && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
@@ -410,7 +409,8 @@ impl Map {
         };
         let [before, slash, place, after] = home.pieces(place);
         let end: &[u8] = b"\0";
-        put(area, &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end])?;
+        fill(area, &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end])
+            .map_err(Outcome::failed)?;
         let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
         *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
         Ok(Outcome::Found)
@@ -419,25 +419,25 @@ impl Map {
     /// Puts together a shadow record.
     fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<Outcome, Outcome> {
         // No hash is like this; some programs take "!" for a locked account.
-        put(&mut self.area, &[name, b"\0NP\0"])?;
+        fill(&mut self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
         *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
         Ok(Outcome::Found)
     }
 
     /// Puts together a group without members.
     fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<Outcome, Outcome> {
-        put(&mut self.area, &[name, b"\0x\0"])?;
+        fill(&mut self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
         let len = self.area.len() as u32;
         *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(Outcome::Found)
     }
 }
 
-/// Fills `area` with strings.
-fn put(area: &mut heapless::Vec<u8, AREA>, texts: &[&[u8]]) -> Result<(), Outcome> {
-    area.clear();
+/// Fills `room` with texts, the one behind the other.
+fn fill(room: &mut VecView<u8>, texts: &[&[u8]]) -> Result<(), Errno> {
+    room.clear();
     for text in texts {
-        area.extend_from_slice(text).map_err(|_| Outcome::failed(Errno::NAMETOOLONG))?;
+        room.extend_from_slice(text).map_err(|_| Errno::NAMETOOLONG)?;
     }
     Ok(())
 }

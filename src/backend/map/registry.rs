@@ -189,9 +189,7 @@ impl Registry {
             let uid_text = write_decimal(u64::from(uid), &mut digits);
             let seconds = write_decimal(clock::file_seconds(), &mut time);
             // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
-            for text in [start, uid_text, b" ", name, b" ", seconds, b"\n"] {
-                let _ = line.extend_from_slice(text);
-            }
+            super::fill(&mut line, &[start, uid_text, b" ", name, b" ", seconds, b"\n"])?;
             // One call, so that lines of two writers do not mix. Part of it means a full disk; what
             // is torn then is passed over by all readers.
             if retry_on_intr(|| write(&self.file, &line))? < line.len() {
