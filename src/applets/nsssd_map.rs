@@ -6,7 +6,7 @@
 
 use super::Applet;
 use crate::backend::map::start::{Host, Plan, SPEC, lasting};
-use crate::backend::map::{Map, collisions, key};
+use crate::backend::map::{Map, collisions, key, put};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
@@ -14,7 +14,6 @@ use crate::sys::error::{Error, unable};
 use crate::sys::file::{read_all, read_path};
 use crate::sys::output;
 use crate::sys::privilege;
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::Record;
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin};
@@ -61,30 +60,36 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, words) = TOOLS.split(args)?;
-    let (check, name, key) = (options.value("-n"), options.value("-u"), options.value("-k"));
-    let lists = options.flag("-l");
-    let tasks = [check.is_some(), name.is_some(), key.is_some(), lists];
-    if tasks.iter().filter(|t| **t).count() > 1 {
-        return Err(Error::options("only one of -n, -u, -l and -k can be done"));
+    let mut task = "";
+    for one in ["-n", "-u", "-k", "-l"] {
+        if options.flag(one) {
+            if !task.is_empty() {
+                return Err(Error::options("only one of -n, -u, -l and -k can be done"));
+            }
+            task = one;
+        }
     }
+    let value = options.word(task).unwrap_or_default().as_bytes();
     let mut plan = Plan::take(&mut options)?;
-    if let Some(file) = check {
-        plan.file = lasting(file);
-        check_file(&mut plan)
-    } else if let Some(name) = name {
-        foretell(&mut plan, name.as_bytes())
-    } else if let Some(file) = key {
-        let wrong = |errno| Error::system("unable to make key file", errno).about(&file);
-        key::make(file.as_bytes()).map_err(wrong)?;
-        Ok(0)
-    } else if lists {
-        list(&mut plan, words.first())
-    } else {
-        serve(&mut plan)
+    match task {
+        "-n" => {
+            plan.file = lasting(value);
+            check_file(plan)
+        }
+        "-u" => foretell(plan, value),
+        "-k" => {
+            let wrong = |errno| {
+                Error::system("unable to make key file", errno).about(OsStr::from_bytes(value))
+            };
+            key::make(value).map_err(wrong)?;
+            Ok(0)
+        }
+        "-l" => list(plan, words.first()),
+        _ => serve(plan),
     }
 }
 
-fn serve(plan: &mut Plan) -> Result<u8, Error> {
+fn serve(plan: Plan) -> Result<u8, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     // Key and registry are root's.
@@ -96,7 +101,7 @@ fn serve(plan: &mut Plan) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn check_file(plan: &mut Plan) -> Result<u8, Error> {
+fn check_file(mut plan: Plan) -> Result<u8, Error> {
     plan.strict = true;
     let file = OsStr::from_bytes(plan.file);
     let opened = match rustix::fs::stat(file) {
@@ -107,7 +112,7 @@ fn check_file(plan: &mut Plan) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn foretell(plan: &mut Plan, name: &[u8]) -> Result<u8, Error> {
+fn foretell(plan: Plan, name: &[u8]) -> Result<u8, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
     let head = map.foretell(name)?;
     let Some(Record::Passwd(user)) = map.record(&head) else {
@@ -116,13 +121,11 @@ fn foretell(plan: &mut Plan, name: &[u8]) -> Result<u8, Error> {
     let mut out = [user.name, b":", user.password, b":"].concat();
     put(&mut out, user.uid.0 as usize, b":");
     put(&mut out, user.gid.0 as usize, b":");
-    for text in [user.gecos, b":", user.home, b":", user.shell, b"\n"] {
-        out.extend_from_slice(text);
-    }
+    out.extend_from_slice(&[user.gecos, b":", user.home, b":", user.shell, b"\n"].concat());
     print(&out)
 }
 
-fn list(plan: &mut Plan, file: Option<&OsString>) -> Result<u8, Error> {
+fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
     let map = Map::open(plan, Host::Tool)?;
     let text = match file {
         Some(file) => read_path(file.as_bytes()),
@@ -144,27 +147,13 @@ fn list(plan: &mut Plan, file: Option<&OsString>) -> Result<u8, Error> {
     if shows {
         show(b"\r\x1b[K");
     }
+    print(&found.lines)?;
     let mut out = Vec::new();
-    for (uid, one, other) in &found.pairs {
-        put(&mut out, *uid as usize, b" ");
-        // Derived names fit the rule: there is nothing to escape.
-        for text in [one, &b" "[..], other, b"\n"] {
-            out.extend_from_slice(text);
-        }
-    }
-    print(&out)?;
-    out.clear();
     put(&mut out, found.derived, b" names, ");
     put(&mut out, found.refused, b" refused, ");
-    put(&mut out, found.pairs.len(), b" collisions\n");
+    put(&mut out, found.pairs, b" collisions\n");
     show(&out);
-    Ok(if found.pairs.is_empty() { 0 } else { WRONG })
-}
-
-/// Appends a number and what follows it.
-fn put(out: &mut Vec<u8>, number: usize, text: &[u8]) {
-    out.extend_from_slice(write_decimal(number as u64, &mut [0; DECIMAL_MAX]));
-    out.extend_from_slice(text);
+    Ok(if found.pairs == 0 { 0 } else { WRONG })
 }
 
 /// Progress, and what came of it: no reason to fail.

@@ -3,8 +3,7 @@
 
 use super::config::Kind;
 use super::registry::Writable;
-use super::template::Ids;
-use super::{Account, Login, Map, fill};
+use super::{Account, Login, Map, fill, planned};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
 use rustix::io::Errno;
@@ -96,7 +95,7 @@ impl Map {
     /// Brings what a scan found up to date, or as far as the turn goes.
     fn refresh_scan(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         self.read_on(step)?;
-        let Map { config, known, scan, key, own, .. } = self;
+        let Map { config, known, scan, key, .. } = self;
         let Some(scan) = scan else { return Ok(()) };
         if !scan.is_running() {
             if scan.is_current() {
@@ -105,29 +104,11 @@ impl Map {
             known.forget_found();
             scan.start();
         }
-        let done = scan.go_on(step.turn, |section, name| {
-            let reserved = || super::names::is_reserved(name) || own.contains(&name);
+        scan.go_on(step.turn, |section, name| match planned(config, key, name) {
             // Only a name that belongs to the section whose directory it is in.
-            if !config.allows(name)
-                || !config.section_of(name).is_some_and(|s| ptr::eq(s, section))
-                || reserved()
-            {
-                return;
-            }
-            let uid = match (config.pinned(name), &*key, section.template.ids) {
-                (Some(uid), ..) => uid,
-                (None, super::Keyed::With(key), Ids::Range { lo, size }) => {
-                    key.derive(name, lo, size)
-                }
-                _ => return,
-            };
-            known.find(name, uid);
-        });
-        match done {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Outcome::Pending),
-            Err(errno) => Err(Outcome::failed(errno)),
-        }
+            Ok(account) if ptr::eq(account.section, section) => known.find(name, account.uid),
+            _ => {}
+        })
     }
 
     /// Who has `uid`, of a range, and is admitted: `login` becomes his name.

@@ -52,9 +52,9 @@ impl<'a> Iterator for Lines<'a> {
 #[derive(Debug, Default)]
 pub struct Config<'a> {
     /// Where the key is.
-    pub key: Option<(u64, &'a [u8])>,
+    pub key: Option<(u32, &'a [u8])>,
     /// Where the registry is.
-    pub registry: Option<(u64, &'a [u8])>,
+    pub registry: Option<(u32, &'a [u8])>,
     /// How wide the rule for names is.
     pub letters: Letters,
     /// Globs of names that are refused.
@@ -67,6 +67,8 @@ pub struct Config<'a> {
     pub sections: Vec<Section<'a>>,
     /// Supplementary groups of all sections, in their order.
     pub groups: Vec<Named<'a>>,
+    /// Names of templates that are users by themselves.
+    pub own: Vec<&'a [u8]>,
     /// A single line as libnss_map reads it, taken as libnss_map takes it.
     pub compat: bool,
 }
@@ -75,7 +77,7 @@ pub struct Config<'a> {
 #[derive(Debug)]
 pub struct Pin<'a> {
     /// Its line.
-    pub line: u64,
+    pub line: u32,
     /// Who.
     pub name: &'a [u8],
     /// Which uid.
@@ -86,7 +88,7 @@ pub struct Pin<'a> {
 #[derive(Debug)]
 pub struct Named<'a> {
     /// The first line of the section.
-    pub line: u64,
+    pub line: u32,
     /// Its name.
     pub name: &'a [u8],
     /// Its gid, as far as that is known.
@@ -109,7 +111,7 @@ pub enum Kind {
 #[derive(Debug, Default)]
 pub struct Section<'a> {
     /// Its first line.
-    pub line: u64,
+    pub line: u32,
     /// What it answers.
     pub kind: Kind,
     /// Which names; none in a section of numbers.
@@ -126,7 +128,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The beginning of one; what it gives follows.
-    pub fn new(line: u64, kind: Kind, globs: Words<'a>) -> Self {
+    pub fn new(line: u32, kind: Kind, globs: Words<'a>) -> Self {
         Section { line, kind, globs, ..Section::default() }
     }
 
@@ -206,6 +208,11 @@ impl<'a> Config<'a> {
         self.deny.iter().any(|globs| names::any_matches(*globs, name))
     }
 
+    /// Whether `name` belongs to the system, or is that of a template's own user.
+    pub fn is_reserved(&self, name: &[u8]) -> bool {
+        names::is_reserved(name) || self.own.contains(&name)
+    }
+
     /// The section that decides about `name`.
     pub fn section_of(&self, name: &[u8]) -> Option<&Section<'a>> {
         self.sections.iter().find(|s| names::any_matches(s.globs, name))
@@ -251,22 +258,21 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// An error.
-    pub fn new(line: u64, what: &'static str, word: &'a [u8]) -> Self {
-        Problem { line, what, word, warning: false }
+    /// Something that is only worth telling.
+    pub fn warning(line: u32, what: &'static str) -> Self {
+        Problem { line: line.into(), what, word: b"", warning: true }
     }
 
-    /// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error.
-    pub fn tell(&self, file: &[u8], kind: &str) {
-        let kind = if self.warning { "warning" } else { kind };
-        tell_line(file, self.line, kind, self.what, self.word);
+    /// An error.
+    pub fn new(line: u32, what: &'static str, word: &'a [u8]) -> Self {
+        Problem { line: line.into(), what, word, warning: false }
     }
 }
 
-/// The same for a line of any file. Does not allocate.
-pub fn tell_line(file: &[u8], line: u64, kind: &str, what: &str, word: &[u8]) {
+/// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error. Does not allocate.
+pub fn tell_line(file: &[u8], line: u32, kind: &str, what: &str, word: &[u8]) {
     let mut message = Message::new("nsssd-map", kind);
-    message.path(file).text(":").number(line).text(": ");
+    message.path(file).text(":").number(line.into()).text(": ");
     message.text(what);
     if !word.is_empty() {
         message.text(" ").quoted(word);

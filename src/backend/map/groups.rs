@@ -31,7 +31,7 @@ impl Groups {
     }
 
     /// Adds those of the section that begins in this line.
-    pub fn add(&self, line: u64, gids: &mut Gids) {
+    pub fn add(&self, line: u32, gids: &mut Gids) {
         for named in self.named.iter().filter(|n| n.line == line) {
             if let Some(gid) = given(named) {
                 gids.add(gid);

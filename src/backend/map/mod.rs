@@ -40,7 +40,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use template::{GidOf, Ids, LINE_MAX, Template};
 
-pub use list::collisions;
+pub use list::{collisions, put};
 
 /// Room for the strings of a record: a template and the longest name thrice.
 const AREA: usize = LINE_MAX + 3 * (Name::MAX + 1);
@@ -61,8 +61,6 @@ enum Keyed {
 pub struct Map {
     config: &'static Config<'static>,
     key: Keyed,
-    /// Names of templates that are users by themselves.
-    own: Vec<&'static [u8]>,
     /// Uid and gid of the one client, where that is known.
     me: Option<(u32, u32)>,
     /// What the asker's own environment says, if that is to be believed.
@@ -75,12 +73,13 @@ pub struct Map {
     groups: groups::Groups,
     /// Evidence can block.
     slow: bool,
+    // What is large is elsewhere, so that the rest is near: that makes smaller code.
     /// A path that is being looked at.
-    room: evidence::Room,
+    room: Box<evidence::Room>,
     /// The strings of the record that was found.
-    area: heapless::Vec<u8, AREA>,
+    area: Box<heapless::Vec<u8, AREA>>,
     /// Uids whose collision was told.
-    told: heapless::Vec<u32, TOLD>,
+    told: Box<heapless::Vec<u32, TOLD>>,
 }
 
 /// An account that was found: the section it is made of, and its uid.
@@ -119,28 +118,6 @@ fn is_ours(stat: &Stat) -> bool {
 /// would read as an empty file: a list of nobody who is denied.
 fn is_safe(stat: &Stat, owner: u32) -> bool {
     is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
-}
-
-impl Map {
-    /// One without key and registry.
-    fn new(config: &'static Config<'static>) -> Self {
-        Map {
-            config,
-            key: Keyed::Refused(Errno::NOKEY),
-            own: Vec::new(),
-            me: None,
-            logname: None,
-            known: known::Known::new(false),
-            scan: None,
-            registry: None,
-            refused: None,
-            groups: groups::Groups::default(),
-            slow: false,
-            room: heapless::Vec::new(),
-            area: heapless::Vec::new(),
-            told: heapless::Vec::new(),
-        }
-    }
 }
 
 impl Map {
@@ -218,16 +195,12 @@ impl Map {
             if let Some(id) = self.number_of(Kind::Uids, name, step.asker)? {
                 return self.of_number(Kind::Uids, id);
             }
-            if self.is_reserved(name) {
+            if self.config.is_reserved(name) {
                 return Err(Outcome::NotFound);
             }
         }
         let section = self.config.section_of(name).ok_or(Outcome::NotFound)?;
         self.admit(step, section, name)
-    }
-
-    fn is_reserved(&self, name: &[u8]) -> bool {
-        names::is_reserved(name) || self.own.contains(&name)
     }
 
     /// The account of a name in its section.
@@ -239,29 +212,14 @@ impl Map {
     ) -> Result<Account, Outcome> {
         let home = &section.template.home;
         let owner = evidence::look_for(&section.require, home, name, &mut self.room)?;
-        let (owned, evident) = (section.require.owned, !section.require.is_empty());
-        let ids = section.template.ids;
-        let uid = match ids {
-            Ids::One(uid) => uid,
-            Ids::Range { lo, size } => self.derived(name, lo, size)?,
-            Ids::Asked => return Err(Outcome::NotFound),
-        };
-        if owned && owner != Some(uid) {
+        let uid = planned_uid(self.config, &self.key, section, name).map_err(Outcome::failed)?;
+        if section.require.owned && owner != Some(uid) {
             return Err(Outcome::NotFound);
         }
-        if matches!(ids, Ids::Range { .. }) {
-            self.claim(step, name, uid, evident)?;
+        if section.derives() {
+            self.claim(step, name, uid, !section.require.is_empty())?;
         }
         Ok(Account { section, uid })
-    }
-
-    /// The uid of a name before anything is known of others: its pin, or what the key derives.
-    fn derived(&self, name: &[u8], lo: u32, size: u32) -> Result<u32, Outcome> {
-        match (self.config.pinned(name), &self.key) {
-            (Some(uid), _) => Ok(uid),
-            (None, Keyed::With(key)) => Ok(key.derive(name, lo, size)),
-            (None, Keyed::Refused(errno)) => Err(Outcome::failed(*errno)),
-        }
     }
 
     /// The number that `name` stands for in a section of numbers.
@@ -390,8 +348,9 @@ impl Map {
         let Map { config, room, groups, .. } = self;
         groups.add(section.line, &mut shared.gids);
         if section.rc {
-            evidence::path(&section.template.home, name, room).map_err(Outcome::failed)?;
-            if let Some(gid) = rc::gid(room, !config.compat, &mut shared.window)? {
+            let home = evidence::path(&section.template.home, name, room);
+            let home = home.map_err(Outcome::failed)?;
+            if let Some(gid) = rc::gid(home, !config.compat, &mut shared.window)? {
                 shared.gids.add(gid);
             }
         }
@@ -409,8 +368,11 @@ impl Map {
         };
         let [before, slash, place, after] = home.pieces(place);
         let end: &[u8] = b"\0";
-        fill(area, &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end])
-            .map_err(Outcome::failed)?;
+        fill(
+            &mut **area,
+            &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end],
+        )
+        .map_err(Outcome::failed)?;
         let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
         *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
         Ok(Outcome::Found)
@@ -419,17 +381,67 @@ impl Map {
     /// Puts together a shadow record.
     fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<Outcome, Outcome> {
         // No hash is like this; some programs take "!" for a locked account.
-        fill(&mut self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
+        fill(&mut *self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
         *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
         Ok(Outcome::Found)
     }
 
     /// Puts together a group without members.
     fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<Outcome, Outcome> {
-        fill(&mut self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
+        fill(&mut *self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
         let len = self.area.len() as u32;
         *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(Outcome::Found)
+    }
+}
+
+/// Why a name has no account, whatever evidence there is.
+enum Unplanned {
+    /// Such names have none.
+    Refused(&'static str),
+    /// The key is missing.
+    Failed(Errno),
+}
+
+/// The account that `name` would have, before any evidence is looked at and anything is known of
+/// others.
+fn planned(
+    config: &'static Config<'static>,
+    key: &Keyed,
+    name: &[u8],
+) -> Result<Account, Unplanned> {
+    let why = if config.compat {
+        ""
+    } else if !names::fits(name, config.letters) {
+        "the rule for names forbids"
+    } else if config.denies(name) {
+        "the configuration denies"
+    } else if config.is_reserved(name) {
+        "reserved, so never mapped:"
+    } else {
+        ""
+    };
+    match config.section_of(name) {
+        Some(section) if why.is_empty() => {
+            let uid = planned_uid(config, key, section, name).map_err(Unplanned::Failed)?;
+            Ok(Account { section, uid })
+        }
+        _ if why.is_empty() => Err(Unplanned::Refused("no section takes")),
+        _ => Err(Unplanned::Refused(why)),
+    }
+}
+
+/// The same of a name in its section: the one uid, its pin, or what the key derives.
+fn planned_uid(config: &Config, key: &Keyed, section: &Section, name: &[u8]) -> Result<u32, Errno> {
+    match section.template.ids {
+        Ids::One(uid) => Ok(uid),
+        Ids::Range { lo, size } => match (config.pinned(name), key) {
+            (Some(uid), _) => Ok(uid),
+            (None, Keyed::With(key)) => Ok(key.derive(name, lo, size)),
+            (None, Keyed::Refused(errno)) => Err(*errno),
+        },
+        // Of a section of numbers, and no name is in one.
+        Ids::Asked => Err(Errno::INVAL),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::config::{Config, Section};
 use super::template::Pattern;
+use crate::backend::Outcome;
 use crate::backend::unix::Stamp;
 use crate::sys::clock;
 use crate::sys::file::open;
@@ -19,7 +20,7 @@ const BLOCK: usize = 32 * 1024;
 
 /// What a byte of directory entries costs of a turn, in bytes of files: names are looked at
 /// one by one.
-const COST: u64 = 8;
+const COST: u32 = 8;
 
 /// One directory.
 struct Dir {
@@ -107,15 +108,15 @@ impl Scan {
         self.open = None;
     }
 
-    /// Goes on for a turn, with each name that was found; false if there is more to do. The
-    /// error is a directory that cannot be read.
+    /// Goes on for a turn, with each name that was found. The error is that the turn is over, or a
+    /// directory that cannot be read.
     pub fn go_on(
         &mut self,
         turn: &mut u64,
         each: impl FnMut(&'static Section<'static>, &[u8]),
-    ) -> Result<bool, Errno> {
+    ) -> Result<(), Outcome> {
         let done = self.read(turn, each);
-        if done != Ok(false) {
+        if done != Err(Outcome::Pending) {
             self.at = self.dirs.len();
             self.ran = done.is_ok();
         }
@@ -126,28 +127,26 @@ impl Scan {
         &mut self,
         turn: &mut u64,
         mut each: impl FnMut(&'static Section<'static>, &[u8]),
-    ) -> Result<bool, Errno> {
+    ) -> Result<(), Outcome> {
         while let Some(dir) = self.dirs.get_mut(self.at) {
             if *turn == 0 {
-                return Ok(false);
+                return Err(Outcome::Pending);
             }
-            let fd = match self.open.take() {
-                Some(fd) => fd,
-                None => match begin(dir)? {
-                    Some(fd) => fd,
-                    None => {
-                        self.at += 1;
-                        continue;
-                    }
-                },
+            let opened = match self.open.take() {
+                None => begin(dir).map_err(Outcome::failed)?,
+                open => open,
+            };
+            let Some(fd) = opened else {
+                self.at += 1;
+                continue;
             };
             let mut entries = RawDir::new(&fd, &mut self.block);
-            let (mut read, mut ended) = (0u64, true);
+            // At most the block and a bit.
+            let mut read = 0;
             while let Some(entry) = entries.next() {
-                let entry = entry?;
-                ended = false;
+                let entry = entry.map_err(Outcome::failed)?;
                 let name = entry.file_name().to_bytes();
-                read += name.len() as u64 + 24;
+                read += name.len() as u32 + 24;
                 let is = entry.file_type();
                 // Some file systems do not tell; then the name's own evidence does, when asked.
                 let fits = dir.kind.is_none_or(|k| k == is || is == FileType::Unknown);
@@ -158,14 +157,14 @@ impl Scan {
                     break;
                 }
             }
-            *turn = turn.saturating_sub(read * COST);
-            if ended {
+            *turn = turn.saturating_sub(u64::from(read * COST));
+            if read == 0 {
                 self.at += 1;
             } else {
                 self.open = Some(fd);
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -61,7 +61,7 @@ struct Reader<'a, 'p> {
     config: &'p mut Config<'a>,
     problems: &'p mut Vec<Problem<'a>>,
     /// The number of the line in hand.
-    line: u64,
+    line: u32,
     /// What an error in it is about; may be empty.
     word: &'a [u8],
     /// The section in hand; of line 0 before the first one.
@@ -141,18 +141,11 @@ impl<'a> Reader<'a, '_> {
                     None => self.config.deny_files.push(one),
                 }
             }
-            Word::Names | Word::Rc => {
-                let (no, yes): (&[u8], &[u8]) =
-                    if *word == Word::Rc { (b"no", b"yes") } else { (b"lower", b"mixed") };
-                if one != no && one != yes {
-                    return Err(WRONG_WORDS);
-                }
-                if *word == Word::Rc {
-                    self.section.rc = one == yes;
-                } else {
-                    self.config.letters = if one == yes { Letters::Mixed } else { Letters::Lower };
-                }
+            Word::Names => {
+                let mixed = is_second(one, "lower", "mixed")?;
+                self.config.letters = if mixed { Letters::Mixed } else { Letters::Lower };
             }
+            Word::Rc => self.section.rc = is_second(one, "no", "yes")?,
             Word::Require => {
                 self.word = two.unwrap_or(one);
                 self.section.require.add(one, two)?;
@@ -218,7 +211,7 @@ impl<'a> Reader<'a, '_> {
         let line = section.line;
         if self.has_template {
             self.config.sections.push(section);
-        } else if line > 0 && self.problems.last().is_none_or(|p| p.line < line) {
+        } else if line > 0 && self.problems.last().is_none_or(|p| p.line < line.into()) {
             // If one of its lines was bad, that was told already.
             self.problems.push(Problem::new(line, "a section without a template", b""));
         }
@@ -280,6 +273,12 @@ impl<'a> Reader<'a, '_> {
         self.has_template = true;
         Ok(())
     }
+}
+
+/// Which of two words this is.
+fn is_second(word: &[u8], first: &str, second: &str) -> Result<bool, &'static str> {
+    let is = word == second.as_bytes();
+    if is || word == first.as_bytes() { Ok(is) } else { Err(WRONG_WORDS) }
 }
 
 /// What can be judged only when all is read.

@@ -12,20 +12,20 @@ const LOWEST: u32 = 500;
 /// Reads a file in which comments and blank lines are passed over, and the first other line must
 /// be in order. A line with an error is no template: then nobody is found.
 pub fn safe<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let mut found = false;
-    for (line, text) in (1..).zip(Lines(text)) {
+    let (mut found, mut line) = (false, 0);
+    for text in Lines(text) {
+        line += 1;
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.is_empty() || text.starts_with(b"#") {
             continue;
         }
-        let mut tell = |what, warning| problems.push(Problem { line, what, word: b"", warning });
         if found {
-            tell("only the first template counts", true);
+            problems.push(Problem::warning(line, "only the first template counts"));
             break;
         }
         found = true;
-        if let Err(what) = take(config, line, text, Some(&mut |what| tell(what, true))) {
-            tell(what, false);
+        if let Err(what) = take(config, line, text, Some(problems)) {
+            problems.push(Problem::new(line, what, b""));
         }
     }
 }
@@ -38,13 +38,13 @@ pub fn compat<'a>(text: &'a [u8], config: &mut Config<'a>) {
     let _ = take(config, 1, line, None);
 }
 
-/// The one section, if the line is good. It is judged, and ids are raised to the lowest one with a
-/// word, if somebody is there to be warned.
+/// The one section, if the line is good. It is judged, and low ids are raised with a warning, if
+/// somebody wants to know of problems.
 fn take<'a>(
     config: &mut Config<'a>,
-    at: u64,
+    line: u32,
     text: &'a [u8],
-    mut warn: Option<&mut dyn FnMut(&'static str)>,
+    mut problems: Option<&mut Vec<Problem<'a>>>,
 ) -> Result<(), &'static str> {
     if text.len() > LINE_MAX {
         return Err(TOO_LONG);
@@ -53,20 +53,20 @@ fn take<'a>(
     if fields(text, &mut parts) < parts.len() {
         return Err(TOO_FEW);
     }
-    if warn.is_some() {
+    if problems.is_some() {
         text_fault(&parts)?;
     }
     let [name, _, uid, gid, gecos, home, shell] = parts;
-    let mut id = |text: &[u8]| match &mut warn {
+    let mut id = |text: &[u8]| match &mut problems {
         None => Ok(atoi(text)),
-        Some(warn) if decimal_u32(text).is_some_and(|id| id < LOWEST) => {
-            warn("an id below 500 becomes 500");
+        Some(problems) if decimal_u32(text).is_some_and(|id| id < LOWEST) => {
+            problems.push(Problem::warning(line, "an id below 500 becomes 500"));
             Ok(LOWEST)
         }
         Some(_) => template::id(text),
     };
     let (ids, gid) = (Ids::One(id(uid)?), GidOf::One(id(gid)?));
-    let mut section = Section::new(at, Kind::Map, Words(b"*"));
+    let mut section = Section::new(line, Kind::Map, Words(b"*"));
     // The slash is always added, as libnss_map does.
     let (name, home) = (Pattern::literal(name), Pattern::prefix(home));
     section.template = Template { name, ids, gid, gecos, home, shell };
