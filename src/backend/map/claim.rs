@@ -1,7 +1,8 @@
 //! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
-use super::config::Kind;
+use super::config::{Config, Kind};
+use super::evidence::{Room, look_for};
 use super::registry::Writable;
 use super::{Account, Login, Map, fill, planned};
 use crate::backend::{Outcome, Shared, Step};
@@ -23,9 +24,7 @@ impl Map {
             return Err(Outcome::failed(errno));
         }
         if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
-            let mut other = Login::new();
-            let _ = fill(&mut other, &[holder]);
-            return Err(self.tell_pair(uid, name, &other));
+            return Err(self.told.tell_pair(uid, name, holder));
         }
         if self.scans() {
             self.refresh_scan(step)?;
@@ -54,29 +53,19 @@ impl Map {
     /// another name with this one. A registered name always counts, one that was merely found if it
     /// is admitted.
     fn judge(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        if let Some(other) = self.known.uid_of(name).filter(|known| *known != uid) {
-            return Err(self.tell_moved(name, uid, other));
+        let Map { config, room, known, told, .. } = self;
+        if let Some(other) = known.uid_of(name).filter(|known| *known != uid) {
+            return Err(told.tell_moved(name, uid, other));
         }
         let mut number = 0;
         loop {
-            let Some(pair) = self.known.nth(uid, number) else { return Ok(()) };
-            let mut other = Login::new();
-            let _ = fill(&mut other, &[pair.name()]);
-            if other != name && (self.known.is_registered(uid) || self.is_admitted(&other, uid)?) {
-                return Err(self.tell_pair(uid, name, &other));
+            let Some(pair) = known.nth(uid, number) else { return Ok(()) };
+            let other = pair.name();
+            if other != name && (known.is_registered(uid) || is_admitted(config, room, other, uid)?)
+            {
+                return Err(told.tell_pair(uid, name, other));
             }
             number += 1;
-        }
-    }
-
-    /// Whether the evidence for `name` is there, its uid being `uid`.
-    fn is_admitted(&mut self, name: &[u8], uid: u32) -> Result<bool, Outcome> {
-        let Map { config, room, .. } = self;
-        let Some(section) = config.section_of(name) else { return Ok(false) };
-        match super::evidence::look_for(&section.require, &section.template.home, name, room) {
-            Ok(owner) => Ok(!section.require.owned || owner == Some(uid)),
-            Err(Outcome::NotFound) => Ok(false),
-            Err(failure) => Err(failure),
         }
     }
 
@@ -157,6 +146,32 @@ impl Map {
         if of_name && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
+    /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
+    pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
+        let mut shared = Shared::new(false);
+        let (mut turn, mut search) = (u64::MAX, Default::default());
+        let mut hit = crate::backend::Hit::None;
+        let asker = crate::sys::access::Asker::Ourselves;
+        let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
+        self.claim(&mut Step { shared: &mut shared, asker, turn, search, hit }, name, uid, false)
+    }
+}
+
+/// Whether the evidence for `name` is there, its uid being `uid`.
+fn is_admitted(config: &Config, room: &mut Room, name: &[u8], uid: u32) -> Result<bool, Outcome> {
+    let Some(section) = config.section_of(name) else { return Ok(false) };
+    match look_for(&section.require, &section.template.home, name, room) {
+        Ok(owner) => Ok(!section.require.owned || owner == Some(uid)),
+        Err(Outcome::NotFound) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Uids whose collision was told; who has more of them has read enough.
+#[derive(Default)]
+pub(super) struct Told(heapless::Vec<u32, 64>);
+
+impl Told {
     /// Names two people who would have one uid, once; "not found" for whoever asks.
     fn tell_pair(&mut self, uid: u32, name: &[u8], other: &[u8]) -> Outcome {
         if self.tells(uid) {
@@ -181,17 +196,7 @@ impl Map {
     }
 
     fn tells(&mut self, uid: u32) -> bool {
-        !self.told.contains(&uid) && self.told.push(uid).is_ok()
-    }
-
-    /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
-    pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        let mut shared = Shared::new(false);
-        let (mut turn, mut search) = (u64::MAX, Default::default());
-        let mut hit = crate::backend::Hit::None;
-        let asker = crate::sys::access::Asker::Ourselves;
-        let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
-        self.claim(&mut Step { shared: &mut shared, asker, turn, search, hit }, name, uid, false)
+        !self.0.contains(&uid) && self.0.push(uid).is_ok()
     }
 }
 

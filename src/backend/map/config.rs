@@ -258,14 +258,15 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Something that is only worth telling.
-    pub fn warning(line: u32, what: &'static str) -> Self {
-        Problem { line: line.into(), what, word: b"", warning: true }
+    /// Adds an error.
+    #[inline(never)]
+    pub fn add(list: &mut Vec<Self>, line: u32, what: &'static str, word: &'a [u8]) {
+        list.push(Problem { line: line.into(), what, word, warning: false });
     }
 
-    /// An error.
-    pub fn new(line: u32, what: &'static str, word: &'a [u8]) -> Self {
-        Problem { line: line.into(), what, word, warning: false }
+    /// Adds something that is only worth telling.
+    pub fn warn(list: &mut Vec<Self>, line: u32, what: &'static str) {
+        list.push(Problem { line: line.into(), what, word: b"", warning: true });
     }
 }
 

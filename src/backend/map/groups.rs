@@ -41,11 +41,11 @@ impl Groups {
 
     /// Reads the file, in pieces through `window`, if it is another one than last time.
     pub fn refresh(&mut self, window: &mut [u8]) -> Result<(), Errno> {
-        if self.named.is_empty() || Some(Stamp::of(&stat(FILE)?)) == self.stamp {
+        if self.named.is_empty() || Some(super::stamp(stat(FILE))?) == self.stamp {
             return Ok(());
         }
         let file = open(FILE, OFlags::RDONLY, Mode::empty())?;
-        let stamp = Stamp::of(&super::look_at(&file)?);
+        let stamp = super::stamp(super::look_at(&file))?;
         self.named.iter_mut().for_each(|n| n.gid = None);
         let (mut at, mut inside) = (0, false);
         loop {

@@ -22,6 +22,7 @@ mod slow;
 pub mod start;
 pub mod template;
 
+use super::unix::Stamp;
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
 use crate::sys::privilege::keep_secret;
@@ -44,9 +45,6 @@ pub use list::{collisions, put};
 
 /// Room for the strings of a record: a template and the longest name thrice.
 const AREA: usize = LINE_MAX + 3 * (Name::MAX + 1);
-
-/// Collisions that are told; who has more of them has read enough.
-const TOLD: usize = 64;
 
 /// The day that libnss_map says each password was changed on, 2007-02-27, and its other numbers.
 const SHADOW: [u64; 7] = [13571, 0, 99999, 7, u64::MAX, u64::MAX, u64::MAX];
@@ -78,8 +76,7 @@ pub struct Map {
     room: Box<evidence::Room>,
     /// The strings of the record that was found.
     area: Box<heapless::Vec<u8, AREA>>,
-    /// Uids whose collision was told.
-    told: Box<heapless::Vec<u32, TOLD>>,
+    told: Box<claim::Told>,
 }
 
 /// An account that was found: the section it is made of, and its uid.
@@ -103,6 +100,14 @@ type Login = heapless::Vec<u8, { Name::MAX }>;
 
 fn look_at(file: &OwnedFd) -> Result<Stat, Errno> {
     fstat(file)
+}
+
+/// How a file looks, of what a look at it gave.
+fn stamp(stat: Result<Stat, Errno>) -> Result<Stamp, Errno> {
+    match &stat {
+        Ok(stat) => Ok(Stamp::of(stat)),
+        Err(errno) => Err(*errno),
+    }
 }
 
 fn is_file(stat: &Stat) -> bool {

@@ -97,8 +97,7 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same =
-            |dir: &Dir| dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp;
+        let same = |dir: &Dir| dir.settled && super::stamp(stat(&*dir.path)).ok() == dir.stamp;
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -179,7 +178,7 @@ fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    let stamp = Stamp::of(&super::look_at(&fd)?);
+    let stamp = super::stamp(super::look_at(&fd))?;
     dir.settled = stamp.is_settled(now);
     dir.stamp = Some(stamp);
     Ok(Some(fd))

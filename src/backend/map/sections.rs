@@ -80,7 +80,7 @@ pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Prob
             reader.word = b"";
             if let Err(what) = reader.take(line.strip_suffix(b"\r").unwrap_or(line)) {
                 // It is kept, and the next line is looked at.
-                reader.problems.push(Problem::new(reader.line, what, reader.word));
+                Problem::add(reader.problems, reader.line, what, reader.word);
             }
         }
     }
@@ -213,7 +213,7 @@ impl<'a> Reader<'a, '_> {
             self.config.sections.push(section);
         } else if line > 0 && self.problems.last().is_none_or(|p| p.line < line.into()) {
             // If one of its lines was bad, that was told already.
-            self.problems.push(Problem::new(line, "a section without a template", b""));
+            Problem::add(self.problems, line, "a section without a template", b"");
         }
         self.has_template = false;
     }
@@ -283,25 +283,32 @@ fn is_second(word: &[u8], first: &str, second: &str) -> Result<bool, &'static st
 
 /// What can be judged only when all is read.
 fn check<'a>(config: &Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let numbers = |s: &&Section| s.kind != Kind::Map;
-    if let Some(over) = config.sections.iter().filter(numbers).nth(NUMBERS_MAX) {
-        problems.push(Problem::new(over.line, "more than 8 sections of numbers", b""));
+    let (mut numbers, mut gids, mut first) = (0, false, 0);
+    let (mut derives, mut registers) = (false, false);
+    for section in &config.sections {
+        if section.kind == Kind::Map {
+            first = if first == 0 { section.line } else { first };
+            derives |= section.derives();
+            registers |= section.derives() && !section.require.is_empty();
+            continue;
+        }
+        gids |= section.kind == Kind::Gids;
+        numbers += 1;
+        if numbers == NUMBERS_MAX + 1 {
+            Problem::add(problems, section.line, "more than 8 sections of numbers", b"");
+        }
     }
     overlaps(config, Kind::Uids, problems);
     // Those of the maps alone were told as uids.
-    if config.sections.iter().any(|s| s.kind == Kind::Gids) {
+    if gids {
         overlaps(config, Kind::Gids, problems);
     }
-    let derives = config.derives();
     if derives && config.key.is_none() {
-        let first = config.sections.iter().find(|s| s.kind == Kind::Map);
-        problems.push(Problem::new(first.map_or(1, |s| s.line), "a range needs a key", b""));
+        Problem::add(problems, first, "a range needs a key", b"");
     }
-    if let Some((line, _)) = config.registry.filter(|_| derives) {
-        if !config.sections.iter().any(|s| s.derives() && !s.require.is_empty()) {
-            let what = "a registry needs a section with a range and a require";
-            problems.push(Problem::new(line, what, b""));
-        }
+    if let Some((line, _)) = config.registry.filter(|_| derives && !registers) {
+        let what = "a registry needs a section with a range and a require";
+        Problem::add(problems, line, what, b"");
     }
     for pin in &config.pins {
         let section = config.section_of(pin.name);
@@ -314,7 +321,7 @@ fn check<'a>(config: &Config<'a>, problems: &mut Vec<Problem<'a>>) {
         } else {
             continue;
         };
-        problems.push(Problem::new(pin.line, what, pin.name));
+        Problem::add(problems, pin.line, what, pin.name);
     }
 }
 
@@ -329,7 +336,7 @@ fn overlaps(config: &Config, kind: Kind, problems: &mut Vec<Problem>) {
         };
         if config.sections.iter().take(at).any(meets) {
             let what = "its range overlaps that of an earlier section";
-            problems.push(Problem::new(section.line, what, b""));
+            Problem::add(problems, section.line, what, b"");
         }
     }
 }

@@ -20,12 +20,12 @@ pub fn safe<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Prob
             continue;
         }
         if found {
-            problems.push(Problem::warning(line, "only the first template counts"));
+            Problem::warn(problems, line, "only the first template counts");
             break;
         }
         found = true;
         if let Err(what) = take(config, line, text, Some(problems)) {
-            problems.push(Problem::new(line, what, b""));
+            Problem::add(problems, line, what, b"");
         }
     }
 }
@@ -60,7 +60,7 @@ fn take<'a>(
     let mut id = |text: &[u8]| match &mut problems {
         None => Ok(atoi(text)),
         Some(problems) if decimal_u32(text).is_some_and(|id| id < LOWEST) => {
-            problems.push(Problem::warning(line, "an id below 500 becomes 500"));
+            Problem::warn(problems, line, "an id below 500 becomes 500");
             Ok(LOWEST)
         }
         Some(_) => template::id(text),

@@ -247,7 +247,7 @@ fn read_config(config: &mut Config<'static>, plan: &Plan) -> Result<bool, Error>
     } else {
         single::compat(text, config);
         if config.sections.is_empty() {
-            problems.push(Problem::warning(1, "no template: nobody is found"));
+            Problem::warn(&mut problems, 1, "no template: nobody is found");
         }
     }
     let mut bad = false;
