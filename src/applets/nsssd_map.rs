@@ -5,7 +5,7 @@
 //! checked, a second format.
 
 use super::Applet;
-use crate::backend::map::start::{Host, Plan, SPEC, lasting};
+use crate::backend::map::start::{Host, Plan, SPEC, fail, lasting};
 use crate::backend::map::{Map, collisions, key, put};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
@@ -18,7 +18,7 @@ use nssproto::entry::Record;
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin};
 use rustix::termios::isatty;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 const USAGE: &str = "\
@@ -78,10 +78,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         }
         "-u" => foretell(plan, value),
         "-k" => {
-            let wrong = |errno| {
-                Error::system("unable to make key file", errno).about(OsStr::from_bytes(value))
-            };
-            key::make(value).map_err(wrong)?;
+            key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
             Ok(0)
         }
         "-l" => list(plan, words.first()),
@@ -101,14 +98,8 @@ fn serve(plan: Plan) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn check_file(mut plan: Plan) -> Result<u8, Error> {
-    plan.strict = true;
-    let file = OsStr::from_bytes(plan.file);
-    let opened = match rustix::fs::stat(file) {
-        Err(errno) => Err(Error::system("unable to open", errno).about(file)),
-        Ok(_) => Map::open(plan, Host::Check),
-    };
-    opened.map_err(|e| e.with_code(WRONG))?;
+fn check_file(plan: Plan) -> Result<u8, Error> {
+    Map::open(plan, Host::Check).map_err(|e| e.with_code(WRONG))?;
     Ok(0)
 }
 
@@ -127,14 +118,11 @@ fn foretell(plan: Plan, name: &[u8]) -> Result<u8, Error> {
 
 fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
     let map = Map::open(plan, Host::Tool)?;
-    let text = match file {
-        Some(file) => read_path(file.as_bytes()),
-        None => read_all(stdin(), usize::MAX),
+    let (text, name) = match file {
+        Some(file) => (read_path(file.as_bytes()), file.as_bytes()),
+        None => (read_all(stdin(), usize::MAX), &b"stdin"[..]),
     };
-    let text = text.map_err(|errno| {
-        let subject = file.map_or(OsStr::new("stdin"), |f| f);
-        Error::system("unable to read", errno).about(subject)
-    })?;
+    let text = text.map_err(|errno| fail("unable to read", name, errno))?;
     let shows = isatty(stderr());
     let found = collisions(&map, &text, &|done, total| {
         if shows {

@@ -2,6 +2,7 @@
 
 use super::claim::errno_of;
 use super::config::Lines;
+use super::start::fail;
 use super::{Hit, Map, Unplanned, planned};
 use crate::backend::Outcome;
 use crate::sys::error::{Error, code};
@@ -19,10 +20,6 @@ fn refused(name: &[u8], what: &'static str) -> Error {
     Error::usage(what).with_code(FOUND_FAULT).about(OsStr::from_bytes(name))
 }
 
-fn failed(name: &[u8], what: &'static str, errno: Errno) -> Error {
-    Error::system(what, errno).about(OsStr::from_bytes(name))
-}
-
 const UNABLE: &str = "unable to derive a uid of";
 
 impl Map {
@@ -32,7 +29,7 @@ impl Map {
         let account = match planned(self.config, &self.key, name) {
             Ok(account) => account,
             Err(Unplanned::Refused(why)) => return Err(refused(name, why)),
-            Err(Unplanned::Failed(errno)) => return Err(failed(name, UNABLE, errno)),
+            Err(Unplanned::Failed(errno)) => return Err(fail(UNABLE, name, errno)),
         };
         if account.section.derives() {
             match self.foresee(name, account.uid) {
@@ -42,7 +39,7 @@ impl Map {
                 }
                 Err(other) => {
                     let errno = errno_of(other).unwrap_or(Errno::IO);
-                    return Err(failed(name, "unable to tell who has the uid of", errno));
+                    return Err(fail("unable to tell who has the uid of", name, errno));
                 }
             }
         }
@@ -81,7 +78,7 @@ pub fn collisions(map: &Map, text: &[u8], tell: &dyn Fn(usize, usize)) -> Result
         match planned(map.config, &map.key, name) {
             Ok(account) => list.push((account.uid, name, account.section.derives())),
             Err(Unplanned::Refused(_)) => found.refused += 1,
-            Err(Unplanned::Failed(errno)) => return Err(failed(name, UNABLE, errno)),
+            Err(Unplanned::Failed(errno)) => return Err(fail(UNABLE, name, errno)),
         }
     }
     list.sort_unstable();

@@ -163,11 +163,14 @@ impl Map {
     }
 
     /// Serves one request, or as much of it as fits the turn.
+    #[inline(never)]
     pub fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
         let answer = match *request {
-            Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => Ok(Outcome::Done),
+            Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {
+                return Outcome::Done;
+            }
             // Nobody can tell who might exist.
-            Request::Next(_) => Ok(Outcome::NotFound),
+            Request::Next(_) => return Outcome::NotFound,
             Request::ByName(Db::Group, name) => self.group_by_name(&mut step, name.bytes()),
             Request::ByName(Db::Shadow, name) if self.config.compat => {
                 // libnss_map looks at nothing here.
@@ -182,7 +185,11 @@ impl Map {
             Request::ByGid(gid) => self.by_gid(&mut step, gid.0),
             Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
         };
-        answer.unwrap_or_else(|outcome| outcome)
+        match (answer, request) {
+            (Err(outcome), _) => outcome,
+            (Ok(()), Request::GroupList { .. }) => Outcome::Groups,
+            (Ok(()), _) => Outcome::Found,
+        }
     }
 
     /// The record that was found.
@@ -273,7 +280,7 @@ impl Map {
         let _ = fill(login, &account.section.template.name.pieces(digits));
     }
 
-    fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<Outcome, Outcome> {
+    fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<(), Outcome> {
         let mut name = Login::new();
         let account = if let Ok(account) = self.of_number(Kind::Uids, uid) {
             Self::number_name(account, &mut name);
@@ -300,7 +307,7 @@ impl Map {
         if shared && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
-    fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Outcome, Outcome> {
+    fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
         if self.config.compat {
             let account = self.by_name(step, name)?;
             return self.lend_group(step.hit, name, account.gid());
@@ -322,7 +329,7 @@ impl Map {
         }
     }
 
-    fn by_gid(&mut self, step: &mut Step<'_>, gid: u32) -> Result<Outcome, Outcome> {
+    fn by_gid(&mut self, step: &mut Step<'_>, gid: u32) -> Result<(), Outcome> {
         let mut name = Login::new();
         if let Ok(account) = self.of_number(Kind::Gids, gid) {
             Self::number_name(account, &mut name);
@@ -337,16 +344,16 @@ impl Map {
     }
 
     /// The supplementary groups of a user: those of his section, then that of his .nssmaprc.
-    fn groups_of(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Outcome, Outcome> {
+    fn groups_of(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
         let account = match self.by_name(step, name) {
             Ok(account) => account,
             // Whoever is unknown is in no group, as with the files.
-            Err(Outcome::NotFound) => return Ok(Outcome::Groups),
+            Err(Outcome::NotFound) => return Ok(()),
             Err(other) => return Err(other),
         };
         let section = account.section;
         if section.kind != Kind::Map {
-            return Ok(Outcome::Groups);
+            return Ok(());
         }
         let shared = &mut *step.shared;
         self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
@@ -359,11 +366,11 @@ impl Map {
                 shared.gids.add(gid);
             }
         }
-        Ok(Outcome::Groups)
+        Ok(())
     }
 
     /// Puts together the record of an account.
-    fn lend(&mut self, hit: &mut Hit, name: &[u8], account: Account) -> Result<Outcome, Outcome> {
+    fn lend(&mut self, hit: &mut Hit, name: &[u8], account: Account) -> Result<(), Outcome> {
         let area = &mut self.area;
         let Template { gecos, home, shell, .. } = &account.section.template;
         let mut room = [0; DECIMAL_MAX];
@@ -380,23 +387,23 @@ impl Map {
         .map_err(Outcome::failed)?;
         let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
         *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
-        Ok(Outcome::Found)
+        Ok(())
     }
 
     /// Puts together a shadow record.
-    fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<Outcome, Outcome> {
+    fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<(), Outcome> {
         // No hash is like this; some programs take "!" for a locked account.
         fill(&mut *self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
         *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
-        Ok(Outcome::Found)
+        Ok(())
     }
 
     /// Puts together a group without members.
-    fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<Outcome, Outcome> {
+    fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<(), Outcome> {
         fill(&mut *self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
         let len = self.area.len() as u32;
         *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
-        Ok(Outcome::Found)
+        Ok(())
     }
 }
 

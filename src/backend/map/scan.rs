@@ -8,7 +8,7 @@ use super::template::Pattern;
 use crate::backend::Outcome;
 use crate::backend::unix::Stamp;
 use crate::sys::clock;
-use crate::sys::file::open;
+use crate::sys::file::{open, path as c_path};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, stat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -74,7 +74,7 @@ impl Scan {
                 None => continue,
             };
             let Some((path, before)) = directory(pattern) else { continue };
-            let Ok(path) = CString::new(path) else { continue };
+            let Ok(path) = c_path(path) else { continue };
             let after = pattern.after.unwrap_or_default();
             let slash = after.iter().position(|b| *b == b'/');
             let kind = if slash.is_none() { Some(kind) } else { None };

@@ -64,8 +64,6 @@ pub struct Plan {
     pub logname: bool,
     /// What a single line requires.
     pub require: Require<'static>,
-    /// An error in a single line is fatal, too (`-n`).
-    pub strict: bool,
 }
 
 impl Plan {
@@ -105,7 +103,7 @@ impl Map {
         }
         // It lives as long as the texts that it was read from.
         let config: &mut Config = Box::leak(Box::default());
-        let second = read_config(config, &plan)?;
+        let second = read_config(config, &plan, host == Host::Check)?;
         if let Some(section) = config.sections.first_mut().filter(|_| !second) {
             section.require = plan.require;
         }
@@ -225,10 +223,14 @@ fn find_own(config: &mut Config<'static>) {
 }
 
 /// Reads a configuration and what it includes, and tells what is wrong with it. Also whether it
-/// was read as of the second format.
-fn read_config(config: &mut Config<'static>, plan: &Plan) -> Result<bool, Error> {
+/// was read as of the second format. `strict`: it must be there, and an error in a single line is
+/// fatal, too.
+fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Result<bool, Error> {
     config.compat = plan.compat;
     let Some(text) = read_file(CONFIG, plan.file)? else {
+        if strict {
+            return Err(fail("unable to open", plan.file, Errno::NOENT));
+        }
         let mut message = Message::new("nsssd-map", "warning");
         message.text("there is no ").path(plan.file).text(": nobody is found").send();
         return Ok(false);
@@ -260,7 +262,7 @@ fn read_config(config: &mut Config<'static>, plan: &Plan) -> Result<bool, Error>
     for path in deny_files {
         bad |= !read_deny_file(path, deny)?;
     }
-    if bad && (second || plan.strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
+    if bad && (second || strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
 }
 
 /// One glob on each line. False if one of them is none.
@@ -303,8 +305,9 @@ fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [
     Ok(Some(Box::leak(text.into_boxed_slice())))
 }
 
-fn fail(what: &'static str, path: &[u8], errno: Errno) -> Error {
-    Error::system(what, errno).about(OsStr::from_bytes(path))
+/// A failed system call that concerns this file or word.
+pub fn fail(what: &'static str, about: &[u8], errno: Errno) -> Error {
+    Error::system(what, errno).about(OsStr::from_bytes(about))
 }
 
 fn unusable(what: &'static str, path: &[u8]) -> Error {
