@@ -128,6 +128,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The beginning of one; what it gives follows.
+    #[inline(never)]
     pub fn new(line: u32, kind: Kind, globs: Words<'a>) -> Self {
         Section { line, kind, globs, ..Section::default() }
     }

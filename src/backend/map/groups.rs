@@ -1,6 +1,6 @@
 //! The gids of the groups that sections name, from /etc/group as it is now.
 
-use super::config::{Lines, Named, cut, tell_line};
+use super::config::{Named, cut, tell_line};
 use crate::backend::gids::Gids;
 use crate::backend::unix::Stamp;
 use crate::sys::file::open;
@@ -50,21 +50,24 @@ impl Groups {
         let (mut at, mut inside) = (0, false);
         loop {
             let len = retry_on_intr(|| pread(&file, &mut *window, at))?;
-            let block = window.get(..len).unwrap_or_default();
-            if block.is_empty() {
+            if len == 0 {
                 break;
             }
-            // Whole lines, or the front of one that is longer than the window: its gid stands
-            // before its members, and what follows it is no line.
-            let whole = block.iter().rposition(|b| *b == b'\n').map_or(block.len(), |end| end + 1);
-            let block = block.get(..whole).unwrap_or_default();
-            for line in Lines(block) {
+            let (mut rest, mut whole) = (window.get(..len).unwrap_or_default(), 0);
+            while !rest.is_empty() {
+                let (line, behind) = cut(rest, b'\n');
+                if behind.is_none() && whole > 0 {
+                    break;
+                }
+                // Or the front of a line that is longer than the window: its gid stands before its
+                // members, and what follows it is no line.
                 if !inside {
                     self.take(line);
                 }
-                inside = false;
+                inside = behind.is_none();
+                rest = behind.unwrap_or_default();
+                whole = len - rest.len();
             }
-            inside = !block.ends_with(b"\n");
             at += whole as u64;
         }
         self.stamp = Some(stamp);

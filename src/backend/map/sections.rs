@@ -65,14 +65,14 @@ struct Reader<'a, 'p> {
     /// What an error in it is about; may be empty.
     word: &'a [u8],
     /// The section in hand; of line 0 before the first one.
-    section: Section<'a>,
+    section: &'p mut Section<'a>,
     /// It has its template.
     has_template: bool,
 }
 
 /// Reads a whole file.
 pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let section = Section::default();
+    let section = &mut Section::new(0, Kind::Map, Words::default());
     let mut reader = Reader { config, problems, line: 0, word: b"", section, has_template: false };
     for line in Lines(text) {
         reader.line += 1;
@@ -84,7 +84,7 @@ pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Prob
             }
         }
     }
-    reader.begin(Section::default());
+    reader.begin(Section::new(0, Kind::Map, Words::default()));
     check(reader.config, reader.problems);
 }
 
@@ -207,7 +207,7 @@ impl<'a> Reader<'a, '_> {
 
     /// Ends the section in hand, and begins the next one.
     fn begin(&mut self, next: Section<'a>) {
-        let section = std::mem::replace(&mut self.section, next);
+        let section = std::mem::replace(self.section, next);
         let line = section.line;
         if self.has_template {
             self.config.sections.push(section);
@@ -223,10 +223,10 @@ impl<'a> Reader<'a, '_> {
         if self.has_template {
             return Err("a second template in the section");
         }
-        let mut parts = [&b""[..]; 7];
-        let count = fields(text, &mut parts);
+        let (parts, count) = fields(text);
         let (kind, (_, last)) = (self.section.kind, self.section.numbers);
-        let [name, _, id, gid, gecos, mut home, shell] = parts;
+        let [name, _, id, gid, gecos, home, shell] = &parts;
+        let mut home = *home;
         let template = &mut self.section.template;
         if kind != Kind::Gids || count == parts.len() {
             if count < parts.len() {
@@ -239,21 +239,21 @@ impl<'a> Reader<'a, '_> {
             self.word = id;
             if kind == Kind::Map {
                 template.ids = template::ids(id)?;
-            } else if id != b"=" {
+            } else if *id != b"=" {
                 return Err("in a section of numbers the id must be =, not");
             }
             template.gid = GidOf::Uid;
-            if gid == b"0" && kind != Kind::Map {
+            if *gid == b"0" && kind != Kind::Map {
                 // Container platforms run any uid with group 0.
                 template.gid = GidOf::One(0);
-            } else if gid != b"=" {
+            } else if *gid != b"=" {
                 self.word = gid;
                 template.gid = GidOf::One(template::id(gid)?);
             } else if kind == Kind::Map && !matches!(template.ids, Ids::Range { .. }) {
                 return Err("a gid of the user's own needs a range of uids, not");
             }
             (template.gecos, template.shell) = (gecos, shell);
-        } else if count == 4 && id == b"=" && gid.is_empty() {
+        } else if count == 4 && *id == b"=" && gid.is_empty() {
             // A group(5) line, `NAME:x:=:`; of a whole template the name counts, too.
             home = b"/";
         } else {

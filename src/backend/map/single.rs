@@ -49,14 +49,14 @@ fn take<'a>(
     if text.len() > LINE_MAX {
         return Err(TOO_LONG);
     }
-    let mut parts = [&b""[..]; 7];
-    if fields(text, &mut parts) < parts.len() {
+    let (parts, count) = fields(text);
+    if count < parts.len() {
         return Err(TOO_FEW);
     }
     if problems.is_some() {
         text_fault(&parts)?;
     }
-    let [name, _, uid, gid, gecos, home, shell] = parts;
+    let [name, _, uid, gid, gecos, home, shell] = &parts;
     let mut id = |text: &[u8]| match &mut problems {
         None => Ok(atoi(text)),
         Some(problems) if decimal_u32(text).is_some_and(|id| id < LOWEST) => {

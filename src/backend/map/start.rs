@@ -118,7 +118,7 @@ impl Map {
                 Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
                 _ => client(),
             },
-            logname: logname.map(OsString::into_vec),
+            logname: logname.map(|name| &*name.into_vec().leak()),
             known: Known::new(config.derives()),
             scan: config.derives().then(|| Scan::new(config)),
             registry: None,

@@ -149,16 +149,16 @@ pub struct Template<'a> {
     pub shell: &'a [u8],
 }
 
-/// Puts the fields of a line in their places, and tells how many there are: seven at most, the
-/// last one takes further colons.
-pub fn fields<'a>(line: &'a [u8], fields: &mut [&'a [u8]; 7]) -> usize {
+/// The fields of a line, and how many there are: seven at most, the last one takes further colons.
+pub fn fields(line: &[u8]) -> ([&[u8]; 7], usize) {
+    let mut fields = [&b""[..]; 7];
     let (mut rest, mut count) = (Some(line), 0);
-    for field in fields {
+    for field in &mut fields {
         let Some(text) = rest else { break };
         count += 1;
         (*field, rest) = if count < 7 { cut(text, b':') } else { (text, None) };
     }
-    count
+    (fields, count)
 }
 
 /// Judges the plain fields of a template, in both formats.
