@@ -3,7 +3,6 @@
 
 use super::config::{Config, Kind};
 use super::evidence::{Room, look_for};
-use super::registry::Writable;
 use super::{Account, Login, Map, fill, planned};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
@@ -40,9 +39,9 @@ impl Map {
         }
         let Some(registry) = &mut self.registry else { return Ok(()) };
         match registry.writable() {
-            Writable::ReadOnly => return Ok(()),
-            Writable::Refused(errno) => return Err(Outcome::failed(errno)),
-            Writable::Yes => {}
+            Ok(()) => {}
+            Err(Errno::ROFS) => return Ok(()),
+            Err(errno) => return Err(Outcome::failed(errno)),
         }
         let appended = registry.append(name, uid, &mut self.known, &mut step.shared.window);
         appended.map_err(Outcome::failed)?;
@@ -71,7 +70,7 @@ impl Map {
 
     /// Whether uids are found by a scan: there is no registry that could keep them.
     fn scans(&self) -> bool {
-        self.registry.as_ref().is_none_or(|r| r.writable() == Writable::ReadOnly)
+        self.registry.as_ref().is_none_or(|r| r.writable() == Err(Errno::ROFS))
     }
 
     /// Reads what was appended to the registry.

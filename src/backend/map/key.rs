@@ -54,13 +54,13 @@ impl Key {
         }
         let mut halves = [0; 2];
         for (half, digits) in halves.iter_mut().zip(text.chunks_exact(16)) {
-            for digit in digits {
-                let digit = char::from(*digit).to_digit(16)?;
-                *half = *half << 4 | u64::from(digit);
+            for (at, digit) in digits.iter().enumerate() {
+                // The lowest byte first, and the higher one of its two digits.
+                *half |= u64::from(char::from(*digit).to_digit(16)?) << (4 * (at ^ 1));
             }
         }
         let [first, second] = halves;
-        Some(Key(first.swap_bytes(), second.swap_bytes()))
+        Some(Key(first, second))
     }
 
     /// `LO + ((siphash24(key, name) * SIZE) >> 64)`: the same on every machine.

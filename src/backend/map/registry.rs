@@ -16,16 +16,9 @@ use std::os::fd::OwnedFd;
 /// How often a line is appended again that another writer's torn one has spoilt.
 const TRIES: u8 = 3;
 
-/// Why a new pair cannot be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writable {
-    /// It can.
-    Yes,
-    /// The file system is read-only: it works without.
-    ReadOnly,
-    /// Not allowed: a lookup that needs it fails with this.
-    Refused(Errno),
-}
+/// Whether new pairs can be kept. The error is EROFS on a read-only file system, where it works
+/// without; with another one a lookup that needs it fails.
+pub type Writable = Result<(), Errno>;
 
 /// The open file.
 pub struct Registry {
@@ -150,16 +143,12 @@ impl Registry {
         if line.is_empty() {
             return;
         }
-        let Some((uid, name)) = parse(line) else {
-            return self.tell(self.lines, "not UID NAME EPOCH; passed over:", line);
+        let (what, word) = match parse(line) {
+            Some((uid, name)) => (known.register(name, uid), name),
+            None => (Err("not UID NAME EPOCH; passed over:"), line),
         };
-        match known.register(name, uid) {
-            Ok(()) => {}
-            Err(Some(_)) => self.tell(self.lines, "its uid has another name already:", name),
-            Err(None) if known.is_full() => {
-                self.tell(self.lines, "more than 65536 names; passed over:", name);
-            }
-            Err(None) => self.tell(self.lines, "has another uid already:", name),
+        if let Err(what) = what {
+            self.tell(self.lines, what, word);
         }
     }
 
@@ -210,18 +199,17 @@ impl Registry {
 
 /// Opens it to append, or if that is not allowed to read.
 fn open_file(path: &CStr, create: bool) -> Result<Option<(OwnedFd, Writable)>, Errno> {
-    let read = || open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
-    let mut write = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
-    write.set(OFlags::CREATE, create);
-    match open(path, write, Mode::from_raw_mode(0o644)) {
-        Ok(file) => Ok(Some((file, Writable::Yes))),
-        Err(Errno::ROFS) => match read() {
-            Ok(file) => Ok(Some((file, Writable::ReadOnly))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        },
-        Err(Errno::NOENT) if !create => Ok(None),
-        Err(refused) => Ok(Some((read().map_err(|_| refused)?, Writable::Refused(refused)))),
+    let mut flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
+    flags.set(OFlags::CREATE, create);
+    let refused = match open(path, flags, Mode::from_raw_mode(0o644)) {
+        Ok(file) => return Ok(Some((file, Ok(())))),
+        Err(Errno::NOENT) if !create => return Ok(None),
+        Err(refused) => refused,
+    };
+    match open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(file) => Ok(Some((file, Err(refused)))),
+        Err(Errno::NOENT) if refused == Errno::ROFS => Ok(None),
+        Err(errno) => Err(if refused == Errno::ROFS { errno } else { refused }),
     }
 }
 
