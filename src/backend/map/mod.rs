@@ -181,8 +181,8 @@ impl Map {
                 Ok(account) => self.lend(step.hit, name.bytes(), account),
                 Err(outcome) => Err(outcome),
             },
-            Request::ByUid(uid) => self.by_uid(&mut step, uid.0),
-            Request::ByGid(gid) => self.by_gid(&mut step, gid.0),
+            Request::ByUid(uid) => self.by_number(&mut step, Kind::Uids, uid.0),
+            Request::ByGid(gid) => self.by_number(&mut step, Kind::Gids, gid.0),
             Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
         };
         match (answer, request) {
@@ -239,20 +239,20 @@ impl Map {
         let mut depends = false;
         for section in self.config.sections.iter().filter(|s| s.kind == kind) {
             let pattern = &section.template.name;
-            if let Some(digits) = pattern.name_in(name) {
+            let id = if let Some(digits) = pattern.name_in(name) {
                 // One spelling only, or one number would have several names.
                 let plain = digits == b"0" || !digits.starts_with(b"0");
-                let id = decimal_u32(digits).filter(|id| plain && section.has_number(*id));
-                if id.is_some() {
-                    return Ok(id);
-                }
+                decimal_u32(digits).filter(|_| plain)
             } else if pattern.after.is_none() && pattern.before == name {
                 depends = true;
                 let (uid, gid) = self.ids_of(asker).ok_or(Outcome::failed(Errno::ACCESS))?;
-                let id = if kind == Kind::Uids { uid } else { gid };
-                if section.has_number(id) {
-                    return Ok(Some(id));
-                }
+                Some(if kind == Kind::Uids { uid } else { gid })
+            } else {
+                None
+            };
+            let id = id.filter(|id| section.has_number(*id));
+            if id.is_some() {
+                return Ok(id);
             }
         }
         if depends { Err(Outcome::NotFound) } else { Ok(None) }
@@ -280,17 +280,24 @@ impl Map {
         let _ = fill(login, &account.section.template.name.pieces(digits));
     }
 
-    fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<(), Outcome> {
+    /// The user, or the group, of a number.
+    fn by_number(&mut self, step: &mut Step<'_>, kind: Kind, id: u32) -> Result<(), Outcome> {
         let mut name = Login::new();
-        let account = if let Ok(account) = self.of_number(Kind::Uids, uid) {
+        let section = self.config.section_of_uid(id);
+        let account = if let Ok(account) = self.of_number(kind, id) {
             Self::number_name(account, &mut name);
             account
-        } else if self.config.section_of_uid(uid).is_some() {
-            self.holder(step, uid, &mut name)?
+        } else if section.is_some_and(|s| kind == Kind::Uids || s.template.gid == GidOf::Uid) {
+            self.holder(step, id, &mut name)?
+        } else if kind == Kind::Uids {
+            self.sharer(step, id, &mut name)?
         } else {
-            self.sharer(step, uid, &mut name)?
+            return Err(Outcome::NotFound);
         };
-        self.lend(step.hit, &name, account)
+        match kind {
+            Kind::Gids => self.lend_group(step.hit, &name, id),
+            _ => self.lend(step.hit, &name, account),
+        }
     }
 
     /// Who of those that share `uid` asks: in his own process, by LOGNAME.
@@ -308,39 +315,23 @@ impl Map {
     }
 
     fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
-        if self.config.compat {
-            let account = self.by_name(step, name)?;
-            return self.lend_group(step.hit, name, account.gid());
-        }
-        if self.config.allows(name) {
-            if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
-                return self.lend_group(step.hit, name, id);
+        if !self.config.compat {
+            if self.config.allows(name) {
+                if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
+                    return self.lend_group(step.hit, name, id);
+                }
             }
-        }
-        // Before any evidence is looked at: only some sections have groups at all.
-        let section = self.config.section_of(name).ok_or(Outcome::NotFound)?;
-        if section.template.gid != GidOf::Uid {
-            return Err(Outcome::NotFound);
+            // Before any evidence is looked at: only some sections have groups at all.
+            let section = self.config.section_of(name);
+            if section.is_none_or(|s| s.template.gid != GidOf::Uid) {
+                return Err(Outcome::NotFound);
+            }
         }
         let account = self.by_name(step, name)?;
         match account.section.kind {
             Kind::Map => self.lend_group(step.hit, name, account.gid()),
             _ => Err(Outcome::NotFound),
         }
-    }
-
-    fn by_gid(&mut self, step: &mut Step<'_>, gid: u32) -> Result<(), Outcome> {
-        let mut name = Login::new();
-        if let Ok(account) = self.of_number(Kind::Gids, gid) {
-            Self::number_name(account, &mut name);
-        } else {
-            let section = self.config.section_of_uid(gid).ok_or(Outcome::NotFound)?;
-            if section.template.gid != GidOf::Uid {
-                return Err(Outcome::NotFound);
-            }
-            self.holder(step, gid, &mut name)?;
-        }
-        self.lend_group(step.hit, &name, gid)
     }
 
     /// The supplementary groups of a user: those of his section, then that of his .nssmaprc.
