@@ -6,7 +6,7 @@
 
 use super::Applet;
 use crate::backend::map::start::{Host, Plan, SPEC, fail, lasting};
-use crate::backend::map::{Map, collisions, key, put};
+use crate::backend::map::{Map, collisions, key, put, show};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
@@ -123,30 +123,19 @@ fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
         None => (read_all(stdin(), usize::MAX), &b"stdin"[..]),
     };
     let text = text.map_err(|errno| fail("unable to read", name, errno))?;
-    let shows = isatty(stderr());
-    let found = collisions(&map, &text, &|done, total| {
-        if shows {
-            let mut out = b"\r".to_vec();
-            put(&mut out, done, b" of ");
-            put(&mut out, total, b"");
-            show(&out);
-        }
-    })?;
-    if shows {
+    let watches = isatty(stderr());
+    let mut found = collisions(&map, &text, watches)?;
+    if watches {
         show(b"\r\x1b[K");
     }
-    print(&found.lines)?;
-    let mut out = Vec::new();
-    put(&mut out, found.derived, b" names, ");
-    put(&mut out, found.refused, b" refused, ");
-    put(&mut out, found.pairs, b" collisions\n");
-    show(&out);
+    let out = &mut found.lines;
+    print(out)?;
+    out.clear();
+    put(out, found.derived, b" names, ");
+    put(out, found.refused, b" refused, ");
+    put(out, found.pairs, b" collisions\n");
+    show(out);
     Ok(if found.pairs == 0 { 0 } else { WRONG })
-}
-
-/// Progress, and what came of it: no reason to fail.
-fn show(text: &[u8]) {
-    let _ = rustix::io::write(stderr(), text);
 }
 
 fn print(text: &[u8]) -> Result<u8, Error> {

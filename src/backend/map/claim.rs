@@ -160,7 +160,7 @@ impl Map {
 fn is_admitted(config: &Config, room: &mut Room, name: &[u8], uid: u32) -> Result<bool, Outcome> {
     let Some(section) = config.section_of(name) else { return Ok(false) };
     match look_for(&section.require, &section.template.home, name, room) {
-        Ok(owner) => Ok(!section.require.owned || owner == Some(uid)),
+        Ok(owner) => Ok(!section.require.owned || owner == uid),
         Err(Outcome::NotFound) => Ok(false),
         Err(failure) => Err(failure),
     }

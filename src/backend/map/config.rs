@@ -128,6 +128,7 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The beginning of one; what it gives follows.
+    // Inlined, it would be at four places.
     #[inline(never)]
     pub fn new(line: u32, kind: Kind, globs: Words<'a>) -> Self {
         Section { line, kind, globs, ..Section::default() }
@@ -175,13 +176,13 @@ impl<'a> Require<'a> {
 
     /// Takes one word, and the path behind it.
     pub fn add(&mut self, word: &[u8], path: Option<&'a [u8]>) -> Result<(), &'static str> {
-        let owned = word == b"owned-home";
-        match path {
-            None if owned || word == b"home" => {
+        let known = ["home", "owned-home", "file"].iter().position(|w| w.as_bytes() == word);
+        match (known, path) {
+            (Some(which @ (0 | 1)), None) => {
                 self.home = true;
-                self.owned |= owned;
+                self.owned |= which == 1;
             }
-            Some(path) if word == b"file" => {
+            (Some(2), Some(path)) => {
                 let mut pattern = Pattern::default();
                 pattern.parse(path)?;
                 if !path.starts_with(b"/") {
@@ -260,7 +261,6 @@ pub struct Problem<'a> {
 
 impl<'a> Problem<'a> {
     /// Adds an error.
-    #[inline(never)]
     pub fn add(list: &mut Vec<Self>, line: u32, what: &'static str, word: &'a [u8]) {
         list.push(Problem { line: line.into(), what, word, warning: false });
     }
@@ -271,8 +271,18 @@ impl<'a> Problem<'a> {
     }
 }
 
+/// How bad something in a file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// It is only worth telling.
+    Warning,
+    /// What cannot be used for it.
+    Fatal,
+}
+
 /// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error. Does not allocate.
-pub fn tell_line(file: &[u8], line: u32, kind: &str, what: &str, word: &[u8]) {
+pub fn tell_line(file: &[u8], line: u32, level: Level, what: &str, word: &[u8]) {
+    let kind = if level == Level::Fatal { "fatal" } else { "warning" };
     let mut message = Message::new("nsssd-map", kind);
     message.path(file).text(":").number(line.into()).text(": ");
     message.text(what);

@@ -33,16 +33,16 @@ fn owner_of(
 }
 
 /// Looks at all that is required. The error is "not found" or a failure; else the owner of the
-/// home, if the home is required.
+/// home, if the home is required, or 0.
 pub fn look_for(
     require: &Require,
     home: &Pattern,
     name: &[u8],
     room: &mut Room,
-) -> Result<Option<u32>, Outcome> {
-    let mut owner = None;
+) -> Result<u32, Outcome> {
+    let mut owner = 0;
     if require.home {
-        owner = Some(owner_of(home, name, room, FileType::Directory)?);
+        owner = owner_of(home, name, room, FileType::Directory)?;
     }
     for file in &require.files {
         owner_of(file, name, room, FileType::RegularFile)?;

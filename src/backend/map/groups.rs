@@ -1,6 +1,6 @@
 //! The gids of the groups that sections name, from /etc/group as it is now.
 
-use super::config::{Named, cut, tell_line};
+use super::config::{Level, Named, cut, tell_line};
 use crate::backend::gids::Gids;
 use crate::backend::unix::Stamp;
 use crate::sys::file::open;
@@ -87,7 +87,7 @@ impl Groups {
     pub fn tell_missing(&self, path: &[u8]) {
         for named in self.named.iter().filter(|n| given(n).is_none()) {
             let what = "no group that can be given:";
-            tell_line(path, named.line, "warning", what, named.name);
+            tell_line(path, named.line, Level::Warning, what, named.name);
         }
     }
 }

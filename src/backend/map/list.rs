@@ -9,6 +9,7 @@ use crate::sys::error::{Error, code};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
+use rustix::stdio::stderr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -64,16 +65,19 @@ pub struct Found {
     pub lines: Vec<u8>,
 }
 
-/// Derives all names of a list, a line each, and finds those that share a uid. `tell` is called now
-/// and then with how many are done, of how many.
-pub fn collisions(map: &Map, text: &[u8], tell: &dyn Fn(usize, usize)) -> Result<Found, Error> {
+/// Derives all names of a list, a line each, and finds those that share a uid. Who `watches` is shown
+/// now and then how many are done, of how many.
+pub fn collisions(map: &Map, text: &[u8], watches: bool) -> Result<Found, Error> {
     let names = || Lines(text).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
     let (mut found, total) = (Found::default(), names().count());
     let mut list: Vec<(u32, &[u8], bool)> = Vec::new();
     for name in names() {
         let done = list.len() + found.refused;
-        if done.is_multiple_of(1000) {
-            tell(done, total);
+        if watches && done.is_multiple_of(1000) {
+            let mut out = b"\r".to_vec();
+            put(&mut out, done, b" of ");
+            put(&mut out, total, b"");
+            show(&out);
         }
         match planned(map.config, &map.key, name) {
             Ok(account) => list.push((account.uid, name, account.section.derives())),
@@ -99,6 +103,11 @@ pub fn collisions(map: &Map, text: &[u8], tell: &dyn Fn(usize, usize)) -> Result
         last = one;
     }
     Ok(found)
+}
+
+/// Progress, and what came of it: no reason to fail.
+pub fn show(text: &[u8]) {
+    let _ = rustix::io::write(stderr(), text);
 }
 
 /// Appends a number and what follows it.

@@ -41,7 +41,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use template::{GidOf, Ids, LINE_MAX, Template};
 
-pub use list::{collisions, put};
+pub use list::{collisions, put, show};
 
 /// Room for the strings of a record: a template and the longest name thrice.
 const AREA: usize = LINE_MAX + 3 * (Name::MAX + 1);
@@ -152,18 +152,19 @@ impl Map {
             sandbox.list_later(|| "/".into());
         }
         // Evidence is only looked at, which is always allowed.
-        for dir in self.scan.iter().flat_map(scan::Scan::directories) {
-            sandbox.list_later(|| path(dir.to_bytes()).into());
+        if let Some(scan) = &self.scan {
+            for dir in scan.directories() {
+                sandbox.list_later(|| path(dir.to_bytes()).into());
+            }
         }
         for section in self.config.sections.iter().filter(|s| s.rc) {
             let home = &section.template.home;
-            let dir = scan::directory(home).map_or(home.before, |(dir, ..)| dir);
-            sandbox.list_later(|| path(dir).into());
+            let dir = || scan::directory(home).map_or(home.before, |(dir, ..)| dir);
+            sandbox.list_later(|| path(dir()).into());
         }
     }
 
     /// Serves one request, or as much of it as fits the turn.
-    #[inline(never)]
     pub fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
         let answer = match *request {
             Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {
@@ -225,7 +226,7 @@ impl Map {
         let home = &section.template.home;
         let owner = evidence::look_for(&section.require, home, name, &mut self.room)?;
         let uid = planned_uid(self.config, &self.key, section, name).map_err(Outcome::failed)?;
-        if section.require.owned && owner != Some(uid) {
+        if section.require.owned && owner != uid {
             return Err(Outcome::NotFound);
         }
         if section.derives() {

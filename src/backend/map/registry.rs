@@ -1,7 +1,7 @@
 //! The registry: `UID NAME EPOCH` lines, only ever appended to, by several processes without a
 //! lock. Of two lines for one uid the first wins, and so the first uid of a name.
 
-use super::config::{cut, tell_line};
+use super::config::{Level, cut, tell_line};
 use super::known::Known;
 use super::names::{Letters, fits};
 use crate::sys::clock;
@@ -154,7 +154,7 @@ impl Registry {
 
     fn tell(&self, line: u32, what: &str, word: &[u8]) {
         if self.tells {
-            tell_line(self.path(), line, "warning", what, word);
+            tell_line(self.path(), line, Level::Warning, what, word);
         }
     }
 

@@ -109,8 +109,8 @@ impl<'a> Reader<'a, '_> {
                 return Err("not in a section of numbers:");
             }
         }
-        let count = rest.count();
-        if count < usize::from(*least) || count > usize::from(*most) && *most != u8::MAX {
+        let count = rest.count().min(255) as u8;
+        if !(*least..=*most).contains(&count) {
             return Err(WRONG_WORDS);
         }
         let mut words = rest;
@@ -182,7 +182,7 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    fn section(&mut self, kind: Kind, rest: Words<'a>, range: &'a [u8], count: usize) -> Checked {
+    fn section(&mut self, kind: Kind, rest: Words<'a>, range: &'a [u8], count: u8) -> Checked {
         let globs = if kind == Kind::Map { rest } else { Words::default() };
         self.begin(Section::new(self.line, kind, globs));
         self.word = b"";

@@ -1,7 +1,7 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
-use super::config::{Config, Kind, Lines, Problem, Require, Section, Words, cut, tell_line};
+use super::config::{Config, Kind, Level, Lines, Problem, Require, Section, Words, cut, tell_line};
 use super::groups::Groups;
 use super::key::{self, Key};
 use super::known::Known;
@@ -155,12 +155,12 @@ impl Map {
             }
             Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
                 let what = "may not read the key, so derived users cannot be looked up:";
-                tell_line(config, line, "warning", what, path);
+                tell_line(config, line, Level::Warning, what, path);
                 self.key = Keyed::Refused(errno);
             }
             Err(key::Fault::System(errno)) => return Err(fail("unable to read key", path, errno)),
             Err(key::Fault::Bad(what)) => {
-                tell_line(config, line, "fatal", what, path);
+                tell_line(config, line, Level::Fatal, what, path);
                 return Err(wrong_config(config));
             }
         }
@@ -177,7 +177,7 @@ impl Map {
             Ok(None) => return Ok(()),
             // A process that has dropped its privileges: what needs the registry fails.
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
-                tell_line(file, line, "warning", "unable to open the registry", b"");
+                tell_line(file, line, Level::Warning, "unable to open the registry", b"");
                 self.refused = Some(errno);
                 return Ok(());
             }
@@ -203,7 +203,7 @@ impl Map {
             };
             doubts = true;
             if host != Host::Asker {
-                tell_line(file, pin.line, "warning", what, pin.name);
+                tell_line(file, pin.line, Level::Warning, what, pin.name);
             }
         }
         if doubts && host == Host::Check { Err(wrong_config(file)) } else { Ok(()) }
@@ -254,8 +254,8 @@ fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Resul
     }
     let mut bad = false;
     for Problem { line, what, word, warning } in &problems {
-        let kind = if *warning || !second { "warning" } else { "fatal" };
-        tell_line(plan.file, *line as u32, kind, what, word);
+        let level = if *warning || !second { Level::Warning } else { Level::Fatal };
+        tell_line(plan.file, *line as u32, level, what, word);
         bad |= !warning;
     }
     let Config { deny, deny_files, .. } = config;
@@ -279,7 +279,7 @@ fn read_deny_file(path: &[u8], deny: &mut Vec<Words<'static>>) -> Result<bool, E
         }
         match super::names::glob_fault(word) {
             Some(what) => {
-                tell_line(path, number, "fatal", what, word);
+                tell_line(path, number, Level::Fatal, what, word);
                 good = false;
             }
             None => deny.push(Words(word)),
@@ -326,7 +326,7 @@ fn tell_open_sections(config: &Config, file: &[u8], second: bool) {
         _ => "every well-formed name exists (see -r)",
     };
     for section in config.sections.iter().filter(|s| s.kind == Kind::Map && s.require.is_empty()) {
-        tell_line(file, section.line, "warning", what, b"");
+        tell_line(file, section.line, Level::Warning, what, b"");
     }
 }
 
