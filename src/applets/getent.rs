@@ -23,21 +23,20 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
 
-Prints what is known of each KEY, or all there is.
-
-  passwd group shadow initgroups   from the nsss server, or without one from /etc
-  gshadow services protocols rpc networks ethers aliases hosts
-                                   from the files in /etc (hosts: no DNS)
+Prints what is known of each KEY, or all there is. DATABASE is one of
+  passwd group shadow initgroups: from the nsss server, or without one from /etc
+  gshadow services protocols rpc networks ethers aliases hosts: from the files in
+  /etc (hosts: no DNS)
 
   -S SOCKET  ask this nsss server (/run/service/nsssd/s)
   -s LIST    ask no server but these backends: nssbox's own, without their
              prefix, separated by semicolons, each with a bitfield in front if
              it should stop the search (see nsssd-switch). files means unix,
-             ldap nslcd.
-             Example: -s '3 unix -d /data/etc; unix'
+             ldap nslcd. Example: -s '3 unix -d /data/etc; unix'
   -s DATABASE:LIST
              the same for one database
   -i, -A     accepted and ignored
@@ -45,7 +44,8 @@ Prints what is known of each KEY, or all there is.
 
 Exit codes: 0 found, 1 wrong usage or unknown database, 2 a key was not found,
 3 this database cannot be listed, 64 unknown option.
-";
+",
+];
 
 /// Exit codes of glibc's getent.
 mod exit {
@@ -94,8 +94,9 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let mut out = Output::default();
     if options.help || options.version {
         let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
-        let text = if options.help { USAGE } else { version };
-        out.put(text.as_bytes()).and_then(|()| out.flush()).map_err(output)?;
+        let text = if options.help { USAGE } else { &[version] };
+        text.iter().try_for_each(|piece| out.put(piece.as_bytes())).map_err(output)?;
+        out.flush().map_err(output)?;
         return Ok(exit::FOUND);
     }
     let Some((database, keys)) = words.split_first() else {

@@ -2,7 +2,7 @@
 //!
 //! Follows coreutils' groups (doc/id.md). Differs: asks nsss or backends of its own.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::names::Names;
 use crate::backend::reach::sources;
 use crate::identity::{Person, Printer, SOURCE, person};
@@ -11,17 +11,14 @@ use crate::sys::error::Error;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: groups [-s LIST] [-S SOCKET] [USER...]
 
 Prints the names of the groups of each USER, or of this process.
-
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s; without one, the local
-             files are asked)
-  -s LIST    ask these backends, as getent -s does
-
-Exit codes: 0 good, 1 a user or a name was not found, or wrong usage.
-";
+",
+    help::ASKS,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =

@@ -3,7 +3,7 @@
 //! Follows coreutils' id: options and output (doc/id.md). Differs: asks nsss or backends of its
 //! own, so that it needs no C library that does; no security contexts.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::names::Names;
 use crate::backend::reach::sources;
 use crate::identity::{Person, Printer, SOURCE, person};
@@ -12,24 +12,22 @@ use crate::sys::error::Error;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: id [-s LIST] [-S SOCKET] [-u | -g | -G] [-n] [-r] [-z] [USER...]
 
 Prints user and groups of each USER, or of this process.
 
-  -u, --user     only the user id
-  -g, --group    only the group id
-  -G, --groups   all group ids
-  -n, --name     names instead of numbers, with -u, -g or -G
-  -r, --real     the real ids instead of the effective ones, with -u, -g or -G
-  -z, --zero     NUL between entries instead of blanks or lines
-  -a             accepted and ignored
-  -S SOCKET      ask this nsss server (/run/service/nsssd/s; without one, the
-                 local files are asked)
-  -s LIST        ask these backends, as getent -s does
-
-Exit codes: 0 good, 1 a user or a name was not found, or wrong usage.
-";
+  -u, --user    only the user id
+  -g, --group   only the group id
+  -G, --groups  all group ids
+  -n, --name    with -u, -g or -G: names instead of numbers
+  -r, --real    with them: the real ids instead of the effective ones
+  -z, --zero    NUL between entries instead of blanks or lines
+  -a            accepted and ignored
+",
+    help::ASKS,
+];
 
 /// The row of the table.
 pub const APPLET: Applet = Applet { name: "id", short: "id", usage: USAGE, usage_code: 1, main };

@@ -3,7 +3,7 @@
 //! Follows s6-ipcserver (doc/ipcserver.md). Differs: nssbox's own nsss daemons are served in
 //! this process, one event loop for all clients; a live socket is never taken over.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::script::{self, Whose};
 use crate::backend::switch::Switch;
 use crate::limits::CLIENT_MILLIS;
@@ -16,34 +16,29 @@ use crate::sys::{own, privilege};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
-Usage: ipcserver [-q | -Q | -v] [-d | -D] [-P | -p] [-1] [-c MAX] [-C MAXPERUID] [-b BACKLOG] [-a PERMS] [-G GIDS] [-g GID] [-u UID] [-U] [--spawn] PATH PROG...
+const USAGE: &[&str] = &[
+    "\
+Usage: ipcserver [OPTION]... PATH PROG...
 
 Listens at the socket PATH and runs PROG for each client, with the socket as its
 standard input and output. If PROG is a nsssd-... of nssbox that needs no other
-program, all clients are served in this one process instead.
+program, all clients are served in this one process instead; NSSSD_TIMEOUT is
+how many milliseconds (1000) one may take there over a request or reply that it
+began.
 
-  -q -Q -v       quiet; warnings (the default); tell of each connection
-  -d             replace a socket that nobody listens at (the default)
-  -D             refuse if PATH exists
-  -p -P          look up the clients' credentials (the default); do not
-  -1             write a newline to standard output when clients can be served
-  -c MAX         most connections (256, at most 8192); others wait
-  -C MAXPERUID   most connections of one user (MAX); others are closed
-  -b BACKLOG     how many clients may wait (the most that the system allows)
-  -a PERMS       mode of the socket (0777)
-  -G GIDS, -g GID, -u UID
-                 after binding, change supplementary groups, group, user
-  -U             the same from GIDLIST, GID and UID in the environment
-  -l N           accepted and ignored
-  --spawn        start a program for each client in any case
-
-Also understood: NOTIFY_SOCKET, LISTEN_FDS (then PATH is not bound),
-NSSSD_TIMEOUT (milliseconds that a client served in this process may take over a
-request or reply that it began; 1000).
-Signals: TERM exit, HUP end the children, QUIT both, ABRT kill them and exit.
-Exit codes: 0 ended by a signal, 100 usage, 111 system.
-";
+  -Q         neither -q nor -v, but warnings (the default)
+  -d, -D     replace a socket that nobody listens at (the default); refuse if
+             PATH exists
+  -p, -P     look up the clients' credentials (the default); do not
+  -C MAX     most connections of one user (as -c); others are closed
+  -b N       how many clients may wait (the most that the system allows)
+  -a MODE    mode of the socket (0777)
+  -U         -G, -g and -u from GIDLIST, GID and UID in the environment
+  --spawn    start a program for each client in any case
+  -l N       accepted and ignored
+",
+    help::SERVER_END,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =

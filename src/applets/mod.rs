@@ -2,7 +2,7 @@
 
 use crate::sys::error::{Error, code};
 use crate::sys::file::{join, path};
-use crate::sys::output;
+use crate::sys::output::Output;
 use crate::sys::spawn::SELF;
 use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, symlink, unlink};
 use rustix::io::Errno;
@@ -18,21 +18,23 @@ pub struct Applet {
     pub name: &'static str,
     /// A shorter name for `nssbox NAME`; the same name if there is none.
     pub short: &'static str,
-    /// What `--help` prints.
-    pub usage: &'static str,
+    /// What `--help` prints, in pieces.
+    pub usage: &'static [&'static str],
     /// Exit code for a wrong command line.
     pub usage_code: u8,
     /// Does the work; the exit code.
     pub main: fn(&[OsString]) -> Result<u8, Error>,
 }
 
+mod help;
+
 /// A line adds an applet: its module, and its row of the table.
 macro_rules! applets {
     ($($module:ident => $feature:literal,)*) => {
         $(#[cfg(feature = $feature)] mod $module;)*
         /// All applets of this build, sorted by name.
-        pub const APPLETS: &[&Applet] = &[
-            $(#[cfg(feature = $feature)] &$module::APPLET,)*
+        pub const APPLETS: &[Applet] = &[
+            $(#[cfg(feature = $feature)] $module::APPLET,)*
         ];
     };
 }
@@ -57,24 +59,22 @@ Usage: nssbox APPLET [ARGUMENT]...
 
 Users and groups for small machines, in one executable.
 
-  --list             the applets of this build
-  --install [-s] DIR make a link for each applet in DIR: hard ones, or with -s
-                     symbolic ones
+  --list              the applets of this build
+  --install [-s] DIR  make a hard link for each applet in DIR; -s: a symbolic one
   --help, --version
-  APPLET --help      what that applet does
+  APPLET --help       what that applet does
 ";
 
 /// The applet of this name, short ones included.
 pub fn find(name: &[u8]) -> Option<&'static Applet> {
-    let is = |a: &&&Applet| a.name.as_bytes() == name || a.short.as_bytes() == name;
-    APPLETS.iter().find(is).copied()
+    APPLETS.iter().find(|a| a.name.as_bytes() == name || a.short.as_bytes() == name)
 }
 
 /// Runs an applet, and prints the error that it ends with; the exit code.
 pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
     for arg in args.iter().map(|a| a.as_bytes()) {
         match arg {
-            b"--help" => return print(applet.usage.as_bytes()),
+            b"--help" => return print(applet.usage),
             b"--" => break,
             [b'-', ..] => {}
             _ => break,
@@ -92,11 +92,11 @@ pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
 /// nssbox by its own name, or by one that is no applet's; the exit code.
 pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
     let Some((first, rest)) = args.split_first() else {
-        return if name == b"nssbox" { print(USAGE.as_bytes()) } else { unknown(name) };
+        return if name == b"nssbox" { print(&[USAGE]) } else { unknown(name) };
     };
     match first.as_bytes() {
-        b"--help" | b"-h" => print(USAGE.as_bytes()),
-        b"--version" => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        b"--help" | b"-h" => print(&[USAGE]),
+        b"--version" => print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")]),
         b"--list" => list(),
         b"--install" => match install(rest) {
             Ok(()) => 0,
@@ -120,17 +120,19 @@ fn unknown(name: &[u8]) -> u8 {
 }
 
 fn list() -> u8 {
-    let mut names = Vec::new();
+    let mut names = String::new();
     for applet in APPLETS {
-        names.extend_from_slice(applet.name.as_bytes());
-        names.push(b'\n');
+        names.push_str(applet.name);
+        names.push('\n');
     }
-    print(&names)
+    print(&[&names])
 }
 
 /// Prints to standard output; 1 if that fails.
-fn print(text: &[u8]) -> u8 {
-    output::print(text).is_err().into()
+fn print(pieces: &[&str]) -> u8 {
+    let mut out = Output::default();
+    let done = pieces.iter().try_for_each(|piece| out.put(piece.as_bytes()));
+    done.and_then(|()| out.flush()).is_err().into()
 }
 
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is
@@ -203,7 +205,7 @@ mod tests {
     fn every_usage_starts_with_the_applets_name() {
         for applet in APPLETS {
             assert!(
-                applet.usage.starts_with(&["Usage: ", applet.name].concat()),
+                applet.usage.concat().starts_with(&["Usage: ", applet.name].concat()),
                 "{}",
                 applet.name
             );

@@ -4,7 +4,7 @@
 //! (doc/nscd.md). Differs: keeps no cache and passes no descriptors of one; its sources are
 //! those of nsssd-switch; a source that fails closes the connection.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::script::{self, Block, Sources};
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
@@ -23,32 +23,26 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
-Usage: nscd [-q | -v] [-1] [-S SOCKET] [-t MS] [-c MAX] [-C MAXPERUID] [-G GIDS] [-g GID] [-u UID] [-s NSSS-SOCKET | SCRIPT...]
+const USAGE: &[&str] = &[
+    "\
+Usage: nscd [OPTION]... [SCRIPT...]
 
-Answers the lookups of users and groups that glibc and musl programs make at
-/var/run/nscd/socket, from the backends of SCRIPT: that of nsssd-switch, from
-the first bitfield on. Without SCRIPT: from the local files,
-then from /etc/nssmap.conf if it is there.
+Answers the lookups of users and groups that glibc and musl programs make, from
+the backends of SCRIPT, that of nsssd-switch from the first bitfield on:
+  nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
+Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
-  -q -v          quiet; tell of each connection
-  -1             write a newline to standard output when clients can be served
-  -S SOCKET      listen there (/var/run/nscd/socket); its directory is made
-  -s NSSS-SOCKET ask this nsss server instead
-  -t MS          a lookup is answered or its connection closed after so many
-                 milliseconds (200, at most 4000)
-  -c MAX         most connections (256, at most 8192); others wait
-  -C MAXPERUID   most connections of one user (64); his oldest one without a
-                 complete request gives way
-  -G GIDS, -g GID, -u UID
-                 after binding, change supplementary groups, group, user
-  --parent PID   end when that process does, which must have started this one
-
-Example: nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
-Also understood: NOTIFY_SOCKET, LISTEN_FDS (then SOCKET is not bound).
-Signals: TERM exit, HUP close all connections, QUIT both, ABRT exit at once.
-Exit codes: 0 ended by a signal or with its parent, 100 usage, 111 system.
-";
+  -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
+  -s SOCKET  ask this nsss server instead of a SCRIPT
+  -t MS      a lookup is answered or its connection closed after so many
+             milliseconds (200, at most 4000)
+  -C MAX     most connections of one user (64); his oldest one without a
+             complete request gives way
+  --parent PID
+             exit 0 when that process ends, which must have started this one
+",
+    help::SERVER_END,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =

@@ -4,7 +4,7 @@
 //! Follows libnss_map in what a single template answers (doc/nsssd-map.md). Differs: names are
 //! checked, a second format.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::map::start::{Host, Plan, SPEC, lasting};
 use crate::backend::map::{Map, collisions, key};
 use crate::backend::switch::{Backend, Switch};
@@ -22,16 +22,18 @@ use rustix::termios::isatty;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: nsssd-map [-f FILE] [-c] [-r WHAT]...
    or: nsssd-map [-c] -n FILE
    or: nsssd-map [-f FILE] [-c] -u NAME
    or: nsssd-map [-f FILE] -l [LIST]
    or: nsssd-map -k FILE
-
-Answers one nsss client on standard input and output: each admitted name, or
-number, is an account made of the template in /etc/nssmap.conf. Run it under a
-super-server, behind nsssd-unix in a nsssd-switch.
+",
+    help::DAEMON,
+    "by accounts
+made of the template in /etc/nssmap.conf, for each admitted name or number. Run
+it under a super-server, behind nsssd-unix in a nsssd-switch.
 
   -f FILE  another configuration
   -c       compat: answer as libnss_map did, unsafe names and all
@@ -39,15 +41,15 @@ super-server, behind nsssd-unix in a nsssd-switch.
            file:PATH with %u for the name (a single template only)
   -L       in getent -s: let LOGNAME name the asker where people share a uid
 
+Tools, exit code 1 if something is wrong:
   -n FILE  check a configuration, name every error
   -u NAME  print the line that NAME would have, whether it is admitted or not
   -l       read names from LIST or standard input, a line each, and print those
            that would have the same uid
   -k FILE  make a key file
-
-Exit codes: 0 end of the client, or nothing wrong; 1 no nsss client, or
-something wrong (-n, -u, -l); 100 usage; 111 system.
-";
+",
+    help::DAEMON_END,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =

@@ -2,7 +2,7 @@
 //!
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::names::Names;
 use crate::backend::reach::sources;
 use crate::identity::{Printer, SOURCE};
@@ -11,17 +11,14 @@ use crate::sys::error::Error;
 use rustix::process::geteuid;
 use std::ffi::OsString;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: whoami [-s LIST] [-S SOCKET]
 
 Prints the name of the user who runs it.
-
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s; without one, the local
-             files are asked)
-  -s LIST    ask these backends, as getent -s does
-
-Exit codes: 0 good, 1 no name was found, or wrong usage.
-";
+",
+    help::ASKS,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =

@@ -19,21 +19,21 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: with-nscd [-k] [-n] [NSCD-OPTION...] [SCRIPT...] -- PROG [ARGUMENT...]
 
-Starts nscd with these options and this script, waits until it can be asked, and
-becomes PROG. nscd ends when PROG does.
+Starts nscd with these options and this script (see nscd --help), waits until it
+can be asked, and becomes PROG. nscd ends when PROG does.
+  with-nscd -n 3 nsssd-unix -d /data/etc \"\" -- sh
 
   -k  if there can be no nscd, do not run PROG either
   -n  PROG and what it starts never gain privileges from set-uid files. Use it
       where PROG may write to /var/run/nscd: whoever may can forge answers
-  NSCD-OPTION, SCRIPT
-      those of nscd, in the same order; see nscd --help
 
-Example: with-nscd -n 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\" -- sh
 Exit codes: PROG's; 100 usage, 111 system, 126 or 127 if PROG cannot be run.
-";
+",
+];
 
 /// The row of the table.
 pub const APPLET: Applet =
