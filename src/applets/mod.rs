@@ -72,13 +72,9 @@ pub fn find(name: &[u8]) -> Option<&'static Applet> {
 
 /// Runs an applet, and prints the error that it ends with; the exit code.
 pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
-    for arg in args.iter().map(|a| a.as_bytes()) {
-        match arg {
-            b"--help" => return print(applet.usage),
-            b"--" => break,
-            [b'-', ..] => {}
-            _ => break,
-        }
+    let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
+    if args.iter().take_while(is_option).any(|word| word == "--help") {
+        return print(applet.usage);
     }
     match (applet.main)(args) {
         Ok(code) => code,
@@ -91,26 +87,29 @@ pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
 
 /// nssbox by its own name, or by one that is no applet's; the exit code.
 pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
+    // Words are compared as such, not matched: a pattern would be compared byte by byte.
     let Some((first, rest)) = args.split_first() else {
-        return if name == b"nssbox" { print(&[USAGE]) } else { unknown(name) };
+        return if name == "nssbox".as_bytes() { print(&[USAGE]) } else { unknown(name) };
     };
-    match first.as_bytes() {
-        b"--help" | b"-h" => print(&[USAGE]),
-        b"--version" => print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")]),
-        b"--list" => list(),
-        b"--install" => match install(rest) {
-            Ok(()) => 0,
-            Err(error) => {
+    if first == "--help" || first == "-h" {
+        print(&[USAGE])
+    } else if first == "--version" {
+        print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
+    } else if first == "--list" {
+        list()
+    } else if first == "--install" {
+        install(rest).map_or_else(
+            |error| {
                 error.print("nssbox");
                 error.code
-            }
-        },
-        first => match find(first) {
-            Some(applet) => run(applet, rest),
-            // By a link that names an applet which this build has not.
-            None if !name.starts_with(b"nssbox") => unknown(name),
-            None => unknown(first),
-        },
+            },
+            |()| 0,
+        )
+    } else if let Some(applet) = find(first.as_bytes()) {
+        run(applet, rest)
+    } else {
+        // By a link that names an applet which this build has not, or by nssbox's own.
+        unknown(if name.starts_with(b"nssbox") { first.as_bytes() } else { name })
     }
 }
 
