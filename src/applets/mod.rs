@@ -148,27 +148,33 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         .map_err(|e| Error::system("unable to find", e).about("my own file"))?;
     for applet in APPLETS {
         let link = join(dir.as_bytes(), applet.name.as_bytes());
-        let staged = join(dir.as_bytes(), [".", applet.name, ".new"].concat().as_bytes());
-        let fail = |e| Error::system("unable to make link", e).about(OsStr::from_bytes(&link));
-        let (at, staged) = (path(&link).map_err(fail)?, path(&staged).map_err(fail)?);
-        let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
-        if lstat(&*at).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&at) {
-            return Err(
-                Error::system("unable to replace", Errno::EXIST).about(OsStr::from_bytes(&link))
-            );
-        }
-        let _ = unlink(&*staged);
-        let made = match symbolic {
-            true => symlink(&*own, &*staged),
-            false => linkat(CWD, &*own, CWD, &*staged, AtFlags::empty()),
+        let staged = join(dir.as_bytes(), &[b".", applet.name.as_bytes(), b".new"].concat());
+        let (what, errno) = match put_link(&own, &link, &staged, symbolic) {
+            Ok(true) => continue,
+            Ok(false) => ("unable to replace", Errno::EXIST),
+            Err(errno) => ("unable to make link", errno),
         };
-        made.map_err(fail)?;
-        let renamed = rename(&*staged, &*at);
-        // Renaming a hard link onto another one of the same file leaves both.
-        let _ = unlink(&*staged);
-        renamed.map_err(fail)?;
+        return Err(Error::system(what, errno).about(OsStr::from_bytes(&link)));
     }
     Ok(())
+}
+
+/// Makes a link to `own`, by way of `staged`; false where there is a file that is not ours.
+fn put_link(own: &CStr, link: &[u8], staged: &[u8], symbolic: bool) -> Result<bool, Errno> {
+    let (link, staged) = (path(link)?, path(staged)?);
+    let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
+    if lstat(&*link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&link) {
+        return Ok(false);
+    }
+    let _ = unlink(&*staged);
+    match symbolic {
+        true => symlink(own, &*staged),
+        false => linkat(CWD, own, CWD, &*staged, AtFlags::empty()),
+    }?;
+    let renamed = rename(&*staged, &*link);
+    // Renaming a hard link onto another one of the same file leaves both.
+    let _ = unlink(&*staged);
+    renamed.map(|()| true)
 }
 
 fn is_ours(file: &CStr) -> bool {
