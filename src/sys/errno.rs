@@ -5,7 +5,7 @@ use rustix::io::Errno;
 /// Two lists of the same order: no pointers, and not a row of room for each errno of the kernel.
 macro_rules! texts {
     ($($errno:ident => $text:literal,)*) => {
-        const CODES: &[Errno] = &[$(Errno::$errno,)*];
+        const CODES: &[u16] = &[$(Errno::$errno.raw_os_error() as u16,)*];
         const TEXTS: &str = concat!($($text, "\n",)*);
     };
 }
@@ -108,7 +108,7 @@ pub fn of(error: nix::errno::Errno) -> Errno {
 
 /// What `errno` means; `None` for one that is not expected.
 pub fn text(errno: Errno) -> Option<&'static [u8]> {
-    let at = CODES.iter().position(|code| *code == errno)?;
+    let at = CODES.iter().position(|code| i32::from(*code) == errno.raw_os_error())?;
     TEXTS.as_bytes().split(|byte| *byte == b'\n').nth(at)
 }
 
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn texts_are_those_of_the_c_library() {
-        for code in CODES {
-            let theirs = std::io::Error::from(*code).to_string();
+        for code in CODES.iter().map(|code| i32::from(*code)) {
+            let theirs = std::io::Error::from_raw_os_error(code).to_string();
             let theirs = theirs.split(" (os error").next().unwrap_or_default();
-            let ours = str::from_utf8(text(*code).unwrap()).unwrap();
+            let ours = str::from_utf8(text(Errno::from_raw_os_error(code)).unwrap()).unwrap();
             assert!(ours == theirs || cfg!(not(target_env = "gnu")), "{ours}, not {theirs}");
         }
     }
