@@ -47,16 +47,7 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec {
     flags: "qQvdDPp1U",
     values: "cCbaGgul",
-    cancels: &[
-        ('q', "Qv"),
-        ('Q', "qv"),
-        ('v', "qQ"),
-        ('d', "D"),
-        ('D', "d"),
-        ('P', "p"),
-        ('p', "P"),
-        ('U', "Ggu"),
-    ],
+    cancels: &["qQv", "Qqv", "vqQ", "dD", "Dd", "Pp", "pP", "UGgu"],
     long: &["--spawn"],
     ..Spec::NONE
 };

@@ -66,7 +66,7 @@ const ASKER: &str = "--asker";
 const SPEC: Spec = Spec {
     flags: "qv1",
     values: "StcCGgusP",
-    cancels: &[('q', "v"), ('v', "q")],
+    cancels: &["qv", "vq"],
     long: &[ASKER],
     alias: &[("--parent", 'P')],
     ..Spec::NONE
