@@ -5,6 +5,7 @@ use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, earlier, timespec};
+use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
@@ -14,7 +15,7 @@ use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{SocketAddrUnix, connect, recv, send, socket_with, socketpair};
+use rustix::net::{recv, send, socketpair};
 use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
@@ -123,10 +124,7 @@ impl Child {
 
     /// The server that listens at `path`. It does not wait where the queue is full.
     fn connect(path: &OsStr) -> Result<Self, Errno> {
-        let address = SocketAddrUnix::new(path)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect(&socket, &address)?;
+        let socket = connected(path, SocketFlags::NONBLOCK)?;
         ioctl_fionbio(&socket, false)?;
         Ok(Child::on(socket, None))
     }

@@ -4,9 +4,10 @@ use super::child::Child;
 use super::script::{self, Block, How};
 use super::switch::{Backend, Switch};
 use crate::sys::error::Error;
+use crate::sys::socket::connected;
 use nssproto::bytes::decimal_u32;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::SocketFlags;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -77,8 +78,6 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
 
 /// The nsss server that listens at `path`.
 fn server(path: &OsStr) -> Result<Switch, Errno> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &address)?;
+    let socket = connected(path, SocketFlags::empty())?;
     Ok(Switch::of(Backend::Child(Box::new(Child::on(socket, None)))))
 }

@@ -4,6 +4,7 @@ use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
+use crate::sys::socket::{address, stream};
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
@@ -70,16 +71,11 @@ fn passed() -> Result<Option<OwnedFd>, Error> {
     Ok(Some(socket))
 }
 
-fn stream() -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-}
-
 fn make(place: &Place<'_>) -> Result<Listener, Error> {
     if place.path.len() > PATH_MAX {
         return Err(Error::system("unable to bind to", Errno::NAMETOOLONG).about(place.path));
     }
-    let socket = stream().map_err(unable("unable to make a socket"))?;
+    let socket = stream(SocketFlags::NONBLOCK).map_err(unable("unable to make a socket"))?;
     let lock = if place.replace { Some(lock(place)?) } else { None };
     match place.swap {
         true => swap(place, &socket)?,
@@ -145,7 +141,7 @@ fn live(path: &OsStr) -> Error {
 
 /// Binds with the umask set so that the socket never has another mode than the wanted one.
 fn bind_with_mode(socket: &OwnedFd, path: &OsStr, mode: u32) -> Result<(), Errno> {
-    let address = SocketAddrUnix::new(path)?;
+    let address = address(path.as_bytes())?;
     let before = umask(Mode::from_raw_mode(!mode & 0o777));
     let bound = bind(socket, &address);
     umask(before);
@@ -169,8 +165,8 @@ fn examine(at: &OsStr) -> Result<(), Error> {
             ("unable to bind: what is there is no socket:", Errno::EXIST)
         }
         Ok(_) => {
-            let probe = stream().map_err(unable("unable to make a socket"))?;
-            match SocketAddrUnix::new(at.as_bytes()).and_then(|address| connect(&probe, &address)) {
+            let probe = stream(SocketFlags::NONBLOCK).map_err(unable("unable to make a socket"))?;
+            match address(at.as_bytes()).and_then(|address| connect(&probe, &address)) {
                 Err(Errno::CONNREFUSED) => return Ok(()),
                 // Accepted, queue full, or no right to ask: somebody may be listening.
                 _ => return Err(live(at)),
@@ -203,7 +199,7 @@ fn notify() {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddrUnix::new_abstract_name(name),
-        None => SocketAddrUnix::new(&*name),
+        None => address(name.as_bytes()),
     };
     let (family, kind, flags) = (AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC);
     if let (Ok(address), Ok(socket)) = (address, socket_with(family, kind, flags, None)) {
