@@ -11,7 +11,8 @@ use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
 use crate::sys::error::{Error, unable};
-use crate::sys::file::{read_all, read_path};
+use crate::sys::stat::stat;
+use crate::sys::file::{path, read_all, read_path};
 use crate::sys::output;
 use crate::sys::privilege;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
@@ -101,7 +102,7 @@ fn serve(plan: &mut Plan) -> Result<u8, Error> {
 fn check_file(plan: &mut Plan) -> Result<u8, Error> {
     plan.strict = true;
     let file = OsStr::from_bytes(plan.file);
-    let opened = match rustix::fs::stat(file) {
+    let opened = match path(plan.file).and_then(|file| stat(&file)) {
         Err(errno) => Err(Error::system("unable to open", errno).about(file)),
         Ok(_) => Map::open(plan, Host::Check),
     };

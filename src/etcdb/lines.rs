@@ -2,7 +2,8 @@
 
 use super::{Failure, text};
 use crate::sys::file;
-use rustix::fs::{FileType, Mode, OFlags, fstat};
+use crate::sys::stat::fstat;
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, read, retry_on_intr};
 use std::os::fd::OwnedFd;
 

@@ -2,7 +2,8 @@
 
 use super::file::{base, join, path};
 use super::spawn::SELF;
-use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Stat, access, fstat, openat, stat};
+use crate::sys::stat::{Stat, fstat, stat};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 

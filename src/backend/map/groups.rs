@@ -3,8 +3,9 @@
 use super::config::{Config, Lines, tell_line};
 use crate::backend::unix::Stamp;
 use crate::sys::file::open;
+use crate::sys::stat::stat;
 use nssproto::line::parse_group;
-use rustix::fs::{Mode, OFlags, stat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::ffi::CStr;
 

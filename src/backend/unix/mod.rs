@@ -14,12 +14,13 @@ use super::{Hit, Outcome, Step};
 use crate::limits::RESTARTS;
 use crate::sys::access::Asker;
 use crate::sys::sandbox::Sandbox;
+use crate::sys::stat::fstat;
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line;
 use nssproto::nsss::{Head, Request};
 use nssproto::stream::{Copier, Measured, Meter};
 use recent::{Key, Known};
-use rustix::fs::fstat;
+
 use rustix::io::Errno;
 use search::{Finder, Needle, Walk, Walked, Want, walk};
 pub use source::Stamp;

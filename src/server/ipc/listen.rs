@@ -5,8 +5,9 @@ use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{address, stream};
+use crate::sys::stat::lstat;
 use rustix::event::poll;
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
