@@ -111,7 +111,7 @@ impl Child {
         for (name, id) in
             [("IPCREMOTEEUID", geteuid().as_raw()), ("IPCREMOTEEGID", getegid().as_raw())]
         {
-            if std::env::var_os(name).is_none() {
+            if crate::sys::variable(name).is_none() {
                 command.set(name, write_decimal(id.into(), &mut [0; DECIMAL_MAX]))?;
             }
         }

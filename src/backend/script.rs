@@ -38,7 +38,7 @@ impl Block {
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of
 /// or refused as EXECLINE_STRICT says.
 pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
-    let strict = std::env::var_os("EXECLINE_STRICT");
+    let strict = crate::sys::variable("EXECLINE_STRICT");
     let strict = strict.and_then(|s| decimal_u32(s.as_bytes())).unwrap_or(0);
     let mut blocks: Vec<Block> = Vec::new();
     while let Some((bits, rest)) = words.split_first() {

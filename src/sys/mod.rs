@@ -1,5 +1,7 @@
 //! What the rest asks of the machine: messages, privileges, clocks. Thin wraps of rustix.
 
+use std::ffi::OsString;
+
 pub mod access;
 pub mod clock;
 mod errno;
@@ -15,6 +17,11 @@ pub mod sandbox;
 pub mod socket;
 pub mod spawn;
 pub mod stat;
+
+/// A variable of the environment. (std's own look for a single one is code besides the list.)
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::vars_os().find(|(known, _)| known == name).map(|(_, value)| value)
+}
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.

@@ -56,7 +56,7 @@ fn resolve(program: &[u8]) -> Option<Stat> {
     if program.is_empty() {
         return None;
     }
-    let dirs = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let dirs = crate::sys::variable("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     for dir in dirs.as_bytes().split(|b| *b == b':') {
         let file = path(&join(dir, program)).ok()?;
         if access(&*file, Access::EXEC_OK).is_err() {

@@ -22,7 +22,7 @@ const FIRST: RawFd = 3;
 /// The first descriptor that the supervisor passed, as sd_listen_fds(3) has it; `None`: it passed
 /// none. The error: there is no such descriptor.
 pub fn from_supervisor() -> Result<Option<OwnedFd>, Errno> {
-    let text = |name| std::env::var_os(name).unwrap_or_default();
+    let text = |name| crate::sys::variable(name).unwrap_or_default();
     let count = decimal_u64(text("LISTEN_FDS").as_bytes()).unwrap_or(0);
     let pid = text("LISTEN_PID");
     let ours = decimal_u32(pid.as_bytes()) == Some(getpid().as_raw_nonzero().get().unsigned_abs());

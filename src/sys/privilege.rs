@@ -70,7 +70,7 @@ pub fn keep_secret() {
 }
 
 fn id(name: &str, missing: &'static str, invalid: &'static str) -> Result<u32, Error> {
-    let value = std::env::var_os(name).ok_or(Error::usage(missing))?;
+    let value = crate::sys::variable(name).ok_or(Error::usage(missing))?;
     // 2^32-1 means "no change" to the kernel, so it names nobody.
     let id = decimal_u32(value.as_bytes()).filter(|id| *id != u32::MAX);
     id.ok_or(Error::usage(invalid))
@@ -79,7 +79,7 @@ fn id(name: &str, missing: &'static str, invalid: &'static str) -> Result<u32, E
 /// NSSSD_TIMEOUT: milliseconds for each read or write inside an exchange; 0 or absent: `None`.
 /// Anything but a decimal 32-bit number is a usage error.
 pub fn exchange_timeout() -> Result<Option<u32>, Error> {
-    let Some(value) = std::env::var_os("NSSSD_TIMEOUT") else { return Ok(None) };
+    let Some(value) = crate::sys::variable("NSSSD_TIMEOUT") else { return Ok(None) };
     let millis = decimal_u32(value.as_bytes());
     let millis = millis.ok_or(Error::usage("invalid $NSSSD_TIMEOUT"))?;
     Ok((millis != 0).then_some(millis))

@@ -111,7 +111,7 @@ impl Map {
         map.read_key(plan.file)?;
         map.find_own();
         if plan.logname {
-            map.logname = std::env::var_os("LOGNAME").map(OsString::into_vec);
+            map.logname = crate::sys::variable("LOGNAME").map(OsString::into_vec);
         }
         map.me = match host {
             Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
@@ -324,7 +324,7 @@ fn tell_open_sections(config: &Config, file: &[u8], second: bool) {
 /// of a socket pair is whoever made the pair, and not the client: only a socket with a name of
 /// its own, which was accepted, tells.
 fn client() -> Option<(u32, u32)> {
-    let id = |name| Some(decimal_u32(std::env::var_os(name)?.as_bytes()));
+    let id = |name| Some(decimal_u32(crate::sys::variable(name)?.as_bytes()));
     if let Some(uid) = id("IPCREMOTEEUID") {
         return Some((uid?, id("IPCREMOTEEGID")??));
     }

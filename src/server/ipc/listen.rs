@@ -197,7 +197,7 @@ pub fn tell_ready(newline: bool) {
 
 /// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
 fn notify() {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(name) = crate::sys::variable("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddrUnix::new_abstract_name(name),
         None => address(name.as_bytes()),

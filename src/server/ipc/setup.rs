@@ -37,7 +37,7 @@ impl Identity {
         if from_environment {
             for (text, name) in [(&mut groups, "GIDLIST"), (&mut gid, "GID"), (&mut uid, "UID")] {
                 if text.is_none() {
-                    *text = std::env::var_os(name);
+                    *text = crate::sys::variable(name);
                 }
             }
         }
