@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::sys::error::Error;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -129,6 +129,6 @@ fn raise_descriptors(connections: u32) {
     if limit.current.is_some_and(|soft| soft < need) {
         let raised = Rlimit { current: Some(need.min(hard)), maximum: limit.maximum };
         // It is served on with what there is.
-        let _ = setrlimit(Resource::Nofile, raised);
+        let _ = prlimit(None, Resource::Nofile, raised);
     }
 }
