@@ -29,21 +29,21 @@ Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
 
 Prints what is known of each KEY, or all there is. DATABASE is one of
   passwd group shadow initgroups: from the nsss server, or without one from /etc
-  gshadow services protocols rpc networks ethers aliases hosts: from the files in
-  /etc (hosts: no DNS)
+  gshadow services protocols rpc networks ethers aliases hosts: from the files
+  in /etc (hosts: no DNS)
 
   -S SOCKET  ask this nsss server (/run/service/nsssd/s)
-  -s LIST    ask no server but these backends: nssbox's own, without their
-             prefix, separated by semicolons, each with a bitfield in front if
-             it should stop the search (see nsssd-switch). files means unix,
-             ldap nslcd. Example: -s '3 unix -d /data/etc; unix'
+  -s LIST    ask no server but these backends: nssbox's own, without nsssd-,
+             separated by semicolons, each behind a bitfield if it may end the
+             search (see nsssd-switch); files means unix, ldap nslcd. Example:
+             -s '3 unix -d /data/etc; unix'
   -s DATABASE:LIST
              the same for one database
   -i, -A     accepted and ignored
   --explain  tell on standard error what each backend said, and how fast
 
-Exit codes: 0 found, 1 wrong usage or unknown database, 2 a key was not found,
-3 this database cannot be listed, 64 unknown option.
+Exit codes: 0 found, 1 wrong usage, 2 a key was not found, 3 this database
+cannot be listed, 64 unknown option.
 ",
 ];
 

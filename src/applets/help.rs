@@ -15,18 +15,17 @@ Answers one nsss client on standard input and output ";
 /// The end of a nsss daemon's help.
 pub const DAEMON_END: &str = "
 As root it becomes the client first (IPCREMOTEEUID, IPCREMOTEEGID).
-NSSSD_TIMEOUT in the environment: milliseconds for each read or write inside an
-exchange, 0 for no limit (the default).
+NSSSD_TIMEOUT: milliseconds for each read or write inside an exchange (0, the
+default: no limit).
 Exit codes: 0 end of the client, 1 no nsss client, 100 usage, 111 system.
 ";
 
 /// What both servers take, and understand; the end of their helps.
 pub const SERVER_END: &str = "
   -q, -v     quiet; tell of each connection
-  -1         write a newline to standard output when clients can be served
+  -1         print a newline when clients can be served
   -c MAX     most connections (256, at most 8192); others wait
-  -G GIDS, -g GID, -u UID
-             after binding, change supplementary groups, group, user
+  -G GIDS, -g GID, -u UID  change groups, group, user after binding
 
 Also understood: NOTIFY_SOCKET, LISTEN_FDS (then no socket is bound).
 Signals: TERM exit, HUP end all connections, QUIT both, ABRT kill and exit.

@@ -22,19 +22,17 @@ Usage: ipcserver [OPTION]... PATH PROG...
 
 Listens at the socket PATH and runs PROG for each client, with the socket as its
 standard input and output. If PROG is a nsssd-... of nssbox that needs no other
-program, all clients are served in this one process instead; NSSSD_TIMEOUT is
-how many milliseconds (1000) one may take there over a request or reply that it
-began.
+program, all clients are served in this one process instead. NSSSD_TIMEOUT:
+milliseconds there for a client to finish a request or reply (1000).
 
-  -Q         neither -q nor -v, but warnings (the default)
-  -d, -D     replace a socket that nobody listens at (the default); refuse if
-             PATH exists
+  -Q         warnings only (the default)
+  -d, -D     replace a dead socket (the default); refuse if PATH exists
   -p, -P     look up the clients' credentials (the default); do not
   -C MAX     most connections of one user (as -c); others are closed
-  -b N       how many clients may wait (the most that the system allows)
+  -b N       how many clients may wait (all that the system allows)
   -a MODE    mode of the socket (0777)
   -U         -G, -g and -u from GIDLIST, GID and UID in the environment
-  --spawn    start a program for each client in any case
+  --spawn    run PROG for each client in any case
   -l N       accepted and ignored
 ",
     help::SERVER_END,

@@ -55,15 +55,13 @@ applets! {
 }
 
 const USAGE: &str = "\
-Usage: nssbox APPLET [ARGUMENT]...
-   or: APPLET [ARGUMENT]...      through a link of that name
+Usage: nssbox APPLET [ARGUMENT]..., or by a link: APPLET [ARGUMENT]...
 
-Users and groups for small machines, in one executable.
+Users and groups for small machines. APPLET --help tells what that one does.
 
   --list              the applets of this build
-  --install [-s] DIR  make a hard link for each applet in DIR; -s: a symbolic one
+  --install [-s] DIR  make hard links to them in DIR, with -s symbolic ones
   --help, --version
-  APPLET --help       what that applet does
 ";
 
 /// The applet of this name, short ones included.

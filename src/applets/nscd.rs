@@ -35,12 +35,11 @@ Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
   -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
   -s SOCKET  ask this nsss server instead of a SCRIPT
-  -t MS      a lookup is answered or its connection closed after so many
-             milliseconds (200, at most 4000)
+  -t MS      close a connection not answered after MS milliseconds (200, at most
+             4000)
   -C MAX     most connections of one user (64); his oldest one without a
              complete request gives way
-  --parent PID
-             exit 0 when that process ends, which must have started this one
+  --parent PID  exit 0 when our parent ends, which must be PID
 ",
     help::SERVER_END,
 ];

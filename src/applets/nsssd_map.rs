@@ -45,8 +45,8 @@ it under a super-server, behind nsssd-unix in a nsssd-switch.
 Tools, exit code 1 if something is wrong:
   -n FILE  check a configuration, name every error
   -u NAME  print the line that NAME would have, whether it is admitted or not
-  -l       read names from LIST or standard input, a line each, and print those
-           that would have the same uid
+  -l       print those names of LIST or standard input, one a line, that would
+           have the same uid
   -k FILE  make a key file
 ",
     help::DAEMON_END,

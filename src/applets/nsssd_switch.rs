@@ -24,8 +24,7 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   2  it answers with a failure
   4  it has no such entry
 
-  -t MS    a backend that has not answered after MS milliseconds has failed for
-           good; 0 for no limit (the default)
+  -t MS    a backend fails for good after MS milliseconds (0, the default: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
 

@@ -23,8 +23,8 @@ const USAGE: &[&str] = &[
     "\
 Usage: with-nscd [-k] [-n] [NSCD-OPTION...] [SCRIPT...] -- PROG [ARGUMENT...]
 
-Starts nscd with these options and this script (see nscd --help), waits until it
-can be asked, and becomes PROG. nscd ends when PROG does.
+Starts nscd (see nscd --help), waits until it can be asked, and becomes PROG.
+nscd ends when PROG does.
   with-nscd -n 3 nsssd-unix -d /data/etc \"\" -- sh
 
   -k  if there can be no nscd, do not run PROG either
