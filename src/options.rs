@@ -35,8 +35,6 @@ impl Spec {
 pub struct Options<'a> {
     spec: &'a Spec,
     given: Vec<Given<'a>>,
-    /// What is not read yet.
-    rest: &'a [OsString],
     /// They ended with `--`.
     pub closed: bool,
 }
@@ -59,14 +57,15 @@ impl Spec {
         &'a self,
         args: &'a [OsString],
     ) -> Result<(Options<'a>, &'a [OsString]), Error> {
-        let mut options = Options { spec: self, given: Vec::new(), rest: args, closed: false };
-        while let [word, behind @ ..] = options.rest {
+        let mut options = Options { spec: self, given: Vec::new(), closed: false };
+        let mut rest = args;
+        while let [word, behind @ ..] = rest {
             let bytes = word.as_bytes();
             let [b'-', letters @ ..] = bytes else { break };
             if letters.is_empty() {
                 break;
             }
-            options.rest = behind;
+            rest = behind;
             if word == "--" {
                 options.closed = true;
                 break;
@@ -74,17 +73,16 @@ impl Spec {
             if self.long.iter().any(|long| word == long) {
                 options.given.push(Given { letter: LONG, word: bytes });
             } else if let Some((letter, value)) = self.aliased(bytes) {
-                options.take(letter, value)?;
+                options.take(letter, value, &mut rest)?;
             } else if letters.starts_with(b"-") {
                 return Err(unknown(bytes));
             } else {
                 let mut letters = letters;
                 while let [letter, joined @ ..] = letters {
-                    letters = options.take(*letter, joined)?;
+                    letters = options.take(*letter, joined, &mut rest)?;
                 }
             }
         }
-        let rest = options.rest;
         Ok((options, rest))
     }
 
@@ -115,17 +113,22 @@ fn unknown(option: &[u8]) -> Error {
 impl<'a> Options<'a> {
     /// Takes an option. If it has a value that is `joined` or else the next word; what is left of
     /// `joined`.
-    fn take(&mut self, letter: u8, joined: &'a [u8]) -> Result<&'a [u8], Error> {
+    fn take(
+        &mut self,
+        letter: u8,
+        joined: &'a [u8],
+        rest: &mut &'a [OsString],
+    ) -> Result<&'a [u8], Error> {
         let (mut value, mut left) = (&b""[..], joined);
         if has(self.spec.values, letter) {
             (value, left) = (joined, b"");
             if joined.is_empty() {
-                let [word, behind @ ..] = self.rest else {
+                let [word, behind @ ..] = *rest else {
                     let option = [b'-', letter];
                     let option = OsStr::from_bytes(&option);
                     return Err(Error::options("missing value of option").about(option));
                 };
-                (value, self.rest) = (word.as_bytes(), behind);
+                (value, *rest) = (word.as_bytes(), behind);
             }
         } else if !has(self.spec.flags, letter) {
             return Err(unknown(&[b'-', letter]));
