@@ -1,12 +1,17 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
 use crate::backend::names::{Known, Names};
+use crate::backend::reach::sources;
+use crate::options::Options;
 use crate::sys::error::Error;
 use crate::sys::message::Message;
-use crate::sys::output;
-use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
+use crate::sys::output::{self, push_decimal};
+use nssproto::bytes::decimal_u32;
+use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 /// Exit code for a name that was not found.
 pub const FAILURE: u8 = 1;
@@ -14,178 +19,223 @@ pub const FAILURE: u8 = 1;
 /// Options with a value: where to ask.
 pub const SOURCE: &str = "sS";
 
+/// What is printed of a person.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// All, as id does by default.
+    All,
+    /// The user.
+    User,
+    /// The primary group.
+    Group,
+    /// All groups.
+    Groups,
+    /// All groups, behind the word of the command line.
+    Titled,
+    /// The user's name, or nothing.
+    Name,
+}
+
+/// What is printed, and how.
+pub struct Style {
+    /// What is printed of each person.
+    pub what: What,
+    /// Names instead of numbers.
+    pub names: bool,
+    /// The real ids instead of the effective ones.
+    pub real: bool,
+    /// What stands between groups.
+    pub separator: u8,
+    /// What stands behind each person.
+    pub end: &'static [u8],
+}
+
+impl Style {
+    /// Names, in lines.
+    pub const NAMES: Style =
+        Style { what: What::Titled, names: true, real: false, separator: b' ', end: b"\n" };
+}
+
 /// Whose ids are printed.
-pub struct Person {
-    /// The name; `None`: this process.
-    name: Option<Vec<u8>>,
-    /// Real user.
-    pub uid: u32,
-    /// Effective user.
-    pub euid: u32,
-    /// Real group.
-    pub gid: u32,
-    /// Effective group.
-    pub egid: u32,
+struct Person<'a> {
+    /// The word of the command line; `None`: this process.
+    given: Option<&'a [u8]>,
+    name: Vec<u8>,
+    uid: u32,
+    euid: u32,
+    gid: u32,
+    egid: u32,
 }
 
-/// The user of this name, or else of this number; `+` in front leaves only the number.
-pub fn person(known: &mut Names, text: &[u8]) -> Option<Person> {
-    let (name, number) = match text.strip_prefix(b"+") {
-        Some(digits) => (None, decimal_u32(digits)),
-        None => (known.user(text).ok().flatten(), decimal_u32(text)),
-    };
-    let found = match (name, number) {
-        (Some(found), _) => found,
-        (None, Some(uid)) => known.uid(uid).ok().flatten()?,
-        (None, None) => return None,
-    };
-    let Known { name, id, gid } = found;
-    Some(Person { name: Some(name), uid: id, euid: id, gid, egid: gid })
-}
-
-impl Person {
+impl Person<'_> {
     /// This process.
-    pub fn ourselves() -> Self {
+    fn ourselves() -> Self {
         Person {
-            name: None,
+            given: None,
+            name: Vec::new(),
             uid: getuid().as_raw(),
             euid: geteuid().as_raw(),
             gid: getgid().as_raw(),
             egid: getegid().as_raw(),
         }
     }
-
-    /// All groups, the primary one first, each once.
-    pub fn groups(&self, known: &mut Names, out: &mut Printer) -> Vec<u32> {
-        let list = match &self.name {
-            Some(name) => known.groups(name, self.gid),
-            None => getgroups().map(|list| list.iter().map(|gid| gid.as_raw()).collect()),
-        };
-        let list = list.unwrap_or_else(|errno| {
-            out.failed("unable to look up groups", errno);
-            Vec::new()
-        });
-        let mut all = vec![self.egid];
-        for gid in list {
-            if !all.contains(&gid) {
-                all.push(gid);
-            }
-        }
-        all
-    }
 }
 
-/// Puts a line together, and remembers whether anything was missing.
-pub struct Printer {
+/// Puts lines together, and remembers whether anything was missing.
+struct Printer {
     program: &'static str,
-    names: bool,
-    separator: u8,
+    style: Style,
+    known: &'static mut Names,
     text: Vec<u8>,
     good: bool,
 }
 
+/// Prints each user, or this process, as the sources know them that the command line names; the
+/// exit code.
+pub fn print(
+    program: &'static str,
+    style: Style,
+    mut options: Options<'_>,
+    users: &[OsString],
+) -> Result<u8, Error> {
+    let (list, socket) = (options.word("-s"), options.word("-S"));
+    let known = Names::of(sources(list, socket)?.0);
+    let mut out = Printer { program, style, known, text: Vec::new(), good: true };
+    if users.is_empty() {
+        out.person(&Person::ourselves());
+    }
+    for user in users.iter().map(|user| user.as_bytes()) {
+        if let Some(person) = out.find(user) {
+            out.person(&person);
+            continue;
+        }
+        out.good = false;
+        Message::new(program, "warning").text("no such user: ").quoted(user).send();
+    }
+    let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
+    output::print(&out.text).map_err(fail)?;
+    Ok(if out.good { 0 } else { FAILURE })
+}
+
 impl Printer {
-    /// `names` instead of numbers.
-    pub fn new(program: &'static str, names: bool, separator: u8) -> Self {
-        Printer { program, names, separator, text: Vec::new(), good: true }
+    /// The user of this name, or else of this number; `+` in front leaves only the number.
+    fn find<'a>(&mut self, given: &'a [u8]) -> Option<Person<'a>> {
+        let number = given.strip_prefix(b"+");
+        let mut found = None;
+        if number.is_none() {
+            found = self.known.user(given);
+        }
+        if found.is_none() {
+            let uid = decimal_u32(number.unwrap_or(given))?;
+            found = self.known.number(Db::Passwd, uid);
+        }
+        let Known { name, id, gid } = found?;
+        Some(Person { given: Some(given), name, uid: id, euid: id, gid, egid: gid })
+    }
+
+    fn person(&mut self, person: &Person<'_>) {
+        let Style { what, real, end, .. } = self.style;
+        match what {
+            What::User => self.one(Db::Passwd, if real { person.uid } else { person.euid }),
+            What::Group => self.one(Db::Group, if real { person.gid } else { person.egid }),
+            What::Name => {
+                if !self.name(Db::Passwd, person.euid) {
+                    return;
+                }
+            }
+            What::All => {
+                self.both("uid=", Db::Passwd, person.uid);
+                self.both(" gid=", Db::Group, person.gid);
+                if person.euid != person.uid {
+                    self.both(" euid=", Db::Passwd, person.euid);
+                }
+                if person.egid != person.gid {
+                    self.both(" egid=", Db::Group, person.egid);
+                }
+                self.groups(person, &[person.egid]);
+            }
+            What::Groups => self.groups(person, &[person.gid, person.egid]),
+            What::Titled => {
+                if let Some(user) = person.given {
+                    self.bytes(user);
+                    self.bytes(b" : ");
+                }
+                self.groups(person, &[person.gid, person.egid]);
+            }
+        }
+        self.bytes(end);
     }
 
     /// Bytes as they are.
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
     }
 
-    /// A byte as it is.
-    pub fn byte(&mut self, byte: u8) {
-        self.text.push(byte);
-    }
-
-    fn number(&mut self, number: u32) {
-        self.bytes(write_decimal(number.into(), &mut [0; DECIMAL_MAX]));
-    }
-
-    /// A user, by number or name.
-    pub fn user(&mut self, known: &mut Names, uid: u32) {
-        if !self.names || !self.name_of_user(known, uid) {
-            self.number(uid);
+    /// A user (of passwd) or a group, by number or name.
+    fn one(&mut self, db: Db, id: u32) {
+        if !self.style.names || !self.name(db, id) {
+            push_decimal(&mut self.text, id);
         }
     }
 
-    /// A user's name; false, and told, if there is none.
-    pub fn name_of_user(&mut self, known: &mut Names, uid: u32) -> bool {
-        let found = known.uid(uid);
-        self.name("cannot find name for user ID ", uid, found)
-    }
-
-    /// A group, by number or name.
-    pub fn group(&mut self, known: &mut Names, gid: u32) {
-        if !self.names {
-            return self.number(gid);
+    /// The name of a user or a group; false, and told, if there is none.
+    fn name(&mut self, db: Db, id: u32) -> bool {
+        if let Some(known) = self.known.number(db, id) {
+            self.bytes(&known.name);
+            return true;
         }
-        let found = known.gid(gid);
-        if !self.name("cannot find name for group ID ", gid, found) {
-            self.number(gid);
+        let what = if db == Db::Passwd { "user" } else { "group" };
+        let mut message = Message::new(self.program, "warning");
+        message.text("cannot find name for ").text(what).text(" ID ").number(id.into());
+        if let Some(errno) = self.known.failure {
+            message.text(": ").errno(errno);
         }
-    }
-
-    fn name(&mut self, what: &str, id: u32, found: Result<Option<Known>, Errno>) -> bool {
-        match found {
-            Ok(Some(known)) => {
-                self.bytes(&known.name);
-                return true;
-            }
-            Ok(None) => {
-                Message::new(self.program, "warning").text(what).number(id.into()).send();
-            }
-            Err(errno) => {
-                let mut message = Message::new(self.program, "warning");
-                message.text(what).number(id.into());
-                message.text(": ").errno(errno).send();
-            }
-        }
+        message.send();
         self.good = false;
         false
     }
 
     /// Number and name: `uid=1(name)`.
-    pub fn both(&mut self, label: &str, id: u32, found: Result<Option<Known>, Errno>) {
+    fn both(&mut self, label: &str, db: Db, id: u32) {
         self.bytes(label.as_bytes());
-        self.number(id);
-        if let Ok(Some(known)) = found {
-            self.byte(b'(');
+        push_decimal(&mut self.text, id);
+        if let Some(known) = self.known.number(db, id) {
+            self.bytes(b"(");
             self.bytes(&known.name);
-            self.byte(b')');
+            self.bytes(b")");
         }
     }
 
-    /// All groups of a person, the real one first.
-    pub fn groups(&mut self, known: &mut Names, person: &Person) {
-        let mut all = vec![person.gid];
-        let more = person.groups(known, self);
-        all.extend(more.into_iter().filter(|gid| *gid != person.gid));
-        for (at, gid) in all.into_iter().enumerate() {
-            if at > 0 {
-                self.byte(self.separator);
+    /// All groups of a person, these first, each once.
+    fn groups(&mut self, person: &Person<'_>, first: &[u32]) {
+        let mut all = first.to_vec();
+        let looked = if person.given.is_some() {
+            match Name::new(&person.name).map(|name| self.known.groups(name, &mut all)) {
+                Some(Ok(false)) => Err(Errno::STALE),
+                Some(Err(errno)) => Err(Errno::from_raw_os_error(errno.into())),
+                _ => Ok(()),
             }
-            self.group(known, gid);
+        } else {
+            getgroups().map(|own| own.iter().for_each(|gid| all.push(gid.as_raw())))
+        };
+        if let Err(errno) = looked {
+            all.truncate(first.len());
+            self.good = false;
+            let mut message = Message::new(self.program, "warning");
+            message.text("unable to look up groups: ").errno(errno).send();
         }
-    }
-
-    /// Tells that there is no such user.
-    pub fn nobody(&mut self, user: &[u8]) {
-        self.good = false;
-        Message::new(self.program, "warning").text("no such user: ").quoted(user).send();
-    }
-
-    fn failed(&mut self, what: &str, errno: Errno) {
-        self.good = false;
-        Message::new(self.program, "warning").text(what).text(": ").errno(errno).send();
-    }
-
-    /// Writes it out; the exit code.
-    pub fn finish(self) -> Result<u8, Error> {
-        let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
-        output::print(&self.text).map_err(fail)?;
-        Ok(if self.good { 0 } else { FAILURE })
+        for (at, gid) in all.iter().enumerate() {
+            if all.get(..at).is_some_and(|before| before.contains(gid)) {
+                continue;
+            }
+            if self.style.what == What::All {
+                self.both(if at == 0 { " groups=" } else { "," }, Db::Group, *gid);
+                continue;
+            }
+            if at > 0 {
+                self.text.push(self.style.separator);
+            }
+            self.one(Db::Group, *gid);
+        }
     }
 }

@@ -70,3 +70,8 @@ pub const NSLCD_MILLIS: u32 = 5000;
 /// What is read of nslcd at a time: a few entries. Each enumeration has such a buffer.
 #[cfg(feature = "nsssd-nslcd")]
 pub const NSLCD_INPUT: usize = 1024;
+
+/// Bytes of a file that getent reads by itself: /etc/hosts as a list of all that is to be blocked
+/// has some 10 MiB.
+#[cfg(feature = "getent")]
+pub const DATABASE: usize = 64 * 1024 * 1024;

@@ -40,7 +40,10 @@ use sys::file::base;
 static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
 
 fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let mut args: Vec<OsString> = Vec::new();
+    for word in std::env::args_os() {
+        args.push(word);
+    }
     let (program, args) = args.split_first().map_or((&[][..], &[][..]), |(p, a)| (p.as_bytes(), a));
     let name = base(program);
     ExitCode::from(match applets::find(name) {

@@ -13,10 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 pub struct Spec {
     /// Letters that stand alone.
     pub flags: &'static str,
-    /// Letters that take a value, joined or as the next word.
+    /// Letters that take a value, joined or as the next word. Of several the last one counts.
     pub values: &'static str,
-    /// What a letter takes back of those before it: `('q', "Qv")`.
-    pub cancels: &'static [(char, &'static str)],
+    /// Letters behind one that takes them back: in `qQv`, `-q` does so with `-Q` and `-v` before it.
+    pub cancels: &'static [&'static str],
     /// Letters with a value of which each one given counts.
     pub repeat: &'static str,
     /// Long options, `--` included, that stand alone.
@@ -33,6 +33,7 @@ impl Spec {
 
 /// The options of a command line; what follows them was returned beside.
 pub struct Options<'a> {
+    spec: &'a Spec,
     given: Vec<Given<'a>>,
     /// They ended with `--`.
     pub closed: bool,
@@ -40,39 +41,45 @@ pub struct Options<'a> {
 
 /// An option that was given.
 struct Given<'a> {
-    /// 0: a long one.
+    /// Or [`LONG`].
     letter: u8,
     /// Its value; of a long one its name, `--` included.
     word: &'a [u8],
 }
 
+/// Instead of a letter.
+const LONG: u8 = 0;
+
 impl Spec {
     /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are
     /// usage errors: an unknown option, a missing value.
-    pub fn split<'a>(&self, args: &'a [OsString]) -> Result<(Options<'a>, &'a [OsString]), Error> {
-        let mut options = Options { given: Vec::new(), closed: false };
+    pub fn split<'a>(
+        &'a self,
+        args: &'a [OsString],
+    ) -> Result<(Options<'a>, &'a [OsString]), Error> {
+        let mut options = Options { spec: self, given: Vec::new(), closed: false };
         let mut rest = args;
-        while let Some((word, behind)) = rest.split_first() {
+        while let [word, behind @ ..] = rest {
             let bytes = word.as_bytes();
-            let (Some(b'-'), Some(mut letters)) = (bytes.first(), bytes.get(1..)) else { break };
+            let [b'-', letters @ ..] = bytes else { break };
             if letters.is_empty() {
                 break;
             }
             rest = behind;
-            if letters == b"-" {
+            if word == "--" {
                 options.closed = true;
                 break;
             }
-            if self.long.iter().any(|long| long.as_bytes() == bytes) {
-                options.given.push(Given { letter: 0, word: bytes });
+            if self.long.iter().any(|long| word == long) {
+                options.given.push(Given { letter: LONG, word: bytes });
             } else if let Some((letter, value)) = self.aliased(bytes) {
-                self.take(&mut options, letter, value, &mut rest)?;
+                options.take(letter, value, &mut rest)?;
             } else if letters.starts_with(b"-") {
                 return Err(unknown(bytes));
             } else {
-                while let Some((letter, joined)) = letters.split_first() {
-                    let took = self.take(&mut options, *letter, joined, &mut rest)?;
-                    letters = if took { &[] } else { joined };
+                let mut letters = letters;
+                while let [letter, joined @ ..] = letters {
+                    letters = options.take(*letter, joined, &mut rest)?;
                 }
             }
         }
@@ -87,46 +94,16 @@ impl Spec {
         let letter = *letter as u8;
         match value {
             [] => Some((letter, value)),
-            [_, value @ ..] if !value.is_empty() && self.takes_value(letter) => {
+            [_, value @ ..] if !value.is_empty() && has(self.values, letter) => {
                 Some((letter, value))
             }
             _ => None,
         }
     }
+}
 
-    fn takes_value(&self, letter: u8) -> bool {
-        self.values.as_bytes().contains(&letter)
-    }
-
-    /// Takes an option. If it has a value that is `joined` or else the next word; whether it has.
-    fn take<'a>(
-        &self,
-        options: &mut Options<'a>,
-        letter: u8,
-        joined: &'a [u8],
-        rest: &mut &'a [OsString],
-    ) -> Result<bool, Error> {
-        let takes = self.takes_value(letter);
-        if !takes && !self.flags.as_bytes().contains(&letter) {
-            return Err(unknown(&[b'-', letter]));
-        }
-        let mut value = if takes { joined } else { b"" };
-        if takes && joined.is_empty() {
-            let Some((word, behind)) = rest.split_first() else {
-                let option = [b'-', letter];
-                let option = OsStr::from_bytes(&option);
-                return Err(Error::options("missing value of option").about(option));
-            };
-            (value, *rest) = (word.as_bytes(), behind);
-        }
-        let cancels = self.cancels.iter().find(|c| c.0 as u32 == u32::from(letter));
-        let cancels = cancels.map_or("", |c| c.1).as_bytes();
-        let repeats = self.repeat.as_bytes().contains(&letter);
-        let stays = |other: u8| (repeats || other != letter) && !cancels.contains(&other);
-        options.given.retain(|given| stays(given.letter));
-        options.given.push(Given { letter, word: value });
-        Ok(takes)
-    }
+fn has(letters: &str, letter: u8) -> bool {
+    letters.as_bytes().contains(&letter)
 }
 
 fn unknown(option: &[u8]) -> Error {
@@ -134,22 +111,60 @@ fn unknown(option: &[u8]) -> Error {
 }
 
 impl<'a> Options<'a> {
-    /// The value of `option` (`-t`); of one that repeats the next one.
-    pub fn value(&mut self, option: &'static str) -> Option<OsString> {
-        self.word(option).map(OsStr::to_owned)
+    /// Takes an option. If it has a value that is `joined` or else the next word; what is left of
+    /// `joined`.
+    fn take(
+        &mut self,
+        letter: u8,
+        joined: &'a [u8],
+        rest: &mut &'a [OsString],
+    ) -> Result<&'a [u8], Error> {
+        let (mut value, mut left) = (&b""[..], joined);
+        if has(self.spec.values, letter) {
+            (value, left) = (joined, b"");
+            if joined.is_empty() {
+                let [word, behind @ ..] = *rest else {
+                    let option = [b'-', letter];
+                    let option = OsStr::from_bytes(&option);
+                    return Err(Error::options("missing value of option").about(option));
+                };
+                (value, *rest) = (word.as_bytes(), behind);
+            }
+        } else if !has(self.spec.flags, letter) {
+            return Err(unknown(&[b'-', letter]));
+        }
+        self.given.push(Given { letter, word: value });
+        Ok(left)
     }
 
-    /// The same as it stands in the command line.
+    /// The value of `option` (`-t`); of one that repeats the next one.
     pub fn word(&mut self, option: &'static str) -> Option<&'a OsStr> {
         let at = self.find(option)?;
         Some(OsStr::from_bytes(self.given.remove(at).word))
     }
 
+    /// Where `option` was given, unless it was taken back.
     fn find(&self, option: &str) -> Option<usize> {
-        self.given.iter().position(|given| match option.as_bytes() {
-            [b'-', letter] => given.letter == *letter,
-            long => given.letter == 0 && given.word == long,
-        })
+        let letter = match option.as_bytes() {
+            [b'-', letter] => *letter,
+            _ => LONG,
+        };
+        let is = |given: &Given<'_>| {
+            given.letter == letter && (letter != LONG || given.word == option.as_bytes())
+        };
+        if has(self.spec.repeat, letter) {
+            return self.given.iter().position(is);
+        }
+        for (at, given) in self.given.iter().enumerate().rev() {
+            if is(given) {
+                return Some(at);
+            }
+            let by = |c: &&str| c.as_bytes().first() == Some(&given.letter) && has(c, letter);
+            if self.spec.cancels.iter().any(by) {
+                return None;
+            }
+        }
+        None
     }
 
     /// A decimal number, at most `most`.
@@ -174,7 +189,7 @@ mod tests {
     const SPEC: Spec = Spec {
         flags: "1vqdD",
         values: "cps",
-        cancels: &[('v', "q"), ('q', "v"), ('d', "D"), ('D', "d")],
+        cancels: &["vq", "qv", "dD", "Dd"],
         repeat: "s",
         long: &["--spawn"],
         alias: &[("--service", 's'), ("--verbose", 'v')],
@@ -204,7 +219,7 @@ mod tests {
     #[test]
     fn a_value_may_look_like_an_option() {
         let (mut o, rest) = split("-p -v --spawn -- -x").unwrap();
-        assert_eq!(o.value("-p").unwrap(), "-v");
+        assert_eq!(o.word("-p").unwrap(), "-v");
         assert!(!o.flag("-v") && o.flag("--spawn"));
         assert_eq!(rest, ["-x"]);
     }
@@ -213,7 +228,7 @@ mod tests {
     fn long_ones_are_their_letters() {
         let (mut o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
         assert!(o.flag("-v") && !o.closed);
-        let services: Vec<_> = std::iter::from_fn(|| o.value("-s")).collect();
+        let services: Vec<_> = std::iter::from_fn(|| o.word("-s")).collect();
         assert_eq!(services, ["a", "b", "c"]);
         assert_eq!(rest, ["x"]);
         assert!(split("--verbose=1").is_err());

@@ -42,7 +42,7 @@ def built(target):
             for assembly in (new / "source").glob("src/ldso/*/dlsym*"):
                 assembly.unlink()
             for step in (["patch", "-s", "-p0", "-i", PATCH],
-                         ["./configure", f"--target={triple}", "--disable-shared", "--disable-wrapper"],
+                         ["./configure", f"--target={triple}", "--disable-shared", "--disable-wrapper", "--with-malloc=oldmalloc"],
                          ["make", "-s", f"-j{os.cpu_count()}", *(f"lib/{name}" for name in MADE)]):
                 run(step, new / "source", env)
             for name in MADE:

@@ -5,47 +5,44 @@
 //! from their files.
 
 use super::Applet;
-use crate::backend::gids::{HASH_START, hash};
+use crate::backend::Outcome;
+use crate::backend::names::Names;
 use crate::backend::reach::sources;
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
 use crate::etcdb;
 use crate::options::Spec;
-use crate::sys::access::Asker;
 use crate::sys::error::{Error, unable};
 use crate::sys::message::Message;
-use crate::sys::output::Output;
-use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+use crate::sys::output::{Output, push_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::line::{self, FromArea};
+use nssproto::line::FromArea;
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
 
-Prints what is known of each KEY, or all there is.
-
-  passwd group shadow initgroups   from the nsss server, or without one from /etc
-  gshadow services protocols rpc networks ethers aliases hosts
-                                   from the files in /etc (hosts: no DNS)
+Prints what is known of each KEY, or all there is. DATABASE is one of
+  passwd group shadow initgroups: from the nsss server, or without one from /etc
+  gshadow services protocols rpc networks ethers aliases hosts: from the files
+  in /etc (hosts: no DNS)
 
   -S SOCKET  ask this nsss server (/run/service/nsssd/s)
-  -s LIST    ask no server but these backends: nssbox's own, without their
-             prefix, separated by semicolons, each with a bitfield in front if
-             it should stop the search (see nsssd-switch). files means unix,
-             ldap nslcd.
-             Example: -s '3 unix -d /data/etc; unix'
+  -s LIST    ask no server but these backends: nssbox's own, without nsssd-,
+             separated by semicolons, each behind a bitfield if it may end the
+             search (see nsssd-switch); files means unix, ldap nslcd. Example:
+             -s '3 unix -d /data/etc; unix'
   -s DATABASE:LIST
              the same for one database
   -i, -A     accepted and ignored
   --explain  tell on standard error what each backend said, and how fast
 
-Exit codes: 0 found, 1 wrong usage or unknown database, 2 a key was not found,
-3 this database cannot be listed, 64 unknown option.
-";
+Exit codes: 0 found, 1 wrong usage, 2 a key was not found, 3 this database
+cannot be listed, 64 unknown option.
+",
+];
 
 /// Exit codes of glibc's getent.
 mod exit {
@@ -77,68 +74,100 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-/// Databases that glibc's getent has and this one does not.
-const UNSERVED: [&str; 4] = ["ahosts", "ahostsv4", "ahostsv6", "netgroup"];
+/// Who answers for a database.
+#[derive(Clone, Copy)]
+enum Source {
+    /// An nsss server or backends.
+    Nsss(Db),
+    /// The same, with the groups of users.
+    Groups,
+    /// A file in /etc.
+    Etc,
+    /// glibc's getent has it, and this one has not.
+    Nobody,
+}
 
+/// The databases that etcdb has not.
+const DATABASES: [(&str, Source); 8] = [
+    ("passwd", Source::Nsss(Db::Passwd)),
+    ("group", Source::Nsss(Db::Group)),
+    ("shadow", Source::Nsss(Db::Shadow)),
+    ("initgroups", Source::Groups),
+    ("ahosts", Source::Nobody),
+    ("ahostsv4", Source::Nobody),
+    ("ahostsv6", Source::Nobody),
+    ("netgroup", Source::Nobody),
+];
+
+fn find(database: &[u8]) -> Option<Source> {
+    let own = DATABASES.iter().find(|own| own.0.as_bytes() == database).map(|own| own.1);
+    own.or(etcdb::is_database(database).then_some(Source::Etc))
+}
+
+/// A command line.
 #[derive(Default)]
-struct Options<'a> {
+struct Asked<'a> {
     services: Vec<&'a OsStr>,
     socket: Option<&'a OsStr>,
     explain: bool,
     version: bool,
     help: bool,
+    /// The database and the keys.
+    words: Vec<&'a [u8]>,
 }
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (options, words) = parse(args)?;
+    let mut asked = Asked::default();
+    parse(args, &mut asked)?;
     let mut out = Output::default();
-    if options.help || options.version {
-        let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
-        let text = if options.help { USAGE } else { version };
-        out.put(text.as_bytes()).and_then(|()| out.flush()).map_err(output)?;
-        return Ok(exit::FOUND);
-    }
-    let Some((database, keys)) = words.split_first() else {
-        return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
-    };
-    let database = database.to_str().unwrap_or_default();
-    let code = match database {
-        "passwd" => records(Db::Passwd, &options, keys, &mut out),
-        "group" => records(Db::Group, &options, keys, &mut out),
-        "shadow" => records(Db::Shadow, &options, keys, &mut out),
-        "initgroups" => groups(&options, keys, &mut out),
-        _ if UNSERVED.contains(&database) => Err(Error::usage("database is not served by nssbox:")
-            .about(database)
-            .with_code(exit::FAILURE)),
-        _ if etcdb::is_database(database) => local(database, keys, &mut out),
-        _ => Err(Error::options("unknown database:").about(database).with_code(exit::FAILURE)),
-    };
+    let code = answer(&asked, &mut out);
     let flushed = out.flush().map_err(output);
     let code = code?;
     flushed?;
     Ok(code)
 }
 
+fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
+    if asked.help || asked.version {
+        let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
+        let text = if asked.help { USAGE } else { &[version] };
+        text.iter().try_for_each(|piece| out.put(piece.as_bytes())).map_err(output)?;
+        return Ok(exit::FOUND);
+    }
+    let Some((database, keys)) = asked.words.split_first() else {
+        return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
+    };
+    let wrong = match find(database) {
+        Some(Source::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
+        Some(Source::Groups) => return groups(names(database, asked)?, keys, out),
+        Some(Source::Nsss(db)) => return records(db, names(database, asked)?, keys, out),
+        Some(Source::Etc) => return local(database, keys, out),
+        Some(Source::Nobody) => Error::usage("database is not served by nssbox:"),
+        None => Error::options("unknown database:"),
+    };
+    Err(wrong.about(OsStr::from_bytes(database)).with_code(exit::FAILURE))
+}
+
 /// Options may stand anywhere, as with glibc.
-fn parse(args: &[OsString]) -> Result<(Options<'_>, Vec<OsString>), Error> {
-    let (mut options, mut words) = (Options::default(), Vec::new());
+fn parse<'a>(args: &'a [OsString], asked: &mut Asked<'a>) -> Result<(), Error> {
     let mut rest = args;
     loop {
         let (mut given, behind) = SPEC.split(rest)?;
         while let Some(service) = given.word("-s") {
-            options.services.push(service);
+            asked.services.push(service);
         }
-        options.socket = given.word("-S").or(options.socket);
-        options.explain |= given.flag("--explain");
-        options.version |= given.flag("-V");
-        options.help |= given.flag("-?");
-        if given.closed {
-            words.extend_from_slice(behind);
-            return Ok((options, words));
+        asked.socket = given.word("-S").or(asked.socket);
+        asked.explain |= given.flag("--explain");
+        asked.version |= given.flag("-V");
+        asked.help |= given.flag("-?");
+        let words = if given.closed { behind.len() } else { behind.len().min(1) };
+        for word in behind.iter().take(words) {
+            asked.words.push(word.as_bytes());
         }
-        let Some((word, behind)) = behind.split_first() else { return Ok((options, words)) };
-        words.push(word.clone());
-        rest = behind;
+        rest = behind.get(words..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
     }
 }
 
@@ -150,158 +179,104 @@ fn output(errno: Errno) -> Error {
     Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
 }
 
-fn local(database: &str, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
+fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
     let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
     match etcdb::answer(database, b"/etc", keys, &mut put) {
         Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
         Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
-        Ok(etcdb::Outcome::NoEnumeration) => Ok(no_enumeration(database)),
+        Ok(etcdb::Outcome::NoEnumeration) => Err(no_enumeration(database)),
         Err(failure) => {
-            let what = match failure.what {
-                "open" => "unable to open",
-                "read" => "unable to read",
-                _ => "unable to write to",
-            };
-            let error = Error::system(what, failure.error).with_code(exit::FAILURE);
-            Err(error.about(OsStr::from_bytes(&failure.path)))
+            let mut message = Message::new("getent", "fatal");
+            message.text("unable to ").text(failure.what).text(" ").path(&failure.path);
+            message.text(": ").errno(failure.error).send();
+            Ok(exit::FAILURE)
         }
     }
 }
 
-fn no_enumeration(database: &str) -> u8 {
-    let mut message = Message::new("getent", "fatal");
-    message.text("enumeration not supported on ");
-    message.text(database).send();
-    exit::NO_ENUMERATION
+fn no_enumeration(database: &[u8]) -> Error {
+    let error = Error::usage("enumeration not supported on").about(OsStr::from_bytes(database));
+    error.with_code(exit::NO_ENUMERATION)
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn source(database: &str, options: &Options<'_>) -> Result<Switch, Error> {
+fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
     let mut list = None;
-    for service in &options.services {
-        match limited(service)? {
-            Some((only, rest)) if only == database => list = Some(rest),
-            Some(_) => {}
-            None => list = Some(*service),
+    for service in &asked.services {
+        let bytes = service.as_bytes();
+        // `DATABASE:LIST` is for that one alone.
+        let mut rest = etcdb::Text(bytes);
+        let name = rest.until(b':');
+        if name.len() == bytes.len() || !name.iter().all(u8::is_ascii_lowercase) {
+            list = Some(*service);
+            continue;
+        }
+        if find(name).is_none() {
+            let error = Error::usage("unknown database name:").about(OsStr::from_bytes(name));
+            return Err(error.with_code(exit::FAILURE));
+        }
+        if name == database {
+            list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    let (mut switch, names) = sources(list, options.socket)?;
-    if options.explain {
+    let (mut switch, names) = sources(list, asked.socket)?;
+    if asked.explain {
         switch.explain(names);
     }
-    Ok(switch)
-}
-
-/// `DATABASE:LIST`, if the text begins so.
-fn limited(service: &OsStr) -> Result<Option<(&str, &OsStr)>, Error> {
-    let mut parts = service.as_bytes().splitn(2, |b| *b == b':');
-    let (Some(name), Some(list)) = (parts.next(), parts.next()) else { return Ok(None) };
-    if !name.iter().all(u8::is_ascii_lowercase) {
-        return Ok(None);
-    }
-    let name = std::str::from_utf8(name).unwrap_or_default();
-    let known = ["passwd", "group", "shadow", "initgroups"].contains(&name);
-    if !known && !etcdb::is_database(name) && !UNSERVED.contains(&name) {
-        return Err(Error::usage("unknown database name:").about(name).with_code(exit::FAILURE));
-    }
-    Ok(Some((name, OsStr::from_bytes(list))))
+    Ok(Names::of(switch))
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(
-    db: Db,
-    options: &Options<'_>,
-    keys: &[OsString],
-    out: &mut Output,
-) -> Result<u8, Error> {
-    let mut switch = source(db.name(), options)?;
-    let mut client = Client::new(Asker::Ourselves, 0);
-    switch.admit(&mut client);
-    if keys.is_empty() {
-        let ended = loop {
-            match print_answer(&mut switch, &mut client, &Request::Next(db), out)? {
-                Answer::Printed => {}
-                ended => break ended,
-            }
-        };
-        return Ok(match ended {
-            Answer::Failed(errno) if !is_usual(errno) => exit::FAILURE,
-            _ => exit::FOUND,
-        });
-    }
+fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
     let mut code = exit::FOUND;
     for key in keys {
-        let request = match (db, id(key)) {
+        let request = match (db, etcdb::number(key)) {
             (Db::Passwd, Some(id)) => Some(Request::ByUid(Uid(id))),
             (Db::Group, Some(id)) => Some(Request::ByGid(Gid(id))),
-            _ => Name::new(key.as_bytes()).map(|name| Request::ByName(db, name)),
+            _ => Name::new(key).map(|name| Request::ByName(db, name)),
         };
-        let found = match request {
-            Some(request) => print_answer(&mut switch, &mut client, &request, out)?,
-            None => Answer::None,
+        let outcome = match request {
+            Some(request) => print(names, db, &request, out)?,
+            None => Outcome::NotFound,
         };
-        if found != Answer::Printed {
+        if outcome != Outcome::Found {
             code = exit::NOT_FOUND;
+        }
+    }
+    while keys.is_empty() {
+        match print(names, db, &Request::Next(db), out)? {
+            Outcome::Found => {}
+            Outcome::Failed(errno) if !is_usual(errno) => return Ok(exit::FAILURE),
+            _ => break,
         }
     }
     Ok(code)
 }
 
-/// What strtoul(3) takes for a number, and fits an id: blanks and a sign in front are fine.
-fn id(key: &OsStr) -> Option<u32> {
-    let is_space = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
-    let text = key.as_bytes();
-    let start = text.iter().position(|b| !is_space(b))?;
-    let text = text.get(start..)?;
-    match text.split_first()? {
-        (b'+', digits) => decimal_u32(digits),
-        // Of the negative numbers only this one is an id.
-        (b'-', digits) => decimal_u64(digits).filter(|n| *n == 0).map(|_| 0),
-        _ => decimal_u32(text),
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Printed,
-    None,
-    /// With this status; it was told.
-    Failed(u8),
-}
-
-/// Asks, and prints the record as a line.
-fn print_answer(
-    switch: &mut Switch,
-    client: &mut Client,
+/// Asks, and prints the record as a line. A failure is told.
+fn print(
+    names: &mut Names,
+    db: Db,
     request: &Request<'_>,
     out: &mut Output,
-) -> Result<Answer, Error> {
-    client.begin();
-    client.turn = u64::MAX;
-    match switch.ask(client, request, 0) {
-        Outcome::Found => {}
-        Outcome::Failed(errno) => {
-            tell_failure(request, errno);
-            return Ok(Answer::Failed(errno));
-        }
-        _ => return Ok(Answer::None),
+) -> Result<Outcome, Error> {
+    let outcome = names.ask(request, 0);
+    if let Outcome::Failed(errno) = outcome {
+        tell_failure(db, errno);
     }
-    if let Some(record) = switch.record(client) {
-        line::write(&record, |piece| out.put(piece)).map_err(output)?;
-        switch.taken(client);
-    } else {
-        let head = switch.long(client).ok_or_else(|| broken(Errno::IO))?;
-        let mut text = FromArea::new(head);
-        let (mut room, mut ended) = ([0; 4096], false);
-        while !ended {
-            let (len, last) = switch.area(client, &mut room).map_err(broken)?;
-            let area = room.get(..len).unwrap_or_default();
-            text.feed(area, |piece| out.put(piece)).map_err(output)?;
-            ended = last;
-        }
+    if outcome != Outcome::Found {
+        return Ok(outcome);
     }
-    out.put(b"\n").map_err(output)?;
-    Ok(Answer::Printed)
+    let (mut line, mut written) = (None, Ok(()));
+    let taken = names.take(db, &mut |head, area| {
+        let line = line.get_or_insert_with(|| FromArea::new(*head));
+        if written.is_ok() {
+            written = line.feed(area, |piece| out.put(piece));
+        }
+    });
+    taken.map_err(broken)?;
+    written.and_then(|()| out.put(b"\n")).map_err(output)?;
+    Ok(outcome)
 }
 
 fn broken(errno: Errno) -> Error {
@@ -313,76 +288,40 @@ fn is_usual(errno: u8) -> bool {
     [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
 }
 
-fn tell_failure(request: &Request<'_>, errno: u8) {
-    let database = request.db().map_or("", Db::name);
+fn tell_failure(db: Db, errno: u8) {
     let mut message = Message::new("getent", "warning");
-    message.text("unable to look up in ").text(database);
+    message.text("unable to look up in ").text(db.name());
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
-}
-
-/// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
-fn groups(options: &Options<'_>, keys: &[OsString], out: &mut Output) -> Result<u8, Error> {
-    if keys.is_empty() {
-        return Ok(no_enumeration("initgroups"));
-    }
-    let mut switch = source("initgroups", options)?;
-    let mut client = Client::new(Asker::Ourselves, 0);
-    switch.admit(&mut client);
-    let mut code = exit::FOUND;
-    for key in keys {
-        let padding = [b' '; PADDED];
-        let padding = padding.get(key.len().min(PADDED)..).unwrap_or_default();
-        let mut line = [key.as_bytes(), padding].concat();
-        if let Some(user) = Name::new(key.as_bytes()) {
-            if !add_groups(&mut switch, &mut client, user, &mut line)? {
-                code = exit::FAILURE;
-                continue;
-            }
-        }
-        line.push(b'\n');
-        out.put(&line).map_err(output)?;
-    }
-    Ok(code)
 }
 
 /// Width of a name in front of its groups.
 const PADDED: usize = 21;
 
-/// Adds the groups of `user` to `line`; false after a failure, which is told.
-fn add_groups(
-    switch: &mut Switch,
-    client: &mut Client,
-    user: Name<'_>,
-    line: &mut Vec<u8>,
-) -> Result<bool, Error> {
-    let request = Request::GroupList { max: u64::MAX, user };
-    let (mut sent, mut total, mut sent_hash) = (0, None, HASH_START);
-    while total.is_none_or(|total| sent < total) {
-        client.begin();
-        client.turn = u64::MAX;
-        match switch.ask(client, &request, sent) {
-            Outcome::Groups => {}
-            Outcome::Failed(errno) => {
-                tell_failure(&request, errno);
-                return Ok(is_usual(errno));
+/// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
+fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
+    let mut code = exit::FOUND;
+    for key in keys {
+        let mut gids = Vec::new();
+        match Name::new(key).map(|user| names.groups(user, &mut gids)) {
+            Some(Ok(false)) => return Err(broken(Errno::STALE)),
+            Some(Err(errno)) => {
+                tell_failure(Db::Group, errno);
+                if !is_usual(errno) {
+                    code = exit::FAILURE;
+                    continue;
+                }
             }
-            _ => return Ok(true),
+            Some(Ok(true)) | None => {}
         }
-        let (gids, passed) = switch.gids().after_skipped();
-        let now = switch.gids().total();
-        let same = passed == sent_hash && total.is_none_or(|total| total == now);
-        if !same || (gids.is_empty() && sent < now) {
-            return Err(broken(Errno::STALE));
-        }
-        total = Some(now);
-        sent_hash = hash(sent_hash, gids);
+        let mut line = key.to_vec();
+        line.resize(line.len().max(PADDED), b' ');
         // 2^32-1 stands for none, and glibc leaves it out.
-        for gid in gids.iter().filter(|gid| **gid != u32::MAX) {
+        for gid in gids.into_iter().filter(|gid| *gid != u32::MAX) {
             line.push(b' ');
-            line.extend_from_slice(write_decimal(u64::from(*gid), &mut [0; DECIMAL_MAX]));
+            push_decimal(&mut line, gid);
         }
-        sent += gids.len() as u64;
-        switch.taken(client);
+        line.push(b'\n');
+        out.put(&line).map_err(output)?;
     }
-    Ok(true)
+    Ok(code)
 }

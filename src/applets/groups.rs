@@ -2,26 +2,20 @@
 //!
 //! Follows coreutils' groups (doc/id.md). Differs: asks nsss or backends of its own.
 
-use super::Applet;
-use crate::backend::names::Names;
-use crate::backend::reach::sources;
-use crate::identity::{Person, Printer, SOURCE, person};
+use super::{Applet, help};
+use crate::identity::{SOURCE, Style, print};
 use crate::options::Spec;
 use crate::sys::error::Error;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: groups [-s LIST] [-S SOCKET] [USER...]
 
 Prints the names of the groups of each USER, or of this process.
-
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s; without one, the local
-             files are asked)
-  -s LIST    ask these backends, as getent -s does
-
-Exit codes: 0 good, 1 a user or a name was not found, or wrong usage.
-";
+",
+    help::ASKS,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -30,24 +24,6 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (mut options, users) = SPEC.split(args)?;
-    let (list, socket) = (options.word("-s"), options.word("-S"));
-    let mut known = Names::of(sources(list, socket)?.0);
-    let mut out = Printer::new("groups", true, b' ');
-    if users.is_empty() {
-        out.groups(&mut known, &Person::ourselves());
-        out.byte(b'\n');
-    }
-    for user in users {
-        match person(&mut known, user.as_bytes()) {
-            Some(person) => {
-                out.bytes(user.as_bytes());
-                out.bytes(b" : ");
-                out.groups(&mut known, &person);
-                out.byte(b'\n');
-            }
-            None => out.nobody(user.as_bytes()),
-        }
-    }
-    out.finish()
+    let (options, users) = SPEC.split(args)?;
+    print("groups", Style::NAMES, options, users)
 }

@@ -3,7 +3,7 @@
 //! Follows s6-ipcserver (doc/ipcserver.md). Differs: nssbox's own nsss daemons are served in
 //! this process, one event loop for all clients; a live socket is never taken over.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::script::{self, Whose};
 use crate::backend::switch::Switch;
 use crate::limits::CLIENT_MILLIS;
@@ -16,34 +16,27 @@ use crate::sys::{own, privilege};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
-Usage: ipcserver [-q | -Q | -v] [-d | -D] [-P | -p] [-1] [-c MAX] [-C MAXPERUID] [-b BACKLOG] [-a PERMS] [-G GIDS] [-g GID] [-u UID] [-U] [--spawn] PATH PROG...
+const USAGE: &[&str] = &[
+    "\
+Usage: ipcserver [OPTION]... PATH PROG...
 
 Listens at the socket PATH and runs PROG for each client, with the socket as its
 standard input and output. If PROG is a nsssd-... of nssbox that needs no other
-program, all clients are served in this one process instead.
+program, all clients are served in this one process instead. NSSSD_TIMEOUT:
+milliseconds there for a client to finish a request or reply (1000).
 
-  -q -Q -v       quiet; warnings (the default); tell of each connection
-  -d             replace a socket that nobody listens at (the default)
-  -D             refuse if PATH exists
-  -p -P          look up the clients' credentials (the default); do not
-  -1             write a newline to standard output when clients can be served
-  -c MAX         most connections (256, at most 8192); others wait
-  -C MAXPERUID   most connections of one user (MAX); others are closed
-  -b BACKLOG     how many clients may wait (the most that the system allows)
-  -a PERMS       mode of the socket (0777)
-  -G GIDS, -g GID, -u UID
-                 after binding, change supplementary groups, group, user
-  -U             the same from GIDLIST, GID and UID in the environment
-  -l N           accepted and ignored
-  --spawn        start a program for each client in any case
-
-Also understood: NOTIFY_SOCKET, LISTEN_FDS (then PATH is not bound),
-NSSSD_TIMEOUT (milliseconds that a client served in this process may take over a
-request or reply that it began; 1000).
-Signals: TERM exit, HUP end the children, QUIT both, ABRT kill them and exit.
-Exit codes: 0 ended by a signal, 100 usage, 111 system.
-";
+  -Q         warnings only (the default)
+  -d, -D     replace a dead socket (the default); refuse if PATH exists
+  -p, -P     look up the clients' credentials (the default); do not
+  -C MAX     most connections of one user (as -c); others are closed
+  -b N       how many clients may wait (all that the system allows)
+  -a MODE    mode of the socket (0777)
+  -U         -G, -g and -u from GIDLIST, GID and UID in the environment
+  --spawn    run PROG for each client in any case
+  -l N       accepted and ignored
+",
+    help::SERVER_END,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -52,16 +45,7 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec {
     flags: "qQvdDPp1U",
     values: "cCbaGgul",
-    cancels: &[
-        ('q', "Qv"),
-        ('Q', "qv"),
-        ('v', "qQ"),
-        ('d', "D"),
-        ('D', "d"),
-        ('P', "p"),
-        ('p', "P"),
-        ('U', "Ggu"),
-    ],
+    cancels: &["qQv", "Qqv", "vqQ", "dD", "Dd", "Pp", "pP", "UGgu"],
     long: &["--spawn"],
     ..Spec::NONE
 };
@@ -88,11 +72,11 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         rules.hidden = &["UID", "GID", "GIDLIST"];
     }
     // What is wrong with a script of ours is told before the socket is made.
-    let mut switch = if options.flag("--spawn") { None } else { in_process(command)? };
+    let switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
     let listener = listener(&place)?;
     identity.assume()?;
-    let service = match &mut switch {
+    let service = match switch {
         Some(switch) => {
             ready(switch, &rules);
             // Nothing is started here. A program for each client may be meant to gain rights.
@@ -101,7 +85,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         }
         None => Service::Program(command),
     };
-    serve(&listener.socket, &rules, service)?;
+    serve(listener, &rules, service)?;
     Ok(0)
 }
 
@@ -121,8 +105,8 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
     Ok(mode)
 }
 
-/// The switch of a command that can be served in this process.
-fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
+/// The switch of a command that can be served in this process, for as long as that.
+fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
     let Some((name, args)) = own::applet(command) else { return Ok(None) };
     let switch = match (name, script::short(name)) {
         // One that blocks, too: its wrong command line is told at once.
@@ -139,5 +123,5 @@ fn in_process(command: &[OsString]) -> Result<Option<Switch>, Error> {
         _ => return Ok(None),
     };
     // A switch that can block is run for each client in a process of its own.
-    Ok((!switch.may_block()).then_some(switch))
+    Ok((!switch.may_block()).then(|| Box::leak(Box::new(switch))))
 }

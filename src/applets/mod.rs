@@ -2,9 +2,10 @@
 
 use crate::sys::error::{Error, code};
 use crate::sys::file::{join, path};
-use crate::sys::output;
+use crate::sys::output::Output;
+use crate::sys::own::is_ours;
 use crate::sys::spawn::SELF;
-use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, stat, symlink, unlink};
+use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, symlink, unlink};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -18,21 +19,23 @@ pub struct Applet {
     pub name: &'static str,
     /// A shorter name for `nssbox NAME`; the same name if there is none.
     pub short: &'static str,
-    /// What `--help` prints.
-    pub usage: &'static str,
+    /// What `--help` prints, in pieces.
+    pub usage: &'static [&'static str],
     /// Exit code for a wrong command line.
     pub usage_code: u8,
     /// Does the work; the exit code.
     pub main: fn(&[OsString]) -> Result<u8, Error>,
 }
 
+mod help;
+
 /// A line adds an applet: its module, and its row of the table.
 macro_rules! applets {
     ($($module:ident => $feature:literal,)*) => {
         $(#[cfg(feature = $feature)] mod $module;)*
         /// All applets of this build, sorted by name.
-        pub const APPLETS: &[&Applet] = &[
-            $(#[cfg(feature = $feature)] &$module::APPLET,)*
+        pub const APPLETS: &[Applet] = &[
+            $(#[cfg(feature = $feature)] $module::APPLET,)*
         ];
     };
 }
@@ -52,33 +55,25 @@ applets! {
 }
 
 const USAGE: &str = "\
-Usage: nssbox APPLET [ARGUMENT]...
-   or: APPLET [ARGUMENT]...      through a link of that name
+Usage: nssbox APPLET [ARGUMENT]..., or by a link: APPLET [ARGUMENT]...
 
-Users and groups for small machines, in one executable.
+Users and groups for small machines. APPLET --help tells what that one does.
 
-  --list             the applets of this build
-  --install [-s] DIR make a link for each applet in DIR: hard ones, or with -s
-                     symbolic ones
+  --list              the applets of this build
+  --install [-s] DIR  make hard links to them in DIR, with -s symbolic ones
   --help, --version
-  APPLET --help      what that applet does
 ";
 
 /// The applet of this name, short ones included.
 pub fn find(name: &[u8]) -> Option<&'static Applet> {
-    let is = |a: &&&Applet| a.name.as_bytes() == name || a.short.as_bytes() == name;
-    APPLETS.iter().find(is).copied()
+    APPLETS.iter().find(|a| a.name.as_bytes() == name || a.short.as_bytes() == name)
 }
 
 /// Runs an applet, and prints the error that it ends with; the exit code.
 pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
-    for arg in args.iter().map(|a| a.as_bytes()) {
-        match arg {
-            b"--help" => return print(applet.usage.as_bytes()),
-            b"--" => break,
-            [b'-', ..] => {}
-            _ => break,
-        }
+    let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
+    if args.iter().take_while(is_option).any(|word| word == "--help") {
+        return print(applet.usage);
     }
     match (applet.main)(args) {
         Ok(code) => code,
@@ -91,26 +86,29 @@ pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
 
 /// nssbox by its own name, or by one that is no applet's; the exit code.
 pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
+    // Words are compared as such, not matched: a pattern would be compared byte by byte.
     let Some((first, rest)) = args.split_first() else {
-        return if name == b"nssbox" { print(USAGE.as_bytes()) } else { unknown(name) };
+        return if name == "nssbox".as_bytes() { print(&[USAGE]) } else { unknown(name) };
     };
-    match first.as_bytes() {
-        b"--help" | b"-h" => print(USAGE.as_bytes()),
-        b"--version" => print(concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
-        b"--list" => list(),
-        b"--install" => match install(rest) {
-            Ok(()) => 0,
-            Err(error) => {
+    if first == "--help" || first == "-h" {
+        print(&[USAGE])
+    } else if first == "--version" {
+        print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
+    } else if first == "--list" {
+        list()
+    } else if first == "--install" {
+        install(rest).map_or_else(
+            |error| {
                 error.print("nssbox");
                 error.code
-            }
-        },
-        first => match find(first) {
-            Some(applet) => run(applet, rest),
-            // By a link that names an applet which this build has not.
-            None if !name.starts_with(b"nssbox") => unknown(name),
-            None => unknown(first),
-        },
+            },
+            |()| 0,
+        )
+    } else if let Some(applet) = find(first.as_bytes()) {
+        run(applet, rest)
+    } else {
+        // By a link that names an applet which this build has not, or by nssbox's own.
+        unknown(if name.starts_with(b"nssbox") { first.as_bytes() } else { name })
     }
 }
 
@@ -120,17 +118,19 @@ fn unknown(name: &[u8]) -> u8 {
 }
 
 fn list() -> u8 {
-    let mut names = Vec::new();
+    let mut names = String::new();
     for applet in APPLETS {
-        names.extend_from_slice(applet.name.as_bytes());
-        names.push(b'\n');
+        names.push_str(applet.name);
+        names.push('\n');
     }
-    print(&names)
+    print(&[&names])
 }
 
 /// Prints to standard output; 1 if that fails.
-fn print(text: &[u8]) -> u8 {
-    output::print(text).is_err().into()
+fn print(pieces: &[&str]) -> u8 {
+    let mut out = Output::default();
+    let done = pieces.iter().try_for_each(|piece| out.put(piece.as_bytes()));
+    done.and_then(|()| out.flush()).is_err().into()
 }
 
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is
@@ -147,34 +147,33 @@ fn install(args: &[OsString]) -> Result<(), Error> {
         .map_err(|e| Error::system("unable to find", e).about("my own file"))?;
     for applet in APPLETS {
         let link = join(dir.as_bytes(), applet.name.as_bytes());
-        let staged = join(dir.as_bytes(), [".", applet.name, ".new"].concat().as_bytes());
-        let fail = |e| Error::system("unable to make link", e).about(OsStr::from_bytes(&link));
-        let (at, staged) = (path(&link).map_err(fail)?, path(&staged).map_err(fail)?);
-        let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
-        if lstat(&*at).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&at) {
-            return Err(
-                Error::system("unable to replace", Errno::EXIST).about(OsStr::from_bytes(&link))
-            );
-        }
-        let _ = unlink(&*staged);
-        let made = match symbolic {
-            true => symlink(&*own, &*staged),
-            false => linkat(CWD, &*own, CWD, &*staged, AtFlags::empty()),
+        let staged = join(dir.as_bytes(), &[b".", applet.name.as_bytes(), b".new"].concat());
+        let (what, errno) = match put_link(&own, &link, &staged, symbolic) {
+            Ok(true) => continue,
+            Ok(false) => ("unable to replace", Errno::EXIST),
+            Err(errno) => ("unable to make link", errno),
         };
-        made.map_err(fail)?;
-        let renamed = rename(&*staged, &*at);
-        // Renaming a hard link onto another one of the same file leaves both.
-        let _ = unlink(&*staged);
-        renamed.map_err(fail)?;
+        return Err(Error::system(what, errno).about(OsStr::from_bytes(&link)));
     }
     Ok(())
 }
 
-fn is_ours(file: &CStr) -> bool {
-    match (stat(file), stat(SELF)) {
-        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
-        _ => false,
+/// Makes a link to `own`, by way of `staged`; false where there is a file that is not ours.
+fn put_link(own: &CStr, link: &[u8], staged: &[u8], symbolic: bool) -> Result<bool, Errno> {
+    let (link, staged) = (path(link)?, path(staged)?);
+    let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
+    if lstat(&*link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&link) {
+        return Ok(false);
     }
+    let _ = unlink(&*staged);
+    match symbolic {
+        true => symlink(own, &*staged),
+        false => linkat(CWD, own, CWD, &*staged, AtFlags::empty()),
+    }?;
+    let renamed = rename(&*staged, &*link);
+    // Renaming a hard link onto another one of the same file leaves both.
+    let _ = unlink(&*staged);
+    renamed.map(|()| true)
 }
 
 #[cfg(test)]
@@ -203,7 +202,7 @@ mod tests {
     fn every_usage_starts_with_the_applets_name() {
         for applet in APPLETS {
             assert!(
-                applet.usage.starts_with(&["Usage: ", applet.name].concat()),
+                applet.usage.concat().starts_with(&["Usage: ", applet.name].concat()),
                 "{}",
                 applet.name
             );

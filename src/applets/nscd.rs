@@ -4,7 +4,7 @@
 //! (doc/nscd.md). Differs: keeps no cache and passes no descriptors of one; its sources are
 //! those of nsssd-switch; a source that fails closes the connection.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::script::{self, Block, Sources};
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
@@ -12,43 +12,36 @@ use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
 use crate::sys::error::{Error, unable};
-use crate::sys::file::read_path;
+use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
 use rustix::fs::{Access, Mode, Stat, access, mkdir, stat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
-Usage: nscd [-q | -v] [-1] [-S SOCKET] [-t MS] [-c MAX] [-C MAXPERUID] [-G GIDS] [-g GID] [-u UID] [-s NSSS-SOCKET | SCRIPT...]
+const USAGE: &[&str] = &[
+    "\
+Usage: nscd [OPTION]... [SCRIPT...]
 
-Answers the lookups of users and groups that glibc and musl programs make at
-/var/run/nscd/socket, from the backends of SCRIPT: that of nsssd-switch, from
-the first bitfield on. Without SCRIPT: from the local files,
-then from /etc/nssmap.conf if it is there.
+Answers the lookups of users and groups that glibc and musl programs make, from
+the backends of SCRIPT, that of nsssd-switch from the first bitfield on:
+  nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
+Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
-  -q -v          quiet; tell of each connection
-  -1             write a newline to standard output when clients can be served
-  -S SOCKET      listen there (/var/run/nscd/socket); its directory is made
-  -s NSSS-SOCKET ask this nsss server instead
-  -t MS          a lookup is answered or its connection closed after so many
-                 milliseconds (200, at most 4000)
-  -c MAX         most connections (256, at most 8192); others wait
-  -C MAXPERUID   most connections of one user (64); his oldest one without a
-                 complete request gives way
-  -G GIDS, -g GID, -u UID
-                 after binding, change supplementary groups, group, user
-  --parent PID   end when that process does, which must have started this one
-
-Example: nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
-Also understood: NOTIFY_SOCKET, LISTEN_FDS (then SOCKET is not bound).
-Signals: TERM exit, HUP close all connections, QUIT both, ABRT exit at once.
-Exit codes: 0 ended by a signal or with its parent, 100 usage, 111 system.
-";
+  -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
+  -s SOCKET  ask this nsss server instead of a SCRIPT
+  -t MS      close a connection not answered after MS milliseconds (200, at most
+             4000)
+  -C MAX     most connections of one user (64); his oldest one without a
+             complete request gives way
+  --parent PID  exit 0 when our parent ends, which must be PID
+",
+    help::SERVER_END,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -58,10 +51,13 @@ pub const APPLET: Applet =
 const SOCKET: &str = "/var/run/nscd/socket";
 
 /// What a map is made of, if there is one.
-const NSSMAP: &str = "/etc/nssmap.conf";
+const NSSMAP: &CStr = c"/etc/nssmap.conf";
 
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
+
+/// Backends that are called otherwise there.
+const RENAMED: [(&[u8], &[u8]); 2] = [(b"unix", b"files"), (b"nslcd", b"ldap")];
 
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
@@ -72,7 +68,7 @@ const ASKER: &str = "--asker";
 const SPEC: Spec = Spec {
     flags: "qv1",
     values: "StcCGgusP",
-    cancels: &[('q', "v"), ('v', "q")],
+    cancels: &["qv", "vq"],
     long: &[ASKER],
     alias: &[("--parent", 'P')],
     ..Spec::NONE
@@ -87,30 +83,49 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     rules.oldest_gives_way = true;
     let identity = Identity::given(&mut options)?;
-    if options.flag(ASKER) {
-        let sources = sources(server, script)?;
-        let mut far = sources.far()?;
-        // One that takes another's place after the change of user is that user already.
-        if geteuid().is_root() {
-            identity.assume()?;
-        }
-        far.guard();
-        if !sources.start_programs() {
-            far.sandbox().enter();
-        }
-        ask_for_desk(&mut far, rules.client_millis)?;
-        return Ok(0);
-    }
+    let is_asker = options.flag(ASKER);
     let parent = match options.word("-P") {
-        Some(pid) => Some(parent(pid)?),
-        None => None,
+        Some(pid) if !is_asker => Some(parent(pid)?),
+        _ => None,
     };
     rules.flags(&mut options);
-    let sources = sources(server, script)?;
+    // They live as long as the process.
+    let sources: &Sources = Box::leak(Box::new(sources(server, script)?));
+    if is_asker {
+        ask(sources, identity, &rules)?;
+    } else {
+        serve(sources, socket, identity, &rules, parent, args)?;
+    }
+    Ok(0)
+}
+
+/// An asker's work.
+#[inline(never)]
+fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
+    let mut far = sources.far()?;
+    // One that takes another's place after the change of user is that user already.
+    if geteuid().is_root() {
+        identity.assume()?;
+    }
+    far.guard();
+    if !sources.start_programs() {
+        far.sandbox().enter();
+    }
+    ask_for_desk(&mut far, rules.client_millis)
+}
+
+fn serve(
+    sources: &Sources,
+    socket: &OsStr,
+    identity: Identity,
+    rules: &Rules,
+    parent: Option<OwnedFd>,
+    args: &[OsString],
+) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near()?;
     if rules.verbosity > 0 {
-        warn_of_uncovered(&sources);
+        warn_of_uncovered(sources);
     }
 
     let directory = directory(socket);
@@ -131,7 +146,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
             let mut arguments = Vec::with_capacity(1 + args.len());
             arguments.push(ASKER.into());
             arguments.extend_from_slice(args);
-            Some(desk(&rules, arguments)?)
+            Some(desk(rules, arguments)?)
         }
         false => None,
     };
@@ -140,9 +155,8 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         desk.start_all()?;
     }
     identity.assume()?;
-    ready(&mut near, &rules);
-    serve_nscd(&listener.socket, &rules, Asked { near: &mut near, desk }, parent)?;
-    Ok(0)
+    ready(&mut near, rules);
+    serve_nscd(listener, rules, Asked { near: &mut near, desk }, parent)
 }
 
 /// The backends that the command line names, or the usual ones.
@@ -186,10 +200,10 @@ fn directory(socket: &OsStr) -> &[u8] {
 
 /// The socket's directory, 0755, if it is not there. What cannot be made is told by the bind.
 fn make_directory(dir: &[u8]) {
-    if !dir.is_empty() {
+    if let Ok(dir) = path(dir) {
         // A chmod afterwards could be led elsewhere by whoever may write the directory above.
         let before = umask(Mode::empty());
-        let _ = mkdir(dir, Mode::from_raw_mode(0o755));
+        let _ = mkdir(&dir, Mode::from_raw_mode(0o755));
         umask(before);
     }
 }
@@ -206,45 +220,67 @@ fn warn_of_open_directory(dir: &[u8]) {
 }
 
 /// "Not found" is final for glibc. So a source of its own that the script does not ask is hidden.
+#[inline(never)]
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
-    for database in ["passwd", "group", "initgroups"] {
-        let mut services = services(&text, database);
-        services.retain(|service| !sources.covers(service));
-        if services.is_empty() {
-            continue;
-        }
+    for database in &["passwd", "group", "initgroups"] {
         let mut message = Message::new("nscd", "warning");
         message.text(NSSWITCH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
-        for service in services {
+        let mut uncovered = false;
+        for service in services(&text, database).filter(|service| !covers(sources, service)) {
+            uncovered = true;
             message.text(" ").quoted(service);
         }
-        message.text("; glibc will not ask it either").send();
+        if uncovered {
+            message.text("; glibc will not ask it either").send();
+        }
     }
 }
 
-/// The sources of a database in nsswitch.conf, without what is to be done after each.
-fn services<'a>(text: &'a [u8], database: &str) -> Vec<&'a [u8]> {
-    let mut services = Vec::new();
-    for line in text.split(|b| *b == b'\n') {
-        let line = line.split(|b| *b == b'#').next().unwrap_or_default();
-        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
-        let (name, list) = line.split_at_checked(colon).unwrap_or_default();
-        if name.trim_ascii() != database.as_bytes() {
-            continue;
-        }
-        let mut inside = false;
-        for word in list.get(1..).unwrap_or_default().split(u8::is_ascii_whitespace) {
-            let action = inside || word.starts_with(b"[");
-            inside = action && !word.ends_with(b"]");
-            if !action && !word.is_empty() {
-                services.push(word);
+/// Whether a source of nsswitch.conf is asked, as far as that can be known.
+fn covers(sources: &Sources, service: &[u8]) -> bool {
+    let blocks = match sources {
+        Sources::Own(blocks) | Sources::Script(blocks) => blocks,
+        // A server is a switch of its own; at least it has the files.
+        Sources::Server(_) => return service == b"files",
+    };
+    for block in blocks {
+        // `nsssd-nslcd`, `nssbox nslcd`.
+        for word in block.command.iter().take(2) {
+            let name = base(word.as_bytes());
+            let name = name.strip_prefix(b"nsssd-").unwrap_or(name);
+            let renamed = RENAMED.iter().find(|(backend, _)| *backend == name);
+            if renamed.map_or(name, |(_, service)| service) == service {
+                return true;
             }
         }
-        break;
     }
-    services
+    false
+}
+
+/// The sources of a database in nsswitch.conf, without what is to be done after each.
+fn services<'a>(text: &'a [u8], database: &str) -> impl Iterator<Item = &'a [u8]> {
+    let mut inside = false;
+    list(text, database).split(u8::is_ascii_whitespace).filter(move |word| {
+        let action = inside || word.starts_with(b"[");
+        inside = action && !word.ends_with(b"]");
+        !action && !word.is_empty()
+    })
+}
+
+/// What stands behind the name of a database there, in its first line.
+fn list<'a>(text: &'a [u8], database: &str) -> &'a [u8] {
+    for line in text.split(|b| *b == b'\n') {
+        let line = line.split(|b| *b == b'#').next().unwrap_or_default();
+        let mut parts = line.splitn(2, |b| *b == b':');
+        let name = parts.next().unwrap_or_default();
+        match parts.next() {
+            Some(list) if name.trim_ascii() == database.as_bytes() => return list,
+            _ => {}
+        }
+    }
+    &[]
 }
 
 #[cfg(test)]
@@ -255,7 +291,7 @@ mod tests {
     fn actions_and_comments_are_no_sources() {
         let text = "# passwd: no\n\npasswd: files [NOTFOUND=return] sss # ldap\n\
                     group:\tcompat [!UNAVAIL=return SUCCESS=merge] systemd\npasswd: later\n";
-        let of = |database| services(text.as_bytes(), database);
+        let of = |database| services(text.as_bytes(), database).collect::<Vec<_>>();
         assert_eq!(of("passwd"), [&b"files"[..], b"sss"]);
         assert_eq!(of("group"), [&b"compat"[..], b"systemd"]);
         assert!(of("initgroups").is_empty());
@@ -266,7 +302,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
         let Ok(sources) = sources(None, &script) else { panic!("a script") };
-        assert!(["files", "ldap"].iter().all(|s| sources.covers(s.as_bytes())));
-        assert!(["sss", "systemd", "compat"].iter().all(|s| !sources.covers(s.as_bytes())));
+        assert!(["files", "ldap"].iter().all(|s| covers(&sources, s.as_bytes())));
+        assert!(["sss", "systemd", "compat"].iter().all(|s| !covers(&sources, s.as_bytes())));
     }
 }

@@ -3,33 +3,35 @@
 //! Follows nsss's nsssd-switch as documented (doc/nsssd-switch.md). Differs: `-m`, `--spawn`,
 //! backends of our own run in process; what doc/protocols/nsss.md lists in section 10.
 
-use super::Applet;
+use super::{Applet, help};
 use crate::backend::script;
 use crate::server::stdio;
 use crate::sys::error::Error;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: nsssd-switch [-t MS] [-m] [--spawn] BITFIELD BACKEND... \"\" [BITFIELD BACKEND... \"\"]...
-
-Answers one nsss client on standard input and output by asking backends in
-order. A backend is a command, ended by an empty word; there are at most 8.
+",
+    help::DAEMON,
+    "by asking
+backends in order: at most 8 commands, each ended by an empty word.
+  nsssd-switch 0 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
 
 BITFIELD, a sum: when to stop instead of asking the next backend
   1  this one failed for good: could not start, crashed, timed out
   2  it answers with a failure
   4  it has no such entry
 
-  -t MS    a backend that has not answered after MS milliseconds has failed for
-           good; 0 for no limit (the default)
+  -t MS    a backend fails for good after MS milliseconds (0, the default: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
 
-Example: nsssd-switch 0 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
-Environment: NSSSD_TIMEOUT, EXECLINE_STRICT, as root IPCREMOTEEUID, IPCREMOTEEGID.
-Exit codes: 0 end of the client, 1 no nsss client, 100 usage, 111 system.
-";
+EXECLINE_STRICT in the environment is understood.
+",
+    help::DAEMON_END,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =

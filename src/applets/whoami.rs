@@ -2,26 +2,20 @@
 //!
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
-use super::Applet;
-use crate::backend::names::Names;
-use crate::backend::reach::sources;
-use crate::identity::{Printer, SOURCE};
+use super::{Applet, help};
+use crate::identity::{SOURCE, Style, What, print};
 use crate::options::Spec;
 use crate::sys::error::Error;
-use rustix::process::geteuid;
 use std::ffi::OsString;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: whoami [-s LIST] [-S SOCKET]
 
 Prints the name of the user who runs it.
-
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s; without one, the local
-             files are asked)
-  -s LIST    ask these backends, as getent -s does
-
-Exit codes: 0 good, 1 no name was found, or wrong usage.
-";
+",
+    help::ASKS,
+];
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -30,16 +24,9 @@ pub const APPLET: Applet =
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (mut options, rest) = SPEC.split(args)?;
+    let (options, rest) = SPEC.split(args)?;
     if let Some(word) = rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    let (list, socket) = (options.word("-s"), options.word("-S"));
-    let mut known = Names::of(sources(list, socket)?.0);
-    let mut out = Printer::new("whoami", true, b' ');
-    let uid = geteuid().as_raw();
-    if out.name_of_user(&mut known, uid) {
-        out.byte(b'\n');
-    }
-    out.finish()
+    print("whoami", Style { what: What::Name, ..Style::NAMES }, options, rest)
 }

@@ -13,27 +13,27 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::getpid;
+use rustix::process::{WaitStatus, getpid};
 use rustix::thread::set_no_new_privs;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &str = "\
+const USAGE: &[&str] = &[
+    "\
 Usage: with-nscd [-k] [-n] [NSCD-OPTION...] [SCRIPT...] -- PROG [ARGUMENT...]
 
-Starts nscd with these options and this script, waits until it can be asked, and
-becomes PROG. nscd ends when PROG does.
+Starts nscd (see nscd --help), waits until it can be asked, and becomes PROG.
+nscd ends when PROG does.
+  with-nscd -n 3 nsssd-unix -d /data/etc \"\" -- sh
 
   -k  if there can be no nscd, do not run PROG either
   -n  PROG and what it starts never gain privileges from set-uid files. Use it
       where PROG may write to /var/run/nscd: whoever may can forge answers
-  NSCD-OPTION, SCRIPT
-      those of nscd, in the same order; see nscd --help
 
-Example: with-nscd -n 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\" -- sh
 Exit codes: PROG's; 100 usage, 111 system, 126 or 127 if PROG cannot be run.
-";
+",
+];
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -50,68 +50,76 @@ mod exit {
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut strict, mut no_privileges, mut rest) = (false, false, args);
-    while let Some((word, behind)) = rest.split_first() {
-        let letters = word.as_bytes().strip_prefix(b"-").filter(|l| !l.is_empty());
-        let Some(letters) = letters.filter(|l| l.iter().all(|b| b"kn".contains(b))) else { break };
+    while let [word, behind @ ..] = rest {
+        let [b'-', letters @ ..] = word.as_bytes() else { break };
+        if letters.is_empty() || !letters.iter().all(|b| matches!(b, b'k' | b'n')) {
+            break;
+        }
         strict |= letters.contains(&b'k');
         no_privileges |= letters.contains(&b'n');
         rest = behind;
     }
-    let end = rest.iter().position(|word| word == "--");
-    let end = end.ok_or(Error::options("missing -- in front of the program"))?;
+    let Some(end) = rest.iter().position(|word| word == "--") else {
+        return Err(Error::options("missing -- in front of the program"));
+    };
     let (nscd, program) = rest.split_at_checked(end).unwrap_or_default();
     let command = program.get(1..).unwrap_or_default();
-    let [program, ..] = command else {
-        return Err(Error::options("missing program"));
-    };
+    let [program, ..] = command else { return Err(Error::options("missing program")) };
 
-    match start(nscd) {
-        Ok(()) => {}
+    if let Err(error) = start(nscd) {
         // Its command line is ours.
-        Err(error) if error.code == code::USAGE => return Err(error),
-        Err(error) if strict => return Err(error),
-        Err(error) => {
-            error.print("with-nscd");
-            let mut message = Message::new("with-nscd", "warning");
-            message.text("running without nscd: ");
-            message.path(program.as_bytes()).send();
+        if strict || error.code == code::USAGE {
+            return Err(error);
         }
+        error.print("with-nscd");
+        let mut message = Message::new("with-nscd", "warning");
+        message.text("running without nscd: ");
+        message.path(program.as_bytes()).send();
     }
     if no_privileges {
         set_no_new_privs(true).map_err(unable("unable to set no_new_privs"))?;
     }
-    let errno = Command::new(command).map_or_else(|errno| errno, |command| command.exec());
+    let errno = match Command::new(command) {
+        Ok(command) => command.exec(),
+        Err(errno) => errno,
+    };
     let missing = errno == Errno::NOENT;
     let code = if missing { exit::NOT_FOUND } else { exit::CANNOT_RUN };
     Err(Error::system("unable to run", errno).about(program).with_code(code))
 }
 
-/// Starts nscd as a child and waits until it is ready. What it cannot do it tells by itself.
+/// Starts nscd and waits until it is ready. What it cannot do it tells by itself.
 fn start(options: &[OsString]) -> Result<(), Error> {
+    let ended = launch(options).map_err(unable("unable to start nscd"))?;
+    match ended.map(|status| status.exit_status()) {
+        None => Ok(()),
+        Some(Some(code)) if code == i32::from(code::USAGE) => Err(Error::silent(code::USAGE)),
+        Some(_) => Err(Error::system("nscd did not get ready", Errno::CHILD)),
+    }
+}
+
+/// Starts nscd as a child; how it has ended if it did not get ready.
+fn launch(options: &[OsString]) -> Result<Option<WaitStatus>, Errno> {
     let mut room = [0; DECIMAL_MAX];
     let parent = write_decimal(getpid().as_raw_nonzero().get().unsigned_abs().into(), &mut room);
-    let fixed = [b"nscd", &b"-1"[..], b"--parent", parent];
-    let mut words: Vec<OsString> = Vec::with_capacity(fixed.len() + options.len());
-    words.extend(fixed.map(|word| OsStr::from_bytes(word).to_owned()));
+    let mut words = Vec::new();
+    for word in [b"nscd", &b"-1"[..], b"--parent", parent] {
+        words.push(OsStr::from_bytes(word).to_owned());
+    }
     words.extend_from_slice(options);
-    let fail = unable("unable to start nscd");
-    let null =
-        open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(&fail)?;
-    let (answer, stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(&fail)?;
-    let mut command = Command::ourselves(&words).map_err(&fail)?;
+    let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let (answer, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let mut command = Command::ourselves(&words)?;
     // A key that interrupts the program must not end what it asks.
     command.own_group();
-    let child = command.start(null.as_fd(), stdout.as_fd()).map_err(&fail)?;
+    let child = command.start(null.as_fd(), stdout.as_fd())?;
     drop(stdout);
     if is_ready(&answer) {
-        return Ok(());
+        return Ok(None);
     }
     // It has ended, or is of no use.
     child.kill();
-    match child.wait().map_err(&fail)?.exit_status() {
-        Some(code) if code == i32::from(code::USAGE) => Err(Error::silent(code::USAGE)),
-        _ => Err(Error::system("nscd did not get ready", Errno::CHILD)),
-    }
+    child.wait().map(Some)
 }
 
 fn is_ready(answer: &OwnedFd) -> bool {

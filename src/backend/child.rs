@@ -4,17 +4,19 @@
 use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
-use crate::sys::clock::{self, earlier, timespec};
+use crate::sys::clock::{self, timespec};
+use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
+use nssproto::bytes::{Cursor, DECIMAL_MAX, write_decimal};
 use nssproto::entry::Record;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, ioctl_fionbio};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{SocketAddrUnix, connect, recv, send, socket_with, socketpair};
+use rustix::net::{recv, send, socketpair};
 use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
@@ -66,10 +68,13 @@ impl Origin {
         self.tried = Some(now);
         match self.how {
             How::Spawn => Child::spawn(&self.words, None).ok(),
-            How::Connect => Child::connect(self.words.first()?).ok(),
+            How::Connect => Child::connect(self.words.first()?, false).ok(),
         }
     }
 }
+
+/// A time of the clock that does not come.
+const NEVER: u64 = u64::MAX;
 
 /// A peer that answers nsss requests.
 pub struct Child {
@@ -79,8 +84,10 @@ pub struct Child {
     pidfd: Option<OwnedFd>,
     /// Milliseconds for an answer; `None`: no limit.
     timeout: Option<u32>,
-    /// A time of the clock that no answer may come after.
-    until: Option<u64>,
+    /// A time of the clock that no answer may come after; [`NEVER`]: no limit.
+    until: u64,
+    /// The same of what is being waited for.
+    deadline: u64,
     answered: bool,
     dead: bool,
     buffer: Box<[u8]>,
@@ -110,7 +117,7 @@ impl Child {
         for (name, id) in
             [("IPCREMOTEEUID", geteuid().as_raw()), ("IPCREMOTEEGID", getegid().as_raw())]
         {
-            if std::env::var_os(name).is_none() {
+            if !command.has(name) {
                 command.set(name, write_decimal(id.into(), &mut [0; DECIMAL_MAX]))?;
             }
         }
@@ -121,24 +128,25 @@ impl Child {
         Ok(child)
     }
 
-    /// The server that listens at `path`. It does not wait where the queue is full.
-    fn connect(path: &OsStr) -> Result<Self, Errno> {
-        let address = SocketAddrUnix::new(path)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        connect(&socket, &address)?;
-        ioctl_fionbio(&socket, false)?;
+    /// The server that listens at `path`. Only if it may `wait` it does where the queue is full.
+    pub fn connect(path: &OsStr, wait: bool) -> Result<Self, Errno> {
+        let flags = if wait { SocketFlags::empty() } else { SocketFlags::NONBLOCK };
+        let socket = connected(path, flags)?;
+        if !wait {
+            fcntl_setfl(&socket, OFlags::empty())?;
+        }
         Ok(Child::on(socket, None))
     }
 
     /// A server at the other end of `stream`.
-    pub fn on(stream: OwnedFd, timeout: Option<u32>) -> Self {
+    fn on(stream: OwnedFd, timeout: Option<u32>) -> Self {
         Child {
             stream,
             process: None,
             pidfd: None,
             timeout,
-            until: None,
+            until: NEVER,
+            deadline: NEVER,
             answered: false,
             dead: false,
             buffer: vec![0; REPLY_PIECE].into_boxed_slice(),
@@ -148,14 +156,17 @@ impl Child {
         }
     }
 
-    /// What to watch between requests: a byte, or the end, tells that the peer has failed.
+    /// What to watch between requests, stream (0) and process (1): a byte, or the end, tells that
+    /// the peer has failed.
     ///
     /// Of one that has failed, only its end is of interest, until it has been seen.
-    pub fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
-        match self.dead {
-            true => [None, pidfd.filter(|_| self.process.is_some())],
-            false => [Some(self.stream.as_fd()), pidfd],
+    pub fn watched(&self, which: usize) -> Option<BorrowedFd<'_>> {
+        match (which, self.dead) {
+            (0, false) => Some(self.stream.as_fd()),
+            (0, true) => None,
+            (_, dead) => {
+                self.pidfd.as_ref().filter(|_| !dead || self.process.is_some()).map(AsFd::as_fd)
+            }
         }
     }
 
@@ -185,7 +196,7 @@ impl Child {
     /// come in any case.
     pub fn limit(&mut self, millis: u32, until: Option<u64>) {
         self.timeout = Some(millis);
-        self.until = until;
+        self.until = until.unwrap_or(NEVER);
     }
 
     /// Whether it ever answered.
@@ -193,9 +204,10 @@ impl Child {
         self.answered
     }
 
-    fn deadline(&self) -> Option<u64> {
-        let own = self.timeout.map(|t| clock::millis() + u64::from(t));
-        earlier(own, self.until)
+    /// From now on, an answer or a piece of it is waited for.
+    fn start_clock(&mut self) {
+        let own = self.timeout.map_or(NEVER, |t| clock::millis() + u64::from(t));
+        self.deadline = own.min(self.until);
     }
 
     /// Between requests: notices a peer that has ended, said something unasked, or was not heard
@@ -206,7 +218,7 @@ impl Child {
         }
         let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
         let left_over = self.have > 0 || self.check.is_some();
-        if left_over || self.watched().into_iter().flatten().any(|fd| heard(fd) != Ok(0)) {
+        if left_over || (0..2).filter_map(|n| self.watched(n)).any(|fd| heard(fd) != Ok(0)) {
             self.fail();
         }
     }
@@ -217,19 +229,20 @@ impl Child {
     }
 
     /// Asks, and waits for the answer up to the buffer's size.
+    // Its room is not for the stack of every lookup.
+    #[inline(never)]
     pub fn ask(&mut self, request: &Request<'_>, gids: &mut Gids, hit: &mut Hit) -> Outcome {
         if self.dead {
             self.reap();
             return Outcome::Dead;
         }
-        let deadline = self.deadline();
-        self.exchange(request, deadline, gids, hit).unwrap_or_else(|_| self.fail())
+        self.start_clock();
+        self.exchange(request, gids, hit).unwrap_or_else(|_| self.fail())
     }
 
     fn exchange(
         &mut self,
         request: &Request<'_>,
-        deadline: Option<u64>,
         gids: &mut Gids,
         hit: &mut Hit,
     ) -> Result<Outcome, Errno> {
@@ -237,6 +250,7 @@ impl Child {
             // Left over from a reply that was not taken to its end.
             return Err(Errno::PROTO);
         }
+        self.head_len = 0;
         let mut out = [0; Request::MAX];
         let asked = match *request {
             // Not more than there is room for: the rest is asked for again.
@@ -246,11 +260,11 @@ impl Child {
             other => other,
         };
         let len = asked.encode(&mut out).map_err(|_| Errno::INVAL)?;
-        self.send(out.get(..len).unwrap_or_default(), deadline)?;
+        self.send(out.get(..len).unwrap_or_default())?;
         let reply = loop {
-            match Reply::decode(&asked, self.buffer.get(..self.have).unwrap_or_default()) {
+            match Reply::decode(&asked, self.held()) {
                 Ok(took) => break took,
-                Err(Fault::More(_)) => self.receive(deadline)?,
+                Err(Fault::More(_)) => self.receive()?,
                 Err(_) => return Err(Errno::PROTO),
             }
         };
@@ -261,12 +275,12 @@ impl Child {
             Reply::Failed(errno) => Outcome::Failed(errno),
             Reply::GroupList(head) => {
                 self.drop_front(reply.len);
-                self.receive_gids(head, deadline, gids)?;
+                self.receive_gids(head, gids)?;
                 return Ok(Outcome::Groups);
             }
             Reply::Record(head) => {
                 self.head_len = reply.len;
-                self.receive_record(head, deadline)?;
+                self.receive_record(&head)?;
                 *hit = Hit::Child(head);
                 return Ok(Outcome::Found);
             }
@@ -280,40 +294,35 @@ impl Child {
 
     /// A record that fits is read whole and checked, so that another backend can still be
     /// asked; of a larger one what there is.
-    fn receive_record(&mut self, head: Head, deadline: Option<u64>) -> Result<(), Errno> {
+    fn receive_record(&mut self, head: &Head) -> Result<(), Errno> {
         let size = self.head_len + head.area_len() as usize;
         if size > self.buffer.len() {
-            let mut check = AreaCheck::new(&head);
-            let first = self.buffer.get(self.head_len..self.have).unwrap_or_default();
-            check.feed(first).map_err(|_| Errno::PROTO)?;
+            let mut check = AreaCheck::new(head);
+            check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
             return Ok(());
         }
         while self.have < size {
-            self.receive(deadline)?;
+            self.receive()?;
         }
-        let area = self.buffer.get(self.head_len..self.have).unwrap_or_default();
-        head.record(area).map(|_| ()).map_err(|_| Errno::PROTO)
+        head.record(self.held()).map(|_| ()).map_err(|_| Errno::PROTO)
     }
 
-    fn receive_gids(
-        &mut self,
-        head: GroupListHead,
-        deadline: Option<u64>,
-        gids: &mut Gids,
-    ) -> Result<(), Errno> {
-        let mut left = head.sent();
-        while left > 0 {
-            let whole = self.buffer.get(..self.have).unwrap_or_default().chunks_exact(4);
-            let count = whole.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            for gid in whole.take(count) {
-                gids.add(u32::from_be_bytes(gid.try_into().map_err(|_| Errno::PROTO)?));
+    fn receive_gids(&mut self, head: GroupListHead, gids: &mut Gids) -> Result<(), Errno> {
+        let mut left = usize::try_from(head.sent()).map_err(|_| Errno::PROTO)?;
+        loop {
+            let mut words = Cursor::new(self.held());
+            while left > 0 {
+                let Ok(gid) = words.u32_be() else { break };
+                gids.add(gid);
+                left -= 1;
             }
-            left -= count as u64;
-            self.drop_front(count * 4);
-            if left > 0 {
-                self.receive(deadline)?;
+            let taken = words.taken();
+            self.drop_front(taken);
+            if left == 0 {
+                break;
             }
+            self.receive()?;
         }
         if self.have > 0 {
             return Err(Errno::PROTO);
@@ -324,7 +333,7 @@ impl Child {
 
     /// The record that was found, if it is whole.
     pub fn record(&self, head: &Head) -> Option<Record<'_>> {
-        head.record(self.buffer.get(self.head_len..self.have)?).ok()
+        head.record(self.held()).ok()
     }
 
     /// A record that was lent whole has been taken: the buffer is free for the next one.
@@ -347,13 +356,12 @@ impl Child {
             self.have = 0;
             self.head_len = 0;
             let mut check = self.check.ok_or(Errno::PROTO)?;
-            let deadline = self.deadline();
-            self.receive(deadline)?;
-            let fresh = self.buffer.get(..self.have).unwrap_or_default();
-            check.feed(fresh).map_err(|_| Errno::PROTO)?;
+            self.start_clock();
+            self.receive()?;
+            check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
         }
-        let area = self.buffer.get(self.head_len..self.have).unwrap_or_default();
+        let area = self.held();
         let len = area.len().min(out.len());
         if let (Some(from), Some(to)) = (area.get(..len), out.get_mut(..len)) {
             to.copy_from_slice(from);
@@ -363,9 +371,13 @@ impl Child {
         if ended {
             self.check = None;
             self.have = 0;
-            self.head_len = 0;
         }
         Ok((len, ended))
+    }
+
+    /// What was received and not passed on, without the head of a record.
+    fn held(&self) -> &[u8] {
+        self.buffer.get(self.head_len..self.have).unwrap_or_default()
     }
 
     fn drop_front(&mut self, len: usize) {
@@ -374,8 +386,8 @@ impl Child {
     }
 
     /// Reads what there is, at least a byte.
-    fn receive(&mut self, deadline: Option<u64>) -> Result<(), Errno> {
-        self.wait(PollFlags::IN, deadline)?;
+    fn receive(&mut self) -> Result<(), Errno> {
+        self.wait(PollFlags::IN)?;
         let room = self.buffer.get_mut(self.have..).unwrap_or_default();
         if room.is_empty() {
             return Err(Errno::PROTO);
@@ -393,13 +405,13 @@ impl Child {
         }
     }
 
-    fn send(&mut self, mut bytes: &[u8], deadline: Option<u64>) -> Result<(), Errno> {
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             match send(&self.stream, bytes, flags) {
                 Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT)?,
                 Err(errno) => return Err(errno),
             }
         }
@@ -408,10 +420,10 @@ impl Child {
 
     /// Waits for the stream; the error if the deadline passes, or the process or our own client
     /// ends before.
-    fn wait(&self, events: PollFlags, deadline: Option<u64>) -> Result<(), Errno> {
+    fn wait(&self, events: PollFlags) -> Result<(), Errno> {
         loop {
-            let left = deadline.map(|d| d.saturating_sub(clock::millis()));
-            let timeout = left.map(timespec);
+            let limited = self.deadline != NEVER;
+            let timeout = limited.then(|| timespec(self.deadline.saturating_sub(clock::millis())));
             let watched = match &self.pidfd {
                 Some(pidfd) => PollFd::new(pidfd, PollFlags::IN),
                 None => PollFd::new(&self.stream, PollFlags::empty()),

@@ -94,6 +94,7 @@ impl Client {
     }
 
     /// Before each new request.
+    #[inline(never)]
     pub fn begin(&mut self) {
         self.slot = 0;
         self.last = None;

@@ -1,16 +1,22 @@
-//! Names and numbers of users and groups, for programs that print them. They may allocate.
+//! What programs that are run by hand ask of a switch, and print. They may allocate.
 
+use super::gids::{HASH_START, hash};
 use super::switch::Switch;
 use super::{Client, Outcome};
+use crate::limits::WINDOW;
 use crate::sys::access::Asker;
-use nssproto::entry::{Db, Gid, Name, Record, Uid};
-use nssproto::nsss::{Head, Request};
+use nssproto::entry::{Db, Gid, Name, Uid};
+use nssproto::nsss::{self, Head, Request};
 use rustix::io::Errno;
 
 /// Asks, and keeps what was said.
 pub struct Names {
     switch: Switch,
     client: Client,
+    /// A reply, or a piece of one.
+    room: Vec<u8>,
+    /// Why the last user or group is not known, if that is a failure.
+    pub failure: Option<Errno>,
 }
 
 /// What is known of a user or a group.
@@ -25,95 +31,114 @@ pub struct Known {
 }
 
 impl Names {
-    /// Asks these backends.
-    pub fn of(switch: Switch) -> Self {
-        let mut client = Client::new(Asker::Ourselves, 0);
-        switch.admit(&mut client);
-        Names { switch, client }
+    /// Asks these backends, until the program ends.
+    pub fn of(switch: Switch) -> &'static mut Self {
+        // A record that lies in the window has room here.
+        let room = vec![0; WINDOW + Head::MAX];
+        let client = Client::new(Asker::Ourselves, 0);
+        let names = Box::leak(Box::new(Names { switch, client, room, failure: None }));
+        names.switch.admit(&mut names.client);
+        names
     }
 
     /// The user of this name.
-    pub fn user(&mut self, name: &[u8]) -> Result<Option<Known>, Errno> {
-        match Name::new(name) {
-            Some(name) => self.one(&Request::ByName(Db::Passwd, name)),
-            None => Ok(None),
+    pub fn user(&mut self, name: &[u8]) -> Option<Known> {
+        self.one(Db::Passwd, &Request::ByName(Db::Passwd, Name::new(name)?))
+    }
+
+    /// The user (of passwd) or the group of this number.
+    pub fn number(&mut self, db: Db, id: u32) -> Option<Known> {
+        let by_uid = db == Db::Passwd;
+        self.one(db, &if by_uid { Request::ByUid(Uid(id)) } else { Request::ByGid(Gid(id)) })
+    }
+
+    fn one(&mut self, db: Db, request: &Request<'_>) -> Option<Known> {
+        self.failure = None;
+        match self.ask(request, 0) {
+            Outcome::Found => {}
+            Outcome::Failed(errno) => {
+                self.failure = Some(Errno::from_raw_os_error(errno.into()));
+                return None;
+            }
+            _ => return None,
         }
+        let (mut known, mut named) = (Known { name: Vec::new(), id: 0, gid: 0 }, false);
+        let taken = self.take(db, &mut |head, area| {
+            (known.id, known.gid) = match head {
+                Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
+                Head::Group { gid, .. } => (gid.0, gid.0),
+                Head::Shadow { .. } => return,
+            };
+            // The name comes first; the rest is taken so that the next question can be asked.
+            if !named {
+                let end = area.iter().position(|byte| *byte == 0);
+                known
+                    .name
+                    .extend_from_slice(area.get(..end.unwrap_or(area.len())).unwrap_or_default());
+                named = end.is_some();
+            }
+        });
+        self.failure = taken.err();
+        self.failure.is_none().then_some(known)
     }
 
-    /// The user of this number.
-    pub fn uid(&mut self, uid: u32) -> Result<Option<Known>, Errno> {
-        self.one(&Request::ByUid(Uid(uid)))
-    }
-
-    /// The group of this number.
-    pub fn gid(&mut self, gid: u32) -> Result<Option<Known>, Errno> {
-        self.one(&Request::ByGid(Gid(gid)))
-    }
-
-    /// Asks one question; a failure is its errno.
-    fn ask(&mut self, request: &Request<'_>, skip: u64) -> Result<Outcome, Errno> {
+    /// Asks one question.
+    pub fn ask(&mut self, request: &Request<'_>, skip: u64) -> Outcome {
         self.client.begin();
         self.client.turn = u64::MAX;
-        match self.switch.ask(&mut self.client, request, skip) {
-            Outcome::Failed(errno) => Err(Errno::from_raw_os_error(errno.into())),
-            outcome => Ok(outcome),
-        }
+        self.switch.ask(&mut self.client, request, skip)
     }
 
-    fn one(&mut self, request: &Request<'_>) -> Result<Option<Known>, Errno> {
-        if self.ask(request, 0)? != Outcome::Found {
-            return Ok(None);
+    /// Gives the record of `db` that was found: its head, with each piece of its strings.
+    pub fn take(&mut self, db: Db, put: &mut dyn FnMut(&Head, &[u8])) -> Result<(), Errno> {
+        let Names { switch, client, room, .. } = self;
+        let whole = switch.record(client).and_then(|record| nsss::encode(&record, room).ok());
+        let (head, mut start, mut end);
+        if let Some(size) = whole {
+            let took = Head::decode(db, room.get(1..size).unwrap_or_default());
+            let took = took.map_err(|_| Errno::IO)?;
+            (head, start, end) = (took.value, 1 + took.len, size);
+            switch.taken(client);
+        } else {
+            head = switch.long(client).ok_or(Errno::IO)?;
+            (start, end) = (0, 0);
         }
-        let (name, id, gid) = match self.switch.record(&self.client) {
-            Some(Record::Passwd(r)) => (Some(r.name), r.uid.0, r.gid.0),
-            Some(Record::Group(r)) => (Some(r.name), r.gid.0, r.gid.0),
-            Some(Record::Shadow(_)) | None => (None, 0, 0),
-        };
-        if let Some(name) = name {
-            let known = Known { name: name.to_vec(), id, gid };
-            self.switch.taken(&self.client);
-            return Ok(Some(known));
-        }
-        let (id, gid) = match self.switch.long(&mut self.client).ok_or(Errno::IO)? {
-            Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
-            Head::Group { gid, .. } => (gid.0, gid.0),
-            Head::Shadow { .. } => return Err(Errno::IO),
-        };
-        // The name comes first; the rest is taken so that the next question can be asked.
-        let (mut name, mut complete, mut ended) = (Vec::new(), false, false);
-        let mut room = [0; 4096];
-        while !ended {
-            let (len, last) = self.switch.area(&mut self.client, &mut room)?;
-            let piece = room.get(..len).unwrap_or_default();
-            if !complete {
-                let end = piece.iter().position(|b| *b == 0);
-                name.extend_from_slice(piece.get(..end.unwrap_or(len)).unwrap_or_default());
-                complete = end.is_some();
+        let mut last = whole.is_some();
+        loop {
+            put(&head, room.get(start..end).unwrap_or_default());
+            if last {
+                return Ok(());
             }
-            ended = last;
+            start = 0;
+            (end, last) = switch.area(client, room)?;
         }
-        Ok(Some(Known { name, id, gid }))
     }
 
-    /// The groups of a user: `primary`, and those that list him.
-    pub fn groups(&mut self, user: &[u8], primary: u32) -> Result<Vec<u32>, Errno> {
-        let mut all = vec![primary];
-        let Some(user) = Name::new(user) else { return Ok(all) };
+    /// Adds the groups that list a user; false if they changed meanwhile.
+    /// The error is the errno of a failure.
+    pub fn groups(&mut self, user: Name<'_>, all: &mut Vec<u32>) -> Result<bool, u8> {
         let request = Request::GroupList { max: u64::MAX, user };
-        let (mut taken, mut total) = (0, 1);
-        while taken < total {
-            if self.ask(&request, taken)? != Outcome::Groups {
-                break;
+        let (mut taken, mut total, mut taken_hash) = (0, 0, HASH_START);
+        loop {
+            match self.ask(&request, taken) {
+                Outcome::Groups => {}
+                Outcome::Failed(errno) => return Err(errno),
+                _ => return Ok(true),
             }
-            let (gids, _) = self.switch.gids().after_skipped();
-            total = self.switch.gids().total();
-            if gids.is_empty() && taken < total {
-                return Err(Errno::STALE);
+            let (gids, passed) = self.switch.gids().after_skipped();
+            let now = self.switch.gids().total();
+            let changed = passed != taken_hash || (taken > 0 && total != now);
+            if changed || (gids.is_empty() && taken < now) {
+                return Ok(false);
             }
-            all.extend(gids.iter().filter(|gid| **gid != primary));
+            total = now;
+            taken_hash = hash(taken_hash, gids);
+            all.extend_from_slice(gids);
             taken += gids.len() as u64;
             self.switch.taken(&self.client);
+            if taken >= total {
+                return Ok(true);
+            }
         }
-        Ok(all)
     }
 }

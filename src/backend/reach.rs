@@ -5,9 +5,7 @@ use super::script::{self, Block, How};
 use super::switch::{Backend, Switch};
 use crate::sys::error::Error;
 use nssproto::bytes::decimal_u32;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Where the server of an nsss system listens, fixed when nsss is built.
@@ -26,8 +24,11 @@ pub fn sources(
         return backends(list);
     }
     let path = socket.unwrap_or(OsStr::new(SOCKET));
-    match server(path) {
-        Ok(switch) => Ok((switch, vec![path.as_bytes().to_vec()])),
+    match Child::connect(path, true) {
+        Ok(server) => {
+            let switch = Switch::of(Backend::Child(Box::new(server)));
+            Ok((switch, vec![path.as_bytes().to_vec()]))
+        }
         // As nsss does: only a failed connect falls back to the files.
         Err(_) if socket.is_none() => backends(OsStr::new("unix")),
         Err(errno) => {
@@ -36,6 +37,9 @@ pub fn sources(
     }
 }
 
+/// What glibc's services are called here.
+const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
+
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
@@ -43,8 +47,7 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
-        let mut bits = None;
-        let mut command: Vec<OsString> = Vec::new();
+        let (mut bits, mut command) = (None, Vec::new());
         for word in part.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
             if command.is_empty() && bits.is_none() {
                 bits = decimal_u32(word);
@@ -52,33 +55,22 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
                     continue;
                 }
             }
-            let word = match word {
-                b"files" if command.is_empty() => b"unix".as_slice(),
-                b"ldap" if command.is_empty() => b"nslcd",
-                word => word,
-            };
             command.push(OsStr::from_bytes(word).to_owned());
         }
-        let Some(name) = command.first() else {
+        let Some(word) = command.first_mut() else {
             return Err(fail("empty service in option -s"));
         };
-        let Some(name) = script::IN_PROCESS.iter().find(|known| name == *known) else {
-            let name = name.to_str().unwrap_or_default();
-            return Err(fail("unknown service:").about(name));
+        let service = GLIBCS.iter().find(|own| own.0.as_bytes() == word.as_bytes());
+        let service = service.map_or(word.as_bytes(), |own| own.1.as_bytes());
+        let Some(name) = script::in_process_as(service) else {
+            return Err(fail("unknown service:").about(OsStr::from_bytes(service)));
         };
+        *word = name.into();
         names.push(name.as_bytes().to_vec());
-        blocks.push(Block::new((bits.unwrap_or(0) & 7) as u8, command));
+        blocks.push(Block::new(bits.unwrap_or(0), command));
     }
     // As in glibc: one source is repeated as it is, several make a union.
     let how = How { merge: blocks.len() > 1, ..How::default() };
     let switch = script::start_own(&blocks, how);
     Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
-}
-
-/// The nsss server that listens at `path`.
-fn server(path: &OsStr) -> Result<Switch, Errno> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, &address)?;
-    Ok(Switch::of(Backend::Child(Box::new(Child::on(socket, None)))))
 }

@@ -11,7 +11,6 @@ use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};
-use crate::sys::file::base;
 use crate::sys::message::Message;
 use crate::sys::own;
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
@@ -25,49 +24,46 @@ pub struct Block {
     /// When to stop at the backend; see [`Slot::bits`].
     pub bits: u8,
     /// Its command: a program and its arguments.
-    pub command: Vec<OsString>,
+    pub command: &'static [OsString],
 }
 
 impl Block {
-    /// A backend by its bitfield and its command.
-    pub fn new(bits: u8, command: Vec<OsString>) -> Self {
-        Block { bits, command }
+    /// A backend by its bitfield and its command, which is kept as long as the process lives.
+    pub fn new(bits: u32, command: Vec<OsString>) -> Self {
+        Block { bits: (bits & 7) as u8, command: command.leak() }
     }
 }
 
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of
 /// or refused as EXECLINE_STRICT says.
-pub fn parse(mut words: &[OsString]) -> Result<Vec<Block>, Error> {
+pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
     let strict = std::env::var_os("EXECLINE_STRICT");
     let strict = strict.and_then(|s| decimal_u32(s.as_bytes())).unwrap_or(0);
-    let mut blocks: Vec<Block> = Vec::new();
-    while let Some((bits, rest)) = words.split_first() {
-        let Some(bits) = decimal_u32(bits.as_bytes()) else {
-            return Err(Error::options("bitfield is not a number:").about(bits));
+    let (mut blocks, mut bits, mut command) = (Vec::new(), None, Vec::new());
+    for word in words {
+        let Some(number) = bits else {
+            bits = decimal_u32(word.as_bytes());
+            if bits.is_none() {
+                return Err(Error::options("bitfield is not a number:").about(word));
+            }
+            continue;
         };
-        let end = rest.iter().position(|word| word.is_empty());
-        let block = end.and_then(|end| rest.get(..end)).unwrap_or_default();
-        let wrong = match end {
-            None if rest.is_empty() => "missing block",
-            None => "unterminated block (it ends with an empty word)",
-            Some(0) => "empty block",
-            Some(_) if blocks.len() == BACKENDS => TOO_MANY,
-            Some(_) => "",
-        };
-        if !wrong.is_empty() {
-            return Err(Error::usage(wrong));
-        }
-        let mut command = Vec::with_capacity(block.len());
-        for word in block {
+        if !word.is_empty() {
             command.push(unquote(word, strict, blocks.len() + 1, command.len())?);
+            continue;
         }
-        blocks.push(Block { bits: (bits & 7) as u8, command });
-        words = rest.get(block.len() + 1..).unwrap_or_default();
+        if command.is_empty() || blocks.len() == BACKENDS {
+            return Err(Error::usage(if command.is_empty() { "empty block" } else { TOO_MANY }));
+        }
+        blocks.push(Block::new(number, command));
+        (bits, command) = (None, Vec::new());
     }
-    if blocks.is_empty() {
-        return Err(Error::options("no defined backends"));
+    match bits {
+        Some(_) if command.is_empty() => Err(Error::usage("missing block")),
+        Some(_) => Err(Error::usage("unterminated block (it ends with an empty word)")),
+        None if blocks.is_empty() => Err(Error::options("no defined backends")),
+        None => Ok(blocks),
     }
-    Ok(blocks)
 }
 
 const TOO_MANY: &str = "too many defined backends (8; for more, let one be another nsssd-switch)";
@@ -120,7 +116,7 @@ pub fn how(options: &mut Options<'_>) -> Result<How, Error> {
 
 /// Whether every backend of the script can run in this process.
 pub fn is_local(blocks: &[Block], how: How) -> bool {
-    !how.spawn && blocks.iter().all(|b| in_process(&b.command).is_some())
+    !how.spawn && blocks.iter().all(|b| in_process(b.command).is_some())
 }
 
 /// The backends that can run in this process, by their short names. A nested switch may have
@@ -134,13 +130,18 @@ pub const IN_PROCESS: &[&str] = &[
 ];
 
 /// The short name of an applet that is a backend which can run in this process.
-pub fn short(applet: &str) -> Option<&str> {
+pub fn short(applet: &str) -> Option<&'static str> {
     let short = applet.strip_prefix("nsssd-").unwrap_or(applet);
-    IN_PROCESS.contains(&short).then_some(short)
+    in_process_as(short.as_bytes())
+}
+
+/// The same of a word that may be a short name.
+pub fn in_process_as(short: &[u8]) -> Option<&'static str> {
+    IN_PROCESS.iter().find(|known| known.as_bytes() == short).copied()
 }
 
 /// The command of a backend that can run in this process: its short name and its arguments.
-fn in_process(command: &[OsString]) -> Option<(&str, &[OsString])> {
+fn in_process(command: &[OsString]) -> Option<(&'static str, &[OsString])> {
     let (name, args) = own::applet(command)?;
     Some((short(name)?, args))
 }
@@ -157,7 +158,7 @@ pub enum Whose {
 /// The backend of this short name.
 pub fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
     match name {
-        "unix" => Ok(Backend::Unix(Box::new(unix(args)?))),
+        "unix" => unix(args),
         #[cfg(feature = "nsssd-map")]
         "map" => {
             let host = if whose == Whose::Asker { Host::Asker } else { Host::Daemon };
@@ -201,20 +202,23 @@ enum Named {
 
 /// A switch of the backends that can run in this process, the others as places that say so.
 fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Switch, Error> {
-    let mut slots = heapless::Vec::new();
+    let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
             Named::Command => in_process(command),
             Named::Program => None,
-            Named::Short => command.split_first().map(|(n, a)| (n.to_str().unwrap_or_default(), a)),
+            Named::Short => command
+                .split_first()
+                .and_then(|(name, args)| Some((in_process_as(name.as_bytes())?, args))),
         };
+        if slots.len() == BACKENDS {
+            return Err(Error::usage(TOO_MANY));
+        }
         let backend = match own {
             Some((name, args)) => one_of_several(name, args, whose)?,
             None => Backend::Elsewhere,
         };
-        if slots.push(Slot { bits: *bits, backend, origin: None }).is_err() {
-            return Err(Error::usage(TOO_MANY));
-        }
+        slots.push(Slot { bits: *bits, backend, origin: None });
     }
     Ok(Switch::new(slots, merge))
 }
@@ -229,7 +233,7 @@ pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switc
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
         match &mut slot.backend {
-            Backend::Elsewhere => slot.backend = spawn(&block.command, how.timeout),
+            Backend::Elsewhere => slot.backend = spawn(block.command, how.timeout),
             own => own.serve_one_client(how.timeout),
         }
     }
@@ -289,7 +293,7 @@ impl Sources {
                 slot.backend = Backend::Missing;
                 slot.origin = match (self, blocks.get(at)) {
                     (Sources::Server(path), _) => Some(Origin::server(path)),
-                    (_, block) => block.map(|block| Origin::program(&block.command)),
+                    (_, block) => block.map(|block| Origin::program(block.command)),
                 };
             }
         }
@@ -299,27 +303,7 @@ impl Sources {
     /// Whether one of them is a program, and not ours or not to be run in process.
     pub fn start_programs(&self) -> bool {
         matches!(self, Sources::Script(blocks)
-            if blocks.iter().any(|b| in_process(&b.command).is_none()))
-    }
-
-    /// The sources of /etc/nsswitch.conf that are asked, as far as that can be known.
-    pub fn covers(&self, service: &[u8]) -> bool {
-        let blocks = match self {
-            Sources::Own(blocks) | Sources::Script(blocks) => blocks,
-            // A server is a switch of its own; at least it has the files.
-            Sources::Server(_) => return service == b"files",
-        };
-        blocks.iter().any(|block| {
-            // `nsssd-nslcd`, `nssbox nslcd`.
-            block.command.iter().take(2).any(|word| {
-                let name = base(word.as_bytes());
-                match name.strip_prefix(b"nsssd-").unwrap_or(name) {
-                    b"unix" => service == b"files",
-                    b"nslcd" => service == b"ldap",
-                    other => service == other,
-                }
-            })
-        })
+            if blocks.iter().any(|b| in_process(b.command).is_none()))
     }
 }
 
@@ -341,11 +325,11 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
-pub fn unix(args: &[OsString]) -> Result<Unix, Error> {
+pub fn unix(args: &[OsString]) -> Result<Backend, Error> {
     let (mut options, _) = UNIX.split(args)?;
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
-    Unix::new(dir.as_bytes(), options.flag("-v")).map_err(wrong)
+    Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
 }
 
 /// The options of nsssd-nslcd.

@@ -9,10 +9,10 @@ use super::map::Map;
 use super::nslcd::Nslcd;
 use super::unix::Unix;
 use super::{Client, Hit, Outcome, Shared, Step, unix};
-use crate::limits::BACKENDS;
 use crate::sys::clock;
 use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::Record;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
@@ -58,7 +58,8 @@ pub struct Slot {
 
 /// A list of backends, and what they share.
 pub struct Switch {
-    slots: heapless::Vec<Slot, BACKENDS>,
+    /// At most as many as [`crate::limits::BACKENDS`].
+    slots: Vec<Slot>,
     shared: Shared,
     merge: bool,
     /// The names of the backends, where each answer is to be explained.
@@ -67,7 +68,7 @@ pub struct Switch {
 
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
-    pub fn new(slots: heapless::Vec<Slot, BACKENDS>, merge: bool) -> Self {
+    pub fn new(slots: Vec<Slot>, merge: bool) -> Self {
         Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() }
     }
 
@@ -78,10 +79,7 @@ impl Switch {
 
     /// A switch with one backend.
     pub fn of(backend: Backend) -> Self {
-        let mut slots = heapless::Vec::new();
-        // The list has room for eight.
-        let _ = slots.push(Slot { bits: 0, backend, origin: None });
-        Switch::new(slots, false)
+        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
     }
 
     /// From now on, what each backend says is told on standard error (`getent --explain`).
@@ -131,7 +129,7 @@ impl Switch {
     pub fn admit(&self, client: &mut Client) {
         client.places.clear();
         for _ in &self.slots {
-            // As many as slots, and both have room for eight.
+            // As many as slots, for which it has room.
             let _ = client.places.push(unix::Places::default());
         }
     }
@@ -155,23 +153,19 @@ impl Switch {
         }
         let outcome = match request {
             Request::End(_) => {
-                self.tell_all(client, request).map_or(Outcome::Done, |_| Outcome::Done)
+                self.tell_all(client, request);
+                Outcome::Done
             }
-            Request::Rewind(_) => self.tell_all(client, request).unwrap_or_else(|failure| failure),
-            Request::GroupList { .. } if self.merge => self.merge_groups(client, request),
+            Request::Rewind(_) => self.tell_all(client, request),
             _ => self.ask_in_order(client, request),
         };
+        if !matches!(outcome, Outcome::Pending | Outcome::Groups) {
+            self.shared.gids.release(client.number);
+        }
         match outcome {
-            Outcome::Pending | Outcome::Groups => outcome,
-            Outcome::Dead => {
-                self.shared.gids.release(client.number);
-                // Not "not found": nobody has looked.
-                Outcome::failed(Errno::IO)
-            }
-            _ => {
-                self.shared.gids.release(client.number);
-                outcome
-            }
+            // Not "not found": nobody has looked.
+            Outcome::Dead => Outcome::failed(Errno::IO),
+            outcome => outcome,
         }
     }
 
@@ -189,73 +183,52 @@ impl Switch {
     }
 
     /// END and REWIND go to every backend. Good if one of them succeeds.
-    fn tell_all(&mut self, client: &mut Client, request: &Request<'_>) -> Result<Outcome, Outcome> {
-        let mut result = Err(Outcome::Dead);
+    fn tell_all(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
+        let mut result = Outcome::Dead;
         while client.slot < self.slots.len() {
-            match self.ask_slot(client, request) {
-                Outcome::Done => result = Ok(Outcome::Done),
-                Outcome::Dead => {}
-                failure => result = result.or(Err(failure)),
+            let outcome = self.ask_slot(client, request);
+            if outcome != Outcome::Dead && result != Outcome::Done {
+                result = outcome;
             }
             client.slot += 1;
         }
         result
     }
 
+    /// Asks until one says what ends it. The groups of a user may be the union of what the backends
+    /// know, in the order in which they are met.
     fn ask_in_order(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
-        while let Some(slot) = self.slots.get(client.slot) {
-            let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
-            let outcome = self.ask_slot(client, request);
-            client.failed |= matches!(outcome, Outcome::Dead | Outcome::Failed(_));
-            let stops = match outcome {
-                Outcome::Done
-                | Outcome::Found
-                | Outcome::Groups
-                | Outcome::Pending
-                | Outcome::Elsewhere => return outcome,
-                Outcome::Dead => bits & stop::DEAD,
-                Outcome::Failed(_) => bits & stop::FAILED,
-                Outcome::NotFound => bits & stop::NOT_FOUND,
-            };
-            if stops != 0 {
-                return outcome;
-            }
-            // The last backend that was really asked has the last word.
-            if !was_dead {
-                client.last = Some(outcome);
-            }
-            self.move_on(client);
-        }
-        client.last.unwrap_or(Outcome::Dead)
-    }
-
-    /// The union of the groups that the backends know, in the order in which they are met.
-    fn merge_groups(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
-        if self.slots.iter().any(|s| matches!(s.backend, Backend::Elsewhere)) {
+        let merges = self.merge && matches!(request, Request::GroupList { .. });
+        if merges && self.slots.iter().any(|s| matches!(s.backend, Backend::Elsewhere)) {
             return Outcome::Elsewhere;
         }
         while let Some(slot) = self.slots.get(client.slot) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
             let outcome = self.ask_slot(client, request);
-            client.failed |= matches!(outcome, Outcome::Dead | Outcome::Failed(_));
             let stops = match outcome {
-                Outcome::Pending => return outcome,
-                Outcome::Groups => {
-                    client.last = Some(outcome);
+                Outcome::Groups if merges => {
                     self.shared.gids.keep();
                     if self.shared.gids.overflowed() {
                         return Outcome::failed(Errno::RANGE);
                     }
                     0
                 }
-                Outcome::Dead => bits & stop::DEAD,
-                Outcome::NotFound => bits & stop::NOT_FOUND,
-                _ => bits & stop::FAILED,
+                Outcome::Done
+                | Outcome::Found
+                | Outcome::Groups
+                | Outcome::Pending
+                | Outcome::Elsewhere => return outcome,
+                Outcome::NotFound => stop::NOT_FOUND,
+                Outcome::Dead => stop::DEAD,
+                Outcome::Failed(_) => stop::FAILED,
             };
-            if stops != 0 {
+            client.failed |= stops & (stop::DEAD | stop::FAILED) != 0;
+            if bits & stops != 0 {
                 return outcome;
             }
-            if client.last != Some(Outcome::Groups) && !was_dead {
+            // The last backend that was really asked has the last word, before it any that knew
+            // groups.
+            if !was_dead && client.last != Some(Outcome::Groups) {
                 client.last = Some(outcome);
             }
             self.move_on(client);
@@ -286,25 +259,19 @@ impl Switch {
 
     fn ask_quietly(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
         let Client { slot, places, search, hit, turn, asker, .. } = client;
-        let backend = self.slots.get_mut(*slot).map(|s| &mut s.backend);
-        match (backend, places.get_mut(*slot)) {
-            (Some(Backend::Unix(unix)), Some(places)) => {
-                let shared = &mut self.shared;
-                unix.ask(Step { shared, asker: *asker, turn, search, hit }, places, request)
-            }
+        let (Some(slot), Some(places)) = (self.slots.get_mut(*slot), places.get_mut(*slot)) else {
+            return Outcome::Dead;
+        };
+        let step = Step { shared: &mut self.shared, asker: *asker, turn, search, hit };
+        match &mut slot.backend {
+            Backend::Unix(unix) => unix.ask(step, places, request),
             #[cfg(feature = "nsssd-map")]
-            (Some(Backend::Map(map)), _) => {
-                let shared = &mut self.shared;
-                map.ask(Step { shared, asker: *asker, turn, search, hit }, request)
-            }
+            Backend::Map(map) => map.ask(step, request),
             #[cfg(feature = "nsssd-nslcd")]
-            (Some(Backend::Nslcd(nslcd)), _) => {
-                let shared = &mut self.shared;
-                nslcd.ask(Step { shared, asker: *asker, turn, search, hit }, request)
-            }
-            (Some(Backend::Child(child)), _) => child.ask(request, &mut self.shared.gids, hit),
-            (Some(Backend::Elsewhere), _) => Outcome::Elsewhere,
-            _ => Outcome::Dead,
+            Backend::Nslcd(nslcd) => nslcd.ask(step, request),
+            Backend::Child(child) => child.ask(request, &mut step.shared.gids, step.hit),
+            Backend::Missing => Outcome::Dead,
+            Backend::Elsewhere => Outcome::Elsewhere,
         }
     }
 
@@ -381,8 +348,10 @@ impl Switch {
 
     /// What to watch while no request is in hand, by backend.
     pub fn watched(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        let each = self.slots.iter().enumerate();
-        each.flat_map(|(at, s)| s.backend.watched().into_iter().flatten().map(move |fd| (at, fd)))
+        (0..2 * self.slots.len()).filter_map(|at| match &self.slots.get(at / 2)?.backend {
+            Backend::Child(child) => Some((at / 2, child.watched(at % 2)?)),
+            _ => None,
+        })
     }
 
     /// Something was heard of backend `at` that has nothing to say: it has failed.
@@ -472,13 +441,6 @@ impl Backend {
         }
     }
 
-    fn watched(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        match self {
-            Backend::Child(child) => child.watched(),
-            _ => [None, None],
-        }
-    }
-
     fn is_dead(&self) -> bool {
         match self {
             Backend::Unix(_) | Backend::Elsewhere => false,
@@ -496,21 +458,20 @@ impl Backend {
 fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
     let mut message = Message::new("getent", "explain");
     message.path(name).text(": ");
-    let message = match outcome {
-        Outcome::Found | Outcome::Groups | Outcome::Done => message.text("found"),
-        Outcome::NotFound => message.text("not found"),
-        Outcome::Failed(errno) => {
-            message.text("failed, ").errno(Errno::from_raw_os_error(errno.into()))
-        }
-        Outcome::Dead => message.text("failed for good"),
-        Outcome::Pending | Outcome::Elsewhere => message.text("not done yet"),
-    };
-    let micros = nanos / 1000;
-    message.text(" (").number(micros / 1000).text(".");
-    let digits = [
-        b'0' + (micros / 100 % 10) as u8,
-        b'0' + (micros / 10 % 10) as u8,
-        b'0' + (micros % 10) as u8,
-    ];
-    message.path(&digits).text(" ms)").send();
+    message.text(match outcome {
+        Outcome::Found | Outcome::Groups | Outcome::Done => "found",
+        Outcome::NotFound => "not found",
+        Outcome::Failed(_) => "failed, ",
+        Outcome::Dead => "failed for good",
+        Outcome::Pending | Outcome::Elsewhere => "not done yet",
+    });
+    if let Outcome::Failed(errno) = outcome {
+        message.errno(Errno::from_raw_os_error(errno.into()));
+    }
+    let micros = u32::try_from(nanos / 1000).unwrap_or(u32::MAX);
+    // The digits of the fraction, behind a 1 that keeps its zeros.
+    let mut room = [0; DECIMAL_MAX];
+    let fraction = write_decimal((1000 + micros % 1000).into(), &mut room);
+    message.text(" (").number((micros / 1000).into()).text(".");
+    message.path(fraction.get(1..).unwrap_or_default()).text(" ms)").send();
 }

@@ -1,22 +1,26 @@
 //! aliases: names of mailboxes and where their mail goes.
 
-use super::{Etc, Failure, Lines, text};
+use super::text::{self, BLANK, Text};
+use super::{Etc, Failure, read};
 
-/// Writes the alias of that name, or all of them; says whether the name was found.
+/// Writes the alias of that name, or all of them.
 ///
 /// `name: member, member`, continued by lines that begin with a blank. The name is compared
 /// without regard to case. An alias without members is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure>> {
-    let mut lines = etc.open("aliases")?;
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+    let file = etc.read("aliases")?;
+    let mut lines = Text(&file);
     let mut ignoring = false;
-    while let Some(line) = lines.next()? {
-        if ignoring && line.first().is_some_and(|&byte| text::is_blank(byte)) {
+    while let Some(line) = lines.line() {
+        if ignoring && Text(line).is_indented() {
             // Belongs to an alias that was not asked for.
             continue;
         }
-        let line = text::skip_blanks(text::uncommented(line));
-        let (name, rest) = text::split(line, |byte| byte == b':');
-        if name.is_empty() || !line.contains(&b':') {
+        let mut members = Text::uncommented(line);
+        members.skip(BLANK);
+        let len = members.0.len();
+        let name = members.until(b':');
+        if name.is_empty() || name.len() == len {
             continue;
         }
         ignoring = key.is_some_and(|key| !key.eq_ignore_ascii_case(name));
@@ -28,51 +32,39 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<bool, Box<Failure
         etc.text.extend_from_slice(b": ");
         text::pad(&mut etc.text, start, 16);
         let first = etc.text.len();
-        push_members(&mut etc.text, first, rest);
-        while lines.continues()? {
-            let more = lines.next()?.unwrap_or_default();
-            push_members(&mut etc.text, first, text::uncommented(more));
+        push_members(&mut etc.text, first, members.0);
+        while lines.is_indented() {
+            let more = lines.line().unwrap_or_default();
+            push_members(&mut etc.text, first, Text::uncommented(more).0);
         }
         if etc.text.len() == first {
             etc.text.truncate(start);
             continue;
         }
         etc.text.push(b'\n');
-        etc.wrote_one()?;
+        etc.found_one()?;
         if key.is_some() {
-            return Ok(true);
+            break;
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Adds the members of one line to those that stand from `first` on. `:include:FILE` stands for
 /// the members in the lines of that file; as in glibc, one that cannot be read has none.
 fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
-    for member in members(line) {
-        let Some(file) = member.strip_prefix(b":include:") else {
-            push_member(out, first, member);
+    let mut rest = Text(line);
+    while !rest.0.is_empty() {
+        let mut member = Text(rest.until(b','));
+        member.skip(BLANK);
+        let Some(file) = member.0.strip_prefix(b":include:") else {
+            text::push_list(out, first, b", ", member.0);
             continue;
         };
-        let Ok(mut lines) = Lines::open(file.to_vec()) else {
-            continue;
-        };
-        while let Ok(Some(line)) = lines.next() {
-            for member in members(text::uncommented(line)) {
-                push_member(out, first, member);
-            }
+        let file = read(file.to_vec()).unwrap_or_default();
+        let mut lines = Text(&file);
+        while let Some(line) = lines.line() {
+            text::push_list(out, first, b", ", Text::uncommented(line).0);
         }
     }
-}
-
-/// What stands between commas, without the blanks in front; those behind it belong to it.
-fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| byte == b',').map(text::skip_blanks).filter(|member| !member.is_empty())
-}
-
-fn push_member(out: &mut Vec<u8>, first: usize, member: &[u8]) {
-    if out.len() > first {
-        out.extend_from_slice(b", ");
-    }
-    out.extend_from_slice(member);
 }

@@ -1,15 +1,12 @@
 //! ethers: Ethernet addresses and the names of their hosts.
 
-use super::text;
+use super::text::{self, BLANK, Text};
 
 type Address = [u8; 6];
 
 /// `address name`. A key is an address or a name; a name is written as the key spells it.
 pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let Some(key) = key else {
-        return false;
-    };
-    let Some((address, name)) = parse(text::uncommented(line)) else {
+    let (Some(key), Some((address, name))) = (key, parse(Text::uncommented(line))) else {
         return false;
     };
     let shown = match ether_aton(key) {
@@ -17,61 +14,39 @@ pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
         None if name.eq_ignore_ascii_case(key) => key,
         _ => return false,
     };
-    for (i, byte) in address.into_iter().enumerate() {
-        if i > 0 {
+    for (at, byte) in address.iter().enumerate() {
+        if at > 0 {
             out.push(b':');
         }
-        text::push_hex(out, byte.into());
+        text::push_hex(out, (*byte).into());
     }
     out.push(b' ');
-    out.extend_from_slice(shown);
-    out.push(b'\n');
+    text::push(out, shown, b'\n');
     true
 }
 
-fn parse(line: &[u8]) -> Option<(Address, &[u8])> {
+fn parse(mut line: Text<'_>) -> Option<(Address, &[u8])> {
     let mut address = Address::default();
-    let mut rest = line;
-    let [head @ .., last] = &mut address;
-    for byte in head {
-        (*byte, rest) = octet(rest, |byte| byte == b':')?;
+    for (at, byte) in address.iter_mut().enumerate() {
+        *byte = u8::try_from(line.field(16, if at < 5 { b':' } else { BLANK })?).ok()?;
     }
-    (*last, rest) = octet(rest, text::is_blank)?;
-    Some((address, text::word(text::skip_blanks(rest)).0))
-}
-
-fn octet(line: &[u8], ends: fn(u8) -> bool) -> Option<(u8, &[u8])> {
-    let (value, rest) = text::field(line, 16, ends)?;
-    Some((u8::try_from(value).ok()?, rest))
+    line.skip(BLANK);
+    Some((address, line.word()))
 }
 
 /// Six times one or two hexadecimal digits. As in glibc, what follows the twelfth is ignored.
-fn ether_aton(text: &[u8]) -> Option<Address> {
-    let mut address = Address::default();
-    let mut rest = text;
-    for (i, byte) in address.iter_mut().enumerate() {
-        let (first, tail) = hex_digit(rest)?;
-        *byte = first;
-        rest = tail;
-        let ended = match rest.first() {
-            Some(&next) if i < 5 => next == b':',
-            Some(&next) => text::is_blank(next),
-            None => i == 5,
+fn ether_aton(key: &[u8]) -> Option<Address> {
+    let (mut address, mut rest) = (Address::default(), Text(key));
+    for (at, byte) in address.iter_mut().enumerate() {
+        let part = match at {
+            5 => Text(rest.0.get(..2).unwrap_or(rest.0)).until(BLANK),
+            _ => rest.until(b':'),
         };
-        if !ended {
-            let (second, tail) = hex_digit(rest)?;
-            *byte = first << 4 | second;
-            rest = tail;
-        }
-        if i < 5 {
-            rest = rest.strip_prefix(b":")?;
+        let mut digits = Text(part);
+        *byte = digits.digits(16)? as u8;
+        if part.len() > 2 || !digits.0.is_empty() {
+            return None;
         }
     }
     Some(address)
-}
-
-fn hex_digit(text: &[u8]) -> Option<(u8, &[u8])> {
-    let (&first, rest) = text.split_first()?;
-    let digit = char::from(first).to_digit(16)?;
-    Some((u8::try_from(digit).ok()?, rest))
 }

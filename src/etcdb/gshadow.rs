@@ -1,6 +1,6 @@
 //! gshadow: the passwords, administrators and members of groups.
 
-use super::text;
+use super::text::{self, Text};
 
 /// `name:password:administrators:members`, the two lists with commas. A key is a name.
 ///
@@ -8,44 +8,25 @@ use super::text;
 /// out. A member with a colon, of which glibc finds the line but refuses to print it, leaves
 /// nothing here as well, and the key counts as found.
 pub fn line(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let (name, rest) = text::split(line, is_colon);
-    let same = match key {
-        None => true,
-        Some([b'+' | b'-', ..]) => false,
-        Some(key) => key == name,
-    };
-    if !same {
+    let mut rest = Text(line);
+    let name = rest.until(b':');
+    if key.is_some_and(|key| key != name || matches!(key, [b'+' | b'-', ..])) {
         return false;
     }
-    let (password, rest) = text::split(rest, is_colon);
-    let (administrators, members) = text::split(rest, is_colon);
-    if list(members).any(|member| member.contains(&b':')) {
+    let (password, administrators) = (rest.until(b':'), rest.until(b':'));
+    let members = rest.0;
+    if members.contains(&b':') {
         return true;
     }
-    for field in [name, password] {
-        out.extend_from_slice(field);
-        out.push(b':');
-    }
-    push_list(out, administrators);
-    out.push(b':');
-    push_list(out, members);
-    out.push(b'\n');
+    text::push(out, name, b':');
+    text::push(out, password, b':');
+    push_members(out, administrators, b':');
+    push_members(out, members, b'\n');
     true
 }
 
-fn is_colon(byte: u8) -> bool {
-    byte == b':'
-}
-
-fn list(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    field.split(|&byte| byte == b',').map(text::skip_blanks).filter(|member| !member.is_empty())
-}
-
-fn push_list(out: &mut Vec<u8>, field: &[u8]) {
-    for (i, member) in list(field).enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(member);
-    }
+fn push_members(out: &mut Vec<u8>, members: &[u8], end: u8) {
+    let first = out.len();
+    text::push_list(out, first, b",", members);
+    out.push(end);
 }

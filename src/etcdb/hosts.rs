@@ -1,187 +1,156 @@
 //! hosts: addresses and names, from the file alone.
 
-use super::{Etc, Failure, Outcome, text};
-use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use super::address::{self, Address, Family};
+use super::text::{self, Text};
+use super::{Etc, Failure};
 
-/// Which addresses an answer may have. What is of the other family is passed over.
+/// Which lines count.
 #[derive(Clone, Copy)]
-enum Family {
-    V4,
-    V6,
+enum Wanted<'a> {
+    All,
+    Address(&'a Address),
+    Name(&'a [u8]),
 }
 
 /// Answers from `address name aliases`. A key is an address of either family or a name; for a name
-/// IPv6 comes first, and IPv4 only if there is none. `multi on` in host.conf lets all lines of a
-/// name count, else the first does.
-pub fn answer(etc: &mut Etc<'_>, keys: &[OsString]) -> Result<Outcome, Box<Failure>> {
-    let multi = !keys.is_empty() && multi(etc)?;
-    etc.each(keys, &mut |etc, key| {
-        let Some(key) = key else {
-            // glibc enumerates the lines that IPv4 can express, among them ::1.
-            return by_address(etc, Family::V4, None);
-        };
-        match parse(key) {
-            // Never looked up.
-            Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) => Ok(false),
-            Some(IpAddr::V6(address)) => by_address(etc, Family::V6, Some(address)),
-            Some(IpAddr::V4(address)) => {
-                by_address(etc, Family::V4, Some(address.to_ipv6_mapped()))
-            }
-            None => by_key(etc, key, multi),
-        }
-    })
-}
-
-/// The lines with that address, or all. With an address the first ends it.
-fn by_address(
-    etc: &mut Etc<'_>,
-    family: Family,
-    wanted: Option<Ipv6Addr>,
-) -> Result<bool, Box<Failure>> {
-    let mut lines = etc.open("hosts")?;
-    while let Some(line) = lines.next_entry()? {
-        let (address, names) = text::word(text::uncommented(line));
-        let Some(address) = address_in(family, address) else {
-            continue;
-        };
-        if wanted.is_some_and(|wanted| wanted != address) {
-            continue;
-        }
-        let mut tail = Vec::new();
-        push_names(&mut tail, names);
-        push_line(&mut etc.text, family, address, &tail);
-        etc.wrote_one()?;
-        if wanted.is_some() {
-            return Ok(true);
-        }
+/// IPv6 comes first, and IPv4 only if there is none.
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+    let Some(key) = key else {
+        // glibc enumerates the lines that IPv4 can express, among them ::1.
+        return search(etc, Family::V4, Wanted::All);
+    };
+    if etc.multi.is_none() {
+        etc.multi = Some(multi(etc)?);
     }
-    Ok(false)
+    match address::parse(key) {
+        // Never looked up.
+        Some((_, address::UNSPECIFIED)) => Ok(()),
+        Some((family, address)) => search(etc, family, Wanted::Address(&address)),
+        None => by_key(etc, key),
+    }
 }
 
 /// A key that is no whole address: one of inet_aton()'s short forms, which needs no file, or a
 /// name.
-fn by_key(etc: &mut Etc<'_>, key: &[u8], multi: bool) -> Result<bool, Box<Failure>> {
+fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<(), Box<Failure>> {
     let first = key.first().copied().unwrap_or_default();
     // A dot at the end makes a name of anything.
-    let only = |legal: fn(&u8) -> bool| !key.ends_with(b".") && key.iter().all(legal);
-    if first.is_ascii_digit() && only(|byte| matches!(byte, b'0'..=b'9' | b'.')) {
-        let Some((address, [])) = text::inet_aton(key) else {
-            return Ok(false);
+    let only = |legal: &[u8]| !key.ends_with(b".") && key.iter().all(|byte| legal.contains(byte));
+    if first.is_ascii_digit() && only(b"0123456789.") {
+        return match address::dotted(key, false) {
+            Some(v4) => etc.put_host(Family::V4, &address::mapped(v4), key),
+            None => Ok(()),
         };
-        let address = Ipv4Addr::from_bits(address).to_ipv6_mapped();
-        push_line(&mut etc.text, Family::V4, address, key);
-        return Ok(true);
     }
     // What looks like IPv6 has no IPv4 address, and if it looks no other way it is a bad address.
-    if first == b':' || (first.is_ascii_hexdigit() && key.contains(&b':')) {
-        let bad = only(|byte| matches!(byte, b':' | b'.') || byte.is_ascii_hexdigit());
-        return Ok(!bad && by_name(etc, key, Family::V6, multi)?);
+    let is_v6 = first == b':' || (first.is_ascii_hexdigit() && key.contains(&b':'));
+    if is_v6 && only(b"0123456789abcdefABCDEF.:") {
+        return Ok(());
     }
-    Ok(by_name(etc, key, Family::V6, multi)? || by_name(etc, key, Family::V4, multi)?)
+    search(etc, Family::V6, Wanted::Name(key))?;
+    if etc.found || is_v6 { Ok(()) } else { search(etc, Family::V4, Wanted::Name(key)) }
 }
 
-/// The addresses of a name: each on a line with the first one's name, then all other names in the
-/// order of the file.
-fn by_name(
-    etc: &mut Etc<'_>,
-    wanted: &[u8],
-    family: Family,
-    multi: bool,
-) -> Result<bool, Box<Failure>> {
-    let mut lines = etc.open("hosts")?;
-    let mut addresses = Vec::new();
-    let mut first_name = Vec::new();
-    let mut tail = Vec::new();
-    while let Some(line) = lines.next_entry()? {
-        let (address, names) = text::word(text::uncommented(line));
-        let (name, aliases) = text::word(names);
-        let Some(address) = address_in(family, address) else {
-            continue;
+/// Writes the lines that are wanted, or the first one of them: of an address or a name.
+///
+/// If all lines of a name count, each of their addresses stands on a line with the first one's
+/// name, then all other names in the order of the file.
+fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<(), Box<Failure>> {
+    let file = etc.read("hosts")?;
+    let mut lines = Text(&file);
+    let (mut addresses, mut first, mut names) = (Vec::new(), &[][..], Vec::new());
+    while let Some(line) = lines.entry() {
+        let mut rest = Text::uncommented(line);
+        let (address, name, aliases) = (rest.word(), rest.word(), rest.0);
+        // Names first: to read an address takes longer.
+        let address = match wanted {
+            Wanted::Name(key) if !text::is_named(key, name, aliases, true) => None,
+            _ => address_in(family, address),
         };
-        if !name.eq_ignore_ascii_case(wanted)
-            && !text::words(aliases).any(|alias| alias.eq_ignore_ascii_case(wanted))
-        {
+        let Some(address) = address else { continue };
+        if matches!(wanted, Wanted::Address(key) if *key != address) {
             continue;
-        }
-        if addresses.is_empty() {
-            first_name.extend_from_slice(name);
-            push_names(&mut tail, names);
-        } else {
-            for alias in text::words(aliases) {
-                tail.push(b' ');
-                tail.extend_from_slice(alias);
-            }
-            if name != first_name {
-                tail.push(b' ');
-                tail.extend_from_slice(name);
-            }
         }
         addresses.push(address);
-        if !multi {
-            break;
+        if addresses.len() == 1 {
+            first = name;
+            names.extend_from_slice(name);
+        }
+        text::push_words(&mut names, aliases);
+        if name != first {
+            text::push_words(&mut names, name);
+        }
+        match wanted {
+            Wanted::All => etc.put_hosts(family, &mut addresses, &mut names)?,
+            Wanted::Name(_) if etc.multi == Some(true) => {}
+            _ => break,
         }
     }
-    for address in &addresses {
-        push_line(&mut etc.text, family, *address, &tail);
-        etc.wrote_one()?;
+    etc.put_hosts(family, &mut addresses, &mut names)
+}
+
+impl Etc<'_> {
+    /// Writes a line for each address, with the same names, and forgets both.
+    fn put_hosts(
+        &mut self,
+        family: Family,
+        addresses: &mut Vec<Address>,
+        names: &mut Vec<u8>,
+    ) -> Result<(), Box<Failure>> {
+        for address in &*addresses {
+            self.put_host(family, address, names)?;
+        }
+        addresses.clear();
+        names.clear();
+        Ok(())
     }
-    Ok(!addresses.is_empty())
+
+    /// Writes a line of an address and names.
+    fn put_host(
+        &mut self,
+        family: Family,
+        address: &Address,
+        names: &[u8],
+    ) -> Result<(), Box<Failure>> {
+        let out = &mut self.text;
+        let start = out.len();
+        match family {
+            Family::V4 => address::push_v4(out, address::v4_of(address)),
+            Family::V6 => address::push_v6(out, address),
+        }
+        text::pad(out, start, 15);
+        out.push(b' ');
+        text::push(out, names, b'\n');
+        self.found_one()
+    }
 }
 
 /// The address of a line, if the family can express it: in IPv4 that are also the mapped ones and
-/// the loopback address of IPv6. One of IPv4 is held as a mapped one.
-fn address_in(family: Family, text: &[u8]) -> Option<Ipv6Addr> {
-    match (family, parse(text)?) {
-        (Family::V4, IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
-        (Family::V4, IpAddr::V6(address)) => address.to_ipv4_mapped().and(Some(address)),
-        (Family::V4, IpAddr::V4(address)) => Some(address.to_ipv6_mapped()),
-        (Family::V6, IpAddr::V6(address)) => Some(address),
-        (Family::V6, IpAddr::V4(_)) => None,
+/// the loopback address of IPv6.
+fn address_in(family: Family, text: &[u8]) -> Option<Address> {
+    let (own, mut address) = address::parse(text)?;
+    if family == Family::V6 {
+        return (own == family).then_some(address);
     }
-}
-
-/// Rust takes the same texts for addresses as inet_pton().
-fn parse(text: &[u8]) -> Option<IpAddr> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn push_names(out: &mut Vec<u8>, names: &[u8]) {
-    for (i, name) in text::words(names).enumerate() {
-        if i > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(name);
+    if address == address::LOCALHOST {
+        address = address::mapped(0x7f00_0001);
     }
+    address::is_mapped(&address).then_some(address)
 }
 
-fn push_line(out: &mut Vec<u8>, family: Family, address: Ipv6Addr, names: &[u8]) {
-    let start = out.len();
-    match family {
-        Family::V4 => text::push_v4(out, address),
-        Family::V6 => text::push_v6(out, address),
-    }
-    text::pad(out, start, 15);
-    out.push(b' ');
-    out.extend_from_slice(names);
-    out.push(b'\n');
-}
-
-/// Whether host.conf says `multi on`. The last such line counts; glibc's default is off.
+/// Whether host.conf says `multi on`, which lets all lines of a name count. The last such line
+/// counts; glibc's default is off.
 fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
-    let mut multi = false;
-    let mut lines = etc.open("host.conf")?;
-    while let Some(line) = lines.next_entry()? {
-        let (command, value) = text::word(line);
-        if !command.eq_ignore_ascii_case(b"multi") {
-            continue;
-        }
-        let starts_with =
-            |word: &[u8]| value.get(..word.len()).is_some_and(|v| v.eq_ignore_ascii_case(word));
-        if starts_with(b"on") {
-            multi = true;
-        } else if starts_with(b"off") {
-            multi = false;
+    let file = etc.read("host.conf")?;
+    let (mut lines, mut multi) = (Text(&file), false);
+    while let Some(line) = lines.entry() {
+        let mut line = Text(line);
+        if line.word().eq_ignore_ascii_case(b"multi") {
+            match line.0 {
+                [b'o' | b'O', b'n' | b'N', ..] => multi = true,
+                [b'o' | b'O', b'f' | b'F', b'f' | b'F', ..] => multi = false,
+                _ => {}
+            }
         }
     }
     Ok(multi)

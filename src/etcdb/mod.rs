@@ -5,21 +5,21 @@
 //! particular encoding, of any length. As in glibc, a NUL byte ends its line, a last line needs no
 //! newline, a missing file is an empty one, and letters are folded in ASCII only.
 
+mod address;
 mod aliases;
 mod ethers;
+mod file;
 mod gshadow;
 mod hosts;
-mod lines;
 mod named;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use crate::sys::file::join;
-use lines::Lines;
+use file::read;
 use rustix::io::Errno;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
+pub use text::{Text, number};
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Outcome {
 pub struct Failure {
     /// What did not work: "open", "read" or "write".
     pub what: &'static str,
-    /// The file. For "write" it is no path but the words `standard output`.
+    /// The file. For "write" it is no path but the words `to standard output`.
     pub path: Vec<u8>,
     /// The system's reason.
     pub error: Errno,
@@ -54,12 +54,37 @@ impl Failure {
 pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
-pub const NAMES: &[&str] =
-    &["aliases", "ethers", "gshadow", "hosts", "networks", "protocols", "rpc", "services"];
+const DATABASES: [(&str, Kind); 8] = [
+    ("aliases", Kind::Aliases),
+    ("ethers", Kind::Ethers),
+    ("gshadow", Kind::Gshadow),
+    ("hosts", Kind::Hosts),
+    ("networks", Kind::Networks),
+    ("protocols", Kind::Protocols),
+    ("rpc", Kind::Rpc),
+    ("services", Kind::Services),
+];
+
+/// A database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Aliases,
+    Ethers,
+    Gshadow,
+    Hosts,
+    Networks,
+    Protocols,
+    Rpc,
+    Services,
+}
+
+fn find(name: &[u8]) -> Option<(&'static str, Kind)> {
+    DATABASES.iter().find(|database| database.0.as_bytes() == name).copied()
+}
 
 /// Whether [`answer`] knows the database.
-pub fn is_database(name: &str) -> bool {
-    NAMES.contains(&name)
+pub fn is_database(name: &[u8]) -> bool {
+    find(name).is_some()
 }
 
 /// Writes what the files in `dir` say of each key to `out`, or of all there is without a key.
@@ -68,96 +93,98 @@ pub fn is_database(name: &str) -> bool {
 /// nothing. A file that is there and cannot be read is a [`Failure`], at once; the answers to
 /// earlier keys are written even so.
 pub fn answer(
-    database: &str,
+    database: &[u8],
     dir: &[u8],
-    keys: &[OsString],
+    keys: &[&[u8]],
     out: &mut Out<'_>,
 ) -> Result<Outcome, Box<Failure>> {
-    let mut etc = Etc { dir, out, text: Vec::new() };
-    let outcome = match database {
-        "aliases" => etc.each(keys, &mut aliases::lookup),
-        // glibc has no call for it either.
-        "ethers" if keys.is_empty() => Ok(Outcome::NoEnumeration),
-        "ethers" => etc.table("ethers", keys, ethers::line),
-        "gshadow" => etc.table("gshadow", keys, gshadow::line),
-        "hosts" => hosts::answer(&mut etc, keys),
-        "networks" => etc.table("networks", keys, named::network),
-        "protocols" => etc.table("protocols", keys, named::protocol),
-        "rpc" => etc.table("rpc", keys, named::rpc),
-        "services" => etc.table("services", keys, named::service),
-        _ => Ok(Outcome::NotFound),
+    let Some((name, kind)) = find(database) else {
+        return Ok(Outcome::NotFound);
     };
+    let mut etc = Etc { dir, out, name, kind, text: Vec::new(), found: false, multi: None };
+    let outcome = etc.answer(keys);
     let written = etc.write();
     let outcome = outcome?;
     written.map(|()| outcome)
 }
 
-/// What a database makes of one line, which begins with neither a blank nor `#`: if the line is
-/// an entry and has the key, or there is no key, its output goes to the end of the buffer and the
-/// result is true. Else nothing is written.
-type LineFn = fn(line: &[u8], key: Option<&[u8]>, text: &mut Vec<u8>) -> bool;
-
-/// Writes the answer for one key, or for all there is; whether the key was found.
-type Lookup<'l> = dyn FnMut(&mut Etc<'_>, Option<&[u8]>) -> Result<bool, Box<Failure>> + 'l;
-
 /// One question: where the files are, where the answer goes.
 struct Etc<'a> {
     dir: &'a [u8],
     out: &'a mut Out<'a>,
+    name: &'static str,
+    kind: Kind,
     /// Output that waits for more of it.
     text: Vec<u8>,
+    /// Whether there is an entry with the key.
+    found: bool,
+    /// Of hosts: whether all lines of a name count, and not the first alone, once it is known.
+    multi: Option<bool>,
 }
 
 impl Etc<'_> {
     /// Output is kept until there is this much of it: few writes, and little memory.
     const ENOUGH: usize = 16 * 1024;
 
-    /// Runs `lookup` for each key, or once with none.
-    fn each(
-        &mut self,
-        keys: &[OsString],
-        lookup: &mut Lookup<'_>,
-    ) -> Result<Outcome, Box<Failure>> {
+    fn answer(&mut self, keys: &[&[u8]]) -> Result<Outcome, Box<Failure>> {
         if keys.is_empty() {
-            lookup(self, None)?;
+            // glibc has no call for it either.
+            if self.kind == Kind::Ethers {
+                return Ok(Outcome::NoEnumeration);
+            }
+            self.look_up(None)?;
         }
         let mut outcome = Outcome::Found;
         for key in keys {
-            if !lookup(self, Some(key.as_bytes()))? {
+            self.found = false;
+            self.look_up(Some(key))?;
+            if !self.found {
                 outcome = Outcome::NotFound;
             }
         }
         Ok(outcome)
     }
 
-    /// Answers from a file in which one line is one entry: the first that has the key.
-    fn table(
-        &mut self,
-        file: &str,
-        keys: &[OsString],
-        line: LineFn,
-    ) -> Result<Outcome, Box<Failure>> {
-        self.each(keys, &mut |etc, key| {
-            let mut lines = etc.open(file)?;
-            while let Some(entry) = lines.next_entry()? {
-                if line(entry, key, &mut etc.text) {
-                    etc.wrote_one()?;
-                    if key.is_some() {
-                        return Ok(true);
-                    }
+    /// Writes the answer for one key, or for all there is.
+    fn look_up(&mut self, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+        match self.kind {
+            Kind::Aliases => return aliases::lookup(self, key),
+            Kind::Hosts => return hosts::lookup(self, key),
+            _ => {}
+        }
+        // Elsewhere one line is one entry, and the first that has the key answers it.
+        let file = self.read(self.name)?;
+        let mut lines = Text(&file);
+        while let Some(entry) = lines.entry() {
+            if self.line(entry, key) {
+                self.found_one()?;
+                if key.is_some() {
+                    break;
                 }
             }
-            Ok(false)
-        })
+        }
+        Ok(())
     }
 
-    /// Opens a file of the directory.
-    fn open(&self, file: &str) -> Result<Lines, Box<Failure>> {
-        Lines::open(join(self.dir, file.as_bytes()))
+    /// What is made of one line, which begins with neither a blank nor `#`: if the line is an
+    /// entry and has the key, or there is no key, its output goes to the end of the buffer and
+    /// the result is true. Else nothing is written.
+    fn line(&mut self, line: &[u8], key: Option<&[u8]>) -> bool {
+        match self.kind {
+            Kind::Ethers => ethers::line(line, key, &mut self.text),
+            Kind::Gshadow => gshadow::line(line, key, &mut self.text),
+            kind => named::line(kind, line, key, &mut self.text).is_some(),
+        }
     }
 
-    /// Passes the output on if enough has come together.
-    fn wrote_one(&mut self) -> Result<(), Box<Failure>> {
+    /// A file of the directory.
+    fn read(&self, file: &str) -> Result<Vec<u8>, Box<Failure>> {
+        read(join(self.dir, file.as_bytes()))
+    }
+
+    /// An entry was found, and written; passes the output on if enough has come together.
+    fn found_one(&mut self) -> Result<(), Box<Failure>> {
+        self.found = true;
         if self.text.len() < Self::ENOUGH {
             return Ok(());
         }
@@ -167,7 +194,7 @@ impl Etc<'_> {
     fn write(&mut self) -> Result<(), Box<Failure>> {
         let written = (self.out)(&self.text);
         self.text.clear();
-        let path = b"standard output".to_vec();
+        let path = b"to standard output".to_vec();
         written.map_err(|error| Failure::new("write", path, error))
     }
 }

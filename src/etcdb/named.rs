@@ -1,181 +1,100 @@
 //! services, protocols, rpc, networks: a name, a number or an address, and aliases.
 
-use super::text;
-use std::net::Ipv4Addr;
+use super::text::{self, BLANK, Text};
+use super::{Kind, address};
+use crate::sys::output::push_decimal;
+use nssproto::bytes::decimal_u64;
 
-/// `name port/protocol aliases`. A key is `name` or `port`, either with `/protocol`; it is a port
-/// if it is all digits and at most 65535.
-pub fn service(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let (name, rest) = text::word(text::uncommented(line));
-    // As in glibc 010 is eight here, and more slashes are as good as one.
-    let Some((port, mut rest)) = text::field(rest, 0, is_slash) else {
-        return false;
-    };
-    while let [b'/', tail @ ..] = rest {
-        rest = tail;
-    }
-    // htons() in glibc: a larger number loses its upper half.
-    let port = port & 0xffff;
-    let (protocol, aliases) = text::word(rest);
-    if let Some(key) = key {
-        let (wanted, wanted_protocol) = text::split(key, is_slash);
-        if key.contains(&b'/') && wanted_protocol != protocol {
-            return false;
+/// Writes the entry of that line, if it is one and has the key.
+///
+/// - networks: `name address aliases`, where missing bytes at the end of the address are zero. A
+///   key that begins with a digit is an address. A bad address, in a line or a key, is
+///   255.255.255.255.
+/// - protocols, rpc: `name number aliases`. A key that begins with a digit is a number.
+/// - services: `name port/protocol aliases`. A key is `name` or `port`, either with `/protocol`;
+///   it is a port if it is all digits and at most 65535.
+pub fn line(kind: Kind, line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> Option<()> {
+    let mut rest = Text::uncommented(line);
+    let name = rest.word();
+    let (value, protocol) = value(kind, &mut rest)?;
+    let aliases = rest.0;
+    if let Some(mut key) = key {
+        if kind == Kind::Services && key.contains(&b'/') {
+            let mut rest = Text(key);
+            key = rest.until(b'/');
+            if rest.0 != protocol {
+                return None;
+            }
         }
-        let same = match port_key(wanted) {
-            Some(wanted) => wanted == port,
-            None => has_name(wanted, name, aliases),
+        let same = match value_of_key(kind, key) {
+            Some(wanted) => wanted == value,
+            None => text::is_named(key, name, aliases, kind == Kind::Networks),
         };
         if !same {
-            return false;
+            return None;
         }
     }
-    push_name(out, name, 21);
-    text::push_decimal(out, port);
-    out.push(b'/');
-    out.extend_from_slice(protocol);
-    push_aliases(out, aliases);
-    true
-}
-
-/// `name number aliases`. A key that begins with a digit is a number.
-pub fn protocol(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    numbered(line, key, 21, b"", out)
-}
-
-/// `name number aliases`. A key that begins with a digit is a number.
-pub fn rpc(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    // glibc writes two blanks before the first alias.
-    numbered(line, key, 15, b" ", out)
-}
-
-fn numbered(
-    line: &[u8],
-    key: Option<&[u8]>,
-    width: usize,
-    before_aliases: &[u8],
-    out: &mut Vec<u8>,
-) -> bool {
-    let (name, rest) = text::word(text::uncommented(line));
-    let Some((value, rest)) = text::field(rest, 10, text::is_blank) else {
-        return false;
-    };
-    let aliases = text::skip_blanks(rest);
-    // glibc keeps the number in an int.
-    let value = value.cast_signed();
-    let same = match key {
-        None => true,
-        Some(key @ [b'0'..=b'9', ..]) => int_key(key) == value,
-        Some(key) => has_name(key, name, aliases),
-    };
-    if !same {
-        return false;
-    }
-    push_name(out, name, width);
-    if value < 0 {
-        out.push(b'-');
-    }
-    text::push_decimal(out, value.unsigned_abs());
-    if !aliases.is_empty() {
-        out.extend_from_slice(before_aliases);
-    }
-    push_aliases(out, aliases);
-    true
-}
-
-/// `name address aliases`, where missing bytes at the end of the address are zero. A key that
-/// begins with a digit is an address. A bad address, in a line or a key, is 255.255.255.255.
-pub fn network(line: &[u8], key: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    let (name, rest) = text::word(text::uncommented(line));
-    let (address, aliases) = text::word(rest);
-    let address = inet_network(address).unwrap_or(u32::MAX);
-    let same = match key {
-        None => true,
-        Some(key @ [b'0'..=b'9', ..]) => {
-            text::inet_aton(key).map_or(u32::MAX, |(key, _)| key) == address
+    let start = out.len();
+    out.extend_from_slice(name);
+    text::pad(out, start, if kind == Kind::Rpc { 15 } else { 21 });
+    out.push(b' ');
+    match kind {
+        Kind::Networks => address::push_v4(out, value),
+        Kind::Services => {
+            push_decimal(out, value);
+            out.push(b'/');
+            out.extend_from_slice(protocol);
         }
-        Some(key) => {
-            name.eq_ignore_ascii_case(key)
-                || text::words(aliases).any(|alias| alias.eq_ignore_ascii_case(key))
+        _ => {
+            // glibc keeps the number in an int.
+            let value = value.cast_signed();
+            if value < 0 {
+                out.push(b'-');
+            }
+            push_decimal(out, value.unsigned_abs());
         }
-    };
-    if !same {
-        return false;
     }
-    push_name(out, name, 21);
-    text::push_v4(out, Ipv4Addr::from_bits(address).to_ipv6_mapped());
-    push_aliases(out, aliases);
-    true
+    if kind == Kind::Rpc && !aliases.is_empty() {
+        // glibc writes two blanks before the first alias.
+        out.push(b' ');
+    }
+    text::push_words(out, aliases);
+    out.push(b'\n');
+    Some(())
 }
 
-fn is_slash(byte: u8) -> bool {
-    byte == b'/'
+/// Takes what follows the name of an entry: its number or address, and a service's protocol.
+fn value<'a>(kind: Kind, rest: &mut Text<'a>) -> Option<(u32, &'a [u8])> {
+    match kind {
+        Kind::Networks => Some((address::dotted(rest.word(), true).unwrap_or(u32::MAX), b"")),
+        Kind::Services => {
+            // As in glibc 010 is eight here, and more slashes are as good as one.
+            let port = rest.field(0, b'/')?;
+            rest.skip(b'/');
+            // htons() in glibc: a larger number loses its upper half.
+            Some((port & 0xffff, rest.word()))
+        }
+        _ => {
+            let number = rest.field(10, BLANK)?;
+            rest.skip(BLANK);
+            Some((number, b""))
+        }
+    }
 }
 
-fn has_name(wanted: &[u8], name: &[u8], aliases: &[u8]) -> bool {
-    name == wanted || text::words(aliases).any(|alias| alias == wanted)
-}
-
-/// The port that a key names, unless it is to be taken for a service's name.
-fn port_key(key: &[u8]) -> Option<u32> {
+/// The number or address that a key stands for, unless it is to be taken for a name.
+fn value_of_key(kind: Kind, key: &[u8]) -> Option<u32> {
     if !key.first()?.is_ascii_digit() {
         return None;
     }
-    match text::number(key, 10)? {
-        (port @ 0..=0xffff, []) => u32::try_from(port).ok(),
-        _ => None,
-    }
-}
-
-/// atol() where a long has 64 bits, cut down to an int: what follows the digits is ignored.
-fn int_key(key: &[u8]) -> i32 {
-    let long = match text::number(key, 10) {
-        Some((value, _)) => value.min(i64::MAX.cast_unsigned()),
-        None => 0,
-    };
-    // The low half, which always fits.
-    u32::try_from(long & 0xffff_ffff).map_or(0, u32::cast_signed)
-}
-
-/// inet_network() after missing parts were added as zeros: up to four numbers of one byte, in C's
-/// notation; a hexadecimal one needs no 0 before its x.
-fn inet_network(text: &[u8]) -> Option<u32> {
-    let mut address = 0;
-    let mut count = 0;
-    for part in text.split(|&byte| byte == b'.') {
-        let (base, digits) = match part {
-            [b'0', b'x' | b'X', digits @ ..] | [b'x' | b'X', digits @ ..] => (16, digits),
-            [b'0', ..] => (8, part),
-            _ => (10, part),
-        };
-        // Neither blanks nor signs nor a second 0x.
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
+    match kind {
+        Kind::Networks => address::dotted(key, false).or(Some(u32::MAX)),
+        Kind::Services => text::number(key).filter(|port| *port <= 0xffff),
+        _ => {
+            // atol() where a long has 64 bits, cut down to an int: what follows is ignored.
+            let end = key.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(key.len());
+            let long = decimal_u64(key.get(..end)?).unwrap_or(u64::MAX);
+            Some(long.min(i64::MAX.cast_unsigned()) as u32)
         }
-        let Some((value @ 0..=0xff, [])) = text::number(digits, base) else {
-            return None;
-        };
-        address = address << 8 | u32::try_from(value).ok()?;
-        count += 1;
     }
-    match count {
-        1..=4 => Some(address << (8 * (4 - count))),
-        _ => None,
-    }
-}
-
-fn push_name(out: &mut Vec<u8>, name: &[u8], width: usize) {
-    let start = out.len();
-    out.extend_from_slice(name);
-    text::pad(out, start, width);
-    out.push(b' ');
-}
-
-/// Ends the line with the aliases, one blank before each.
-fn push_aliases(out: &mut Vec<u8>, aliases: &[u8]) {
-    for alias in text::words(aliases) {
-        out.push(b' ');
-        out.extend_from_slice(alias);
-    }
-    out.push(b'\n');
 }

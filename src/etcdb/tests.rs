@@ -1,11 +1,10 @@
 //! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
 
-use super::text::push_v6;
-use super::{NAMES, Outcome, answer, is_database};
+use super::address::{Family, parse, push_v6};
+use super::{DATABASES, Outcome, answer, is_database};
 use rustix::io::Errno;
-use std::ffi::OsString;
 use std::fs;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +39,7 @@ impl Files {
             out.extend_from_slice(bytes);
             Ok(())
         };
-        let outcome = answer(database, self.dir(), &owned(keys), &mut put).unwrap();
+        let outcome = answer(database.as_bytes(), self.dir(), keys, &mut put).unwrap();
         assert_eq!(outcome, end, "{database} {keys:?}");
         out
     }
@@ -52,10 +51,10 @@ impl Drop for Files {
     }
 }
 
-fn owned(keys: &[&[u8]]) -> Vec<OsString> {
-    let owned = |key: &&[u8]| OsString::from_vec(key.to_vec());
-    keys.iter().map(owned).collect()
-}
+const NAMES: [&str; 8] = {
+    let [a, b, c, d, e, f, g, h] = DATABASES;
+    [a.0, b.0, c.0, d.0, e.0, f.0, g.0, h.0]
+};
 
 /// Asks one file for keys of one word each; none of `found` may be missing, all of `missing` must.
 #[track_caller]
@@ -76,9 +75,9 @@ fn check(database: &str, content: &str, found: &[(&str, &str)], missing: &[&str]
 fn only_the_eight_names_are_databases() {
     assert_eq!(NAMES.len(), 8);
     assert!(NAMES.is_sorted());
-    assert!(NAMES.iter().all(|name| is_database(name)));
+    assert!(NAMES.iter().all(|name| is_database(name.as_bytes())));
     for name in ["passwd", "netgroup", "ahosts", "", "Hosts"] {
-        assert!(!is_database(name), "{name}");
+        assert!(!is_database(name.as_bytes()), "{name}");
     }
 }
 
@@ -99,7 +98,7 @@ fn directory_in_place_of_a_file_is_a_failure() {
     for name in NAMES {
         let path = files.0.join(name);
         fs::create_dir(&path).unwrap();
-        let failure = answer(name, files.dir(), &owned(&[b"x"]), &mut |_| Ok(())).unwrap_err();
+        let failure = answer(name.as_bytes(), files.dir(), &[b"x"], &mut |_| Ok(())).unwrap_err();
         assert_eq!((failure.what, failure.path), ("read", path.into_os_string().into_vec()));
     }
 }
@@ -110,7 +109,7 @@ fn pipe_in_place_of_a_file_is_a_failure_and_no_wait() {
     let files = Files::new(&[]);
     let path = files.0.join("rpc");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
-    let failure = answer("rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
+    let failure = answer(b"rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
     assert_eq!((failure.what, failure.path), ("open", path.into_os_string().into_vec()));
 }
 
@@ -123,14 +122,14 @@ fn answers_before_a_failure_are_written() {
         out.extend_from_slice(bytes);
         Ok(())
     };
-    answer("hosts", files.dir(), &owned(&[b"127.1", b"x"]), &mut put).unwrap_err();
+    answer(b"hosts", files.dir(), &[b"127.1", b"x"], &mut put).unwrap_err();
     assert_eq!(out, b"127.0.0.1       127.1\n");
 }
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let files = Files::new(&[("rpc", b"nfs 100003\n")]);
-    let failure = answer("rpc", files.dir(), &[], &mut |_| Err(Errno::NOSPC)).unwrap_err();
+    let failure = answer(b"rpc", files.dir(), &[], &mut |_| Err(Errno::NOSPC)).unwrap_err();
     assert_eq!((failure.what, failure.error), ("write", Errno::NOSPC));
 }
 
@@ -378,11 +377,35 @@ fn addresses_of_all_patterns_of_zeros_are_written_as_by_the_c_library() {
             let groups = [0, 1, 2, 3, 4, 5, 6, 7].map(|i| (pattern >> i & 1) as u16 * group);
             let address = Ipv6Addr::from(groups);
             let mut text = Vec::new();
-            push_v6(&mut text, address);
+            push_v6(&mut text, &groups);
             let dotted = matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]);
             let [.., a, b, c, d] = address.octets();
             let expected = if dotted { format!("::{a}.{b}.{c}.{d}") } else { address.to_string() };
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         }
+    }
+}
+
+/// Rust reads them as inet_pton() does, and so must we, right ones and wrong ones.
+#[test]
+fn addresses_are_read_as_by_rust() {
+    let pieces = [":", "::", "0", "1", "ab", "FfFf", "12345", "1.2.3.4", "255", ".", "256", "010"];
+    let mut texts = vec![String::new()];
+    for _ in 0..4 {
+        let longer = |text: &String| pieces.map(|piece| format!("{text}{piece}"));
+        texts.extend(texts.iter().flat_map(longer).collect::<Vec<_>>());
+        texts.sort();
+        texts.dedup();
+    }
+    // Around the full number of groups.
+    for front in ["1:2:3:4:5", "1:2:3:4:5:6", "::2:3:4:5:6", "1::3:4:5:6", "1:2:3:4:5:6:7:8"] {
+        texts.extend(texts.clone().iter().take(3000).map(|text| format!("{front}{text}")));
+    }
+    for text in texts {
+        let expected = text.parse().ok().map(|address| match address {
+            IpAddr::V4(address) => (Family::V4, address.to_ipv6_mapped().segments()),
+            IpAddr::V6(address) => (Family::V6, address.segments()),
+        });
+        assert_eq!(parse(text.as_bytes()), expected, "{text}");
     }
 }

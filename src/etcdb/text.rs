@@ -1,138 +1,149 @@
 //! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
-use std::net::Ipv6Addr;
+use memchr::memchr;
 
-/// isspace() of the C locale. Rust's own ASCII whitespace lacks the vertical tab.
-pub fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
+/// Stands for all blanks, where a byte is looked for.
+pub const BLANK: u8 = b' ';
+
+/// Whether the byte is `what`. Blanks are those of isspace() in the C locale; Rust's own ASCII
+/// whitespace lacks the vertical tab.
+fn is(what: u8, byte: u8) -> bool {
+    byte == what || (what == BLANK && matches!(byte, b'\t'..=b'\r'))
 }
 
-/// What stands before the first byte of that kind, or all.
-pub fn until(line: &[u8], stop: fn(u8) -> bool) -> &[u8] {
-    split(line, stop).0
-}
+/// What is still to be read of a file, a line or a key.
+pub struct Text<'a>(pub &'a [u8]);
 
-/// What stands before the first byte of that kind, and what after it.
-pub fn split(line: &[u8], stop: fn(u8) -> bool) -> (&[u8], &[u8]) {
-    let mut parts = line.splitn(2, |&byte| stop(byte));
-    let head = parts.next().unwrap_or_default();
-    (head, parts.next().unwrap_or_default())
-}
-
-/// The line without the blanks at its front.
-pub fn skip_blanks(line: &[u8]) -> &[u8] {
-    let mut rest = line;
-    while let [first, tail @ ..] = rest {
-        if !is_blank(*first) {
-            break;
-        }
-        rest = tail;
+impl<'a> Text<'a> {
+    /// A line without its comment, which may begin anywhere.
+    pub fn uncommented(line: &'a [u8]) -> Self {
+        Text(Text(line).until(b'#'))
     }
-    rest
-}
 
-/// The line without its comment, which may begin anywhere.
-pub fn uncommented(line: &[u8]) -> &[u8] {
-    until(line, |byte| byte == b'#')
-}
-
-/// The first word of a line that does not begin with a blank, and the rest from the next word on.
-pub fn word(line: &[u8]) -> (&[u8], &[u8]) {
-    let (word, rest) = split(line, is_blank);
-    (word, skip_blanks(rest))
-}
-
-/// The words of a line.
-pub fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|&byte| is_blank(byte)).filter(|word| !word.is_empty())
-}
-
-/// A number at the front of the text as strtoull() reads it, and what follows it; `None` without
-/// a digit. Base 0 takes the base from the text. Blanks, a sign and, for base 16, `0x` may stand
-/// in front. Too large a number is `u64::MAX`, a negative one wraps.
-pub fn number(text: &[u8], base: u32) -> Option<(u64, &[u8])> {
-    let text = skip_blanks(text);
-    let (negative, text) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    };
-    let (base, text) = match text {
-        // Without a hexadecimal digit behind it, it is a zero and an x.
-        [b'0', b'x' | b'X', rest @ ..]
-            if matches!(base, 0 | 16) && rest.first().is_some_and(u8::is_ascii_hexdigit) =>
-        {
-            (16, rest)
-        }
-        [b'0', ..] if base == 0 => (8, text),
-        _ if base == 0 => (10, text),
-        _ => (base, text),
-    };
-    let mut value = Some(0_u64);
-    let mut rest = text;
-    while let [first, tail @ ..] = rest {
-        let digit = match first {
-            b'0'..=b'9' => first - b'0',
-            b'a'..=b'z' => first - b'a' + 10,
-            b'A'..=b'Z' => first - b'A' + 10,
-            _ => break,
+    /// Takes what stands before the first byte `stop`, and drops that one.
+    pub fn until(&mut self, stop: u8) -> &'a [u8] {
+        let text = self.0;
+        let end = match stop {
+            BLANK => text.iter().position(|byte| is(stop, *byte)),
+            _ => memchr(stop, text),
         };
-        if u32::from(digit) >= base {
-            break;
+        let end = end.unwrap_or(text.len());
+        self.0 = text.get(end + 1..).unwrap_or_default();
+        text.get(..end).unwrap_or_default()
+    }
+
+    /// Drops the bytes `what` at the front.
+    pub fn skip(&mut self, what: u8) {
+        while let [first, rest @ ..] = self.0 {
+            if !is(what, *first) {
+                break;
+            }
+            self.0 = rest;
         }
-        value = value
-            .and_then(|value| value.checked_mul(base.into()))
-            .and_then(|value| value.checked_add(digit.into()));
-        rest = tail;
     }
-    if rest.len() == text.len() {
-        return None;
-    }
-    let value = match value {
-        Some(value) if negative => value.wrapping_neg(),
-        Some(value) => value,
-        None => u64::MAX,
-    };
-    Some((value, rest))
-}
 
-/// A field of 32 bits that the end of the line or one byte of that kind ends, and what follows.
-/// A larger number is none.
-pub fn field(text: &[u8], base: u32, ends: fn(u8) -> bool) -> Option<(u32, &[u8])> {
-    let (value, rest) = number(text, base)?;
-    let value = u32::try_from(value).ok()?;
-    match rest {
-        [] => Some((value, rest)),
-        [end, rest @ ..] if ends(*end) => Some((value, rest)),
-        _ => None,
-    }
-}
-
-/// An IPv4 address as inet_aton() reads it, highest byte first, and what follows it: one to four
-/// numbers, of which the last fills what the others leave. What follows begins with a blank.
-pub fn inet_aton(text: &[u8]) -> Option<(u32, &[u8])> {
-    let mut text = text;
-    let mut address = 0;
-    for shift in [24_u32, 16, 8, 0] {
-        if !text.first()?.is_ascii_digit() {
+    /// The next line, up to its newline, NUL or the end of the text.
+    pub fn line(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
             return None;
         }
-        let (value, rest) = number(text, 0)?;
-        let value = u32::try_from(value).ok()?;
-        match rest {
-            [b'.', rest @ ..] if value <= 0xff && shift > 0 => {
-                address |= value << shift;
-                text = rest;
+        Some(Text(self.until(b'\n')).until(b'\0'))
+    }
+
+    /// The next line that is neither blank nor a comment, without the blanks in front of it.
+    pub fn entry(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let mut line = Text(self.line()?);
+            line.skip(BLANK);
+            if !matches!(line.0.first(), None | Some(b'#')) {
+                return Some(line.0);
             }
-            // Of four bytes, shift / 8 + 1 are left.
-            [] if value <= u32::MAX >> (24 - shift) => return Some((address | value, rest)),
-            [end, ..] if is_blank(*end) && value <= u32::MAX >> (24 - shift) => {
-                return Some((address | value, rest));
-            }
-            _ => return None,
         }
     }
-    None
+
+    /// Whether the line that follows begins with a blank.
+    pub fn is_indented(&self) -> bool {
+        self.0.first().is_some_and(|byte| *byte != b'\n' && is(BLANK, *byte))
+    }
+
+    /// Takes a word, if the text does not begin with a blank, and drops the blanks behind it.
+    pub fn word(&mut self) -> &'a [u8] {
+        let word = self.until(BLANK);
+        self.skip(BLANK);
+        word
+    }
+
+    /// Takes a number of 32 bits as strtoul() reads it; `None` if there is no digit, or it is
+    /// larger. Base 0 takes the base from the text. Blanks, a sign and, for base 16, `0x` may
+    /// stand in front (without digits behind it no caller wants the zero that strtoul() takes);
+    /// of the negative numbers only zero is one.
+    pub fn number(&mut self, base: u32) -> Option<u32> {
+        self.skip(BLANK);
+        let negative = self.0.first() == Some(&b'-');
+        if let [b'-' | b'+', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        let base = match self.0 {
+            [b'0', b'x' | b'X', rest @ ..] if base != 10 => {
+                self.0 = rest;
+                16
+            }
+            [b'0', ..] if base == 0 => 8,
+            _ if base == 0 => 10,
+            _ => base,
+        };
+        self.digits(base).filter(|value| *value == 0 || !negative)
+    }
+
+    /// Takes digits; `None` if there is none, or 32 bits do not hold the number.
+    pub fn digits(&mut self, base: u32) -> Option<u32> {
+        let (mut value, len) = (0_u32, self.0.len());
+        while let [first, rest @ ..] = self.0 {
+            let digit = match first.to_ascii_lowercase() {
+                digit @ b'0'..=b'9' => digit - b'0',
+                digit @ b'a'..=b'f' => digit - b'a' + 10,
+                _ => break,
+            };
+            if u32::from(digit) >= base {
+                break;
+            }
+            value = value.checked_mul(base)?.checked_add(digit.into())?;
+            self.0 = rest;
+        }
+        (self.0.len() < len).then_some(value)
+    }
+
+    /// Takes a number that the end of the line or the byte `end` ends, and drops that.
+    pub fn field(&mut self, base: u32, end: u8) -> Option<u32> {
+        let value = self.number(base)?;
+        if let [first, rest @ ..] = self.0 {
+            if !is(end, *first) {
+                return None;
+            }
+            self.0 = rest;
+        }
+        Some(value)
+    }
+}
+
+/// The number that all of a key is.
+pub fn number(key: &[u8]) -> Option<u32> {
+    let mut text = Text(key);
+    text.number(10).filter(|_| text.0.is_empty())
+}
+
+/// Whether `wanted` is `name` or a word of `aliases`; `fold`: in any case of its letters.
+pub fn is_named(wanted: &[u8], name: &[u8], aliases: &[u8], fold: bool) -> bool {
+    let (mut name, mut rest) = (name, Text(aliases));
+    loop {
+        if name == wanted || (fold && name.eq_ignore_ascii_case(wanted)) {
+            return true;
+        }
+        if rest.0.is_empty() {
+            return false;
+        }
+        name = rest.word();
+    }
 }
 
 /// Adds blanks to what begins at `start` until it is `width` bytes wide.
@@ -140,12 +151,35 @@ pub fn pad(out: &mut Vec<u8>, start: usize, width: usize) {
     out.resize(out.len().max(start + width), b' ');
 }
 
-/// Adds a number in decimal.
-pub fn push_decimal(out: &mut Vec<u8>, value: u32) {
-    if value >= 10 {
-        push_decimal(out, value / 10);
+/// Adds what `end` stands behind.
+pub fn push(out: &mut Vec<u8>, what: &[u8], end: u8) {
+    out.extend_from_slice(what);
+    out.push(end);
+}
+
+/// Adds words, a blank before each.
+pub fn push_words(out: &mut Vec<u8>, words: &[u8]) {
+    let mut rest = Text(words);
+    while !rest.0.is_empty() {
+        out.push(b' ');
+        out.extend_from_slice(rest.word());
     }
-    push_digit(out, value % 10);
+}
+
+/// Adds what stands between the commas of `list`, without the blanks in front (those behind it
+/// belong to it) and what is empty then, to a list that begins at `first` and has this separator.
+pub fn push_list(out: &mut Vec<u8>, first: usize, separator: &[u8], list: &[u8]) {
+    let mut rest = Text(list);
+    while !rest.0.is_empty() {
+        let mut member = Text(rest.until(b','));
+        member.skip(BLANK);
+        if !member.0.is_empty() {
+            if out.len() > first {
+                out.extend_from_slice(separator);
+            }
+            out.extend_from_slice(member.0);
+        }
+    }
 }
 
 /// Adds a number as hexadecimal without a leading zero.
@@ -153,59 +187,6 @@ pub fn push_hex(out: &mut Vec<u8>, value: u16) {
     if value >= 16 {
         push_hex(out, value / 16);
     }
-    push_digit(out, u32::from(value % 16));
-}
-
-fn push_digit(out: &mut Vec<u8>, digit: u32) {
-    let digit = digit as u8;
+    let digit = (value % 16) as u8;
     out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-}
-
-/// Adds the IPv4 address at the end of one of IPv6, as inet_ntop() writes it.
-pub fn push_v4(out: &mut Vec<u8>, address: Ipv6Addr) {
-    let [.., a, b, c, d] = address.octets();
-    for (i, byte) in [a, b, c, d].into_iter().enumerate() {
-        if i > 0 {
-            out.push(b'.');
-        }
-        push_decimal(out, byte.into());
-    }
-}
-
-/// Adds an address as inet_ntop() writes it.
-///
-/// The first of the longest runs of two zeros or more is left out, and what maps IPv4 or has only
-/// zeros in front of it is dotted behind that.
-pub fn push_v6(out: &mut Vec<u8>, address: Ipv6Addr) {
-    let groups = address.segments();
-    let (mut start, mut len, mut zeros) = (0, 1, 0);
-    for (at, group) in groups.iter().enumerate() {
-        zeros = if *group == 0 { zeros + 1 } else { 0 };
-        if zeros > len {
-            (start, len) = (at + 1 - zeros, zeros);
-        }
-    }
-    if len == 1 {
-        len = 0;
-    }
-    let dotted =
-        matches!(groups, [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _] | [0, 0, 0, 0, 0, 0xffff, _, _]);
-    let mut colon = false;
-    for (at, group) in groups.into_iter().enumerate() {
-        if len > 0 && at == start {
-            out.extend_from_slice(b"::");
-            colon = false;
-        }
-        if (start..start + len).contains(&at) {
-            continue;
-        }
-        if colon {
-            out.push(b':');
-        }
-        colon = true;
-        if dotted && at == 6 {
-            return push_v4(out, address);
-        }
-        push_hex(out, group);
-    }
 }

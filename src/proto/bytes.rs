@@ -2,7 +2,7 @@
 
 use crate::Fault;
 
-/// Reads from the front of a slice. Integers are big-endian, as in nsss and nslcd.
+/// Reads from the front of a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
@@ -51,9 +51,15 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
+    /// Four bytes in the machine's own order, as in nscd.
+    pub fn u32_ne(&mut self) -> Result<u32, Fault> {
+        self.u32_be().map(u32::to_be)
+    }
+
     /// Eight bytes, big-endian.
     pub fn u64_be(&mut self) -> Result<u64, Fault> {
-        self.array().map(u64::from_be_bytes)
+        let high = self.u32_be()?;
+        Ok(u64::from(high) << 32 | u64::from(self.u32_be()?))
     }
 }
 
@@ -98,9 +104,30 @@ impl<'a> Sink<'a> {
         self.put(&value.to_be_bytes());
     }
 
+    /// Appends words of four bytes in the machine's own order, as in nscd.
+    pub fn put_words(&mut self, words: &[u32]) {
+        words.iter().for_each(|word| self.put(&word.to_ne_bytes()));
+    }
+
     /// Appends eight bytes, big-endian.
     pub fn put_u64(&mut self, value: u64) {
         self.put(&value.to_be_bytes());
+    }
+}
+
+/// FNV-1a: two passes over what may change in between must see the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash(u64);
+
+impl Hash {
+    /// The hash of no bytes.
+    pub const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
+
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }
 

@@ -215,6 +215,20 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The strings of the record.
+    pub fn strings(&self) -> Strings<'a> {
+        let none = Members::from_strings(&[], 0);
+        let (name, password, members) = match *self {
+            Record::Passwd(r) => {
+                let own = [r.name, r.password, r.gecos, r.home, r.shell];
+                return Strings { own, at: 0, members: none };
+            }
+            Record::Group(r) => (r.name, r.password, r.members),
+            Record::Shadow(r) => (r.name, r.password, none),
+        };
+        Strings { own: [&[], &[], &[], name, password], at: 3, members }
+    }
+
     /// The number that the record is found by; a shadow record has none.
     pub fn id(&self) -> Option<u32> {
         match self {
@@ -222,6 +236,49 @@ impl<'a> Record<'a> {
             Record::Group(r) => Some(r.gid.0),
             Record::Shadow(_) => None,
         }
+    }
+}
+
+/// The strings of a record in the order of its fields: name, password and others, then the members
+/// of a group. A copy starts again.
+#[derive(Clone, Copy, Debug)]
+pub struct Strings<'a> {
+    own: [&'a [u8]; 5],
+    /// The next one of `own`.
+    at: usize,
+    members: Members<'a>,
+}
+
+impl<'a> Strings<'a> {
+    /// The second one, if none has been taken yet.
+    pub fn password(&mut self) -> Option<&mut &'a [u8]> {
+        self.own.get_mut(self.at + 1)
+    }
+
+    /// How many are left.
+    pub fn count(&self) -> usize {
+        (self.own.len() - self.at).saturating_add(self.members.remaining() as usize)
+    }
+
+    /// Members that are left.
+    pub fn members(&self) -> u32 {
+        self.members.remaining()
+    }
+
+    /// Bytes of all that are left, one NUL for each included.
+    pub fn area_len(&self) -> usize {
+        let own = self.own.iter().skip(self.at).map(|text| text.len() + 1).sum::<usize>();
+        own.saturating_add(self.members.area_len())
+    }
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let Some(text) = self.own.get(self.at) else { return self.members.next() };
+        self.at += 1;
+        Some(text)
     }
 }
 

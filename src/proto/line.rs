@@ -7,6 +7,7 @@
 use crate::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
 use crate::nsss::Head;
+use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
 pub mod why {
@@ -21,102 +22,83 @@ pub mod why {
 }
 
 /// A line of `db`; the error says why it has to be skipped.
+///
+/// - passwd: seven fields; everything after the sixth colon is the shell.
+/// - group: four fields; everything after the third colon is the member list.
+/// - shadow: nine fields. The flag ends at a ninth colon, if there is one, and what follows is
+///   ignored.
 pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
-    match db {
-        Db::Passwd => parse_passwd(line).map(Record::Passwd),
-        Db::Group => parse_group(line).map(Record::Group),
-        Db::Shadow => parse_shadow(line).map(Record::Shadow),
-    }
-}
-
-/// Seven fields; everything after the sixth colon is the shell.
-pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
-    let mut f = Fields(Some(until_nul(line)));
-    let (name, password) = (f.next()?, f.next()?);
-    let (uid, gid) = (f.next()?, f.next()?);
-    let (gecos, home, shell) = (f.next()?, f.next()?, f.rest()?);
-    let uid = Uid(decimal_u32(uid).ok_or(why::UID)?);
-    let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
-    Ok(Passwd { name, password, uid, gid, gecos, home, shell })
-}
-
-/// Four fields; everything after the third colon is the member list.
-pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
-    let mut f = Fields(Some(until_nul(line)));
-    let (name, password, gid, members) = (f.next()?, f.next()?, f.next()?, f.rest()?);
-    let gid = Gid(decimal_u32(gid).ok_or(why::GID)?);
-    Ok(Group { name, password, gid, members: Members::from_field(members) })
-}
-
-/// Nine fields. The flag ends at a ninth colon, if there is one, and what follows is ignored.
-pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
-    let mut f = Fields(Some(until_nul(line)));
-    let (name, password) = (f.next()?, f.next()?);
-    let mut texts = [&[][..]; 7];
-    for text in &mut texts {
-        *text = f.next()?;
-    }
-    let mut numbers = [Shadow::EMPTY; 7];
-    for (number, text) in numbers.iter_mut().zip(texts) {
-        if !text.is_empty() {
-            *number = decimal_u64(text).ok_or(why::NUMBER)?;
+    let (count, most) = match db {
+        Db::Passwd => (7, 7),
+        Db::Group => (4, 4),
+        Db::Shadow => (9, 10),
+    };
+    let mut fields = [&[][..]; 9];
+    split(line, most, fields.get_mut(..count).unwrap_or_default())?;
+    let [name, password, third, fourth, gecos, home, shell, ..] = fields;
+    let number = |text, why| decimal_u32(text).ok_or(why);
+    Ok(match db {
+        Db::Passwd => {
+            let (uid, gid) = (Uid(number(third, why::UID)?), Gid(number(fourth, why::GID)?));
+            Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
         }
-    }
-    Ok(Shadow { name, password, numbers })
+        Db::Group => {
+            let (gid, members) = (Gid(number(third, why::GID)?), Members::from_field(fourth));
+            Record::Group(Group { name, password, gid, members })
+        }
+        Db::Shadow => {
+            let [_, _, texts @ ..] = fields;
+            let mut numbers = [Shadow::EMPTY; 7];
+            for (number, text) in numbers.iter_mut().zip(texts) {
+                if !text.is_empty() {
+                    *number = decimal_u64(text).ok_or(why::NUMBER)?;
+                }
+            }
+            Record::Shadow(Shadow { name, password, numbers })
+        }
+    })
 }
 
-fn until_nul(line: &[u8]) -> &[u8] {
-    memchr::memchr(0, line).and_then(|end| line.get(..end)).unwrap_or(line)
+/// A line of passwd; see [`parse`].
+pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
+    match parse(Db::Passwd, line)? {
+        Record::Passwd(record) => Ok(record),
+        _ => Err(why::FIELDS),
+    }
 }
 
-/// Splits at colons; `None` once the last field was taken.
-struct Fields<'a>(Option<&'a [u8]>);
-
-impl<'a> Fields<'a> {
-    fn next(&mut self) -> Result<&'a [u8], &'static str> {
-        let line = self.0.ok_or(why::FIELDS)?;
-        let end = line.iter().position(|b| *b == b':');
-        self.0 = end.and_then(|e| line.get(e + 1..));
-        Ok(end.and_then(|e| line.get(..e)).unwrap_or(line))
+/// A line of group; see [`parse`].
+pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
+    match parse(Db::Group, line)? {
+        Record::Group(record) => Ok(record),
+        _ => Err(why::FIELDS),
     }
+}
 
-    fn rest(&mut self) -> Result<&'a [u8], &'static str> {
-        self.0.take().ok_or(why::FIELDS)
+/// A line of shadow; see [`parse`].
+pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+    match parse(Db::Shadow, line)? {
+        Record::Shadow(record) => Ok(record),
+        _ => Err(why::FIELDS),
     }
+}
+
+/// Splits a line, which a NUL may end, at colons into at most so many parts.
+fn split<'a>(line: &'a [u8], most: usize, fields: &mut [&'a [u8]]) -> Result<(), &'static str> {
+    let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
+    let mut parts = line.splitn(most, |b| *b == b':');
+    for field in fields {
+        *field = parts.next().ok_or(why::FIELDS)?;
+    }
+    Ok(())
 }
 
 /// Gives `record` as a line, without LF, in pieces to `put`.
 pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    match record {
-        Record::Passwd(r) => {
-            put(r.name)?;
-            put(b":")?;
-            put(r.password)?;
-            put_numbers(&[u64::from(r.uid.0), u64::from(r.gid.0)], &mut put)?;
-            for text in [r.gecos, r.home, r.shell] {
-                put(b":")?;
-                put(text)?;
-            }
-        }
-        Record::Group(r) => {
-            put(r.name)?;
-            put(b":")?;
-            put(r.password)?;
-            put_numbers(&[u64::from(r.gid.0)], &mut put)?;
-            put(b":")?;
-            for (at, member) in r.members.enumerate() {
-                if at > 0 {
-                    put(b",")?;
-                }
-                put(member)?;
-            }
-        }
-        Record::Shadow(r) => {
-            put(r.name)?;
-            put(b":")?;
-            put(r.password)?;
-            put_numbers(&r.numbers, &mut put)?;
-        }
+    let mut line = FromArea::new(Head::of(record, 0));
+    for text in record.strings() {
+        put(text)?;
+        line.end_string(&mut put)?;
     }
     Ok(())
 }
@@ -124,7 +106,7 @@ pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>
 /// Each number with a colon in front; [`Shadow::EMPTY`] as an empty field.
 pub fn put_numbers<E>(
     numbers: &[u64],
-    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     for number in numbers {
         put(b":")?;
@@ -155,7 +137,6 @@ impl FromArea {
     ) -> Result<(), E> {
         for (nth, text) in area.split(|b| *b == 0).enumerate() {
             if nth > 0 {
-                self.strings += 1;
                 self.end_string(&mut put)?;
             }
             if !text.is_empty() {
@@ -165,24 +146,22 @@ impl FromArea {
         Ok(())
     }
 
-    /// Behind each string: the numbers after the password, else what separates it from the next.
-    fn end_string<E>(&mut self, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let last = self.strings == self.head.strings();
-        match (self.strings, self.head) {
-            (1, _) => put(b":"),
-            (2, Head::Passwd { uid, gid, .. }) => {
-                put_numbers(&[u64::from(uid.0), u64::from(gid.0)], put)?;
-                put(b":")
-            }
-            (2, Head::Group { gid, .. }) => {
-                put_numbers(&[u64::from(gid.0)], put)?;
-                put(b":")
-            }
-            (2, Head::Shadow { numbers, .. }) => put_numbers(&numbers, put),
-            (_, Head::Passwd { .. }) if !last => put(b":"),
-            (_, Head::Group { .. }) if !last => put(b","),
-            _ => Ok(()),
+    /// Behind each string: the numbers after the password, and what separates it from the next.
+    fn end_string<E>(&mut self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.strings += 1;
+        if self.strings == 2 {
+            match &self.head {
+                Head::Passwd { uid, gid, .. } => put_numbers(&[uid.0.into(), gid.0.into()], put),
+                Head::Group { gid, .. } => put_numbers(&[gid.0.into()], put),
+                Head::Shadow { numbers, .. } => return put_numbers(numbers, put),
+            }?;
         }
+        put(match self.head {
+            _ if self.strings <= 2 => b":",
+            _ if self.strings == self.head.strings() => b"",
+            Head::Group { .. } => b",",
+            _ => b":",
+        })
     }
 }
 

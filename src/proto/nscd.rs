@@ -20,11 +20,11 @@
 
 pub mod long;
 
-use crate::bytes::decimal_u32;
-use crate::entry::{Gid, Group, Members, Passwd, Uid};
+use crate::bytes::{Cursor, Sink, decimal_u32};
+use crate::entry::{Gid, Group, Passwd, Record, Uid};
 use crate::{Fault, Took};
 
-const VERSION: i32 = 2;
+const VERSION: u32 = 2;
 
 /// Bytes in front of a key.
 const HEADER: usize = 12;
@@ -63,17 +63,15 @@ impl<'a> Request<'a> {
     /// Reads a request. [`Fault::Bad`]: read what comes and close without a reply, since closing
     /// with bytes unread is an error to musl's client.
     pub fn decode(input: &'a [u8]) -> Result<Took<Request<'a>>, Fault> {
-        let Some((header, rest)) = input.split_at_checked(HEADER) else {
-            return Err(Fault::More(HEADER - input.len()));
-        };
-        let word = |at: usize| header.get(at..at + 4).map_or(-1, |w| i32::from_ne_bytes(four(w)));
-        let (version, kind, key_len) = (word(0), word(4), word(8));
+        let mut c = Cursor::new(input);
+        let (version, kind, key_len) = (c.u32_ne()?, c.u32_ne()?, c.u32_ne()?);
         if version != VERSION {
             return Err(Fault::Bad("wrong version"));
         }
-        let key_len = usize::try_from(key_len).ok().filter(|len| *len <= KEY_MAX);
-        let key_len = key_len.ok_or(Fault::Bad("key too long"))?;
-        let key = rest.get(..key_len).ok_or(Fault::More(key_len.saturating_sub(rest.len())))?;
+        if key_len as usize > KEY_MAX {
+            return Err(Fault::Bad("key too long"));
+        }
+        let key = c.take(key_len as usize)?;
         let text = match key.split_last() {
             Some((0, text)) if !text.contains(&0) => text,
             _ if matches!(kind, 0..=3 | 10 | 15) => {
@@ -98,12 +96,8 @@ impl<'a> Request<'a> {
             20 => Request::Unserved(12),
             _ => return Err(Fault::Bad("unknown type")),
         };
-        Ok(Took { value, len: HEADER + key_len })
+        Ok(Took { value, len: c.taken() })
     }
-}
-
-fn four(bytes: &[u8]) -> [u8; 4] {
-    bytes.try_into().unwrap_or_default()
 }
 
 /// 1 to 10 digits below 2^32. A failure must never become 0, which is root.
@@ -111,39 +105,10 @@ fn number(text: &[u8]) -> Option<u32> {
     if text.len() > 10 { None } else { decimal_u32(text) }
 }
 
-/// Writes native words and strings; whoever uses it has checked the size of the whole.
-struct Writer<'a> {
-    out: &'a mut [u8],
-    at: usize,
-}
+const FOUND: [u32; 2] = [VERSION, 1];
 
-impl<'a> Writer<'a> {
-    /// A reply of `size` bytes; [`Fault::Room`] if `out` is smaller.
-    fn new(out: &'a mut [u8], size: usize) -> Result<Self, Fault> {
-        if out.len() < size {
-            return Err(Fault::Room(size));
-        }
-        Ok(Writer { out, at: 0 })
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.out.get_mut(self.at..self.at + bytes.len()) {
-            room.copy_from_slice(bytes);
-            self.at += bytes.len();
-        }
-    }
-
-    fn words(&mut self, words: &[u32]) {
-        words.iter().for_each(|w| self.put(&w.to_ne_bytes()));
-    }
-
-    fn string(&mut self, text: &[u8]) {
-        self.put(text);
-        self.put(&[0]);
-    }
-}
-
-const FOUND: [u32; 2] = [VERSION as u32, 1];
+/// The number of the string that is a password; its length is the last in front of the numbers.
+const PASSWORD: usize = 1;
 
 /// A length with its NUL; a string that is longer than the protocol's signed lengths is an
 /// error.
@@ -163,51 +128,51 @@ pub fn shown(password: &[u8]) -> &[u8] {
 
 /// Writes a passwd reply, found: 36 bytes and the strings.
 pub fn encode_passwd(record: &Passwd<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let texts = [record.name, shown(record.password), record.gecos, record.home, record.shell];
-    let mut lengths = [0; 5];
-    for (place, text) in lengths.iter_mut().zip(texts) {
-        *place = length(text)?;
-    }
-    let [name, password, gecos, home, shell] = lengths;
-    let size = 36 + lengths.iter().map(|len| *len as usize).sum::<usize>();
-    let mut w = Writer::new(out, size)?;
-    w.words(&FOUND);
-    w.words(&[name, password, record.uid.0, record.gid.0, gecos, home, shell]);
-    texts.iter().for_each(|text| w.string(text));
-    Ok(w.at)
+    encode(&Record::Passwd(*record), out)
 }
 
 /// Writes a group reply, found: 24 bytes, the members' lengths, then all strings.
 pub fn encode_group(record: &Group<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let (password, members) = (shown(record.password), record.members);
-    let (name_len, password_len) = (length(record.name)?, length(password)?);
-    let count = members.remaining();
-    let tail = (count as usize).saturating_mul(4).saturating_add(members.area_len());
-    let size = 24 + name_len as usize + password_len as usize + tail;
-    let mut w = Writer::new(out, size)?;
-    w.words(&FOUND);
-    w.words(&[name_len, password_len, record.gid.0, count]);
-    for member in each(members) {
-        let len = length(member)?;
-        w.words(&[len]);
-    }
-    w.string(record.name);
-    w.string(password);
-    each(members).for_each(|member| w.string(member));
-    Ok(w.at)
+    encode(&Record::Group(*record), out)
 }
 
-fn each<'a>(members: Members<'a>) -> impl Iterator<Item = &'a [u8]> {
-    members
+/// Writes a reply, found: two lengths, two numbers, the other lengths, then all strings.
+/// [`Fault::Bad`] for shadow, which the protocol has not.
+pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
+    let mut strings = record.strings();
+    if let Some(password) = strings.password() {
+        *password = shown(password);
+    }
+    let numbers = match record {
+        Record::Passwd(r) => [r.uid.0, r.gid.0],
+        Record::Group(r) => [r.gid.0, strings.members()],
+        Record::Shadow(_) => return Err(Fault::Bad("shadow is not served")),
+    };
+    let tail = strings.count().saturating_mul(4).saturating_add(strings.area_len());
+    let mut s = Sink::new(out, tail.saturating_add(16))?;
+    s.put_words(&FOUND);
+    for (at, text) in strings.enumerate() {
+        s.put_words(&[length(text)?]);
+        if at == PASSWORD {
+            s.put_words(&numbers);
+        }
+    }
+    for text in strings {
+        s.put_string(text);
+    }
+    Ok(s.written())
 }
 
 /// Writes the front of an initgroups reply for a user that is known; `count` gids in native
 /// order follow. 12 bytes.
 pub fn encode_initgroups(count: u32, out: &mut [u8]) -> Result<usize, Fault> {
-    let mut w = Writer::new(out, 12)?;
-    w.words(&FOUND);
-    w.words(&[count]);
-    Ok(w.at)
+    encode_words(&[VERSION, 1, count], out)
+}
+
+fn encode_words(words: &[u32], out: &mut [u8]) -> Result<usize, Fault> {
+    let mut s = Sink::new(out, 4 * words.len())?;
+    s.put_words(words);
+    Ok(s.written())
 }
 
 /// Which header a "not found" has.
@@ -223,33 +188,28 @@ pub enum Kind {
 
 /// Writes "looked, there is none", the whole header of its kind: final for glibc.
 pub fn encode_not_found(kind: Kind, out: &mut [u8]) -> Result<usize, Fault> {
-    let none = u32::MAX;
+    const NONE: u32 = u32::MAX;
     let words: &[u32] = match kind {
-        Kind::Passwd => &[0, 0, none, none, 0, 0, 0],
-        Kind::Group => &[0, 0, none, 0],
-        Kind::Initgroups => &[0],
+        Kind::Passwd => &[VERSION, 0, 0, 0, NONE, NONE, 0, 0, 0],
+        Kind::Group => &[VERSION, 0, 0, 0, NONE, 0],
+        Kind::Initgroups => &[VERSION, 0, 0],
     };
-    let mut w = Writer::new(out, 8 + 4 * words.len())?;
-    w.words(&[VERSION as u32, 0]);
-    w.words(words);
-    Ok(w.at)
+    encode_words(words, out)
 }
 
 /// Writes "not served here", `size` bytes of which all but the first eight are zero.
 pub fn encode_unserved(size: usize, out: &mut [u8]) -> Result<usize, Fault> {
-    let mut w = Writer::new(out, size)?;
-    w.words(&[VERSION as u32, u32::MAX]);
-    while w.at < size {
-        w.put(&[0]);
+    let mut s = Sink::new(out, size)?;
+    s.put_words(&[VERSION, u32::MAX]);
+    while s.written() < size {
+        s.put(&[0]);
     }
-    Ok(w.at)
+    Ok(size)
 }
 
 /// Writes the answer to INVALIDATE: 0, or 22 (EINVAL) for an unknown database. 4 bytes.
 pub fn encode_invalidated(known: bool, out: &mut [u8]) -> Result<usize, Fault> {
-    let mut w = Writer::new(out, 4)?;
-    w.words(&[if known { 0 } else { 22 }]);
-    Ok(w.at)
+    encode_words(&[if known { 0 } else { 22 }], out)
 }
 
 /// The databases of glibc's nscd.

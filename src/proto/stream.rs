@@ -1,7 +1,7 @@
 //! Records larger than a buffer, in pieces of any size: a line is measured in one pass and
 //! its strings are sent in a second one; a peer's strings are checked while they pass.
 
-use crate::bytes::Decimal;
+use crate::bytes::{Decimal, Hash};
 use crate::entry::{Db, Gid, Name, Uid};
 use crate::line::why;
 use crate::nsss::{Head, MEMBERS_MAX};
@@ -36,15 +36,31 @@ fn last(db: Db) -> u8 {
     }
 }
 
-/// FNV-1a over the bytes of a line: two passes over a file must see the same ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hash(u64);
+/// Goes along a line byte by byte: both passes see the same fields.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    db: Db,
+    field: u8,
+    place: Place,
+}
 
-impl Hash {
-    const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
+impl Walk {
+    fn new(db: Db) -> Self {
+        Walk { db, field: 0, place: Place::Text }
+    }
 
-    fn push(&mut self, byte: u8) {
-        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    /// Where the next byte stands, and whether it is the colon that closes its field.
+    fn step(&mut self, byte: u8) -> (Place, bool) {
+        if byte == 0 {
+            self.place = Place::Over;
+        }
+        let place = self.place;
+        let closes = byte == b':' && place != Place::Over && self.field < last(self.db);
+        if closes {
+            self.field += 1;
+            self.place = crate::stream::place(self.db, self.field);
+        }
+        (place, closes)
     }
 }
 
@@ -70,9 +86,7 @@ impl Match {
 /// that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Meter {
-    db: Db,
-    field: u8,
-    over: bool,
+    walk: Walk,
     number: Decimal,
     numbers: [u64; 7],
     wrong: Option<&'static str>,
@@ -104,9 +118,7 @@ impl Meter {
     #[inline(never)]
     pub fn new(db: Db) -> Self {
         Meter {
-            db,
-            field: 0,
-            over: false,
+            walk: Walk::new(db),
             number: Decimal::default(),
             numbers: [u64::MAX; 7],
             wrong: None,
@@ -123,6 +135,7 @@ impl Meter {
     /// Takes the next bytes of the line, LF excluded. `key` is the name that is looked for as
     /// name or member; any bytes if there is none. It must be the same in every call.
     pub fn feed(&mut self, bytes: &[u8], key: &[u8]) {
+        self.hash.feed(bytes);
         for byte in bytes {
             self.push(*byte, key);
         }
@@ -130,28 +143,17 @@ impl Meter {
     }
 
     fn push(&mut self, byte: u8, key: &[u8]) {
-        self.hash.push(byte);
-        if self.over {
-            return;
-        }
-        if byte == 0 {
-            self.over = true;
-            return;
-        }
-        if byte == b':' && self.field < last(self.db) {
-            self.close_field();
-            self.field += 1;
-            return;
-        }
-        match place(self.db, self.field) {
-            Place::Text => {
+        let field = self.walk.field;
+        match self.walk.step(byte) {
+            (_, true) => self.close_field(field),
+            (Place::Text, _) => {
                 self.area += 1;
-                if self.field == 0 {
+                if field == 0 {
                     self.name.push(byte, key);
                 }
             }
-            Place::Number => self.number.push(byte),
-            Place::Members => {
+            (Place::Number, _) => self.number.push(byte),
+            (Place::Members, _) => {
                 self.members = self.members.max(1);
                 self.area += 1;
                 if byte == b',' {
@@ -161,22 +163,23 @@ impl Meter {
                     self.member.push(byte, key);
                 }
             }
-            Place::Over => {}
+            (Place::Over, _) => {}
         }
     }
 
-    fn close_field(&mut self) {
-        match place(self.db, self.field) {
+    fn close_field(&mut self, field: u8) {
+        let db = self.walk.db;
+        match place(db, field) {
             Place::Text => self.area += 1,
             Place::Number => {
-                let limit = if self.db == Db::Shadow { u64::MAX } else { u64::from(u32::MAX) };
+                let limit = if db == Db::Shadow { u64::MAX } else { u64::from(u32::MAX) };
                 let number = self.number.value().filter(|n| *n <= limit);
-                let empty = self.db == Db::Shadow && self.number.is_empty();
-                let at = usize::from(self.field).checked_sub(2);
+                let empty = db == Db::Shadow && self.number.is_empty();
+                let at = usize::from(field).checked_sub(2);
                 match (number, at.and_then(|at| self.numbers.get_mut(at))) {
                     (Some(number), Some(place)) => *place = number,
                     _ if empty => {}
-                    _ => self.wrong = self.wrong.or(Some(why_number(self.db, self.field))),
+                    _ => self.wrong = self.wrong.or(Some(why_number(db, field))),
                 }
                 self.number = Decimal::default();
             }
@@ -191,11 +194,12 @@ impl Meter {
 
     /// Ends the line; the error says why it has to be skipped, as [`crate::line::parse`] does.
     pub fn finish(mut self, key: &[u8]) -> Result<Measured, &'static str> {
-        let needed = if self.db == Db::Shadow { 8 } else { last(self.db) };
-        if self.field < needed {
+        let Walk { db, field, .. } = self.walk;
+        let needed = if db == Db::Shadow { 8 } else { last(db) };
+        if field < needed {
             return Err(why::FIELDS);
         }
-        self.close_field();
+        self.close_field(field);
         if self.members > 0 {
             self.area += 1;
             self.close_member(key);
@@ -208,7 +212,7 @@ impl Meter {
         let members = members.ok_or("too many members")?;
         let [first, second, ..] = self.numbers;
         // Numbers of passwd and group were checked to be below 2^32.
-        let head = match self.db {
+        let head = match db {
             Db::Passwd => Head::Passwd { uid: Uid(first as u32), gid: Gid(second as u32), len },
             Db::Group => Head::Group { gid: Gid(first as u32), len, members },
             Db::Shadow => Head::Shadow { numbers: self.numbers, len },
@@ -236,9 +240,7 @@ impl Measured {
 /// Second pass over a measured line: its strings, each closed by NUL.
 #[derive(Clone, Copy, Debug)]
 pub struct Copier {
-    db: Db,
-    field: u8,
-    over: bool,
+    walk: Walk,
     any_member: bool,
     ended: bool,
     taken: u64,
@@ -251,9 +253,7 @@ impl Copier {
     /// A copier at the start of the line of `db` that was measured.
     pub fn new(db: Db, measured: Measured) -> Self {
         Copier {
-            db,
-            field: 0,
-            over: false,
+            walk: Walk::new(db),
             any_member: false,
             ended: false,
             taken: 0,
@@ -265,7 +265,7 @@ impl Copier {
 
     /// A copier at the start of the same line.
     pub fn again(&self) -> Self {
-        Copier::new(self.db, self.measured)
+        Copier::new(self.walk.db, self.measured)
     }
 
     /// The head of the record.
@@ -293,70 +293,51 @@ impl Copier {
     /// line was seen to be the one that was measured; if it is another one, the error says so
     /// and what is missing must never be sent.
     pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), &'static str> {
-        let mut room = out.iter_mut();
-        let mut taken = 0;
         let area = u64::from(self.measured.head.area_len());
-        let before = self.given;
-        for byte in input {
-            if self.wants() == 0 || room.len() == 0 {
-                break;
-            }
-            taken += 1;
-            self.taken += 1;
-            self.hash.push(*byte);
+        let wants = usize::try_from(self.wants()).unwrap_or(usize::MAX).min(input.len());
+        let input = input.get(..wants).unwrap_or_default();
+        let mut rest = input.iter();
+        let mut room = out.iter_mut();
+        while room.len() > 0 {
+            let Some(byte) = rest.next() else { break };
             if let Some(byte) = self.push(*byte) {
+                self.given += 1;
                 // The last byte is held back until the line has been verified.
-                if self.given + 1 < area {
+                if self.given < area {
                     if let Some(place) = room.next() {
                         *place = byte;
                     }
                 }
-                self.given += 1;
             }
         }
+        let taken = input.len() - rest.len();
+        self.hash.feed(input.get(..taken).unwrap_or_default());
+        self.taken += taken as u64;
         if self.wants() == 0 && !self.ended {
-            if matches!((self.db, self.any_member), (Db::Passwd, _) | (Db::Group, true)) {
-                self.given += 1;
-            }
-            if self.hash != self.measured.hash || self.given != area {
+            // The end of the line closes a string, where there is one.
+            let closes = self.any_member || self.walk.db == Db::Passwd;
+            if self.hash != self.measured.hash || self.given + u64::from(closes) != area {
                 return Err("file changed while its record was being sent");
             }
-            let Some(place) = room.next() else {
-                // No room for the last byte: take it up again in the next call.
-                if matches!((self.db, self.any_member), (Db::Passwd, _) | (Db::Group, true)) {
-                    self.given -= 1;
-                }
-                return Ok((taken, out.len()));
-            };
-            *place = 0;
-            self.ended = true;
+            // Without room for the last byte it is taken up again in the next call.
+            if let Some(place) = room.next() {
+                *place = 0;
+                self.ended = true;
+            }
         }
         let left = room.len();
-        debug_assert!(self.given >= before);
         Ok((taken, out.len() - left))
     }
 
     /// The byte of the area that `byte` of the line becomes, if any.
     fn push(&mut self, byte: u8) -> Option<u8> {
-        if self.over {
-            return None;
-        }
-        if byte == 0 {
-            self.over = true;
-            return None;
-        }
-        let place = place(self.db, self.field);
-        if byte == b':' && self.field < last(self.db) {
-            self.field += 1;
-            return (place == Place::Text).then_some(0);
-        }
-        match place {
-            Place::Text => Some(byte),
-            Place::Members => {
+        match self.walk.step(byte) {
+            (Place::Text, closes) => Some(if closes { 0 } else { byte }),
+            (Place::Members, _) => {
                 self.any_member = true;
                 Some(if byte == b',' { 0 } else { byte })
             }
-            Place::Number | Place::Over => None,
+            (Place::Number | Place::Over, _) => None,
         }
     }
 }

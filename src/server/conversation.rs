@@ -7,14 +7,15 @@ use crate::sys::access::Asker;
 
 /// What there is to send. One is enough for all connections: it is empty whenever one begins.
 pub struct Output {
-    bytes: [u8; REPLY_PIECE],
+    /// All of them are there from the start.
+    bytes: Vec<u8>,
     len: usize,
 }
 
 impl Output {
     /// Nothing to send.
     pub fn new() -> Self {
-        Output { bytes: [0; REPLY_PIECE], len: 0 }
+        Output { bytes: vec![0; REPLY_PIECE], len: 0 }
     }
 
     /// What is to be sent.

@@ -1,10 +1,10 @@
 //! One connection's conversation, without its input and output: bytes in, bytes out, and what
 //! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
 
-use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
+use crate::server::groups::Groups;
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use nssproto::Fault;
@@ -19,7 +19,7 @@ pub struct Exchange {
     input: [u8; INPUT],
     have: usize,
     state: State,
-    list: List,
+    groups: Groups,
     client: Client,
     idle_millis: u32,
 }
@@ -36,13 +36,6 @@ enum State {
     Closing(End),
 }
 
-/// How far a group list has been sent.
-struct List {
-    sent: u64,
-    total: u64,
-    hash: u64,
-}
-
 impl Exchange {
     /// Whether it is between two requests.
     pub fn is_idle(&self) -> bool {
@@ -54,25 +47,44 @@ impl Exchange {
         self.idle_millis
     }
 
+    /// Goes on with the request at the front of the input, once it is complete.
     fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
-            Ok(took) => {
-                if let Request::SetTimeout { millis } = took.value {
-                    self.idle_millis = millis;
-                    return self.answer(out, status::OK, took.len);
-                }
-                self.client.begin();
-                self.list = List { sent: 0, total: 0, hash: HASH_START };
-                self.state = State::Asking;
-                self.ask(switch, out)
-            }
-            Err(Unfit::More(_)) => Need::Input,
-            Err(Unfit::Refuse { len }) => self.answer(out, proto_errno(), len),
+        let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
+            Ok(took) => took,
+            Err(Unfit::More(_)) => return Need::Input,
+            Err(Unfit::Refuse { len }) => return self.answer(out, proto_errno(), len),
             Err(Unfit::TooLong) => {
                 out.push(proto_errno());
-                self.close(End::Protocol)
+                return self.close(End::Protocol);
             }
-            Err(Unfit::Opcode(_)) => self.close(End::Protocol),
+            Err(Unfit::Opcode(_)) => return self.close(End::Protocol),
+        };
+        let (request, len) = (took.value, took.len);
+        if let Request::SetTimeout { millis } = request {
+            self.idle_millis = millis;
+            return self.answer(out, status::OK, len);
+        }
+        if let State::Reading = self.state {
+            self.client.begin();
+            self.groups = Groups::NONE;
+            self.state = State::Asking;
+        }
+        let max = match request {
+            Request::GroupList { max, .. } => max,
+            _ => 0,
+        };
+        match switch.ask(&mut self.client, &request, self.groups.sent()) {
+            Outcome::Pending => Need::Turn,
+            Outcome::Found => self.send_record(switch, out, len),
+            Outcome::Groups => self.send_groups(switch, out, max, len),
+            // A list that was begun cannot become a failure.
+            _ if self.groups.sent() > 0 => self.close(End::Broken),
+            Outcome::Done => self.answer(out, status::OK, len),
+            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
+            Outcome::Failed(errno) => self.answer(out, errno, len),
+            Outcome::Dead | Outcome::Elsewhere => {
+                self.answer(out, Errno::IO.raw_os_error() as u8, len)
+            }
         }
     }
 
@@ -93,32 +105,6 @@ impl Exchange {
     fn close(&mut self, end: End) -> Need {
         self.state = State::Closing(end);
         Need::Close(end)
-    }
-
-    fn ask(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let Ok(took) = Request::decode(self.input.get(..self.have).unwrap_or_default()) else {
-            return self.close(End::Broken);
-        };
-        let len = took.len;
-        match switch.ask(&mut self.client, &took.value, self.list.sent) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found => self.send_record(switch, out, len),
-            Outcome::Groups => {
-                let max = match took.value {
-                    Request::GroupList { max, .. } => max,
-                    _ => 0,
-                };
-                self.send_groups(switch, out, max, len)
-            }
-            // A list that was begun cannot become a failure.
-            _ if self.list.sent > 0 => self.close(End::Broken),
-            Outcome::Done => self.answer(out, status::OK, len),
-            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
-            Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead | Outcome::Elsewhere => {
-                self.answer(out, Errno::IO.raw_os_error() as u8, len)
-            }
-        }
     }
 
     /// Sends a record whole if it fits, else its head and as much of its strings as fits.
@@ -168,36 +154,22 @@ impl Exchange {
 
     /// Sends the groups of a user, from where the last piece ended.
     fn send_groups(&mut self, switch: &mut Switch, out: &mut Output, max: u64, len: usize) -> Need {
-        let list = &mut self.list;
         let gids = switch.gids();
-        let total = gids.total();
-        let (fresh, passed) = gids.after_skipped();
-        if list.sent > 0 && (passed != list.hash || total != list.total) {
-            return self.close(End::Broken);
-        }
-        if list.sent == 0 {
-            list.total = total;
-            if let Ok(size) = (GroupListHead { max, total }).encode(out.room()) {
+        if self.groups.sent() == 0 {
+            let head = GroupListHead { max, total: gids.total() };
+            if let Ok(size) = head.encode(out.room()) {
                 out.add(size);
             }
         }
-        let left = max.min(total) - list.sent;
-        let count = (out.room().len() / 4).min(usize::try_from(left).unwrap_or(usize::MAX));
-        let piece = fresh.get(..count.min(fresh.len())).unwrap_or_default();
-        piece.iter().for_each(|gid| out.put(&gid.to_be_bytes()));
-        list.hash = hash(list.hash, piece);
-        list.sent += piece.len() as u64;
-        let ended = list.sent == max.min(total);
-        let stuck = piece.is_empty() && !ended;
+        let ended = self.groups.send(gids, max, u32::to_be_bytes, out);
         switch.taken(&self.client);
-        if stuck {
-            return self.close(End::Broken);
-        }
-        if ended {
-            self.take(len);
-        } else {
-            self.client.begin();
-            self.state = State::Asking;
+        match ended {
+            None => return self.close(End::Broken),
+            Some(true) => self.take(len),
+            Some(false) => {
+                self.client.begin();
+                self.state = State::Asking;
+            }
         }
         Need::Flush
     }
@@ -207,8 +179,14 @@ impl Conversation for Exchange {
     fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
         let mut client = Client::new(asker, number);
         switch.admit(&mut client);
-        let list = List { sent: 0, total: 0, hash: HASH_START };
-        Exchange { input: [0; INPUT], have: 0, state: State::Reading, list, client, idle_millis: 0 }
+        Exchange {
+            input: [0; INPUT],
+            have: 0,
+            state: State::Reading,
+            groups: Groups::NONE,
+            client,
+            idle_millis: 0,
+        }
     }
 
     fn room(&mut self) -> &mut [u8] {
@@ -254,8 +232,7 @@ impl Conversation for Exchange {
         self.client.turn = turn;
         match self.state {
             State::Closing(end) => Need::Close(end),
-            State::Reading => self.read(switch, out),
-            State::Asking => self.ask(switch, out),
+            State::Reading | State::Asking => self.read(switch, out),
             State::Record => self.send_area(switch, out),
         }
     }

@@ -5,6 +5,7 @@ pub mod conversation;
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 mod drain;
 pub mod exchange;
+mod groups;
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub mod ipc;
 #[cfg(feature = "nscd")]

@@ -5,14 +5,14 @@
 //! "not found".
 
 use super::conversation::{Conversation, End, Need, Output, Wait};
-use crate::backend::gids::{HASH_START, hash};
+use super::groups::Groups;
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use nssproto::Fault;
-use nssproto::entry::{Db, Name, Record};
+use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::nscd::long::{HEADER_MAX, Strings, Survey};
 use nssproto::nscd::{self, Kind, REQUEST_MAX, Request};
 use nssproto::nsss;
@@ -23,28 +23,30 @@ pub struct Nscd {
     have: usize,
     /// More may have been sent than the request.
     more: bool,
-    state: State,
-    /// How far a list of groups has been sent.
-    sent: Sent,
-    /// What measures the strings of a record, and what lets them pass.
-    survey: Option<Survey>,
-    strings: Option<Strings>,
-    client: Client,
     by_root: bool,
     /// When it came, and then when its request was complete: milliseconds of the clock.
     since: u64,
     /// A byte of the reply has been given out.
     begun: bool,
+    lookup: Lookup,
+}
+
+/// What has become of the request.
+struct Lookup {
+    state: State,
+    groups: Groups,
+    /// What measures the strings of a record, and what lets them pass.
+    survey: Option<Survey>,
+    strings: Option<Strings>,
+    client: Client,
 }
 
 #[derive(Clone, Copy)]
 enum State {
     /// The request is not complete.
     Reading,
-    /// The record is being looked up.
+    /// The record is being looked up, or the groups are.
     Asking,
-    /// Groups are being collected.
-    Groups,
     /// There are no groups; whether there is such a user.
     IsUser,
     /// The strings of a record are being measured.
@@ -55,13 +57,6 @@ enum State {
     Strings,
     /// Ends once the output is sent.
     Closing(End),
-}
-
-/// How far a list of groups has been sent.
-struct Sent {
-    count: u64,
-    total: u64,
-    hash: u64,
 }
 
 /// What is asked of the sources.
@@ -80,14 +75,16 @@ impl Conversation for Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
             more: true,
-            state: State::Reading,
-            sent: Sent { count: 0, total: 0, hash: HASH_START },
-            survey: None,
-            strings: None,
-            client,
             by_root: matches!(asker, Asker::Peer { uid: 0, .. }),
             since: millis(),
             begun: false,
+            lookup: Lookup {
+                state: State::Reading,
+                groups: Groups::NONE,
+                survey: None,
+                strings: None,
+                client,
+            },
         }
     }
 
@@ -105,7 +102,7 @@ impl Conversation for Nscd {
     }
 
     fn waits_for_input(&self) -> bool {
-        matches!(self.state, State::Reading)
+        matches!(self.lookup.state, State::Reading)
     }
 
     fn drains(&self) -> bool {
@@ -113,7 +110,7 @@ impl Conversation for Nscd {
     }
 
     fn turn_left(&self) -> u64 {
-        self.client.turn
+        self.lookup.client.turn
     }
 
     fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
@@ -128,81 +125,83 @@ impl Conversation for Nscd {
     }
 
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
-        self.client.turn = turn;
-        let need = match self.state {
+        let lookup = &mut self.lookup;
+        lookup.client.turn = turn;
+        let need = match lookup.state {
             State::Closing(end) => Need::Close(end),
-            State::Reading => self.read(switch, out),
-            State::Asking => self.ask(switch, out),
-            State::Groups => self.collect(switch, out),
-            State::IsUser => self.is_user(switch, out),
-            State::Survey => self.survey(switch, out),
-            State::Again => self.ask_again(switch, out),
-            State::Strings => self.send_strings(switch, out),
+            State::Survey => lookup.survey(switch, out),
+            State::Strings => lookup.send_strings(switch, out),
+            _ => self.read(switch, out),
         };
         self.begun |= !out.pending().is_empty();
         need
     }
 
     fn leave(&self, switch: &mut Switch) {
-        switch.dismiss(&self.client);
-    }
-}
-
-/// What a request asks of the sources; `None`: nobody can have that name or number.
-fn question<'a>(request: &Request<'a>) -> Option<Question<'a>> {
-    match *request {
-        Request::PasswdByName(name) => Some(Question::ByName(Db::Passwd, Name::new(name)?)),
-        Request::GroupByName(name) => Some(Question::ByName(Db::Group, Name::new(name)?)),
-        Request::PasswdByUid(uid) => uid.map(Question::ByUid),
-        Request::GroupByGid(gid) => gid.map(Question::ByGid),
-        Request::Initgroups(user) => {
-            Some(Question::GroupList { max: u64::MAX, user: Name::new(user)? })
-        }
-        _ => None,
-    }
-}
-
-/// Which header the reply to a request has.
-fn kind(request: &Request<'_>) -> Kind {
-    match request {
-        Request::PasswdByName(_) | Request::PasswdByUid(_) => Kind::Passwd,
-        Request::GroupByName(_) | Request::GroupByGid(_) => Kind::Group,
-        _ => Kind::Initgroups,
-    }
-}
-
-/// Whether a record is the one that was asked for: a source in another process may err, and a
-/// client that checks takes another name for an error.
-fn fits(record: &Record<'_>, question: &Question<'_>) -> bool {
-    match question {
-        Question::ByName(_, name) => record.name() == name.bytes(),
-        Question::ByUid(uid) => record.id() == Some(uid.0),
-        Question::ByGid(gid) => record.id() == Some(gid.0),
-        _ => false,
-    }
-}
-
-/// The same by what is known of a record that is taken in pieces.
-fn may_fit(head: &nsss::Head, question: &Question<'_>) -> bool {
-    match (head, question) {
-        (nsss::Head::Passwd { uid, .. }, Question::ByUid(asked)) => uid == asked,
-        (nsss::Head::Group { gid, .. }, Question::ByGid(asked)) => gid == asked,
-        (nsss::Head::Passwd { .. }, Question::ByName(Db::Passwd, _)) => true,
-        (nsss::Head::Group { .. }, Question::ByName(Db::Group, _)) => true,
-        _ => false,
-    }
-}
-
-/// A whole reply, or why there is none.
-fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    match record {
-        Record::Passwd(record) => nscd::encode_passwd(record, out),
-        Record::Group(record) => nscd::encode_group(record, out),
-        Record::Shadow(_) => Err(Fault::Bad("shadow is not served")),
+        switch.dismiss(&self.lookup.client);
     }
 }
 
 impl Nscd {
+    /// Goes on with the request, once it is complete.
+    fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        let lookup = &mut self.lookup;
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let took = match Request::decode(input) {
+            Ok(took) => took,
+            Err(Fault::More(_)) => return Need::Input,
+            Err(_) => {
+                // What belongs to it may still be in the socket.
+                self.more = true;
+                return lookup.close(End::Protocol);
+            }
+        };
+        self.more |= took.len < self.have;
+        let by_name = |db, name| Name::new(name).map(|name| Question::ByName(db, name));
+        let groups_of = |user| Question::GroupList { max: u64::MAX, user };
+        // `None`: nobody can have that name or number.
+        let (question, kind) = match took.value {
+            Request::PasswdByName(name) => (by_name(Db::Passwd, name), Kind::Passwd),
+            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), Kind::Passwd),
+            Request::GroupByName(name) => (by_name(Db::Group, name), Kind::Group),
+            Request::GroupByGid(gid) => (gid.map(Question::ByGid), Kind::Group),
+            Request::Initgroups(user) => (Name::new(user).map(groups_of), Kind::Initgroups),
+            Request::Unserved(size) => {
+                let written = nscd::encode_unserved(size, out.room());
+                return lookup.answer(out, written);
+            }
+            Request::Invalidate(database) if self.by_root => {
+                // Files are looked at anew for each request: there is nothing to forget.
+                let known = nscd::DATABASES.contains(&database);
+                let written = nscd::encode_invalidated(known, out.room());
+                return lookup.answer(out, written);
+            }
+            Request::Invalidate(_) | Request::Descriptor | Request::Control => {
+                return lookup.close(End::Refused);
+            }
+        };
+        let Some(question) = question else { return lookup.none(out, kind) };
+        if let State::Reading = lookup.state {
+            self.since = millis();
+            lookup.client.begin();
+            lookup.state = State::Asking;
+        }
+        lookup.ask(switch, out, &question, kind)
+    }
+}
+
+/// Whether a record is the one that was asked for: a source in another process may err, and a
+/// client that checks takes another name for an error. The name is not known of a record that is
+/// taken in pieces.
+fn fits(question: &Question<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
+    match question {
+        Question::ByName(_, asked) => name.is_none_or(|name| name == asked.bytes()),
+        Question::ByUid(Uid(asked)) | Question::ByGid(Gid(asked)) => id == Some(*asked),
+        _ => false,
+    }
+}
+
+impl Lookup {
     fn close(&mut self, end: End) -> Need {
         self.state = State::Closing(end);
         Need::Close(end)
@@ -228,86 +227,66 @@ impl Nscd {
         self.answer(out, written)
     }
 
-    /// The question of the complete request at hand; `input` is borrowed apart from the rest.
-    fn question(input: &[u8]) -> Option<(Question<'_>, Kind)> {
-        let request = Request::decode(input).ok()?.value;
-        Some((question(&request)?, kind(&request)))
-    }
-
-    fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let input = self.input.get(..self.have).unwrap_or_default();
-        let took = match Request::decode(input) {
-            Ok(took) => took,
-            Err(Fault::More(_)) => return Need::Input,
-            Err(_) => {
-                // What belongs to it may still be in the socket.
-                self.more = true;
-                return self.close(End::Protocol);
-            }
+    /// Asks the sources, and begins with the reply.
+    fn ask(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        question: &Question<'_>,
+        kind: Kind,
+    ) -> Need {
+        let state = self.state;
+        let asked = match (state, *question) {
+            (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
+            (_, question) => question,
         };
-        self.more |= took.len < self.have;
-        match took.value {
-            Request::Unserved(size) => {
-                let written = nscd::encode_unserved(size, out.room());
-                self.answer(out, written)
-            }
-            Request::Invalidate(database) if self.by_root => {
-                // Files are looked at anew for each request: there is nothing to forget.
-                let known = nscd::DATABASES.contains(&database);
-                let written = nscd::encode_invalidated(known, out.room());
-                self.answer(out, written)
-            }
-            Request::Invalidate(_) | Request::Descriptor | Request::Control => {
-                self.close(End::Refused)
-            }
-            request => {
-                let kind = kind(&request);
-                if question(&request).is_none() {
-                    return self.none(out, kind);
+        match switch.ask(&mut self.client, &asked, self.groups.sent()) {
+            Outcome::Pending => Need::Turn,
+            Outcome::Found if matches!(state, State::Again) => {
+                match (switch.long(&mut self.client), &self.strings) {
+                    (Some(head), Some(strings)) if head == strings.head() => {}
+                    _ => return self.broken(out),
                 }
-                self.since = millis();
-                self.client.begin();
-                if kind == Kind::Initgroups {
-                    self.state = State::Groups;
-                    return self.collect(switch, out);
-                }
-                self.state = State::Asking;
-                self.ask(switch, out)
+                self.state = State::Strings;
+                self.send_strings(switch, out)
             }
-        }
-    }
-
-    fn ask(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let input = self.input.get(..self.have).unwrap_or_default();
-        let Some((question, kind)) = Self::question(input) else {
-            return self.close(End::Failed);
-        };
-        match switch.ask(&mut self.client, &question, 0) {
-            Outcome::Pending => return Need::Turn,
+            _ if matches!(state, State::Again) => self.broken(out),
             Outcome::Elsewhere => {
                 self.client.begin();
-                return Need::Elsewhere;
+                Need::Elsewhere
             }
-            Outcome::Found => {}
-            Outcome::NotFound => return self.none(out, kind),
-            _ => return self.close(End::Failed),
+            Outcome::Found if matches!(state, State::IsUser) => {
+                switch.taken(&self.client);
+                let written = nscd::encode_initgroups(0, out.room());
+                self.answer(out, written)
+            }
+            Outcome::Found => self.send_record(switch, out, question),
+            Outcome::Groups => self.send_groups(switch, out, question, kind),
+            Outcome::NotFound if self.groups.sent() == 0 => self.none(out, kind),
+            _ => self.close(End::Failed),
         }
+    }
+
+    /// Sends a record whole if it fits, else begins to measure it.
+    fn send_record(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        question: &Question<'_>,
+    ) -> Need {
         if let Some(record) = switch.record(&self.client) {
-            if !fits(&record, &question) {
+            if !fits(question, Some(record.name()), record.id()) {
                 return self.close(End::Failed);
             }
-            let written = encode(&record, out.room());
+            let written = nscd::encode(&record, out.room());
             if !matches!(written, Err(Fault::Room(_))) {
                 switch.taken(&self.client);
                 return self.answer(out, written);
             }
         }
         match switch.long(&mut self.client) {
-            Some(head) if may_fit(&head, &question) => self.survey = Survey::new(head),
-            _ => self.survey = None,
-        }
-        if self.survey.is_none() {
-            return self.close(End::Failed);
+            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(head),
+            _ => return self.close(End::Failed),
         }
         self.state = State::Survey;
         self.survey(switch, out)
@@ -337,9 +316,9 @@ impl Nscd {
                 return Need::Flush;
             }
         }
-        self.strings = self.survey.take().and_then(|survey| survey.finish().ok());
-        if self.strings.is_none() {
-            return self.broken(out);
+        match self.survey.map(Survey::finish) {
+            Some(Ok(strings)) => self.strings = Some(strings),
+            _ => return self.broken(out),
         }
         self.state = match switch.rewind(&mut self.client) {
             true => State::Strings,
@@ -350,22 +329,6 @@ impl Nscd {
             }
         };
         Need::Flush
-    }
-
-    /// Asks for a record that was measured once more.
-    fn ask_again(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let input = self.input.get(..self.have).unwrap_or_default();
-        let Some((question, _)) = Self::question(input) else { return self.broken(out) };
-        match switch.ask(&mut self.client, &question, 0) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found
-                if switch.long(&mut self.client) == self.strings.as_ref().map(Strings::head) =>
-            {
-                self.state = State::Strings;
-                self.send_strings(switch, out)
-            }
-            _ => self.broken(out),
-        }
     }
 
     fn send_strings(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
@@ -396,81 +359,42 @@ impl Nscd {
         self.close(End::Broken)
     }
 
-    /// The groups that list a user, from where the last piece ended.
-    fn collect(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let input = self.input.get(..self.have).unwrap_or_default();
-        let Some((question, kind)) = Self::question(input) else {
-            return self.close(End::Failed);
-        };
-        let sent = &mut self.sent;
-        match switch.ask(&mut self.client, &question, sent.count) {
-            Outcome::Pending => return Need::Turn,
-            Outcome::Elsewhere => {
-                self.client.begin();
-                return Need::Elsewhere;
-            }
-            // A list of which a part is not known is no list.
-            Outcome::Groups if self.client.has_failed() => {
-                switch.taken(&self.client);
-                return self.close(End::Failed);
-            }
-            Outcome::Groups => {}
-            Outcome::NotFound if sent.count == 0 => return self.none(out, kind),
-            _ => return self.close(End::Failed),
-        }
+    /// Sends the groups that list a user, from where the last piece ended. A user without groups is
+    /// found and has none; nobody is not found.
+    fn send_groups(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        question: &Question<'_>,
+        kind: Kind,
+    ) -> Need {
         let gids = switch.gids();
         let total = gids.total();
-        let (fresh, passed) = gids.after_skipped();
-        let changed = sent.count > 0 && (passed != sent.hash || total != sent.total);
-        if sent.count == 0 && total > 0 {
-            sent.total = total;
-            let count = i32::try_from(total).unwrap_or(-1);
-            match nscd::encode_initgroups(count as u32, out.room()) {
-                Ok(len) if count > 0 => out.add(len),
-                _ => {}
-            }
-        }
-        let fits = out.room().len() / 4;
-        let piece = fresh.get(..fits.min(fresh.len())).unwrap_or_default();
-        piece.iter().for_each(|gid| out.put(&gid.to_ne_bytes()));
-        sent.hash = hash(sent.hash, piece);
-        sent.count += piece.len() as u64;
-        let stuck = piece.is_empty() && total > 0;
-        let ended = sent.count == total;
-        switch.taken(&self.client);
-        if changed || stuck {
-            return self.broken(out);
-        }
-        self.client.begin();
-        if total == 0 {
-            self.state = State::IsUser;
-            return self.is_user(switch, out);
-        }
-        if ended {
-            return self.close(End::Answered);
-        }
-        Need::Flush
-    }
-
-    /// A user without groups is found and has none; nobody is not found.
-    fn is_user(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let input = self.input.get(..self.have).unwrap_or_default();
-        let Some((Question::GroupList { user, .. }, kind)) = Self::question(input) else {
+        // A list of which a part is not known is no list.
+        if self.client.has_failed() || total > i32::MAX as u64 {
+            switch.taken(&self.client);
             return self.close(End::Failed);
-        };
-        match switch.ask(&mut self.client, &Question::ByName(Db::Passwd, user), 0) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Elsewhere => {
-                self.client.begin();
-                Need::Elsewhere
-            }
-            Outcome::Found => {
+        }
+        if self.groups.sent() == 0 {
+            if total == 0 {
                 switch.taken(&self.client);
-                let written = nscd::encode_initgroups(0, out.room());
-                self.answer(out, written)
+                self.client.begin();
+                self.state = State::IsUser;
+                return self.ask(switch, out, question, kind);
             }
-            Outcome::NotFound => self.none(out, kind),
-            _ => self.close(End::Failed),
+            if let Ok(len) = nscd::encode_initgroups(total as u32, out.room()) {
+                out.add(len);
+            }
+        }
+        let ended = self.groups.send(gids, u64::MAX, u32::to_ne_bytes, out);
+        switch.taken(&self.client);
+        match ended {
+            None => self.broken(out),
+            Some(true) => self.close(End::Answered),
+            Some(false) => {
+                self.client.begin();
+                Need::Flush
+            }
         }
     }
 }

@@ -5,16 +5,19 @@ use super::exchange::Exchange;
 use crate::backend::switch::Switch;
 use crate::sys::access::Asker;
 use crate::sys::clock::timespec;
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Error, code, unable};
 use crate::sys::no_alloc;
 use crate::sys::privilege::gain_no_more;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::{Errno, read, write};
 use rustix::stdio::{stdin, stdout};
-use std::os::fd::BorrowedFd;
 
 /// Most descriptors that are waited for: standard input, and two for each of eight backends.
 const WATCHED: usize = 1 + 2 * crate::limits::BACKENDS;
+
+/// Stands for the client where others have the number of a backend.
+const CLIENT: usize = crate::limits::BACKENDS;
 
 /// Milliseconds between two looks for the end of a killed child, before Linux 5.3.
 const CHILD_MILLIS: u32 = 20;
@@ -24,7 +27,9 @@ const CHILD_MILLIS: u32 = 20;
 pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     if timeout.is_some() {
         // A write that takes part of what it is given must not wait for the rest.
-        ioctl_fionbio(stdout(), true).map_err(|e| Error::system("unable to write to stdout", e))?;
+        fcntl_getfl(stdout())
+            .and_then(|flags| fcntl_setfl(stdout(), flags | OFlags::NONBLOCK))
+            .map_err(unable("unable to write to stdout"))?;
     }
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
@@ -83,9 +88,10 @@ fn receive(
     let idle = exchange.is_idle();
     let millis = if idle { exchange.idle_millis() } else { timeout.unwrap_or(0) };
     let fail = |errno| Failure("unable to read from stdin", errno);
-    let mut waited = false;
+    // Where reading by itself would not do: with a limit, or with children to watch.
+    let mut polls = millis != 0 || switch.watched().next().is_some() || switch.must_be_polled();
     loop {
-        if !waited && !wait(switch, PollFlags::IN, millis, stdin()).map_err(fail)? {
+        if polls && !await_input(switch, millis).map_err(fail)? {
             return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
         }
         match read(stdin(), exchange.room()) {
@@ -98,13 +104,7 @@ fn receive(
             }
             Err(Errno::INTR) => {}
             // The super-server gave us a socket that does not wait by itself.
-            Err(Errno::AGAIN) => {
-                waited = true;
-                let ready = poll_for(switch, PollFlags::IN, millis, stdin()).map_err(fail)?;
-                if !ready {
-                    return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
-                }
-            }
+            Err(Errno::AGAIN) => polls = true,
             Err(errno) => return Err(fail(errno)),
         }
     }
@@ -130,32 +130,16 @@ fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for `fd` where reading by itself would not do: with a limit, or with children to
-/// watch. False when the limit has passed.
-fn wait(
-    switch: &mut Switch,
-    events: PollFlags,
-    millis: u32,
-    fd: BorrowedFd<'_>,
-) -> Result<bool, Errno> {
-    if millis == 0 && switch.watched().next().is_none() && !switch.must_be_polled() {
-        return Ok(true);
-    }
-    poll_for(switch, events, millis, fd)
-}
-
-fn poll_for(
-    switch: &mut Switch,
-    events: PollFlags,
-    millis: u32,
-    fd: BorrowedFd<'_>,
-) -> Result<bool, Errno> {
+/// Waits for standard input; what is heard of children meanwhile is their failure. False when the
+/// limit has passed.
+fn await_input(switch: &mut Switch, millis: u32) -> Result<bool, Errno> {
     loop {
+        // Whose they are: there is room for all.
         let mut fds: heapless::Vec<PollFd<'_>, WATCHED> = heapless::Vec::new();
         let mut slots: heapless::Vec<usize, WATCHED> = heapless::Vec::new();
-        let _ = fds.push(PollFd::from_borrowed_fd(fd, events));
+        let _ = fds.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
+        let _ = slots.push(CLIENT);
         for (slot, child) in switch.watched() {
-            // Both lists have room for all of them.
             let _ = fds.push(PollFd::from_borrowed_fd(child, PollFlags::IN));
             let _ = slots.push(slot);
         }
@@ -163,35 +147,23 @@ fn poll_for(
         let limit = if asks { CHILD_MILLIS } else { millis };
         let limit = (limit != 0).then(|| timespec(u64::from(limit)));
         match poll(&mut fds, limit.as_ref()) {
-            Ok(0) if asks => {
-                drop(fds);
-                switch.reap();
-                continue;
-            }
-            Ok(0) => return Ok(false),
+            Ok(0) if !asks => return Ok(false),
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
         }
-        let (mut ready, mut failed) = (false, [false; crate::limits::BACKENDS]);
-        for (at, fd) in fds.iter().enumerate() {
-            if fd.revents().is_empty() {
-                continue;
-            }
-            // The first is the client's.
-            match at.checked_sub(1).and_then(|at| failed.get_mut(*slots.get(at)?)) {
-                Some(failed) => *failed = true,
-                None => ready = true,
-            }
+        let mut heard = 0_u32;
+        for (slot, fd) in slots.iter().zip(&fds) {
+            heard |= u32::from(!fd.revents().is_empty()) << slot;
         }
         drop(fds);
-        for (slot, failed) in failed.into_iter().enumerate() {
-            if failed {
+        for slot in 0..CLIENT {
+            if heard >> slot & 1 == 1 {
                 switch.fail(slot);
             }
         }
         switch.reap();
-        if ready {
+        if heard >> CLIENT == 1 {
             return Ok(true);
         }
     }

@@ -17,16 +17,16 @@ fn now(clock: ClockId) -> Timespec {
     rustix::time::clock_gettime(clock)
 }
 
-/// Milliseconds of the monotonic clock.
+/// Milliseconds of the monotonic clock, which began with the machine.
 pub fn millis() -> u64 {
     let t = now(ClockId::Monotonic);
-    (t.tv_sec as u64).saturating_mul(1000) + t.tv_nsec as u64 / 1_000_000
+    t.tv_sec as u64 * 1000 + u64::from(t.tv_nsec as u32 / 1_000_000)
 }
 
 /// Nanoseconds of the monotonic clock.
 pub fn nanos() -> u64 {
     let t = now(ClockId::Monotonic);
-    (t.tv_sec as u64).saturating_mul(1_000_000_000) + t.tv_nsec as u64
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
@@ -37,6 +37,7 @@ pub fn file_time() -> i64 {
 }
 
 /// Nanoseconds since the epoch. What is further than 292 years away is as far as that.
+#[inline(never)]
 pub fn since_epoch(seconds: i64, nanos: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }

@@ -49,14 +49,12 @@ impl Message {
 
     /// Text of somebody else: escaped, and cut to 64 bytes.
     pub fn quoted(&mut self, text: &[u8]) -> &mut Self {
+        let hex = |digit: u8| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
         for byte in text.iter().take(QUOTE_MAX) {
             if matches!(byte, b' '..=b'~') {
                 self.byte(*byte);
-                continue;
-            }
-            self.text("\\x");
-            for digit in [byte >> 4, byte & 15] {
-                self.byte(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+            } else {
+                self.bytes(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]);
             }
         }
         self.text(if text.len() > QUOTE_MAX { "..." } else { "" })

@@ -12,6 +12,7 @@ pub mod own;
 pub mod passed;
 pub mod privilege;
 pub mod sandbox;
+pub mod socket;
 pub mod spawn;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An

@@ -1,5 +1,6 @@
 //! Standard output.
 
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::io::{Errno, retry_on_intr, write};
 use rustix::stdio::stdout;
 
@@ -40,4 +41,9 @@ pub fn print(bytes: &[u8]) -> Result<(), Errno> {
     let mut output = Output::default();
     output.put(bytes)?;
     output.flush()
+}
+
+/// Adds a number in decimal.
+pub fn push_decimal(text: &mut Vec<u8>, number: u32) {
+    text.extend_from_slice(write_decimal(number.into(), &mut [0; DECIMAL_MAX]));
 }

@@ -3,7 +3,7 @@
 use super::file::{base, join, path};
 use super::spawn::SELF;
 use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Stat, access, fstat, openat, stat};
-use std::ffi::OsString;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// The names of all applets, short ones and those that this build leaves out included: any other
@@ -29,43 +29,45 @@ pub const APPLETS: &[&str] = &[
 /// If `command` would start our own executable, the applet's name and its arguments. Any symlink
 /// name counts: what decides is device and inode of /proc/self/exe. Without /proc no command is our
 /// own, and all are started as usual.
-pub fn applet(command: &[OsString]) -> Option<(&str, &[OsString])> {
+pub fn applet(command: &[OsString]) -> Option<(&'static str, &[OsString])> {
     let (program, args) = command.split_first()?;
-    // Opened, not asked by its name: qemu-user stands in for the former alone.
-    let ours = openat(CWD, SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let ours = fstat(ours).ok()?;
-    let theirs = resolve(program.as_bytes())?;
-    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino) {
+    if !is_ours(&resolve(program.as_bytes())?) {
         return None;
     }
-    let base = str::from_utf8(base(program.as_bytes())).ok()?;
-    if APPLETS.contains(&base) {
-        return Some((base, args));
+    let known = |name: &[u8]| APPLETS.iter().find(|applet| applet.as_bytes() == name);
+    if let Some(applet) = known(base(program.as_bytes())) {
+        return Some((applet, args));
     }
     // `nssbox nsssd-unix`, `nssbox unix`, whatever nssbox is called there.
     let (applet, args) = args.split_first()?;
-    Some((applet.to_str()?, args))
+    Some((known(applet.as_bytes())?, args))
+}
+
+/// Whether a file is our own executable.
+pub fn is_ours(file: &CStr) -> bool {
+    // Opened, not asked by its name: qemu-user stands in for the former alone.
+    let ours = openat(CWD, SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(fstat);
+    match (ours, stat(file)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
 }
 
 /// The file that execvp(3) would run.
-fn resolve(program: &[u8]) -> Option<Stat> {
+fn resolve(program: &[u8]) -> Option<CString> {
     if program.contains(&b'/') {
-        return stat(&*path(program).ok()?).ok();
+        return path(program).ok();
     }
     if program.is_empty() {
         return None;
     }
-    let dirs = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let dirs = std::env::var_os("PATH");
+    let dirs = dirs.as_deref().unwrap_or(OsStr::new("/bin:/usr/bin"));
     for dir in dirs.as_bytes().split(|b| *b == b':') {
         let file = path(&join(dir, program)).ok()?;
-        if access(&*file, Access::EXEC_OK).is_err() {
-            continue;
-        }
-        match stat(&*file) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-                return Some(stat);
-            }
-            _ => {}
+        let regular = |stat: Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if access(&*file, Access::EXEC_OK).is_ok() && stat(&*file).is_ok_and(regular) {
+            return Some(file);
         }
     }
     None

@@ -41,9 +41,8 @@ pub fn become_client(client: Option<Client>) -> Result<(), Error> {
 /// Sets the supplementary groups, then all three group ids, then all three user ids.
 ///
 /// The calls are per thread in Linux; the process has only one.
-pub fn become_user(groups: &[u32], gid: Option<u32>, uid: Option<u32>) -> Result<(), Error> {
-    let groups: Vec<Gid> = groups.iter().map(|g| Gid::from_raw(*g)).collect();
-    set_thread_groups(&groups).map_err(unable("unable to set supplementary groups"))?;
+pub fn become_user(groups: &[Gid], gid: Option<u32>, uid: Option<u32>) -> Result<(), Error> {
+    set_thread_groups(groups).map_err(unable("unable to set supplementary groups"))?;
     if let Some(gid) = gid {
         let id = Gid::from_raw(gid);
         set_thread_res_gid(id, id, id).map_err(unable("unable to setgid"))?;
@@ -69,18 +68,23 @@ pub fn keep_secret() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
+/// A number in the environment.
+fn number(name: &str, invalid: &'static str) -> Result<Option<u32>, Error> {
+    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    decimal_u32(value.as_bytes()).map(Some).ok_or_else(|| Error::usage(invalid))
+}
+
 fn id(name: &str, missing: &'static str, invalid: &'static str) -> Result<u32, Error> {
-    let value = std::env::var_os(name).ok_or(Error::usage(missing))?;
-    // 2^32-1 means "no change" to the kernel, so it names nobody.
-    let id = decimal_u32(value.as_bytes()).filter(|id| *id != u32::MAX);
-    id.ok_or(Error::usage(invalid))
+    match number(name, invalid)? {
+        // That means "no change" to the kernel, so it names nobody.
+        Some(u32::MAX) => Err(Error::usage(invalid)),
+        Some(id) => Ok(id),
+        None => Err(Error::usage(missing)),
+    }
 }
 
 /// NSSSD_TIMEOUT: milliseconds for each read or write inside an exchange; 0 or absent: `None`.
 /// Anything but a decimal 32-bit number is a usage error.
 pub fn exchange_timeout() -> Result<Option<u32>, Error> {
-    let Some(value) = std::env::var_os("NSSSD_TIMEOUT") else { return Ok(None) };
-    let millis = decimal_u32(value.as_bytes());
-    let millis = millis.ok_or(Error::usage("invalid $NSSSD_TIMEOUT"))?;
-    Ok((millis != 0).then_some(millis))
+    Ok(number("NSSSD_TIMEOUT", "invalid $NSSSD_TIMEOUT")?.filter(|millis| *millis != 0))
 }

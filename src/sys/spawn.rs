@@ -9,6 +9,8 @@ use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid}
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+#[cfg(feature = "with-nscd")]
+use std::sync::atomic::AtomicBool;
 
 /// How this executable is found. It need not be there any more under its name.
 pub const SELF: &CStr = c"/proc/self/exe";
@@ -67,10 +69,21 @@ impl Command {
 
     /// Takes a variable out.
     pub fn unset(&mut self, name: &str) {
-        let is_it = |v: &CString| {
-            v.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|v| v.first() == Some(&b'='))
-        };
-        self.environment.retain(|v| !is_it(v));
+        while let Some(at) = self.find(name) {
+            self.environment.remove(at);
+        }
+    }
+
+    /// Whether a variable is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.environment.iter().position(|variable| {
+            let value = variable.as_bytes().strip_prefix(name.as_bytes());
+            value.is_some_and(|value| value.first() == Some(&b'='))
+        })
     }
 
     /// Starts it. Whatever else is open here has CLOEXEC set; signals are at their defaults, apart
@@ -99,8 +112,8 @@ impl Command {
     #[cfg(feature = "with-nscd")]
     pub fn exec(&self) -> Errno {
         // Rust's start has it ignored, and so would be the program; a handler it does not get.
-        let handler = std::sync::Arc::default();
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, handler);
+        static CAME: AtomicBool = AtomicBool::new(false);
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
         match nix::unistd::execvpe(&self.file, &self.words, &self.environment) {
             Err(error) => errno::of(error),
             Ok(never) => match never {},

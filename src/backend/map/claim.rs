@@ -1,18 +1,13 @@
 //! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
-use super::config::Kind;
-use super::names::NAME_MAX;
-use super::registry::Writable;
-use super::template::Ids;
-use super::{Account, Login, Map};
+use super::config::{Config, Kind};
+use super::evidence::{Room, look_for};
+use super::{Account, Login, Map, fill, planned};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::message::Message;
 use rustix::io::Errno;
 use std::ptr;
-
-/// A name that was derived or pinned, which always fits, kept while other things are looked at.
-type Short = heapless::Vec<u8, NAME_MAX>;
 
 impl Map {
     /// Lets `name`, which is admitted, have `uid`, and keeps that if `keeps`. The error is "not
@@ -28,9 +23,7 @@ impl Map {
             return Err(Outcome::failed(errno));
         }
         if let Some(holder) = self.config.holder_of(uid).filter(|h| *h != name) {
-            let mut other = Short::new();
-            let _ = other.extend_from_slice(holder);
-            return Err(self.tell_pair(uid, name, &other));
+            return Err(self.told.tell_pair(uid, name, holder));
         }
         if self.scans() {
             self.refresh_scan(step)?;
@@ -46,9 +39,9 @@ impl Map {
         }
         let Some(registry) = &mut self.registry else { return Ok(()) };
         match registry.writable() {
-            Writable::ReadOnly => return Ok(()),
-            Writable::Refused(errno) => return Err(Outcome::failed(errno)),
-            Writable::Yes => {}
+            Ok(()) => {}
+            Err(Errno::ROFS) => return Ok(()),
+            Err(errno) => return Err(Outcome::failed(errno)),
         }
         let appended = registry.append(name, uid, &mut self.known, &mut step.shared.window);
         appended.map_err(Outcome::failed)?;
@@ -59,35 +52,25 @@ impl Map {
     /// another name with this one. A registered name always counts, one that was merely found if it
     /// is admitted.
     fn judge(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        if let Some(other) = self.known.uid_of(name).filter(|known| *known != uid) {
-            return Err(self.tell_moved(name, uid, other));
+        let Map { config, room, known, told, .. } = self;
+        if let Some(other) = known.uid_of(name).filter(|known| *known != uid) {
+            return Err(told.tell_moved(name, uid, other));
         }
         let mut number = 0;
         loop {
-            let Some(pair) = self.known.nth(uid, number) else { return Ok(()) };
-            let mut other = Short::new();
-            let _ = other.extend_from_slice(pair.name());
-            if other != name && (self.known.is_registered(uid) || self.is_admitted(&other, uid)?) {
-                return Err(self.tell_pair(uid, name, &other));
+            let Some(pair) = known.nth(uid, number) else { return Ok(()) };
+            let other = pair.name();
+            if other != name && (known.is_registered(uid) || is_admitted(config, room, other, uid)?)
+            {
+                return Err(told.tell_pair(uid, name, other));
             }
             number += 1;
         }
     }
 
-    /// Whether the evidence for `name` is there, its uid being `uid`.
-    fn is_admitted(&mut self, name: &[u8], uid: u32) -> Result<bool, Outcome> {
-        let Map { config, room, .. } = self;
-        let Some(section) = config.section_of(name) else { return Ok(false) };
-        match super::evidence::look_for(&section.require, &section.template.home, name, room) {
-            Ok(owner) => Ok(!section.require.owned || owner == Some(uid)),
-            Err(Outcome::NotFound) => Ok(false),
-            Err(failure) => Err(failure),
-        }
-    }
-
     /// Whether uids are found by a scan: there is no registry that could keep them.
     fn scans(&self) -> bool {
-        self.registry.as_ref().is_none_or(|r| r.writable() == Writable::ReadOnly)
+        self.registry.as_ref().is_none_or(|r| r.writable() == Err(Errno::ROFS))
     }
 
     /// Reads what was appended to the registry.
@@ -100,7 +83,7 @@ impl Map {
     /// Brings what a scan found up to date, or as far as the turn goes.
     fn refresh_scan(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         self.read_on(step)?;
-        let Map { config, known, scan, key, own, .. } = self;
+        let Map { config, known, scan, key, .. } = self;
         let Some(scan) = scan else { return Ok(()) };
         if !scan.is_running() {
             if scan.is_current() {
@@ -109,29 +92,11 @@ impl Map {
             known.forget_found();
             scan.start();
         }
-        let done = scan.go_on(step.turn, |section, name| {
-            let reserved = || super::names::is_reserved(name) || own.contains(&name);
+        scan.go_on(step.turn, |section, name| match planned(config, key, name) {
             // Only a name that belongs to the section whose directory it is in.
-            if !config.allows(name)
-                || !config.section_of(name).is_some_and(|s| ptr::eq(s, section))
-                || reserved()
-            {
-                return;
-            }
-            let uid = match (config.pinned(name), &*key, section.template.ids) {
-                (Some(uid), ..) => uid,
-                (None, super::Keyed::With(key), Ids::Range { lo, size }) => {
-                    key.derive(name, lo, size)
-                }
-                _ => return,
-            };
-            known.find(name, uid);
-        });
-        match done {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Outcome::Pending),
-            Err(errno) => Err(Outcome::failed(errno)),
-        }
+            Ok(account) if ptr::eq(account.section, section) => known.find(name, account.uid),
+            _ => {}
+        })
     }
 
     /// Who has `uid`, of a range, and is admitted: `login` becomes his name.
@@ -144,7 +109,7 @@ impl Map {
         if let Some(errno) = self.refused {
             return Err(Outcome::failed(errno));
         }
-        let pinned = self.config.holder_of(uid).map(|h| login.extend_from_slice(h)).is_some();
+        let pinned = self.config.holder_of(uid).map(|h| fill(login, &[h])).is_some();
         if pinned {
             return self.confirmed(step, uid, login);
         }
@@ -159,9 +124,8 @@ impl Map {
         let mut number = 0;
         loop {
             let pair = self.known.nth(uid, number).ok_or(Outcome::NotFound)?;
-            login.clear();
             // It has room for longer ones.
-            let _ = login.extend_from_slice(pair.name());
+            let _ = fill(login, &[pair.name()]);
             match self.confirmed(step, uid, login) {
                 Err(Outcome::NotFound) => number += 1,
                 other => return other,
@@ -181,6 +145,32 @@ impl Map {
         if of_name && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
+    /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
+    pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
+        let mut shared = Shared::new(false);
+        let (mut turn, mut search) = (u64::MAX, Default::default());
+        let mut hit = crate::backend::Hit::None;
+        let asker = crate::sys::access::Asker::Ourselves;
+        let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
+        self.claim(&mut Step { shared: &mut shared, asker, turn, search, hit }, name, uid, false)
+    }
+}
+
+/// Whether the evidence for `name` is there, its uid being `uid`.
+fn is_admitted(config: &Config, room: &mut Room, name: &[u8], uid: u32) -> Result<bool, Outcome> {
+    let Some(section) = config.section_of(name) else { return Ok(false) };
+    match look_for(&section.require, &section.template.home, name, room) {
+        Ok(owner) => Ok(!section.require.owned || owner == uid),
+        Err(Outcome::NotFound) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Uids whose collision was told; who has more of them has read enough.
+#[derive(Default)]
+pub(super) struct Told(heapless::Vec<u32, 64>);
+
+impl Told {
     /// Names two people who would have one uid, once; "not found" for whoever asks.
     fn tell_pair(&mut self, uid: u32, name: &[u8], other: &[u8]) -> Outcome {
         if self.tells(uid) {
@@ -205,17 +195,7 @@ impl Map {
     }
 
     fn tells(&mut self, uid: u32) -> bool {
-        !self.told.contains(&uid) && self.told.push(uid).is_ok()
-    }
-
-    /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
-    pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        let mut shared = Shared::new(false);
-        let (mut turn, mut search) = (u64::MAX, Default::default());
-        let mut hit = crate::backend::Hit::None;
-        let asker = crate::sys::access::Asker::Ourselves;
-        let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
-        self.claim(&mut Step { shared: &mut shared, asker, turn, search, hit }, name, uid, false)
+        !self.0.contains(&uid) && self.0.push(uid).is_ok()
     }
 }
 

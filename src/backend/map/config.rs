@@ -22,6 +22,14 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
+/// What stands before the first `byte` of a text, and what behind it; `None` if it is not there.
+pub fn cut(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|b| *b == byte) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
 /// The lines of a text, without their LF. One with an LF at its end has no empty line behind it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines<'a>(pub &'a [u8]);
@@ -34,9 +42,8 @@ impl<'a> Iterator for Lines<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let end = self.0.iter().position(|b| *b == b'\n');
-        let line = self.0.get(..end.unwrap_or(self.0.len()))?;
-        self.0 = end.and_then(|end| self.0.get(end + 1..)).unwrap_or_default();
+        let (line, rest) = cut(self.0, b'\n');
+        self.0 = rest.unwrap_or_default();
         Some(line)
     }
 }
@@ -45,9 +52,9 @@ impl<'a> Iterator for Lines<'a> {
 #[derive(Debug, Default)]
 pub struct Config<'a> {
     /// Where the key is.
-    pub key: Option<(u64, &'a [u8])>,
+    pub key: Option<(u32, &'a [u8])>,
     /// Where the registry is.
-    pub registry: Option<(u64, &'a [u8])>,
+    pub registry: Option<(u32, &'a [u8])>,
     /// How wide the rule for names is.
     pub letters: Letters,
     /// Globs of names that are refused.
@@ -58,6 +65,10 @@ pub struct Config<'a> {
     pub pins: Vec<Pin<'a>>,
     /// Sections, in their order.
     pub sections: Vec<Section<'a>>,
+    /// Supplementary groups of all sections, in their order.
+    pub groups: Vec<Named<'a>>,
+    /// Names of templates that are users by themselves.
+    pub own: Vec<&'a [u8]>,
     /// A single line as libnss_map reads it, taken as libnss_map takes it.
     pub compat: bool,
 }
@@ -66,11 +77,22 @@ pub struct Config<'a> {
 #[derive(Debug)]
 pub struct Pin<'a> {
     /// Its line.
-    pub line: u64,
+    pub line: u32,
     /// Who.
     pub name: &'a [u8],
     /// Which uid.
     pub uid: u32,
+}
+
+/// A group that some section names.
+#[derive(Debug)]
+pub struct Named<'a> {
+    /// The first line of the section.
+    pub line: u32,
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its gid, as far as that is known.
+    pub gid: Option<u32>,
 }
 
 /// What a section answers.
@@ -89,7 +111,7 @@ pub enum Kind {
 #[derive(Debug, Default)]
 pub struct Section<'a> {
     /// Its first line.
-    pub line: u64,
+    pub line: u32,
     /// What it answers.
     pub kind: Kind,
     /// Which names; none in a section of numbers.
@@ -100,13 +122,18 @@ pub struct Section<'a> {
     pub template: Template<'a>,
     /// What must be there.
     pub require: Require<'a>,
-    /// Names of supplementary groups.
-    pub groups: Vec<Words<'a>>,
     /// Look at .nssmaprc.
     pub rc: bool,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// The beginning of one; what it gives follows.
+    // Inlined, it would be at four places.
+    #[inline(never)]
+    pub fn new(line: u32, kind: Kind, globs: Words<'a>) -> Self {
+        Section { line, kind, globs, ..Section::default() }
+    }
+
     /// Whether a section of numbers answers this one.
     pub fn has_number(&self, id: u32) -> bool {
         (self.numbers.0..=self.numbers.1).contains(&id)
@@ -149,13 +176,13 @@ impl<'a> Require<'a> {
 
     /// Takes one word, and the path behind it.
     pub fn add(&mut self, word: &[u8], path: Option<&'a [u8]>) -> Result<(), &'static str> {
-        let owned = word == b"owned-home";
-        match path {
-            None if owned || word == b"home" => {
+        let known = ["home", "owned-home", "file"].iter().position(|w| w.as_bytes() == word);
+        match (known, path) {
+            (Some(which @ (0 | 1)), None) => {
                 self.home = true;
-                self.owned |= owned;
+                self.owned |= which == 1;
             }
-            Some(path) if word == b"file" => {
+            (Some(2), Some(path)) => {
                 let mut pattern = Pattern::default();
                 pattern.parse(path)?;
                 if !path.starts_with(b"/") {
@@ -173,11 +200,6 @@ impl<'a> Require<'a> {
 }
 
 impl<'a> Config<'a> {
-    /// Begins a section; what it gives follows.
-    pub fn begin(&mut self, line: u64, kind: Kind, globs: Words<'a>) {
-        self.sections.push(Section { line, kind, globs, ..Section::default() });
-    }
-
     /// Whether `name` fits the rule, and is not denied.
     pub fn allows(&self, name: &[u8]) -> bool {
         names::fits(name, self.letters) && !self.denies(name)
@@ -186,6 +208,11 @@ impl<'a> Config<'a> {
     /// Whether a `deny` takes `name`.
     pub fn denies(&self, name: &[u8]) -> bool {
         self.deny.iter().any(|globs| names::any_matches(*globs, name))
+    }
+
+    /// Whether `name` belongs to the system, or is that of a template's own user.
+    pub fn is_reserved(&self, name: &[u8]) -> bool {
+        names::is_reserved(name) || self.own.contains(&name)
     }
 
     /// The section that decides about `name`.
@@ -232,18 +259,32 @@ pub struct Problem<'a> {
     pub warning: bool,
 }
 
-impl Problem<'_> {
-    /// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error.
-    pub fn tell(&self, file: &[u8], kind: &str) {
-        let kind = if self.warning { "warning" } else { kind };
-        tell_line(file, self.line, kind, self.what, self.word);
+impl<'a> Problem<'a> {
+    /// Adds an error.
+    pub fn add(list: &mut Vec<Self>, line: u32, what: &'static str, word: &'a [u8]) {
+        list.push(Problem { line: line.into(), what, word, warning: false });
+    }
+
+    /// Adds something that is only worth telling.
+    pub fn warn(list: &mut Vec<Self>, line: u32, what: &'static str) {
+        list.push(Problem { line: line.into(), what, word: b"", warning: true });
     }
 }
 
-/// The same for a line of any file. Does not allocate.
-pub fn tell_line(file: &[u8], line: u64, kind: &str, what: &str, word: &[u8]) {
+/// How bad something in a file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// It is only worth telling.
+    Warning,
+    /// What cannot be used for it.
+    Fatal,
+}
+
+/// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error. Does not allocate.
+pub fn tell_line(file: &[u8], line: u32, level: Level, what: &str, word: &[u8]) {
+    let kind = if level == Level::Fatal { "fatal" } else { "warning" };
     let mut message = Message::new("nsssd-map", kind);
-    message.path(file).text(":").number(line).text(": ");
+    message.path(file).text(":").number(line.into()).text(": ");
     message.text(what);
     if !word.is_empty() {
         message.text(" ").quoted(word);

@@ -12,11 +12,8 @@ pub type Room = heapless::Vec<u8, { super::template::LINE_MAX + 300 }>;
 
 /// A pattern with a name in it, as the system wants it.
 pub fn path<'a>(pattern: &Pattern, name: &[u8], room: &'a mut Room) -> Result<&'a CStr, Errno> {
-    room.clear();
-    for piece in pattern.pieces(name) {
-        room.extend_from_slice(piece).map_err(|_| Errno::NAMETOOLONG)?;
-    }
-    room.push(0).map_err(|_| Errno::NAMETOOLONG)?;
+    let [before, slash, name, after] = pattern.pieces(name);
+    super::fill(room, &[before, slash, name, after, b"\0"])?;
     CStr::from_bytes_with_nul(room).map_err(|_| Errno::INVAL)
 }
 
@@ -36,16 +33,16 @@ fn owner_of(
 }
 
 /// Looks at all that is required. The error is "not found" or a failure; else the owner of the
-/// home, if the home is required.
+/// home, if the home is required, or 0.
 pub fn look_for(
     require: &Require,
     home: &Pattern,
     name: &[u8],
     room: &mut Room,
-) -> Result<Option<u32>, Outcome> {
-    let mut owner = None;
+) -> Result<u32, Outcome> {
+    let mut owner = 0;
     if require.home {
-        owner = Some(owner_of(home, name, room, FileType::Directory)?);
+        owner = owner_of(home, name, room, FileType::Directory)?;
     }
     for file in &require.files {
         owner_of(file, name, room, FileType::RegularFile)?;

@@ -1,13 +1,13 @@
 //! The key, and the uid that it derives of a name.
 
-use crate::sys::file::open_path;
+use crate::sys::file::{open, open_path, path as c_path};
 use rustix::fs::{Mode, OFlags, fsync, unlink};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
 use siphasher::sip::SipHasher24;
 
-/// A secret of 16 bytes.
-pub struct Key([u8; 16]);
+/// A secret of 16 bytes, as SipHash takes it: two numbers, the lowest byte first.
+pub struct Key(u64, u64);
 
 /// Why a key file is no key.
 #[derive(Debug)]
@@ -30,50 +30,49 @@ impl Key {
     pub fn read(path: &[u8]) -> Result<Self, Fault> {
         let file = open_path(path, OFlags::RDONLY, Mode::empty())?;
         let stat = super::look_at(&file)?;
-        if !super::is_file(&stat) {
-            return Err(Fault::Bad("the key is no regular file:"));
-        }
-        if !super::is_ours(&stat) {
-            return Err(Fault::Bad("the key belongs to another user:"));
-        }
-        if stat.st_mode & 0o077 != 0 {
-            return Err(Fault::Bad(
-                "the key can be read or written by others (it must have mode 0400):",
-            ));
-        }
-        let mut room = [0; 64];
-        let len = retry_on_intr(|| read(&file, &mut room))?;
-        let text = room.get(..len).unwrap_or_default();
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        Key::parse(text).ok_or(Fault::Bad("the key does not hold a key: 32 hexadecimal digits:"))
+        let what = if !super::is_file(&stat) {
+            "the key is no regular file:"
+        } else if !super::is_ours(&stat) {
+            "the key belongs to another user:"
+        } else if stat.st_mode & 0o077 != 0 {
+            "the key can be read or written by others (it must have mode 0400):"
+        } else {
+            let mut room = [0; 64];
+            let len = retry_on_intr(|| read(&file, &mut room))?;
+            let text = room.get(..len).unwrap_or_default();
+            match Key::parse(text.strip_suffix(b"\n").unwrap_or(text)) {
+                Some(key) => return Ok(key),
+                None => "the key does not hold a key: 32 hexadecimal digits:",
+            }
+        };
+        Err(Fault::Bad(what))
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        let mut key = [0; 16];
         if text.len() != 32 {
             return None;
         }
-        for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
-            for digit in digits {
-                let digit = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' | b'A'..=b'F' => (digit | 0x20) - b'a' + 10,
-                    _ => return None,
-                };
-                *byte = *byte << 4 | digit;
+        let mut halves = [0; 2];
+        for (half, digits) in halves.iter_mut().zip(text.chunks_exact(16)) {
+            for (at, digit) in digits.iter().enumerate() {
+                // The lowest byte first, and the higher one of its two digits.
+                *half |= u64::from(char::from(*digit).to_digit(16)?) << (4 * (at ^ 1));
             }
         }
-        Some(Key(key))
+        let [first, second] = halves;
+        Some(Key(first, second))
     }
 
     /// `LO + ((siphash24(key, name) * SIZE) >> 64)`: the same on every machine.
     pub fn derive(&self, name: &[u8], lo: u32, size: u32) -> u32 {
-        let product = u128::from(self.hash(name)) * u128::from(size);
-        lo + (product >> 64) as u32
+        // By halves: a product of 128 bits is much code on a small processor.
+        let (hash, size) = (self.hash(name), u64::from(size));
+        let low = (hash & u64::from(u32::MAX)) * size;
+        lo + (((hash >> 32) * size + (low >> 32)) >> 32) as u32
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
-        SipHasher24::new_with_key(&self.0).hash(bytes)
+        SipHasher24::new_with_keys(self.0, self.1).hash(bytes)
     }
 }
 
@@ -81,22 +80,22 @@ impl Key {
 pub fn make(path: &[u8]) -> Result<(), Errno> {
     let mut key = [0u8; 16];
     getrandom(&mut key, GetRandomFlags::empty())?;
-    let mut text = Vec::new();
-    for byte in key {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-        }
+    let mut text = [b'\n'; 2 * 16 + 1];
+    for (at, digit) in text.iter_mut().take(2 * key.len()).enumerate() {
+        let byte = key.get(at / 2).copied().unwrap_or_default();
+        let half = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+        *digit = if half < 10 { b'0' + half } else { b'a' - 10 + half };
     }
-    text.push(b'\n');
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-    let file = open_path(path, flags, Mode::from_raw_mode(0o400))?;
+    let path = c_path(path)?;
+    let file = open(&path, flags, Mode::from_raw_mode(0o400))?;
     let written = match retry_on_intr(|| write(&file, &text)) {
         Ok(len) if len < text.len() => Err(Errno::NOSPC),
         other => other.and_then(|_| fsync(&file)),
     };
     // Half a key would be in the way of the next attempt.
     written.inspect_err(|_| {
-        let _ = unlink(path);
+        let _ = unlink(&*path);
     })
 }
 

@@ -9,6 +9,12 @@ pub const PAIRS: usize = 65536;
 /// Twice as many places as pairs, so that a search ends soon.
 const PLACES: usize = 2 * PAIRS;
 
+/// What is wrong with a name.
+const OTHER_UID: &str = "has another uid already:";
+
+/// What is wrong with a name, too.
+const OTHER_NAME: &str = "its uid has another name already:";
+
 /// One pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {
@@ -102,16 +108,18 @@ impl Known {
     }
 
     /// Adds a pair that the registry has. The first of a name, and the first of a uid, win; the
-    /// error tells who did: `None` if the name has another uid, or there is no room.
-    pub fn register(&mut self, name: &[u8], uid: u32) -> Result<(), Option<Pair>> {
-        if let Some(known) = self.uid_of(name) {
-            return if known == uid { Ok(()) } else { Err(None) };
+    /// error tells what is wrong with another one.
+    pub fn register(&mut self, name: &[u8], uid: u32) -> Result<(), &'static str> {
+        match self.uid_of(name) {
+            Some(known) if known == uid => return Ok(()),
+            Some(_) => return Err(OTHER_UID),
+            None => {}
         }
-        if let Some(other) = self.nth(uid, 0) {
-            return Err(Some(*other));
+        if self.nth(uid, 0).is_some() {
+            return Err(OTHER_NAME);
         }
         if !self.add(name, uid) {
-            return Err(None);
+            return Err("more than 65536 names; passed over:");
         }
         self.registered = self.pairs.len();
         Ok(())
@@ -175,15 +183,18 @@ fn put(places: &mut [u32], hash: usize, number: u32) {
 
 /// The place of a uid: the upper bits of a product, so that neighbours part.
 fn uid_hash(uid: u32) -> usize {
-    (uid.wrapping_mul(0x9e37_79b1) >> (32 - PLACES.trailing_zeros())) as usize
+    upper_bits(uid.wrapping_mul(0x9e37_79b1))
 }
 
-/// FNV-1a.
+fn upper_bits(hash: u32) -> usize {
+    (hash >> (32 - PLACES.trailing_zeros())) as usize
+}
+
+/// FNV-1a, of which the upper bits are the better ones.
 fn name_hash(name: &[u8]) -> usize {
-    let hash = name
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    (hash >> 16) as usize & (PLACES - 1)
+    let hash =
+        name.iter().fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+    upper_bits(hash)
 }
 
 #[cfg(test)]
@@ -194,8 +205,8 @@ mod tests {
     fn the_first_of_a_name_and_of_a_uid_wins() {
         let mut known = Known::new(true);
         assert!(known.register(b"a", 1).is_ok() && known.register(b"a", 1).is_ok());
-        assert!(known.register(b"a", 2).is_err_and(|other| other.is_none()));
-        assert!(known.register(b"b", 1).is_err_and(|other| other.unwrap().name() == b"a"));
+        assert_eq!(known.register(b"a", 2), Err(OTHER_UID));
+        assert_eq!(known.register(b"b", 1), Err(OTHER_NAME));
         assert_eq!((known.uid_of(b"a"), known.uid_of(b"b")), (Some(1), None));
     }
 

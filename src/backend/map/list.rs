@@ -2,137 +2,116 @@
 
 use super::claim::errno_of;
 use super::config::Lines;
-use super::template::Ids;
-use super::{Account, Hit, Map, names};
+use super::start::fail;
+use super::{Hit, Map, Unplanned, planned};
 use crate::backend::Outcome;
 use crate::sys::error::{Error, code};
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::nsss::Head;
+use rustix::io::Errno;
+use rustix::stdio::stderr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-
-/// A name that will not be looked at, and why.
-pub struct Refused(pub &'static str);
 
 /// Exit code of a tool that found what it was to look for.
 const FOUND_FAULT: u8 = 1;
 
-impl Map {
-    /// The account of `name` as if it were admitted, before anything is known of others.
-    fn planned(&self, name: &[u8]) -> Result<Result<Account, Refused>, Error> {
-        if !self.config.compat {
-            let why = if !names::fits(name, self.config.letters) {
-                "the rule for names forbids"
-            } else if self.config.denies(name) {
-                "the configuration denies"
-            } else if self.is_reserved(name) {
-                "reserved, so never mapped:"
-            } else {
-                ""
-            };
-            if !why.is_empty() {
-                return Ok(Err(Refused(why)));
-            }
-        }
-        let Some(section) = self.config.section_of(name) else {
-            return Ok(Err(Refused("no section takes")));
-        };
-        let fail = |outcome| {
-            let errno = errno_of(outcome).unwrap_or(rustix::io::Errno::IO);
-            Error::system("unable to derive a uid of", errno).about(OsStr::from_bytes(name))
-        };
-        let uid = match section.template.ids {
-            Ids::One(uid) => uid,
-            Ids::Range { lo, size } => self.derived(name, lo, size).map_err(fail)?,
-            Ids::Asked => return Ok(Err(Refused("no section takes"))),
-        };
-        Ok(Ok(Account { section, uid }))
-    }
+/// What the tools say of such a name.
+fn refused(name: &[u8], what: &'static str) -> Error {
+    Error::usage(what).with_code(FOUND_FAULT).about(OsStr::from_bytes(name))
+}
 
+const UNABLE: &str = "unable to derive a uid of";
+
+impl Map {
     /// The head of the record that `name` would have, whether it is admitted or not; see
     /// [`Map::record`]. A name that is refused, or collides, is an error, exit 1.
     pub fn foretell(&mut self, name: &[u8]) -> Result<Head, Error> {
-        let about = OsStr::from_bytes(name);
-        let refuse = |what| Error::usage(what).with_code(FOUND_FAULT).about(about);
-        let account = match self.planned(name)? {
+        let account = match planned(self.config, &self.key, name) {
             Ok(account) => account,
-            Err(Refused(why)) => return Err(refuse(why)),
+            Err(Unplanned::Refused(why)) => return Err(refused(name, why)),
+            Err(Unplanned::Failed(errno)) => return Err(fail(UNABLE, name, errno)),
         };
         if account.section.derives() {
             match self.foresee(name, account.uid) {
                 Ok(()) => {}
                 Err(Outcome::NotFound) => {
-                    return Err(refuse("the uid has another owner; not given to"));
+                    return Err(refused(name, "the uid has another owner; not given to"));
                 }
                 Err(other) => {
-                    let errno = errno_of(other).unwrap_or(rustix::io::Errno::IO);
-                    return Err(
-                        Error::system("unable to tell who has the uid of", errno).about(about)
-                    );
+                    let errno = errno_of(other).unwrap_or(Errno::IO);
+                    return Err(fail("unable to tell who has the uid of", name, errno));
                 }
             }
         }
         let mut hit = Hit::None;
         match (self.lend(&mut hit, name, account), hit) {
             (Ok(_), Hit::Map(head)) => Ok(head),
-            _ => Err(Error::usage("a record that is too long for")
-                .with_code(code::SYSTEM)
-                .about(about)),
+            _ => Err(refused(name, "a record that is too long for").with_code(code::SYSTEM)),
         }
     }
 }
 
 /// What a list of names comes to.
 #[derive(Default)]
-pub struct Found<'a> {
+pub struct Found {
     /// Names that were derived.
     pub derived: usize,
     /// Names that no section derives.
     pub refused: usize,
-    /// A uid, and two names that would have it.
-    pub pairs: Vec<(u32, &'a [u8], &'a [u8])>,
+    /// Pairs of names that would have one uid.
+    pub pairs: usize,
+    /// A line for each pair.
+    pub lines: Vec<u8>,
 }
 
-/// Derives all names of a list, a line each, and finds those that share a uid. `tell` is called now
-/// and then with how many are done, of how many.
-pub fn collisions<'a>(
-    map: &Map,
-    text: &'a [u8],
-    tell: &dyn Fn(usize, usize),
-) -> Result<Found<'a>, Error> {
-    let mut found = Found::default();
+/// Derives all names of a list, a line each, and finds those that share a uid. Who `watches` is shown
+/// now and then how many are done, of how many.
+pub fn collisions(map: &Map, text: &[u8], watches: bool) -> Result<Found, Error> {
+    let names = || Lines(text).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
+    let (mut found, total) = (Found::default(), names().count());
     let mut list: Vec<(u32, &[u8], bool)> = Vec::new();
-    for line in Lines(text) {
-        let name = line.trim_ascii();
-        if !name.is_empty() {
-            list.push((0, name, false));
+    for name in names() {
+        let done = list.len() + found.refused;
+        if watches && done.is_multiple_of(1000) {
+            let mut out = b"\r".to_vec();
+            put(&mut out, done, b" of ");
+            put(&mut out, total, b"");
+            show(&out);
         }
-    }
-    let total = list.len();
-    for (number, one) in list.iter_mut().enumerate() {
-        if number % 1000 == 0 {
-            tell(number, total);
-        }
-        match map.planned(one.1)? {
-            Ok(account) => (one.0, one.2) = (account.uid, account.section.derives()),
-            Err(Refused(_)) => {
-                found.refused += 1;
-                one.1 = b"";
-            }
+        match planned(map.config, &map.key, name) {
+            Ok(account) => list.push((account.uid, name, account.section.derives())),
+            Err(Unplanned::Refused(_)) => found.refused += 1,
+            Err(Unplanned::Failed(errno)) => return Err(fail(UNABLE, name, errno)),
         }
     }
     list.sort_unstable();
     let mut last: (u32, &[u8], bool) = (0, b"", false);
     for one in list {
         let (uid, name, derives) = one;
-        // Refused, or it stands twice in the list.
-        if name.is_empty() || name == last.1 {
+        // It stands twice in the list.
+        if name == last.1 {
             continue;
         }
         if derives && last.2 && uid == last.0 {
-            found.pairs.push((uid, last.1, name));
+            found.pairs += 1;
+            put(&mut found.lines, uid as usize, b" ");
+            // Derived names fit the rule: there is nothing to escape.
+            found.lines.extend_from_slice(&[last.1, b" ", name, b"\n"].concat());
         }
         found.derived += 1;
         last = one;
     }
     Ok(found)
+}
+
+/// Progress, and what came of it: no reason to fail.
+pub fn show(text: &[u8]) {
+    let _ = rustix::io::write(stderr(), text);
+}
+
+/// Appends a number and what follows it.
+pub fn put(out: &mut Vec<u8>, number: usize, text: &[u8]) {
+    out.extend_from_slice(write_decimal(number as u64, &mut [0; DECIMAL_MAX]));
+    out.extend_from_slice(text);
 }

@@ -22,11 +22,13 @@ mod slow;
 pub mod start;
 pub mod template;
 
+use super::unix::Stamp;
 use super::{Hit, Outcome, Step};
 use crate::sys::access::Asker;
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use config::{Config, Kind, Section};
+use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
@@ -39,13 +41,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use template::{GidOf, Ids, LINE_MAX, Template};
 
-pub use list::collisions;
+pub use list::{collisions, put, show};
 
 /// Room for the strings of a record: a template and the longest name thrice.
 const AREA: usize = LINE_MAX + 3 * (Name::MAX + 1);
-
-/// Collisions that are told; who has more of them has read enough.
-const TOLD: usize = 64;
 
 /// The day that libnss_map says each password was changed on, 2007-02-27, and its other numbers.
 const SHADOW: [u64; 7] = [13571, 0, 99999, 7, u64::MAX, u64::MAX, u64::MAX];
@@ -60,12 +59,10 @@ enum Keyed {
 pub struct Map {
     config: &'static Config<'static>,
     key: Keyed,
-    /// Names of templates that are users by themselves.
-    own: Vec<&'static [u8]>,
     /// Uid and gid of the one client, where that is known.
     me: Option<(u32, u32)>,
     /// What the asker's own environment says, if that is to be believed.
-    logname: Option<Vec<u8>>,
+    logname: Option<&'static [u8]>,
     known: known::Known,
     scan: Option<scan::Scan>,
     registry: Option<registry::Registry>,
@@ -74,12 +71,12 @@ pub struct Map {
     groups: groups::Groups,
     /// Evidence can block.
     slow: bool,
+    // What is large is elsewhere, so that the rest is near: that makes smaller code.
     /// A path that is being looked at.
-    room: evidence::Room,
+    room: Box<evidence::Room>,
     /// The strings of the record that was found.
-    area: heapless::Vec<u8, AREA>,
-    /// Uids whose collision was told.
-    told: heapless::Vec<u32, TOLD>,
+    area: Box<heapless::Vec<u8, AREA>>,
+    told: Box<claim::Told>,
 }
 
 /// An account that was found: the section it is made of, and its uid.
@@ -105,6 +102,14 @@ fn look_at(file: &OwnedFd) -> Result<Stat, Errno> {
     fstat(file)
 }
 
+/// How a file looks, of what a look at it gave.
+fn stamp(stat: Result<Stat, Errno>) -> Result<Stamp, Errno> {
+    match &stat {
+        Ok(stat) => Ok(Stamp::of(stat)),
+        Err(errno) => Err(*errno),
+    }
+}
+
 fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
@@ -118,28 +123,6 @@ fn is_ours(stat: &Stat) -> bool {
 /// would read as an empty file: a list of nobody who is denied.
 fn is_safe(stat: &Stat, owner: u32) -> bool {
     is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
-}
-
-impl Map {
-    /// One without key and registry.
-    fn new(config: &'static Config<'static>) -> Self {
-        Map {
-            config,
-            key: Keyed::Refused(Errno::NOKEY),
-            own: Vec::new(),
-            me: None,
-            logname: None,
-            known: known::Known::new(false),
-            scan: None,
-            registry: None,
-            refused: None,
-            groups: groups::Groups::default(),
-            slow: false,
-            room: heapless::Vec::new(),
-            area: heapless::Vec::new(),
-            told: heapless::Vec::new(),
-        }
-    }
 }
 
 impl Map {
@@ -169,22 +152,27 @@ impl Map {
             sandbox.list_later(|| "/".into());
         }
         // Evidence is only looked at, which is always allowed.
-        for dir in self.scan.iter().flat_map(scan::Scan::directories) {
-            sandbox.list_later(|| path(dir.to_bytes()).into());
+        if let Some(scan) = &self.scan {
+            for dir in scan.directories() {
+                sandbox.list_later(|| path(dir.to_bytes()).into());
+            }
         }
         for section in self.config.sections.iter().filter(|s| s.rc) {
             let home = &section.template.home;
-            let dir = scan::directory(home).map_or(home.before, |(dir, ..)| dir);
-            sandbox.list_later(|| path(dir).into());
+            let dir = || scan::directory(home).map_or(home.before, |(dir, ..)| dir);
+            sandbox.list_later(|| path(dir()).into());
         }
     }
 
     /// Serves one request, or as much of it as fits the turn.
+    #[inline(never)]
     pub fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
         let answer = match *request {
-            Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => Ok(Outcome::Done),
+            Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {
+                return Outcome::Done;
+            }
             // Nobody can tell who might exist.
-            Request::Next(_) => Ok(Outcome::NotFound),
+            Request::Next(_) => return Outcome::NotFound,
             Request::ByName(Db::Group, name) => self.group_by_name(&mut step, name.bytes()),
             Request::ByName(Db::Shadow, name) if self.config.compat => {
                 // libnss_map looks at nothing here.
@@ -195,11 +183,15 @@ impl Map {
                 Ok(account) => self.lend(step.hit, name.bytes(), account),
                 Err(outcome) => Err(outcome),
             },
-            Request::ByUid(uid) => self.by_uid(&mut step, uid.0),
-            Request::ByGid(gid) => self.by_gid(&mut step, gid.0),
+            Request::ByUid(uid) => self.by_number(&mut step, Kind::Uids, uid.0),
+            Request::ByGid(gid) => self.by_number(&mut step, Kind::Gids, gid.0),
             Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
         };
-        answer.unwrap_or_else(|outcome| outcome)
+        match (answer, request) {
+            (Err(outcome), _) => outcome,
+            (Ok(()), Request::GroupList { .. }) => Outcome::Groups,
+            (Ok(()), _) => Outcome::Found,
+        }
     }
 
     /// The record that was found.
@@ -217,16 +209,12 @@ impl Map {
             if let Some(id) = self.number_of(Kind::Uids, name, step.asker)? {
                 return self.of_number(Kind::Uids, id);
             }
-            if self.is_reserved(name) {
+            if self.config.is_reserved(name) {
                 return Err(Outcome::NotFound);
             }
         }
         let section = self.config.section_of(name).ok_or(Outcome::NotFound)?;
         self.admit(step, section, name)
-    }
-
-    fn is_reserved(&self, name: &[u8]) -> bool {
-        names::is_reserved(name) || self.own.contains(&name)
     }
 
     /// The account of a name in its section.
@@ -238,29 +226,14 @@ impl Map {
     ) -> Result<Account, Outcome> {
         let home = &section.template.home;
         let owner = evidence::look_for(&section.require, home, name, &mut self.room)?;
-        let (owned, evident) = (section.require.owned, !section.require.is_empty());
-        let ids = section.template.ids;
-        let uid = match ids {
-            Ids::One(uid) => uid,
-            Ids::Range { lo, size } => self.derived(name, lo, size)?,
-            Ids::Asked => return Err(Outcome::NotFound),
-        };
-        if owned && owner != Some(uid) {
+        let uid = planned_uid(self.config, &self.key, section, name).map_err(Outcome::failed)?;
+        if section.require.owned && owner != uid {
             return Err(Outcome::NotFound);
         }
-        if matches!(ids, Ids::Range { .. }) {
-            self.claim(step, name, uid, evident)?;
+        if section.derives() {
+            self.claim(step, name, uid, !section.require.is_empty())?;
         }
         Ok(Account { section, uid })
-    }
-
-    /// The uid of a name before anything is known of others: its pin, or what the key derives.
-    fn derived(&self, name: &[u8], lo: u32, size: u32) -> Result<u32, Outcome> {
-        match (self.config.pinned(name), &self.key) {
-            (Some(uid), _) => Ok(uid),
-            (None, Keyed::With(key)) => Ok(key.derive(name, lo, size)),
-            (None, Keyed::Refused(errno)) => Err(Outcome::failed(*errno)),
-        }
     }
 
     /// The number that `name` stands for in a section of numbers.
@@ -268,20 +241,20 @@ impl Map {
         let mut depends = false;
         for section in self.config.sections.iter().filter(|s| s.kind == kind) {
             let pattern = &section.template.name;
-            if let Some(digits) = pattern.name_in(name) {
+            let id = if let Some(digits) = pattern.name_in(name) {
                 // One spelling only, or one number would have several names.
                 let plain = digits == b"0" || !digits.starts_with(b"0");
-                let id = decimal_u32(digits).filter(|id| plain && section.has_number(*id));
-                if id.is_some() {
-                    return Ok(id);
-                }
+                decimal_u32(digits).filter(|_| plain)
             } else if pattern.after.is_none() && pattern.before == name {
                 depends = true;
                 let (uid, gid) = self.ids_of(asker).ok_or(Outcome::failed(Errno::ACCESS))?;
-                let id = if kind == Kind::Uids { uid } else { gid };
-                if section.has_number(id) {
-                    return Ok(Some(id));
-                }
+                Some(if kind == Kind::Uids { uid } else { gid })
+            } else {
+                None
+            };
+            let id = id.filter(|id| section.has_number(*id));
+            if id.is_some() {
+                return Ok(id);
             }
         }
         if depends { Err(Outcome::NotFound) } else { Ok(None) }
@@ -305,23 +278,28 @@ impl Map {
     fn number_name(account: Account, login: &mut Login) {
         let mut room = [0; DECIMAL_MAX];
         let digits = write_decimal(u64::from(account.uid), &mut room);
-        for piece in account.section.template.name.pieces(digits) {
-            // Judged at start: it fits.
-            let _ = login.extend_from_slice(piece);
-        }
+        // Judged at start: it fits.
+        let _ = fill(login, &account.section.template.name.pieces(digits));
     }
 
-    fn by_uid(&mut self, step: &mut Step<'_>, uid: u32) -> Result<Outcome, Outcome> {
+    /// The user, or the group, of a number.
+    fn by_number(&mut self, step: &mut Step<'_>, kind: Kind, id: u32) -> Result<(), Outcome> {
         let mut name = Login::new();
-        let account = if let Ok(account) = self.of_number(Kind::Uids, uid) {
+        let section = self.config.section_of_uid(id);
+        let account = if let Ok(account) = self.of_number(kind, id) {
             Self::number_name(account, &mut name);
             account
-        } else if self.config.section_of_uid(uid).is_some() {
-            self.holder(step, uid, &mut name)?
+        } else if section.is_some_and(|s| kind == Kind::Uids || s.template.gid == GidOf::Uid) {
+            self.holder(step, id, &mut name)?
+        } else if kind == Kind::Uids {
+            self.sharer(step, id, &mut name)?
         } else {
-            self.sharer(step, uid, &mut name)?
+            return Err(Outcome::NotFound);
         };
-        self.lend(step.hit, &name, account)
+        match kind {
+            Kind::Gids => self.lend_group(step.hit, &name, id),
+            _ => self.lend(step.hit, &name, account),
+        }
     }
 
     /// Who of those that share `uid` asks: in his own process, by LOGNAME.
@@ -331,27 +309,25 @@ impl Map {
         uid: u32,
         login: &mut Login,
     ) -> Result<Account, Outcome> {
-        let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
-        login.extend_from_slice(name).map_err(|_| Outcome::NotFound)?;
+        let name = self.logname.ok_or(Outcome::NotFound)?;
+        fill(login, &[name]).map_err(|_| Outcome::NotFound)?;
         let account = self.by_name(step, login)?;
         let shared = matches!(account.section.template.ids, Ids::One(_));
         if shared && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
-    fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Outcome, Outcome> {
-        if self.config.compat {
-            let account = self.by_name(step, name)?;
-            return self.lend_group(step.hit, name, account.gid());
-        }
-        if self.config.allows(name) {
-            if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
-                return self.lend_group(step.hit, name, id);
+    fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
+        if !self.config.compat {
+            if self.config.allows(name) {
+                if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
+                    return self.lend_group(step.hit, name, id);
+                }
             }
-        }
-        // Before any evidence is looked at: only some sections have groups at all.
-        let section = self.config.section_of(name).ok_or(Outcome::NotFound)?;
-        if section.template.gid != GidOf::Uid {
-            return Err(Outcome::NotFound);
+            // Before any evidence is looked at: only some sections have groups at all.
+            let section = self.config.section_of(name);
+            if section.is_none_or(|s| s.template.gid != GidOf::Uid) {
+                return Err(Outcome::NotFound);
+            }
         }
         let account = self.by_name(step, name)?;
         match account.section.kind {
@@ -360,53 +336,34 @@ impl Map {
         }
     }
 
-    fn by_gid(&mut self, step: &mut Step<'_>, gid: u32) -> Result<Outcome, Outcome> {
-        let mut name = Login::new();
-        if let Ok(account) = self.of_number(Kind::Gids, gid) {
-            Self::number_name(account, &mut name);
-        } else {
-            let section = self.config.section_of_uid(gid).ok_or(Outcome::NotFound)?;
-            if section.template.gid != GidOf::Uid {
-                return Err(Outcome::NotFound);
-            }
-            self.holder(step, gid, &mut name)?;
-        }
-        self.lend_group(step.hit, &name, gid)
-    }
-
     /// The supplementary groups of a user: those of his section, then that of his .nssmaprc.
-    fn groups_of(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Outcome, Outcome> {
+    fn groups_of(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
         let account = match self.by_name(step, name) {
             Ok(account) => account,
             // Whoever is unknown is in no group, as with the files.
-            Err(Outcome::NotFound) => return Ok(Outcome::Groups),
+            Err(Outcome::NotFound) => return Ok(()),
             Err(other) => return Err(other),
         };
         let section = account.section;
         if section.kind != Kind::Map {
-            return Ok(Outcome::Groups);
+            return Ok(());
         }
         let shared = &mut *step.shared;
         self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
         let Map { config, room, groups, .. } = self;
-        for words in &section.groups {
-            for name in *words {
-                if let Some(gid) = groups.gid(name) {
-                    shared.gids.add(gid);
-                }
-            }
-        }
+        groups.add(section.line, &mut shared.gids);
         if section.rc {
-            evidence::path(&section.template.home, name, room).map_err(Outcome::failed)?;
-            if let Some(gid) = rc::gid(room, !config.compat, &mut shared.window)? {
+            let home = evidence::path(&section.template.home, name, room);
+            let home = home.map_err(Outcome::failed)?;
+            if let Some(gid) = rc::gid(home, !config.compat, &mut shared.window)? {
                 shared.gids.add(gid);
             }
         }
-        Ok(Outcome::Groups)
+        Ok(())
     }
 
     /// Puts together the record of an account.
-    fn lend(&mut self, hit: &mut Hit, name: &[u8], account: Account) -> Result<Outcome, Outcome> {
+    fn lend(&mut self, hit: &mut Hit, name: &[u8], account: Account) -> Result<(), Outcome> {
         let area = &mut self.area;
         let Template { gecos, home, shell, .. } = &account.section.template;
         let mut room = [0; DECIMAL_MAX];
@@ -416,34 +373,88 @@ impl Map {
         };
         let [before, slash, place, after] = home.pieces(place);
         let end: &[u8] = b"\0";
-        put(area, &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end])?;
+        fill(
+            &mut **area,
+            &[name, b"\0x\0", gecos, end, before, slash, place, after, end, shell, end],
+        )
+        .map_err(Outcome::failed)?;
         let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
         *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
-        Ok(Outcome::Found)
+        Ok(())
     }
 
     /// Puts together a shadow record.
-    fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<Outcome, Outcome> {
+    fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<(), Outcome> {
         // No hash is like this; some programs take "!" for a locked account.
-        put(&mut self.area, &[name, b"\0NP\0"])?;
+        fill(&mut *self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
         *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
-        Ok(Outcome::Found)
+        Ok(())
     }
 
     /// Puts together a group without members.
-    fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<Outcome, Outcome> {
-        put(&mut self.area, &[name, b"\0x\0"])?;
+    fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<(), Outcome> {
+        fill(&mut *self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
         let len = self.area.len() as u32;
         *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
-        Ok(Outcome::Found)
+        Ok(())
     }
 }
 
-/// Fills `area` with strings.
-fn put(area: &mut heapless::Vec<u8, AREA>, texts: &[&[u8]]) -> Result<(), Outcome> {
-    area.clear();
+/// Why a name has no account, whatever evidence there is.
+enum Unplanned {
+    /// Such names have none.
+    Refused(&'static str),
+    /// The key is missing.
+    Failed(Errno),
+}
+
+/// The account that `name` would have, before any evidence is looked at and anything is known of
+/// others.
+fn planned(
+    config: &'static Config<'static>,
+    key: &Keyed,
+    name: &[u8],
+) -> Result<Account, Unplanned> {
+    let why = if config.compat {
+        ""
+    } else if !names::fits(name, config.letters) {
+        "the rule for names forbids"
+    } else if config.denies(name) {
+        "the configuration denies"
+    } else if config.is_reserved(name) {
+        "reserved, so never mapped:"
+    } else {
+        ""
+    };
+    match config.section_of(name) {
+        Some(section) if why.is_empty() => {
+            let uid = planned_uid(config, key, section, name).map_err(Unplanned::Failed)?;
+            Ok(Account { section, uid })
+        }
+        _ if why.is_empty() => Err(Unplanned::Refused("no section takes")),
+        _ => Err(Unplanned::Refused(why)),
+    }
+}
+
+/// The same of a name in its section: the one uid, its pin, or what the key derives.
+fn planned_uid(config: &Config, key: &Keyed, section: &Section, name: &[u8]) -> Result<u32, Errno> {
+    match section.template.ids {
+        Ids::One(uid) => Ok(uid),
+        Ids::Range { lo, size } => match (config.pinned(name), key) {
+            (Some(uid), _) => Ok(uid),
+            (None, Keyed::With(key)) => Ok(key.derive(name, lo, size)),
+            (None, Keyed::Refused(errno)) => Err(*errno),
+        },
+        // Of a section of numbers, and no name is in one.
+        Ids::Asked => Err(Errno::INVAL),
+    }
+}
+
+/// Fills `room` with texts, the one behind the other.
+fn fill(room: &mut VecView<u8>, texts: &[&[u8]]) -> Result<(), Errno> {
+    room.clear();
     for text in texts {
-        area.extend_from_slice(text).map_err(|_| Outcome::failed(Errno::NAMETOOLONG))?;
+        room.extend_from_slice(text).map_err(|_| Errno::NAMETOOLONG)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `.nssmaprc` in a home: a group line, whose gid its user gets.
 
-use super::evidence::Room;
+use super::config::Lines;
 use crate::backend::Outcome;
 use crate::sys::file::open;
 use nssproto::line::parse_group;
@@ -14,11 +14,10 @@ const NAME: &CStr = c".nssmaprc";
 /// Gids from here on mean something else (nobody, "do not change"), or are nobody's to hand out.
 const RESERVED: u32 = 65534;
 
-/// The gid of the first good line, if there is such a file and it can be trusted. `room` has the
-/// home's path with its NUL. `strict`: no link is followed, and the home must be root's, since
-/// people who share a uid could rename a file of root's from one home to another.
-pub fn gid(room: &Room, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Outcome> {
-    let home = CStr::from_bytes_with_nul(room).map_err(|_| Outcome::failed(Errno::INVAL))?;
+/// The gid of the first good line, if there is such a file and it can be trusted. `strict`: no link
+/// is followed, and the home must be root's, since people who share a uid could rename a file of
+/// root's from one home to another.
+pub fn gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Outcome> {
     match read_gid(home, strict, window) {
         Ok(gid) => Ok(gid),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -48,10 +47,16 @@ fn read_gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>,
             more => len += more,
         }
     }
-    let text = window.get(..len).unwrap_or_default();
-    let lines = text.split(|b| *b == b'\n').filter(|l| !l.starts_with(b"#"));
-    let gid = lines.filter_map(|l| parse_group(l).ok()).map(|g| g.gid.0).next();
-    Ok(gid.filter(|g| !strict || (1..RESERVED).contains(g)))
+    for line in Lines(window.get(..len).unwrap_or_default()) {
+        match parse_group(line) {
+            Ok(group) if !line.starts_with(b"#") => {
+                let gid = group.gid.0;
+                return Ok(Some(gid).filter(|g| !strict || (1..RESERVED).contains(g)));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn open_rc(home: impl AsFd, nofollow: OFlags) -> Result<OwnedFd, Errno> {

@@ -1,7 +1,7 @@
 //! The registry: `UID NAME EPOCH` lines, only ever appended to, by several processes without a
 //! lock. Of two lines for one uid the first wins, and so the first uid of a name.
 
-use super::config::tell_line;
+use super::config::{Level, cut, tell_line};
 use super::known::Known;
 use super::names::{Letters, fits};
 use crate::sys::clock;
@@ -16,16 +16,9 @@ use std::os::fd::OwnedFd;
 /// How often a line is appended again that another writer's torn one has spoilt.
 const TRIES: u8 = 3;
 
-/// Why a new pair cannot be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writable {
-    /// It can.
-    Yes,
-    /// The file system is read-only: it works without.
-    ReadOnly,
-    /// Not allowed: a lookup that needs it fails with this.
-    Refused(Errno),
-}
+/// Whether new pairs can be kept. The error is EROFS on a read-only file system, where it works
+/// without; with another one a lookup that needs it fails.
+pub type Writable = Result<(), Errno>;
 
 /// The open file.
 pub struct Registry {
@@ -39,7 +32,9 @@ pub struct Registry {
     /// What was read and understood: up to the end of the last whole line.
     read_to: u64,
     /// Lines up to there.
-    lines: u64,
+    lines: u32,
+    /// What was read last does not end with a newline.
+    torn: bool,
     /// The size at which a torn last line was told.
     told_torn: u64,
     /// Bad lines are told.
@@ -54,9 +49,18 @@ impl Registry {
         let Some((file, writable)) = open_file(&path, create)? else { return Ok(None) };
         let stat = super::look_at(&file)?;
         let owner = geteuid().as_raw();
-        let (read_to, lines, told_torn, tells) = (0, 0, 0, true);
-        let registry =
-            Registry { file, path, create, owner, writable, read_to, lines, told_torn, tells };
+        let registry = Registry {
+            file,
+            path,
+            create,
+            owner,
+            writable,
+            read_to: 0,
+            lines: 0,
+            torn: false,
+            told_torn: 0,
+            tells: true,
+        };
         Ok(Some((registry, stat)))
     }
 
@@ -87,27 +91,24 @@ impl Registry {
         if replaced || size < self.read_to {
             // Or somebody cut it. What is gone is believed no longer.
             known.clear();
-            (self.read_to, self.lines) = (0, 0);
+            (self.read_to, self.lines, self.torn) = (0, 0, false);
         }
         while self.read_to < size {
             let len = retry_on_intr(|| pread(&self.file, &mut *window, self.read_to))?;
-            let block = window.get(..len).unwrap_or_default();
-            let mut rest = block;
-            while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-                let (line, behind) = rest.split_at_checked(end).unwrap_or_default();
-                rest = behind.get(1..).unwrap_or_default();
+            let mut rest = window.get(..len).unwrap_or_default();
+            self.torn = true;
+            while let (line, Some(behind)) = cut(rest, b'\n') {
+                (rest, self.torn) = (behind, false);
                 self.lines += 1;
                 self.take(line, known);
             }
-            let whole = (block.len() - rest.len()) as u64;
-            self.read_to += whole;
-            if whole == 0 {
-                if block.len() == window.len() {
-                    // A line without end: no writer of ours makes one.
-                    self.read_to += block.len() as u64;
-                    continue;
-                }
-                if self.told_torn != size && !block.is_empty() {
+            if !self.torn {
+                self.read_to += (len - rest.len()) as u64;
+            } else if len == window.len() {
+                // A line without end: no writer of ours makes one.
+                self.read_to += len as u64;
+            } else {
+                if self.told_torn != size && len > 0 {
                     self.told_torn = size;
                     self.tell(self.lines + 1, "the last line has no newline; passed over", b"");
                 }
@@ -142,22 +143,18 @@ impl Registry {
         if line.is_empty() {
             return;
         }
-        let Some((uid, name)) = parse(line) else {
-            return self.tell(self.lines, "not UID NAME EPOCH; passed over:", line);
+        let (what, word) = match parse(line) {
+            Some((uid, name)) => (known.register(name, uid), name),
+            None => (Err("not UID NAME EPOCH; passed over:"), line),
         };
-        match known.register(name, uid) {
-            Ok(()) => {}
-            Err(Some(_)) => self.tell(self.lines, "its uid has another name already:", name),
-            Err(None) if known.is_full() => {
-                self.tell(self.lines, "more than 65536 names; passed over:", name);
-            }
-            Err(None) => self.tell(self.lines, "has another uid already:", name),
+        if let Err(what) = what {
+            self.tell(self.lines, what, word);
         }
     }
 
-    fn tell(&self, line: u64, what: &str, word: &[u8]) {
+    fn tell(&self, line: u32, what: &str, word: &[u8]) {
         if self.tells {
-            tell_line(self.path(), line, "warning", what, word);
+            tell_line(self.path(), line, Level::Warning, what, word);
         }
     }
 
@@ -185,13 +182,11 @@ impl Registry {
             }
             let mut line = heapless::Vec::<u8, 128>::new();
             let (mut digits, mut time) = ([0; DECIMAL_MAX], [0; DECIMAL_MAX]);
-            let start: &[u8] = if self.ends_with_newline()? { b"" } else { b"\n" };
+            let start: &[u8] = if self.torn { b"\n" } else { b"" };
             let uid_text = write_decimal(u64::from(uid), &mut digits);
             let seconds = write_decimal(clock::file_seconds(), &mut time);
             // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
-            for text in [start, uid_text, b" ", name, b" ", seconds, b"\n"] {
-                let _ = line.extend_from_slice(text);
-            }
+            super::fill(&mut line, &[start, uid_text, b" ", name, b" ", seconds, b"\n"])?;
             // One call, so that lines of two writers do not mix. Part of it means a full disk; what
             // is torn then is passed over by all readers.
             if retry_on_intr(|| write(&self.file, &line))? < line.len() {
@@ -200,33 +195,21 @@ impl Registry {
             fsync(&self.file)?;
         }
     }
-
-    fn ends_with_newline(&self) -> Result<bool, Errno> {
-        #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
-        let size = super::look_at(&self.file)?.st_size as u64;
-        let mut last = [0];
-        if size == 0 {
-            return Ok(true);
-        }
-        let len = retry_on_intr(|| pread(&self.file, &mut last, size - 1))?;
-        Ok(len == 0 || last == [b'\n'])
-    }
 }
 
 /// Opens it to append, or if that is not allowed to read.
 fn open_file(path: &CStr, create: bool) -> Result<Option<(OwnedFd, Writable)>, Errno> {
-    let read = || open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty());
-    let mut write = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
-    write.set(OFlags::CREATE, create);
-    match open(path, write, Mode::from_raw_mode(0o644)) {
-        Ok(file) => Ok(Some((file, Writable::Yes))),
-        Err(Errno::ROFS) => match read() {
-            Ok(file) => Ok(Some((file, Writable::ReadOnly))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        },
-        Err(Errno::NOENT) if !create => Ok(None),
-        Err(refused) => Ok(Some((read().map_err(|_| refused)?, Writable::Refused(refused)))),
+    let mut flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW;
+    flags.set(OFlags::CREATE, create);
+    let refused = match open(path, flags, Mode::from_raw_mode(0o644)) {
+        Ok(file) => return Ok(Some((file, Ok(())))),
+        Err(Errno::NOENT) if !create => return Ok(None),
+        Err(refused) => refused,
+    };
+    match open(path, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty()) {
+        Ok(file) => Ok(Some((file, Err(refused)))),
+        Err(Errno::NOENT) if refused == Errno::ROFS => Ok(None),
+        Err(errno) => Err(if refused == Errno::ROFS { errno } else { refused }),
     }
 }
 

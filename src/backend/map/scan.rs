@@ -5,12 +5,13 @@
 
 use super::config::{Config, Section};
 use super::template::Pattern;
+use crate::backend::Outcome;
 use crate::backend::unix::Stamp;
 use crate::sys::clock;
-use crate::sys::file::open;
+use crate::sys::file::{open, path as c_path};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, stat};
 use rustix::io::Errno;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -19,12 +20,12 @@ const BLOCK: usize = 32 * 1024;
 
 /// What a byte of directory entries costs of a turn, in bytes of files: names are looked at
 /// one by one.
-const COST: u64 = 8;
+const COST: u32 = 8;
 
 /// One directory.
 struct Dir {
     section: &'static Section<'static>,
-    path: CString,
+    path: &'static CStr,
     /// What an entry has around the name.
     entry: Pattern<'static>,
     /// What it must be; `None` where more of the path follows it.
@@ -37,7 +38,7 @@ struct Dir {
 
 /// All directories of a configuration.
 pub struct Scan {
-    dirs: Vec<Dir>,
+    dirs: &'static mut [Dir],
     /// The one that is being read, or the number of them.
     at: usize,
     open: Option<OwnedFd>,
@@ -73,7 +74,9 @@ impl Scan {
                 None => continue,
             };
             let Some((path, before)) = directory(pattern) else { continue };
-            let Ok(path) = CString::new(path) else { continue };
+            let Ok(path) = c_path(path) else { continue };
+            // It lives as long as the configuration.
+            let path = Box::leak(path.into_boxed_c_str());
             let after = pattern.after.unwrap_or_default();
             let slash = after.iter().position(|b| *b == b'/');
             let kind = if slash.is_none() { Some(kind) } else { None };
@@ -81,12 +84,18 @@ impl Scan {
             let entry = Pattern { before, slash: false, after };
             dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
         }
-        Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
+        Scan {
+            at: dirs.len(),
+            dirs: dirs.leak(),
+            open: None,
+            ran: false,
+            block: Box::new_uninit_slice(BLOCK),
+        }
     }
 
     /// All of them.
     pub fn directories(&self) -> impl Iterator<Item = &CStr> {
-        self.dirs.iter().map(|dir| &*dir.path)
+        self.dirs.iter().map(|dir| dir.path)
     }
 
     /// Whether one is under way.
@@ -96,8 +105,7 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same =
-            |dir: &Dir| dir.settled && stat(&*dir.path).ok().map(|s| Stamp::of(&s)) == dir.stamp;
+        let same = |dir: &Dir| dir.settled && super::stamp(stat(dir.path)).ok() == dir.stamp;
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -107,15 +115,15 @@ impl Scan {
         self.open = None;
     }
 
-    /// Goes on for a turn, with each name that was found; false if there is more to do. The
-    /// error is a directory that cannot be read.
+    /// Goes on for a turn, with each name that was found. The error is that the turn is over, or a
+    /// directory that cannot be read.
     pub fn go_on(
         &mut self,
         turn: &mut u64,
         each: impl FnMut(&'static Section<'static>, &[u8]),
-    ) -> Result<bool, Errno> {
+    ) -> Result<(), Outcome> {
         let done = self.read(turn, each);
-        if done != Ok(false) {
+        if done != Err(Outcome::Pending) {
             self.at = self.dirs.len();
             self.ran = done.is_ok();
         }
@@ -126,28 +134,26 @@ impl Scan {
         &mut self,
         turn: &mut u64,
         mut each: impl FnMut(&'static Section<'static>, &[u8]),
-    ) -> Result<bool, Errno> {
+    ) -> Result<(), Outcome> {
         while let Some(dir) = self.dirs.get_mut(self.at) {
             if *turn == 0 {
-                return Ok(false);
+                return Err(Outcome::Pending);
             }
-            let fd = match self.open.take() {
-                Some(fd) => fd,
-                None => match begin(dir)? {
-                    Some(fd) => fd,
-                    None => {
-                        self.at += 1;
-                        continue;
-                    }
-                },
+            let opened = match self.open.take() {
+                None => begin(dir).map_err(Outcome::failed)?,
+                open => open,
+            };
+            let Some(fd) = opened else {
+                self.at += 1;
+                continue;
             };
             let mut entries = RawDir::new(&fd, &mut self.block);
-            let (mut read, mut ended) = (0u64, true);
+            // At most the block and a bit.
+            let mut read = 0;
             while let Some(entry) = entries.next() {
-                let entry = entry?;
-                ended = false;
+                let entry = entry.map_err(Outcome::failed)?;
                 let name = entry.file_name().to_bytes();
-                read += name.len() as u64 + 24;
+                read += name.len() as u32 + 24;
                 let is = entry.file_type();
                 // Some file systems do not tell; then the name's own evidence does, when asked.
                 let fits = dir.kind.is_none_or(|k| k == is || is == FileType::Unknown);
@@ -158,21 +164,21 @@ impl Scan {
                     break;
                 }
             }
-            *turn = turn.saturating_sub(read * COST);
-            if ended {
+            *turn = turn.saturating_sub(u64::from(read * COST));
+            if read == 0 {
                 self.at += 1;
             } else {
                 self.open = Some(fd);
             }
         }
-        Ok(true)
+        Ok(())
     }
 }
 
 /// Opens a directory and takes note of how it looks; `None` if it is not there.
 fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
     let now = clock::file_time();
-    let fd = match open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+    let fd = match open(dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             (dir.stamp, dir.settled) = (None, true);
@@ -180,7 +186,7 @@ fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    let stamp = Stamp::of(&super::look_at(&fd)?);
+    let stamp = super::stamp(super::look_at(&fd))?;
     dir.settled = stamp.is_settled(now);
     dir.stamp = Some(stamp);
     Ok(Some(fd))

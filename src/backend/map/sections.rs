@@ -1,10 +1,9 @@
 //! The second format: `nssmap 2`, then settings and sections. Every error is kept, with its line.
 
-use super::config::{Config, Kind, Lines, Pin, Problem, Section, Words};
+use super::config::{Config, Kind, Lines, Named, Pin, Problem, Section, Words};
 use super::names::{Letters, fits, glob_fault};
 use super::template::{
-    self, CONTROL, GidOf, Ids, LINE_MAX, NO_HOME, Pattern, TOO_FEW, TOO_LONG, Template, fields,
-    text_fault,
+    self, CONTROL, GidOf, Ids, LINE_MAX, NO_HOME, Pattern, TOO_FEW, TOO_LONG, fields, text_fault,
 };
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 
@@ -54,295 +53,290 @@ const WRONG_WORDS: &str = "wrong or missing words behind";
 /// What is wrong with a name, of a pin or of a section of numbers.
 const FORBIDDEN: &str = "a name that the rule for names forbids:";
 
-/// Something is wrong, and was kept.
-struct Kept;
-
-/// What was found wrong.
-struct Faults<'a, 'p> {
-    list: &'p mut Vec<Problem<'a>>,
-    /// The number of the line in hand.
-    line: u64,
-}
+/// What is wrong, if anything is; with [`Reader::word`].
+type Checked = Result<(), &'static str>;
 
 /// What is being read.
 struct Reader<'a, 'p> {
     config: &'p mut Config<'a>,
-    faults: Faults<'a, 'p>,
-    /// The section in hand, which is the last one, has its template.
+    problems: &'p mut Vec<Problem<'a>>,
+    /// The number of the line in hand.
+    line: u32,
+    /// What an error in it is about; may be empty.
+    word: &'a [u8],
+    /// The section in hand; of line 0 before the first one.
+    section: &'p mut Section<'a>,
+    /// It has its template.
     has_template: bool,
 }
 
 /// Reads a whole file.
 pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let faults = Faults { list: problems, line: 0 };
-    let mut reader = Reader { config, faults, has_template: false };
+    let section = &mut Section::new(0, Kind::Map, Words::default());
+    let mut reader = Reader { config, problems, line: 0, word: b"", section, has_template: false };
     for line in Lines(text) {
-        reader.faults.line += 1;
-        if reader.faults.line > 1 {
-            // What is wrong with it was kept, and the next one is looked at.
-            let _ = reader.take(line.strip_suffix(b"\r").unwrap_or(line));
+        reader.line += 1;
+        if reader.line > 1 {
+            reader.word = b"";
+            if let Err(what) = reader.take(line.strip_suffix(b"\r").unwrap_or(line)) {
+                // It is kept, and the next line is looked at.
+                Problem::add(reader.problems, reader.line, what, reader.word);
+            }
         }
     }
-    reader.close();
-    reader.check();
-}
-
-impl<'a> Faults<'a, '_> {
-    /// Keeps an error of the line in hand.
-    fn wrong(&mut self, what: &'static str, word: &'a [u8]) -> Kept {
-        self.at(self.line, what, word);
-        Kept
-    }
-
-    fn at(&mut self, line: u64, what: &'static str, word: &'a [u8]) {
-        self.list.push(Problem { line, what, word, warning: false });
-    }
+    reader.begin(Section::new(0, Kind::Map, Words::default()));
+    check(reader.config, reader.problems);
 }
 
 impl<'a> Reader<'a, '_> {
-    fn take(&mut self, line: &'a [u8]) -> Result<(), Kept> {
+    fn take(&mut self, line: &'a [u8]) -> Checked {
         let mut rest = Words(line);
         let Some(first) = rest.next().filter(|w| !w.starts_with(b"#")) else { return Ok(()) };
         if line.len() > LINE_MAX {
-            return Err(self.faults.wrong(TOO_LONG, b""));
+            return Err(TOO_LONG);
         }
         if line.iter().any(|b| *b != b'\t' && template::is_control(*b)) {
-            return Err(self.faults.wrong(CONTROL, b""));
+            return Err(CONTROL);
         }
-        let (mut one, mut two, mut count) = (&b""[..], &b""[..], 0u8);
-        for word in rest {
-            match count {
-                0 => one = word,
-                1 => two = word,
-                _ => {}
-            }
-            count = count.saturating_add(1);
-        }
+        self.word = first;
         let known = WORDS.iter().find(|w| w.0.as_bytes() == first);
-        let Some((_, word, least, most)) = known else {
-            return Err(self.faults.wrong("unknown word", first));
-        };
+        let Some((_, word, least, most)) = known else { return Err("unknown word") };
         if matches!(word, Word::Template | Word::Require | Word::Groups | Word::Rc) {
-            match self.config.sections.last() {
-                None => return Err(self.faults.wrong("outside of a section:", first)),
-                Some(section) if section.kind != Kind::Map && *word != Word::Template => {
-                    return Err(self.faults.wrong("not in a section of numbers:", first));
-                }
-                Some(_) => {}
+            if self.section.line == 0 {
+                return Err("outside of a section:");
+            }
+            if self.section.kind != Kind::Map && *word != Word::Template {
+                return Err("not in a section of numbers:");
             }
         }
+        let count = rest.count().min(255) as u8;
         if !(*least..=*most).contains(&count) {
-            return Err(self.faults.wrong(WRONG_WORDS, first));
+            return Err(WRONG_WORDS);
         }
+        let mut words = rest;
+        let (one, two) = (words.next().unwrap_or_default(), words.next());
         match word {
             Word::Section(kind) => return self.section(*kind, rest, one, count),
             Word::Template => return self.template(rest.0.trim_ascii_start()),
-            Word::Pin => return self.pin(one, two),
+            Word::Pin => return self.pin(one, two.unwrap_or_default()),
             Word::Deny => {
                 self.check_globs(rest)?;
                 self.config.deny.push(rest);
             }
             Word::Key | Word::Registry | Word::DenyFile => {
+                self.word = one;
                 let place = match word {
                     Word::Key => Some(&mut self.config.key),
                     Word::Registry => Some(&mut self.config.registry),
                     _ => None,
                 };
-                let again = place.as_ref().is_some_and(|p| p.is_some());
-                if again {
-                    return Err(self.faults.wrong("given twice, again as", one));
+                if place.as_ref().is_some_and(|p| p.is_some()) {
+                    return Err("given twice, again as");
                 }
                 if !one.starts_with(b"/") {
-                    return Err(self.faults.wrong("a path that does not begin with /:", one));
+                    return Err("a path that does not begin with /:");
                 }
                 match place {
-                    Some(place) => *place = Some((self.faults.line, one)),
+                    Some(place) => *place = Some((self.line, one)),
                     None => self.config.deny_files.push(one),
                 }
             }
-            Word::Names | Word::Rc => {
-                let (no, yes): (&[u8], &[u8]) =
-                    if *word == Word::Rc { (b"no", b"yes") } else { (b"lower", b"mixed") };
-                if one != no && one != yes {
-                    return Err(self.faults.wrong(WRONG_WORDS, first));
-                }
-                match self.config.sections.last_mut().filter(|_| *word == Word::Rc) {
-                    Some(section) => section.rc = one == yes,
-                    None if one == yes => self.config.letters = Letters::Mixed,
-                    None => self.config.letters = Letters::Lower,
-                }
+            Word::Names => {
+                let mixed = is_second(one, "lower", "mixed")?;
+                self.config.letters = if mixed { Letters::Mixed } else { Letters::Lower };
             }
-            Word::Require | Word::Groups => {
-                let Some(section) = self.config.sections.last_mut() else { return Ok(()) };
-                if *word == Word::Groups {
-                    section.groups.push(rest);
-                } else {
-                    let path = (count > 1).then_some(two);
-                    let added = section.require.add(one, path);
-                    added.map_err(|what| self.faults.wrong(what, path.unwrap_or(one)))?;
+            Word::Rc => self.section.rc = is_second(one, "no", "yes")?,
+            Word::Require => {
+                self.word = two.unwrap_or(one);
+                self.section.require.add(one, two)?;
+            }
+            Word::Groups => {
+                let line = self.section.line;
+                for name in rest {
+                    self.config.groups.push(Named { line, name, gid: None });
                 }
             }
         }
         Ok(())
     }
 
-    fn pin(&mut self, name: &'a [u8], number: &'a [u8]) -> Result<(), Kept> {
+    fn pin(&mut self, name: &'a [u8], number: &'a [u8]) -> Checked {
+        self.word = name;
         if self.config.pinned(name).is_some() {
-            return Err(self.faults.wrong("a second pin for", name));
+            return Err("a second pin for");
         }
-        let Some(uid) = decimal_u32(number) else {
-            return Err(self.faults.wrong("not a uid:", number));
-        };
+        self.word = number;
+        let uid = decimal_u32(number).ok_or("not a uid:")?;
         if self.config.holder_of(uid).is_some() {
-            return Err(self.faults.wrong("a second pin to", number));
+            return Err("a second pin to");
         }
-        self.config.pins.push(Pin { line: self.faults.line, name, uid });
+        self.config.pins.push(Pin { line: self.line, name, uid });
         Ok(())
     }
 
-    fn check_globs(&mut self, globs: Words<'a>) -> Result<(), Kept> {
+    fn check_globs(&mut self, globs: Words<'a>) -> Checked {
         for glob in globs {
-            if let Some(what) = glob_fault(glob) {
-                return Err(self.faults.wrong(what, glob));
-            }
+            self.word = glob;
+            glob_fault(glob).map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 
-    fn section(
-        &mut self,
-        kind: Kind,
-        rest: Words<'a>,
-        range: &'a [u8],
-        count: u8,
-    ) -> Result<(), Kept> {
-        self.close();
+    fn section(&mut self, kind: Kind, rest: Words<'a>, range: &'a [u8], count: u8) -> Checked {
         let globs = if kind == Kind::Map { rest } else { Words::default() };
-        let line = self.faults.line;
-        self.config.begin(line, kind, globs);
-        self.has_template = false;
+        self.begin(Section::new(self.line, kind, globs));
+        self.word = b"";
         if kind == Kind::Map {
-            if count == 0 {
-                return Err(self.faults.wrong("a section without a glob", b""));
-            }
-            return self.check_globs(rest);
+            return if count == 0 {
+                Err("a section without a glob")
+            } else {
+                self.check_globs(rest)
+            };
         }
         if count != 1 {
-            return Err(self.faults.wrong("not one range LO-HI", b""));
+            return Err("not one range LO-HI");
         }
-        let ids = template::ids(range).map_err(|what| self.faults.wrong(what, range))?;
+        self.word = range;
+        let ids = template::ids(range)?;
         let (Ids::Range { .. }, Some(bounds)) = (ids, ids.bounds()) else {
-            return Err(self.faults.wrong("not a range LO-HI:", range));
+            return Err("not a range LO-HI:");
         };
-        if let Some(section) = self.config.sections.last_mut() {
-            section.numbers = bounds;
-        }
+        self.section.numbers = bounds;
         Ok(())
     }
 
-    /// Ends the section in hand.
-    fn close(&mut self) {
-        let Some(open) = self.config.sections.last().filter(|_| !self.has_template) else { return };
-        let line = open.line;
-        self.config.sections.pop();
-        // If its line was bad, that was told already.
-        if !self.faults.list.iter().any(|p| !p.warning && p.line >= line) {
-            self.faults.at(line, "a section without a template", b"");
+    /// Ends the section in hand, and begins the next one.
+    fn begin(&mut self, next: Section<'a>) {
+        let section = std::mem::replace(self.section, next);
+        let line = section.line;
+        if self.has_template {
+            self.config.sections.push(section);
+        } else if line > 0 && self.problems.last().is_none_or(|p| p.line < line.into()) {
+            // If one of its lines was bad, that was told already.
+            Problem::add(self.problems, line, "a section without a template", b"");
         }
+        self.has_template = false;
     }
 
-    fn template(&mut self, text: &'a [u8]) -> Result<(), Kept> {
+    fn template(&mut self, text: &'a [u8]) -> Checked {
+        self.word = b"";
         if self.has_template {
-            return Err(self.faults.wrong("a second template in the section", b""));
+            return Err("a second template in the section");
         }
-        let mut parts = [&b""[..]; 7];
-        let count = fields(text, &mut parts);
-        let Some(section) = self.config.sections.last_mut() else { return Ok(()) };
-        let (kind, (_, last)) = (section.kind, section.numbers);
-        let [name, _, id, gid, gecos, mut home, shell] = parts;
-        let template = &mut section.template;
-        *template = Template::default();
+        let (parts, count) = fields(text);
+        let (kind, (_, last)) = (self.section.kind, self.section.numbers);
+        let [name, _, id, gid, gecos, home, shell] = &parts;
+        let mut home = *home;
+        let template = &mut self.section.template;
         if kind != Kind::Gids || count == parts.len() {
             if count < parts.len() {
-                return Err(self.faults.wrong(TOO_FEW, b""));
+                return Err(TOO_FEW);
             }
-            if let Some(what) = text_fault(&parts) {
-                return Err(self.faults.wrong(what, b""));
+            text_fault(&parts)?;
+            if kind != Kind::Map && home.is_empty() {
+                return Err(NO_HOME);
             }
+            self.word = id;
             if kind == Kind::Map {
-                template.ids = template::ids(id).map_err(|what| self.faults.wrong(what, id))?;
-            } else if home.is_empty() {
-                return Err(self.faults.wrong(NO_HOME, b""));
-            } else if id != b"=" {
-                let what = "in a section of numbers the id must be =, not";
-                return Err(self.faults.wrong(what, id));
+                template.ids = template::ids(id)?;
+            } else if *id != b"=" {
+                return Err("in a section of numbers the id must be =, not");
             }
-            if gid == b"0" && kind != Kind::Map {
+            template.gid = GidOf::Uid;
+            if *gid == b"0" && kind != Kind::Map {
                 // Container platforms run any uid with group 0.
                 template.gid = GidOf::One(0);
-            } else if gid != b"=" {
-                let one = template::id(gid).map_err(|what| self.faults.wrong(what, gid))?;
-                template.gid = GidOf::One(one);
+            } else if *gid != b"=" {
+                self.word = gid;
+                template.gid = GidOf::One(template::id(gid)?);
             } else if kind == Kind::Map && !matches!(template.ids, Ids::Range { .. }) {
-                let what = "a gid of the user's own needs a range of uids, not";
-                return Err(self.faults.wrong(what, id));
+                return Err("a gid of the user's own needs a range of uids, not");
             }
             (template.gecos, template.shell) = (gecos, shell);
-        } else if count == 4 && id == b"=" && gid.is_empty() {
+        } else if count == 4 && *id == b"=" && gid.is_empty() {
             // A group(5) line, `NAME:x:=:`; of a whole template the name counts, too.
             home = b"/";
         } else {
-            return Err(self.faults.wrong("not NAME:x:=: (nor seven fields)", text));
+            self.word = text;
+            return Err("not NAME:x:=: (nor seven fields)");
         }
+        self.word = name;
         template.name = Pattern::literal(name);
         if kind != Kind::Map {
-            let named = name_numbers(&mut template.name, name, last);
-            named.map_err(|what| self.faults.wrong(what, name))?;
+            name_numbers(&mut template.name, name, last)?;
         }
-        let housed = match kind {
-            Kind::Map => template.home.parse_home(home),
-            _ => template.home.parse(home),
-        };
-        housed.map_err(|what| self.faults.wrong(what, home))?;
+        self.word = home;
+        match kind {
+            Kind::Map => template.home.parse_home(home)?,
+            _ => template.home.parse(home)?,
+        }
         self.has_template = true;
         Ok(())
     }
+}
 
-    /// What can be judged only when all is read.
-    fn check(&mut self) {
-        let Reader { config, faults, .. } = self;
-        let numbers = |s: &&Section| s.kind != Kind::Map;
-        if let Some(over) = config.sections.iter().filter(numbers).nth(NUMBERS_MAX) {
-            faults.at(over.line, "more than 8 sections of numbers", b"");
+/// Which of two words this is.
+fn is_second(word: &[u8], first: &str, second: &str) -> Result<bool, &'static str> {
+    let is = word == second.as_bytes();
+    if is || word == first.as_bytes() { Ok(is) } else { Err(WRONG_WORDS) }
+}
+
+/// What can be judged only when all is read.
+fn check<'a>(config: &Config<'a>, problems: &mut Vec<Problem<'a>>) {
+    let (mut numbers, mut gids, mut first) = (0, false, 0);
+    let (mut derives, mut registers) = (false, false);
+    for section in &config.sections {
+        if section.kind == Kind::Map {
+            first = if first == 0 { section.line } else { first };
+            derives |= section.derives();
+            registers |= section.derives() && !section.require.is_empty();
+            continue;
         }
-        overlaps(config, Kind::Uids, faults);
-        // Those of the maps alone were told as uids.
-        if config.sections.iter().any(|s| s.kind == Kind::Gids) {
-            overlaps(config, Kind::Gids, faults);
+        gids |= section.kind == Kind::Gids;
+        numbers += 1;
+        if numbers == NUMBERS_MAX + 1 {
+            Problem::add(problems, section.line, "more than 8 sections of numbers", b"");
         }
-        let derives = config.derives();
-        if derives && config.key.is_none() {
-            let first = config.sections.iter().find(|s| s.kind == Kind::Map);
-            faults.at(first.map_or(1, |s| s.line), "a range needs a key", b"");
-        }
-        if let Some((line, _)) = config.registry.filter(|_| derives) {
-            if !config.sections.iter().any(|s| s.derives() && !s.require.is_empty()) {
-                let what = "a registry needs a section with a range and a require";
-                faults.at(line, what, b"");
-            }
-        }
-        for pin in &config.pins {
-            let section = config.section_of(pin.name);
-            let what = if !fits(pin.name, config.letters) {
-                FORBIDDEN
-            } else if !section.is_some_and(|s| s.derives()) {
-                "a pin for a name that no section derives:"
-            } else if !section.is_some_and(|s| s.template.ids.range_has(pin.uid)) {
-                "a pin outside of the range of its section:"
-            } else {
-                continue;
-            };
-            faults.at(pin.line, what, pin.name);
+    }
+    overlaps(config, Kind::Uids, problems);
+    // Those of the maps alone were told as uids.
+    if gids {
+        overlaps(config, Kind::Gids, problems);
+    }
+    if derives && config.key.is_none() {
+        Problem::add(problems, first, "a range needs a key", b"");
+    }
+    if let Some((line, _)) = config.registry.filter(|_| derives && !registers) {
+        let what = "a registry needs a section with a range and a require";
+        Problem::add(problems, line, what, b"");
+    }
+    for pin in &config.pins {
+        let section = config.section_of(pin.name);
+        let what = if !fits(pin.name, config.letters) {
+            FORBIDDEN
+        } else if !section.is_some_and(|s| s.derives()) {
+            "a pin for a name that no section derives:"
+        } else if !section.is_some_and(|s| s.template.ids.range_has(pin.uid)) {
+            "a pin outside of the range of its section:"
+        } else {
+            continue;
+        };
+        Problem::add(problems, pin.line, what, pin.name);
+    }
+}
+
+/// Ranges must not overlap; only equal single ids may be.
+fn overlaps(config: &Config, kind: Kind, problems: &mut Vec<Problem>) {
+    for (at, section) in config.sections.iter().enumerate() {
+        let Some((low, high)) = section.gives(kind) else { continue };
+        let meets = |other: &Section| {
+            other.gives(kind).is_some_and(|(lower, top)| {
+                lower <= high && low <= top && (low != high || lower != top)
+            })
+        };
+        if config.sections.iter().take(at).any(meets) {
+            let what = "its range overlaps that of an earlier section";
+            Problem::add(problems, section.line, what, b"");
         }
     }
 }
@@ -353,29 +347,4 @@ fn name_numbers<'a>(name: &mut Pattern<'a>, text: &'a [u8], last: u32) -> Result
     let mut room = [0; DECIMAL_MAX];
     let whole = name.pieces(write_decimal(u64::from(last), &mut room)).concat();
     if fits(&whole, Letters::Mixed) { Ok(()) } else { Err(FORBIDDEN) }
-}
-
-/// Ranges must not overlap; only two equal single ids may be.
-fn overlaps(config: &Config, kind: Kind, faults: &mut Faults) {
-    // One after the other, from the lowest: there are few.
-    let (mut last, mut last_line, mut line) = (None, 0, 0);
-    loop {
-        let mut next = None;
-        for (at, section) in config.sections.iter().enumerate() {
-            let Some((low, high)) = section.gives(kind) else { continue };
-            let place = Some((low, high, at));
-            if place > last && (next.is_none() || place < next) {
-                (next, line) = (place, section.line);
-            }
-        }
-        let Some((low, high, _)) = next else { return };
-        if let Some((lower, top, _)) = last {
-            let equal = (lower, top) == (low, high) && low == high;
-            if low <= top && !equal {
-                let what = "its range overlaps that of an earlier section";
-                faults.at(line.max(last_line), what, b"");
-            }
-        }
-        (last, last_line) = (next, line);
-    }
 }

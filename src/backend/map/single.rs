@@ -1,10 +1,10 @@
 //! The first format: the single line of libnss_map, safe or as libnss_map takes it.
 
-use super::config::{Config, Kind, Lines, Problem, Words};
+use super::config::{Config, Kind, Lines, Problem, Section, Words};
 use super::template::{
     self, GidOf, Ids, LINE_MAX, Pattern, TOO_FEW, TOO_LONG, Template, fields, text_fault,
 };
-use nssproto::bytes::decimal_u32;
+use nssproto::bytes::{decimal_u32, decimal_u64};
 
 /// Ids below this become this, as they always did.
 const LOWEST: u32 = 500;
@@ -12,28 +12,20 @@ const LOWEST: u32 = 500;
 /// Reads a file in which comments and blank lines are passed over, and the first other line must
 /// be in order. A line with an error is no template: then nobody is found.
 pub fn safe<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let mut found = false;
-    for (at, text) in (1..).zip(Lines(text)) {
+    let (mut found, mut line) = (false, 0);
+    for text in Lines(text) {
+        line += 1;
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.is_empty() || text.starts_with(b"#") {
             continue;
         }
-        let mut tell =
-            |what, warning| problems.push(Problem { line: at, what, word: b"", warning });
         if found {
-            tell("only the first template counts", true);
+            Problem::warn(problems, line, "only the first template counts");
             break;
         }
         found = true;
-        let mut id = |text: &[u8]| {
-            if decimal_u32(text).is_some_and(|id| id < LOWEST) {
-                tell("an id below 500 becomes 500", true);
-                return Ok(LOWEST);
-            }
-            template::id(text)
-        };
-        if let Err(what) = take(config, at, text, true, &mut id) {
-            tell(what, false);
+        if let Err(what) = take(config, line, text, Some(problems)) {
+            Problem::add(problems, line, what, b"");
         }
     }
 }
@@ -43,36 +35,43 @@ pub fn compat<'a>(text: &'a [u8], config: &mut Config<'a>) {
     config.compat = true;
     let line = text.split(|b| *b == b'\n' || *b == 0).next().unwrap_or_default();
     // What is no template is none, without a word.
-    let _ = take(config, 1, line, false, &mut |text| Ok(atoi(text)));
+    let _ = take(config, 1, line, None);
 }
 
-/// The one section, if the line is good.
+/// The one section, if the line is good. It is judged, and low ids are raised with a warning, if
+/// somebody wants to know of problems.
 fn take<'a>(
     config: &mut Config<'a>,
-    at: u64,
+    line: u32,
     text: &'a [u8],
-    strict: bool,
-    id: &mut dyn FnMut(&[u8]) -> Result<u32, &'static str>,
+    mut problems: Option<&mut Vec<Problem<'a>>>,
 ) -> Result<(), &'static str> {
     if text.len() > LINE_MAX {
         return Err(TOO_LONG);
     }
-    let mut parts = [&b""[..]; 7];
-    if fields(text, &mut parts) < parts.len() {
+    let (parts, count) = fields(text);
+    if count < parts.len() {
         return Err(TOO_FEW);
     }
-    if let Some(what) = text_fault(&parts).filter(|_| strict) {
-        return Err(what);
+    if problems.is_some() {
+        text_fault(&parts)?;
     }
-    let [name, _, uid, gid, gecos, home, shell] = parts;
+    let [name, _, uid, gid, gecos, home, shell] = &parts;
+    let mut id = |text: &[u8]| match &mut problems {
+        None => Ok(atoi(text)),
+        Some(problems) if decimal_u32(text).is_some_and(|id| id < LOWEST) => {
+            Problem::warn(problems, line, "an id below 500 becomes 500");
+            Ok(LOWEST)
+        }
+        Some(_) => template::id(text),
+    };
     let (ids, gid) = (Ids::One(id(uid)?), GidOf::One(id(gid)?));
-    config.begin(at, Kind::Map, Words(b"*"));
-    if let Some(section) = config.sections.last_mut() {
-        // The slash is always added, as libnss_map does.
-        let (name, home) = (Pattern::literal(name), Pattern::prefix(home));
-        section.template = Template { name, ids, gid, gecos, home, shell };
-        section.rc = true;
-    }
+    let mut section = Section::new(line, Kind::Map, Words(b"*"));
+    // The slash is always added, as libnss_map does.
+    let (name, home) = (Pattern::literal(name), Pattern::prefix(home));
+    section.template = Template { name, ids, gid, gecos, home, shell };
+    section.rc = true;
+    config.sections.push(section);
     Ok(())
 }
 
@@ -86,12 +85,13 @@ fn atoi(text: &[u8]) -> u32 {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let digits = digits.iter().take_while(|b| b.is_ascii_digit());
-    let value = digits.fold(0i64, |n, b| {
-        let digit = i64::from(b - b'0');
-        n.saturating_mul(10).saturating_add(if negative { -digit } else { digit })
-    });
-    (value as u32).max(LOWEST)
+    let end = digits.iter().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
+    let digits = digits.get(..end).unwrap_or_default();
+    // What is too large becomes the largest long, or the smallest.
+    let most = i64::MAX as u64 + u64::from(negative);
+    let value = if digits.is_empty() { 0 } else { decimal_u64(digits).unwrap_or(most).min(most) };
+    let value = value as u32;
+    (if negative { value.wrapping_neg() } else { value }).max(LOWEST)
 }
 
 #[cfg(test)]

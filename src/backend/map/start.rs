@@ -1,7 +1,7 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
-use super::config::{Config, Kind, Lines, Problem, Require, Words, tell_line};
+use super::config::{Config, Kind, Level, Lines, Problem, Require, Section, Words, cut, tell_line};
 use super::groups::Groups;
 use super::key::{self, Key};
 use super::known::Known;
@@ -64,19 +64,16 @@ pub struct Plan {
     pub logname: bool,
     /// What a single line requires.
     pub require: Require<'static>,
-    /// An error in a single line is fatal, too (`-n`).
-    pub strict: bool,
 }
 
 impl Plan {
     /// Takes the options.
     pub fn take(options: &mut Options) -> Result<Self, Error> {
-        let file = options.value("-f").map_or(FILE, lasting);
+        let file = options.word("-f").map_or(FILE, |file| lasting(file.as_bytes()));
         let mut plan = Plan { file, ..Plan::default() };
-        while let Some(word) = options.value("-r").map(lasting) {
-            let colon = word.iter().position(|b| *b == b':');
-            let what = word.get(..colon.unwrap_or(word.len())).unwrap_or_default();
-            let path = colon.and_then(|at| word.get(at + 1..));
+        while let Some(word) = options.word("-r") {
+            let word = lasting(word.as_bytes());
+            let (what, path) = cut(word, b':');
             let wrong = |what| Error::options(what).about(OsStr::from_bytes(word));
             plan.require.add(what, path).map_err(wrong)?;
         }
@@ -86,53 +83,64 @@ impl Plan {
     }
 }
 
-/// A word of the command line that is kept until the process ends.
-pub fn lasting(word: OsString) -> &'static [u8] {
-    word.into_vec().leak()
+/// A word of the command line, kept until the process ends.
+pub fn lasting(word: &[u8]) -> &'static [u8] {
+    word.to_vec().leak()
 }
 
 impl Map {
     /// A map by the arguments of nsssd-map. Words that are no options are ignored.
     pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
         let (mut options, _) = SPEC.split(args)?;
-        Map::open(&mut Plan::take(&mut options)?, host)
+        Map::open(Plan::take(&mut options)?, host)
     }
 
     /// Reads everything. Whatever is wrong is told with file and line; the error then says that
     /// this is so, exit 111.
-    pub fn open(plan: &mut Plan, host: Host) -> Result<Box<Self>, Error> {
+    pub fn open(plan: Plan, host: Host) -> Result<Box<Self>, Error> {
         if plan.logname && host == Host::Daemon {
             return Err(Error::options("a daemon does not look at LOGNAME: -L is for getent -s"));
         }
         // It lives as long as the texts that it was read from.
         let config: &mut Config = Box::leak(Box::default());
-        let second = read_config(config, plan)?;
-        let mut map = Box::new(Map::new(config));
+        let second = read_config(config, &plan, host == Host::Check)?;
+        if let Some(section) = config.sections.first_mut().filter(|_| !second) {
+            section.require = plan.require;
+        }
+        find_own(config);
+        let groups = Groups::new(std::mem::take(&mut config.groups));
+        let config = &*config;
+        let logname = if plan.logname { std::env::var_os("LOGNAME") } else { None };
+        let mut map = Box::new(Map {
+            config,
+            key: Keyed::Refused(Errno::NOKEY),
+            me: match host {
+                Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
+                _ => client(),
+            },
+            logname: logname.map(|name| &*name.into_vec().leak()),
+            known: Known::new(config.derives()),
+            scan: config.derives().then(|| Scan::new(config)),
+            registry: None,
+            refused: None,
+            groups,
+            slow: false,
+            room: Box::default(),
+            area: Box::default(),
+            told: Box::default(),
+        });
         map.read_key(plan.file)?;
-        map.find_own();
-        if plan.logname {
-            map.logname = std::env::var_os("LOGNAME").map(OsString::into_vec);
-        }
-        map.me = match host {
-            Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
-            _ => client(),
-        };
-        if map.config.derives() {
-            map.known = Known::new(true);
-            map.scan = Some(Scan::new(map.config));
-        }
         let tells = matches!(host, Host::Daemon | Host::Check);
         if tells {
-            tell_open_sections(map.config, plan.file, second);
-            map.slow = slow::find(map.config);
+            tell_open_sections(config, plan.file, second);
+            map.slow = slow::find(config);
         }
         let mut window = vec![0; WINDOW];
         map.read_registry(plan.file, host, &mut window)?;
-        map.groups = Groups::new(map.config);
         let read = map.groups.refresh(&mut window);
         read.map_err(|e| fail("unable to read", b"/etc/group", e))?;
         if tells {
-            map.groups.tell_missing(map.config, plan.file);
+            map.groups.tell_missing(plan.file);
         }
         Ok(map)
     }
@@ -147,12 +155,12 @@ impl Map {
             }
             Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
                 let what = "may not read the key, so derived users cannot be looked up:";
-                tell_line(config, line, "warning", what, path);
+                tell_line(config, line, Level::Warning, what, path);
                 self.key = Keyed::Refused(errno);
             }
             Err(key::Fault::System(errno)) => return Err(fail("unable to read key", path, errno)),
             Err(key::Fault::Bad(what)) => {
-                tell_line(config, line, "fatal", what, path);
+                tell_line(config, line, Level::Fatal, what, path);
                 return Err(wrong_config(config));
             }
         }
@@ -169,7 +177,7 @@ impl Map {
             Ok(None) => return Ok(()),
             // A process that has dropped its privileges: what needs the registry fails.
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
-                tell_line(file, line, "warning", "unable to open the registry", b"");
+                tell_line(file, line, Level::Warning, "unable to open the registry", b"");
                 self.refused = Some(errno);
                 return Ok(());
             }
@@ -185,7 +193,8 @@ impl Map {
         self.registry = Some(registry);
         let mut doubts = false;
         for pin in &self.config.pins {
-            let what = if self.known.with_uid(pin.uid).any(|p| p.name() != pin.name) {
+            let what = if self.known.with_uid(pin.uid).next().is_some_and(|p| p.name() != pin.name)
+            {
                 "a pin to a uid that the registry gives to another name:"
             } else if self.known.uid_of(pin.name).is_some_and(|uid| uid != pin.uid) {
                 "a pin to another uid than the registry has for the name:"
@@ -194,86 +203,86 @@ impl Map {
             };
             doubts = true;
             if host != Host::Asker {
-                tell_line(file, pin.line, "warning", what, pin.name);
+                tell_line(file, pin.line, Level::Warning, what, pin.name);
             }
         }
         if doubts && host == Host::Check { Err(wrong_config(file)) } else { Ok(()) }
     }
+}
 
-    /// The templates' own names that are users in /etc/passwd.
-    fn find_own(&mut self) {
-        let text = read_path(b"/etc/passwd");
-        for line in Lines(&text.unwrap_or_default()) {
-            for section in &self.config.sections {
-                let name = section.template.name.before;
-                let rest = line.strip_prefix(name);
-                if section.kind == Kind::Map && rest.is_some_and(|rest| rest.first() == Some(&b':'))
-                {
-                    self.own.push(name);
-                    break;
-                }
-            }
+/// The templates' own names that are users in /etc/passwd.
+fn find_own(config: &mut Config<'static>) {
+    let text = read_path(b"/etc/passwd").unwrap_or_default();
+    for line in Lines(&text) {
+        let (name, behind) = cut(line, b':');
+        let is_own = |s: &&Section| s.kind == Kind::Map && s.template.name.before == name;
+        if let Some(section) = config.sections.iter().find(is_own).filter(|_| behind.is_some()) {
+            config.own.push(section.template.name.before);
         }
     }
 }
 
 /// Reads a configuration and what it includes, and tells what is wrong with it. Also whether it
-/// is of the second format.
-fn read_config(config: &mut Config<'static>, plan: &mut Plan) -> Result<bool, Error> {
+/// was read as of the second format. `strict`: it must be there, and an error in a single line is
+/// fatal, too.
+fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Result<bool, Error> {
     config.compat = plan.compat;
     let Some(text) = read_file(CONFIG, plan.file)? else {
+        if strict {
+            return Err(fail("unable to open", plan.file, Errno::NOENT));
+        }
         let mut message = Message::new("nsssd-map", "warning");
         message.text("there is no ").path(plan.file).text(": nobody is found").send();
         return Ok(false);
     };
     let mut problems = Vec::new();
     let first = Lines(text).next().unwrap_or_default();
-    let second = first.trim_ascii_end() == sections::FIRST;
-    if plan.compat {
+    let second = !plan.compat && first.trim_ascii_end() == sections::FIRST;
+    if second {
+        if !plan.require.is_empty() {
+            let what = "-r is for a single template; this file has its own:";
+            return Err(Error::options(what).about(OsStr::from_bytes(plan.file)));
+        }
+        sections::read(text, config, &mut problems);
+    } else if !plan.compat {
+        single::safe(text, config, &mut problems);
+    } else {
         single::compat(text, config);
         if config.sections.is_empty() {
-            let what = "no template: nobody is found";
-            problems.push(Problem { line: 1, what, word: b"", warning: true });
+            Problem::warn(&mut problems, 1, "no template: nobody is found");
         }
-    } else if !second {
-        single::safe(text, config, &mut problems);
-    } else if plan.require.is_empty() {
-        sections::read(text, config, &mut problems);
-    } else {
-        let what = "-r is for a single template; this file has its own:";
-        return Err(Error::options(what).about(OsStr::from_bytes(plan.file)));
-    }
-    if let Some(section) = config.sections.first_mut().filter(|_| plan.compat || !second) {
-        section.require = std::mem::take(&mut plan.require);
     }
     let mut bad = false;
-    for problem in &problems {
-        problem.tell(plan.file, if second { "fatal" } else { "warning" });
-        bad |= !problem.warning;
+    for Problem { line, what, word, warning } in &problems {
+        let level = if *warning || !second { Level::Warning } else { Level::Fatal };
+        tell_line(plan.file, *line as u32, level, what, word);
+        bad |= !warning;
     }
-    for path in std::mem::take(&mut config.deny_files) {
-        bad |= !read_deny_file(path, config)?;
+    let Config { deny, deny_files, .. } = config;
+    for path in deny_files {
+        bad |= !read_deny_file(path, deny)?;
     }
-    if bad && (second || plan.strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
+    if bad && (second || strict) { Err(wrong_config(plan.file)) } else { Ok(second) }
 }
 
 /// One glob on each line. False if one of them is none.
-fn read_deny_file(path: &[u8], config: &mut Config<'static>) -> Result<bool, Error> {
+fn read_deny_file(path: &[u8], deny: &mut Vec<Words<'static>>) -> Result<bool, Error> {
     let Some(text) = read_file(DENY_FILE, path)? else {
         return Err(fail("unable to open", path, Errno::NOENT));
     };
-    let mut good = true;
-    for (number, line) in (1..).zip(Lines(text)) {
+    let (mut good, mut number) = (true, 0);
+    for line in Lines(text) {
+        number += 1;
         let word = line.trim_ascii();
         if word.is_empty() || word.starts_with(b"#") {
             continue;
         }
         match super::names::glob_fault(word) {
             Some(what) => {
-                tell_line(path, number, "fatal", what, word);
+                tell_line(path, number, Level::Fatal, what, word);
                 good = false;
             }
-            None => config.deny.push(Words(word)),
+            None => deny.push(Words(word)),
         }
     }
     Ok(good)
@@ -296,8 +305,9 @@ fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [
     Ok(Some(Box::leak(text.into_boxed_slice())))
 }
 
-fn fail(what: &'static str, path: &[u8], errno: Errno) -> Error {
-    Error::system(what, errno).about(OsStr::from_bytes(path))
+/// A failed system call that concerns this file or word.
+pub fn fail(what: &'static str, about: &[u8], errno: Errno) -> Error {
+    Error::system(what, errno).about(OsStr::from_bytes(about))
 }
 
 fn unusable(what: &'static str, path: &[u8]) -> Error {
@@ -316,7 +326,7 @@ fn tell_open_sections(config: &Config, file: &[u8], second: bool) {
         _ => "every well-formed name exists (see -r)",
     };
     for section in config.sections.iter().filter(|s| s.kind == Kind::Map && s.require.is_empty()) {
-        tell_line(file, section.line, "warning", what, b"");
+        tell_line(file, section.line, Level::Warning, what, b"");
     }
 }
 

@@ -1,5 +1,6 @@
 //! One template: seven fields as in passwd(5), with places for the name and the number.
 
+use super::config::cut;
 use nssproto::bytes::{decimal_u32, decimal_u64};
 
 /// Longest line of a configuration: with the longest name, a record still fits one piece of a
@@ -66,6 +67,8 @@ impl<'a> Pattern<'a> {
     }
 
     /// Its bytes in turn, with `name` in the place.
+    // Inlined, it would be at four places.
+    #[inline(never)]
     pub fn pieces<'b>(&'b self, name: &'b [u8]) -> [&'b [u8]; 4] {
         let slash: &[u8] = if self.slash { b"/" } else { b"" };
         match self.after {
@@ -147,38 +150,32 @@ pub struct Template<'a> {
     pub shell: &'a [u8],
 }
 
-/// Puts the fields of a line in their places, and tells how many there are: seven at most, the
-/// last one takes further colons.
-pub fn fields<'a>(line: &'a [u8], fields: &mut [&'a [u8]; 7]) -> usize {
-    let (mut count, mut start) = (0, 0);
-    for (at, byte) in line.iter().enumerate() {
-        if *byte == b':' && count + 1 < fields.len() {
-            if let Some(field) = fields.get_mut(count) {
-                *field = line.get(start..at).unwrap_or_default();
-            }
-            (count, start) = (count + 1, at + 1);
-        }
+/// The fields of a line, and how many there are: seven at most, the last one takes further colons.
+pub fn fields(line: &[u8]) -> ([&[u8]; 7], usize) {
+    let mut fields = [&b""[..]; 7];
+    let (mut rest, mut count) = (Some(line), 0);
+    for field in &mut fields {
+        let Some(text) = rest else { break };
+        count += 1;
+        (*field, rest) = if count < 7 { cut(text, b':') } else { (text, None) };
     }
-    if let Some(field) = fields.get_mut(count) {
-        *field = line.get(start..).unwrap_or_default();
-    }
-    count + 1
+    (fields, count)
 }
 
-/// What is wrong with the plain fields of a template, in both formats.
-pub fn text_fault(fields: &[&[u8]; 7]) -> Option<&'static str> {
+/// Judges the plain fields of a template, in both formats.
+pub fn text_fault(fields: &[&[u8]; 7]) -> Result<(), &'static str> {
     let [.., home, shell] = fields;
     if fields.iter().any(|f| f.iter().any(|b| is_control(*b))) {
-        return Some(CONTROL);
+        return Err(CONTROL);
     }
     if shell.contains(&b':') {
-        return Some("more than seven fields");
+        return Err("more than seven fields");
     }
     if shell.is_empty() {
-        return Some("an empty shell");
+        return Err("an empty shell");
     }
     // An empty prefix gives /NAME.
-    (!home.is_empty() && !home.starts_with(b"/")).then_some(NO_HOME)
+    if home.is_empty() || home.starts_with(b"/") { Ok(()) } else { Err(NO_HOME) }
 }
 
 /// What is wrong with a line that is longer than [`LINE_MAX`].
@@ -210,13 +207,11 @@ pub fn id(text: &[u8]) -> Result<u32, &'static str> {
 
 /// `UID`, `LO+SIZE` or `LO-HI`.
 pub fn ids(text: &[u8]) -> Result<Ids, &'static str> {
-    let sign = |sign: u8| text.iter().position(|b| *b == sign);
-    let plus = sign(b'+');
-    let Some(at) = plus.or_else(|| sign(b'-')) else { return Ok(Ids::One(id(text)?)) };
-    let (lo, hi) = text.split_at_checked(at).unwrap_or_default();
-    let hi = decimal_u64(hi.get(1..).unwrap_or_default());
-    let (lo, mut hi) = decimal_u64(lo).zip(hi).ok_or(NO_RANGE)?;
-    if plus.is_some() {
+    let plus = text.contains(&b'+');
+    let (lo, hi) = cut(text, if plus { b'+' } else { b'-' });
+    let Some(hi) = hi else { return Ok(Ids::One(id(text)?)) };
+    let (lo, mut hi) = decimal_u64(lo).zip(decimal_u64(hi)).ok_or(NO_RANGE)?;
+    if plus {
         hi = hi.checked_sub(1).and_then(|more| lo.checked_add(more)).ok_or(NO_RANGE)?;
     }
     if lo > hi {
@@ -225,13 +220,14 @@ pub fn ids(text: &[u8]) -> Result<Ids, &'static str> {
     if hi > u64::from(RANGE_TOP) {
         return Err("a range over 2^31-1");
     }
-    if lo < u64::from(LOWEST) {
+    let (lo, hi) = (lo as u32, hi as u32);
+    if lo < LOWEST {
         return Err("an id below 500");
     }
-    if SPECIAL.iter().any(|s| (lo..=hi).contains(&u64::from(*s))) {
+    if SPECIAL.iter().any(|s| (lo..=hi).contains(s)) {
         return Err("a range over 65534 or 65535");
     }
-    Ok(Ids::Range { lo: lo as u32, size: (hi - lo + 1) as u32 })
+    Ok(Ids::Range { lo, size: hi - lo + 1 })
 }
 
 const NO_RANGE: &str = "an id that is no number, LO+SIZE or LO-HI";

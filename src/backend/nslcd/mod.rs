@@ -102,7 +102,7 @@ impl Nslcd {
         let millis = u64::from(millis.unwrap_or(NSLCD_MILLIS));
         let own = (millis != 0).then_some(millis);
         Ok(Nslcd {
-            address: SocketAddrUnix::new(path)?,
+            address: crate::sys::socket::address(path)?,
             limits: Limits { own, switch: None, server: None, until: None },
             for_client: false,
             dead: false,

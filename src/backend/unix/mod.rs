@@ -14,14 +14,14 @@ use super::{Hit, Outcome, Step};
 use crate::limits::RESTARTS;
 use crate::sys::access::Asker;
 use crate::sys::sandbox::Sandbox;
-use nssproto::entry::{Db, Name, Record};
+use nssproto::entry::{Db, Record};
 use nssproto::line;
 use nssproto::nsss::{Head, Request};
 use nssproto::stream::{Copier, Measured, Meter};
 use recent::{Key, Known};
 use rustix::fs::fstat;
 use rustix::io::Errno;
-use search::{Finder, Needle, Walk, Walked, Want, walk};
+use search::{Finder, Span, Walk, Want, line_at, walk};
 pub use source::Stamp;
 use source::{Source, fill};
 use std::ffi::{CString, OsStr};
@@ -96,16 +96,17 @@ fn index(db: Db) -> usize {
 
 impl Unix {
     /// The files `passwd`, `group` and `shadow` of `dir`. `verbose` names bad lines.
-    pub fn new(dir: &[u8], verbose: bool) -> Result<Self, Errno> {
+    pub fn new(dir: &[u8], verbose: bool) -> Result<Box<Self>, Errno> {
         if dir.contains(&0) {
             return Err(Errno::INVAL);
         }
-        let files = Db::ALL.map(|db| {
+        let source = |db: Db| {
             let path = [dir, b"/", db.name().as_bytes()].concat();
             // There is no NUL in it.
             Source::new(db, CString::new(path).unwrap_or_default(), verbose)
-        });
-        Ok(Unix { files })
+        };
+        let files = [source(Db::Passwd), source(Db::Group), source(Db::Shadow)];
+        Ok(Box::new(Unix { files }))
     }
 
     /// Names the files to the sandbox.
@@ -142,140 +143,99 @@ impl Unix {
                 Ok(Outcome::Done)
             }
             Request::Next(db) => self.next(step, places, db),
-            Request::ByName(db, name) => self.lookup(step, db, Key::Name(name.bytes())),
-            Request::ByUid(uid) => self.lookup(step, Db::Passwd, Key::Id(uid.0)),
-            Request::ByGid(gid) => self.lookup(step, Db::Group, Key::Id(gid.0)),
-            Request::GroupList { user, .. } => self.groups(step, user),
+            Request::ByName(db, name) => self.search(step, db, Want::Key(Key::Name(name.bytes()))),
+            Request::ByUid(uid) => self.search(step, Db::Passwd, Want::Key(Key::Id(uid.0))),
+            Request::ByGid(gid) => self.search(step, Db::Group, Want::Key(Key::Id(gid.0))),
+            Request::GroupList { user, .. } => self.search(step, Db::Group, Want::Member(user)),
         };
         answer.unwrap_or_else(Outcome::failed)
     }
 
-    /// The first line with this name or number.
-    fn lookup(&mut self, step: Step<'_>, db: Db, key: Key<'_>) -> Result<Outcome, Errno> {
+    /// The first line with a name or number; or all groups that list a user.
+    fn search(&mut self, mut step: Step<'_>, db: Db, want: Want<'_>) -> Result<Outcome, Errno> {
         let source = self.source(db);
-        let again = step.search.resume(source.refresh(step.asker, step.shared.round)?)?;
-        let known = if again { None } else { source.recent.get(key) };
+        let version = source.refresh(step.asker, step.shared.round)?;
+        let (key, restarts) = match want {
+            Want::Key(key) => (Some(key), RESTARTS),
+            // What was collected of an old version must not count.
+            _ => (None, 0),
+        };
+        let again = step.search.resume(version, restarts)?;
+        let known = key.filter(|_| !again).and_then(|key| source.recent.get(key));
         if known == Some(Known::Absent) {
             return Ok(Outcome::NotFound);
         }
-        if let Some(content) = source.content() {
-            let guess = match known {
-                Some(Known::At(at)) => search::line_at(db, content, at as usize, key),
-                _ => None,
-            };
-            let found = guess.or_else(|| {
-                let mut needle = Needle::default_room();
-                let finder = Finder::new(db, Want::Key(key), &mut needle);
-                finder.find(content, 0, &mut step.shared.gids)
-            });
-            let at = found.map(|span| span.start as u64);
-            if guess.is_none() {
-                source.recent.put(key, at.map_or(Known::Absent, Known::At));
+        let found = match source.content() {
+            Some(content) => {
+                let gids = &mut step.shared.gids;
+                let guess = match known {
+                    Some(Known::At(at)) => line_at(db, content, at as usize, want, gids),
+                    _ => None,
+                };
+                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                found.map_or(Known::Absent, |Span { start, end, .. }| {
+                    let at = start as u64;
+                    *step.hit = Hit::Line { of: Place::Content(db), start, end, at };
+                    Known::At(at)
+                })
             }
-            return Ok(found.map_or(Outcome::NotFound, |span| {
-                let (of, at) = (Place::Content(db), span.start as u64);
-                *step.hit = Hit::Line { of, start: span.start, end: span.end, at };
-                Outcome::Found
-            }));
-        }
-        if let Some(Known::At(at)) = known {
-            step.search.guess(at);
-        }
-        let mut needle = Needle::default_room();
-        let finder = Finder::new(db, Want::Key(key), &mut needle);
-        let stamp = source.stamp().ok_or(Errno::BADF)?;
-        let of = Place::Looked(db);
-        loop {
-            let near = step.search.guessed.is_some();
-            let (window, gids) = (&mut step.shared.window, &mut step.shared.gids);
-            let walk_ = &mut step.search.walk;
-            let found = walk(source.file()?, window, walk_, &finder, near, step.turn, gids)?;
-            let at = match found {
-                Walked::Pending => return Ok(Outcome::Pending),
-                Walked::Line(_, at) | Walked::Long(_, at) => Some(at),
-                Walked::End => None,
-            };
-            if step.search.guessed.is_some_and(|guess| at != Some(guess)) {
-                // Another key with the same hash: it is not there.
-                *step.search = Search { guessed: None, walk: Walk::default(), ..*step.search };
-                continue;
+            None => {
+                if let Some(Known::At(at)) = known {
+                    step.search.guess(at);
+                }
+                let Some(found) = look(&mut step, source, want)? else {
+                    return Ok(Outcome::Pending);
+                };
+                found
             }
-            if source.is_settled() {
-                source.recent.put(key, at.map_or(Known::Absent, Known::At));
-            }
-            return Ok(lend(step.hit, of, stamp, &found));
+        };
+        let Some(key) = key else { return Ok(Outcome::Groups) };
+        if known != Some(found) {
+            // If the file is not settled it is read again, and this forgotten, before it is used.
+            source.recent.put(key, found);
         }
-    }
-
-    /// All groups that list `user`.
-    fn groups(&mut self, step: Step<'_>, user: Name<'_>) -> Result<Outcome, Errno> {
-        let source = self.source(Db::Group);
-        let version = source.refresh(step.asker, step.shared.round)?;
-        if step.search.started && step.search.version != version {
-            // What was collected of the old version must not count.
-            return Err(Errno::AGAIN);
-        }
-        step.search.resume(version)?;
-        let mut needle = Needle::default_room();
-        let finder = Finder::new(Db::Group, Want::Member(user), &mut needle);
-        let gids = &mut step.shared.gids;
-        if let Some(content) = source.content() {
-            finder.find(content, 0, gids);
-            return Ok(Outcome::Groups);
-        }
-        let window = &mut step.shared.window;
-        let walked =
-            walk(source.file()?, window, &mut step.search.walk, &finder, false, step.turn, gids)?;
-        Ok(if matches!(walked, Walked::Pending) { Outcome::Pending } else { Outcome::Groups })
+        Ok(outcome(Some(found)))
     }
 
     /// The next entry of the enumeration, which begins here if need be.
-    fn next(&mut self, step: Step<'_>, places: &mut Places, db: Db) -> Result<Outcome, Errno> {
+    fn next(&mut self, mut step: Step<'_>, places: &mut Places, db: Db) -> Result<Outcome, Errno> {
         let place = places.enumerations.get_mut(index(db)).ok_or(Errno::INVAL)?;
-        if place.is_none() {
-            let source = self.source(db);
-            source.name_bad_lines(step.asker);
-            let file = source.open_to_enumerate()?;
-            *place = Some(Enumeration { file, at: 0 });
-        }
-        let enumeration = place.as_mut().ok_or(Errno::BADF)?;
-        let secret = db == Db::Shadow;
-        if step.asker != Asker::Ourselves {
-            step.asker.check_read(&fstat(&enumeration.file)?, secret)?;
-        }
+        let enumeration = match place {
+            Some(enumeration) => {
+                if step.asker != Asker::Ourselves {
+                    step.asker.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
+                }
+                enumeration
+            }
+            None => place.insert(self.enumerate(db, step.asker)?),
+        };
         if !step.search.started {
             *step.search =
                 Search { started: true, walk: Walk::from(enumeration.at), ..Search::default() };
         }
-        let mut needle = Needle::default_room();
-        let finder = Finder::new(db, Want::Any, &mut needle);
-        let (window, gids) = (&mut step.shared.window, &mut step.shared.gids);
-        let walk_ = &mut step.search.walk;
-        let found = walk(&enumeration.file, window, walk_, &finder, true, step.turn, gids)?;
-        if walk_.is_between_lines() {
-            enumeration.at = walk_.at;
+        let finder = Finder::new(db, Want::Any);
+        let found = walk(&mut step, &enumeration.file, Place::Enumerated(db), &finder, true)?;
+        if step.search.walk.is_between_lines() {
+            enumeration.at = step.search.walk.at;
         }
-        let stamp = match found {
-            Walked::Long(..) => Stamp::of(&fstat(&enumeration.file)?),
-            _ => Stamp::default(),
-        };
-        Ok(lend(step.hit, Place::Enumerated(db), stamp, &found))
+        if let Hit::Long(long) = step.hit {
+            long.stamp = Stamp::of_open(&enumeration.file)?;
+        }
+        Ok(outcome(found))
+    }
+
+    fn enumerate(&mut self, db: Db, asker: Asker) -> Result<Enumeration, Errno> {
+        let source = self.source(db);
+        source.name_bad_lines(asker);
+        Ok(Enumeration { file: source.open_to_enumerate(asker)?, at: 0 })
     }
 
     fn rewind(&mut self, places: &mut Places, db: Db, asker: Asker) {
-        let Some(place) = places.enumerations.get_mut(index(db)) else { return };
-        match place {
-            Some(enumeration) => enumeration.at = 0,
+        match places.enumerations.get_mut(index(db)) {
+            Some(Some(enumeration)) => enumeration.at = 0,
             // A file that cannot be opened is reported by the next GET.
-            None => {
-                let source = self.source(db);
-                source.name_bad_lines(asker);
-                let file = source.open_to_enumerate().ok();
-                let secret = db == Db::Shadow;
-                let may_read = |f: &OwnedFd| asker.check_read(&fstat(f)?, secret);
-                let file = file.filter(|f| may_read(f).is_ok());
-                *place = file.map(|file| Enumeration { file, at: 0 });
-            }
+            Some(place) => *place = self.enumerate(db, asker).ok(),
+            None => {}
         }
     }
 
@@ -299,14 +259,14 @@ impl Unix {
         let Hit::Line { of, start, end, at } = *hit else { return None };
         let source = self.files.get(index(of.db()))?;
         let (text, of, stamp) = match of {
-            Place::Content(db) => (source.content()?, Place::Looked(db), source.stamp()?),
-            Place::Looked(_) => (window, of, source.stamp()?),
-            Place::Enumerated(db) => (window, of, Stamp::of(&fstat(places.file(db)?).ok()?)),
+            Place::Content(db) => (source.content()?, Place::Looked(db), source.stamp()),
+            Place::Looked(_) => (window, of, source.stamp()),
+            Place::Enumerated(db) => (window, of, Stamp::of_open(places.file(db)?).ok()?),
         };
         let mut meter = Meter::new(of.db());
         meter.feed(text.get(start..end)?, b"");
         let measured = meter.finish(b"").ok()?;
-        *hit = Hit::Long(Long::new(of, stamp, at, measured));
+        *hit = Hit::Long(Long { stamp, ..Long::new(of, at, measured) });
         Some(measured.head)
     }
 
@@ -319,15 +279,13 @@ impl Unix {
         long: &mut Long,
         out: &mut [u8],
     ) -> Result<usize, Errno> {
-        let Long { of, stamp, at, ref mut copier, .. } = *long;
+        let Long { of, stamp, at, copier } = long;
         let source = self.source(of.db());
-        let (file, same) = match of {
-            Place::Content(_) | Place::Looked(_) => {
-                (source.file()?, source.stamp() == Some(stamp) && source.is_current())
-            }
+        let (file, same) = match *of {
+            Place::Content(_) | Place::Looked(_) => (source.file()?, source.is_still(stamp)),
             Place::Enumerated(db) => {
                 let file = places.file(db).ok_or(Errno::BADF)?;
-                (file, Stamp::of(&fstat(file)?) == stamp)
+                (file, Stamp::of_open(file)? == *stamp)
             }
         };
         if !same {
@@ -342,7 +300,7 @@ impl Unix {
             // As much as can be used: a line has at most one byte more for each of its area.
             let want = usize::try_from(copier.wants()).unwrap_or(usize::MAX).min(room.len() + 64);
             let block = window.get_mut(..want.min(window.len())).unwrap_or_default();
-            let len = fill(file, block, at + copier.taken())?;
+            let len = fill(file, block, *at + copier.taken())?;
             if len < block.len() {
                 return Err(Errno::STALE);
             }
@@ -353,22 +311,43 @@ impl Unix {
     }
 }
 
-/// Keeps what a walk has found.
-fn lend(hit: &mut Hit, of: Place, stamp: Stamp, found: &Walked) -> Outcome {
-    match found {
-        Walked::Pending => return Outcome::Pending,
-        Walked::End => return Outcome::NotFound,
-        Walked::Line(span, at) => {
-            *hit = Hit::Line { of, start: span.start, end: span.end, at: *at };
+/// Looks in a file that is not kept. `None`: the turn is over.
+fn look(step: &mut Step<'_>, source: &Source, want: Want<'_>) -> Result<Option<Known>, Errno> {
+    let finder = Finder::new(source.db, want);
+    loop {
+        let guess = step.search.guessed.map(Known::At);
+        let of = Place::Looked(source.db);
+        let found = walk(step, source.file()?, of, &finder, guess.is_some())?;
+        if found.is_none() {
+            return Ok(None);
         }
-        Walked::Long(measured, at) => *hit = Hit::Long(Long::new(of, stamp, *at, *measured)),
+        step.search.guessed = None;
+        if guess.is_some() && found != guess {
+            // Another key with the same hash: it is not there.
+            *step.hit = Hit::None;
+            step.search.walk = Walk::default();
+            continue;
+        }
+        if let Hit::Long(long) = step.hit {
+            long.stamp = source.stamp();
+        }
+        return Ok(found);
     }
-    Outcome::Found
+}
+
+/// How a request for a line ends; `None`: not yet.
+fn outcome(found: Option<Known>) -> Outcome {
+    match found {
+        Some(Known::At(_)) => Outcome::Found,
+        Some(Known::Absent) => Outcome::NotFound,
+        None => Outcome::Pending,
+    }
 }
 
 impl Long {
-    fn new(of: Place, stamp: Stamp, at: u64, measured: Measured) -> Self {
-        Long { of, stamp, at, copier: Copier::new(of.db(), measured) }
+    /// Of a file whose stamp is still to be told.
+    fn new(of: Place, at: u64, measured: Measured) -> Self {
+        Long { of, stamp: Stamp::default(), at, copier: Copier::new(of.db(), measured) }
     }
 
     /// Ready to be sent.
@@ -400,13 +379,14 @@ impl Places {
 }
 
 impl Search {
-    /// Begins, or goes on; true if it went on in the same version of the file.
-    fn resume(&mut self, version: u32) -> Result<bool, Errno> {
+    /// Begins, or goes on; true if it went on in the same version of the file. EAGAIN: there were
+    /// more than `most` others.
+    fn resume(&mut self, version: u32, most: u8) -> Result<bool, Errno> {
         if self.started && self.version == version {
             return Ok(true);
         }
         let restarts = if self.started { self.restarts + 1 } else { 0 };
-        if restarts > RESTARTS {
+        if restarts > most {
             return Err(Errno::AGAIN);
         }
         *self = Search { started: true, version, restarts, ..Search::default() };

@@ -19,18 +19,17 @@ pub enum Key<'a> {
     Id(u32),
 }
 
-/// What is known of a key.
+/// Where the line is that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Its first line starts at this offset.
+    /// It starts at this offset.
     At(u64),
-    /// No line has it.
+    /// There is none.
     Absent,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
-    hash: u64,
     key: [u8; KEY],
     known: Option<Known>,
 }
@@ -54,48 +53,60 @@ impl Recent {
 
     /// What is known of `key`.
     pub fn get(&self, key: Key<'_>) -> Option<Known> {
-        let (hash, short) = digest(key);
-        let entry = self.entries.get(hash as usize % ENTRIES)?;
-        let same = entry.hash == hash && short.is_none_or(|s| s == entry.key);
-        entry.known.filter(|_| same)
+        let mut digest = [0; KEY];
+        let entry = self.entries.get(place(key, &mut digest))?;
+        entry.known.filter(|_| entry.key == digest)
     }
 
     /// Remembers `known` of `key`. That a long name is absent is not remembered.
     pub fn put(&mut self, key: Key<'_>, known: Known) {
-        let (hash, short) = digest(key);
-        if short.is_none() && known == Known::Absent {
+        let mut digest = [0; KEY];
+        let at = place(key, &mut digest);
+        if digest.first() == Some(&LONG) && known == Known::Absent {
             return;
         }
         if self.entries.is_empty() {
-            self.entries.resize(ENTRIES, Entry { hash: 0, key: [0; KEY], known: None });
+            self.entries.resize(ENTRIES, Entry { key: [0; KEY], known: None });
         }
-        if let Some(entry) = self.entries.get_mut(hash as usize % ENTRIES) {
-            *entry = Entry { hash, key: short.unwrap_or([0; KEY]), known: Some(known) };
+        if let Some(entry) = self.entries.get_mut(at) {
+            *entry = Entry { key: digest, known: Some(known) };
         }
     }
 }
 
-/// FNV-1a of the key, and the key itself if it is short enough: its kind, its length, its bytes.
-fn digest(key: Key<'_>) -> (u64, Option<[u8; KEY]>) {
+/// What a digest begins with: the kind of key.
+const NAME: u8 = 1;
+const ID: u8 = 2;
+const LONG: u8 = 3;
+
+/// The place of a key, by FNV-1a, and its digest: kind, length and bytes, or of a long name the
+/// hash.
+fn place(key: Key<'_>, digest: &mut [u8; KEY]) -> usize {
     let digits;
     let (kind, bytes) = match key {
-        Key::Name(name) => (1, name),
+        Key::Name(name) => (NAME, name),
         Key::Id(id) => {
             digits = id.to_be_bytes();
-            (2, &digits[..])
+            (ID, &digits[..])
         }
     };
-    let start = 0xcbf2_9ce4_8422_2325 ^ kind as u64;
-    let hash = bytes.iter().fold(start, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
-    let mut short = [0; KEY];
-    if let Some(([k, len], rest)) = short.split_first_chunk_mut() {
-        (*k, *len) = (kind, bytes.len() as u8);
-        if let Some(room) = rest.get_mut(..bytes.len()) {
+    let hash = bytes.iter().fold(0x811c_9dc5 ^ u32::from(kind), |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
+    let [first, len, room @ ..] = digest;
+    match room.get_mut(..bytes.len()) {
+        Some(room) => {
+            (*first, *len) = (kind, bytes.len() as u8);
             room.copy_from_slice(bytes);
-            return (hash ^ hash >> 32, Some(short));
+        }
+        None => {
+            *first = LONG;
+            if let Some(room) = room.first_chunk_mut() {
+                *room = hash.to_be_bytes();
+            }
         }
     }
-    (hash ^ hash >> 32, None)
+    (hash ^ hash >> 16) as usize % ENTRIES
 }
 
 #[cfg(test)]

@@ -5,35 +5,36 @@ use crate::sys::message::Message;
 use nssproto::entry::Db;
 use nssproto::stream::Meter;
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
 /// Reads all of `file` and names each bad line on standard error: file, number, what is wrong.
 /// Empty lines are not named. A read error ends it: the lookup will meet the same one.
-pub fn bad_lines(db: Db, path: &CStr, file: impl AsFd) {
+// Its room is not for the stack of every lookup.
+#[inline(never)]
+pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
     let mut room = [0; 4096];
     let (mut at, mut number) = (0, 1);
     let (mut meter, mut empty) = (Meter::new(db), true);
     loop {
-        let Ok(len) = fill(&file, &mut room, at) else { return };
+        let Ok(len) = fill(file, &mut room, at) else { return };
         at += len as u64;
-        let block = room.get(..len).unwrap_or_default();
-        for (nth, piece) in block.split(|b| *b == b'\n').enumerate() {
-            if nth > 0 {
-                end_line(path, number, meter, empty);
-                number += 1;
-                (meter, empty) = (Meter::new(db), true);
+        for byte in room.iter().take(len) {
+            if *byte != b'\n' {
+                meter.feed(&[*byte], b"");
+                empty = false;
+                continue;
             }
-            meter.feed(piece, b"");
-            empty &= piece.is_empty();
+            end_line(path, number, &meter, empty);
+            number += 1;
+            (meter, empty) = (Meter::new(db), true);
         }
         if len < room.len() {
-            end_line(path, number, meter, empty);
-            return;
+            return end_line(path, number, &meter, empty);
         }
     }
 }
 
-fn end_line(path: &CStr, number: u64, meter: Meter, empty: bool) {
+fn end_line(path: &CStr, number: u64, meter: &Meter, empty: bool) {
     if let (Err(why), false) = (meter.finish(b""), empty) {
         let mut message = Message::new("nsssd-unix", "warning");
         message.path(path.to_bytes());

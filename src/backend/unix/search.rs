@@ -1,22 +1,26 @@
 //! Finds lines: in a block of whole lines, and in a file that is read block by block.
 
-use super::recent::Key;
+use super::recent::{Key, Known};
 use super::source::fill;
+use super::{Long, Place};
 use crate::backend::gids::Gids;
+use crate::backend::{Hit, Step};
 use crate::limits::{ONE_LINE, WINDOW};
 #[cfg(target_arch = "aarch64")]
 use memchr::arch::aarch64::neon::packedpair::Finder as Pair;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use memchr::arch::all::packedpair::Finder as Pair;
+use memchr::arch::all::packedpair::Pair as Places;
 #[cfg(target_arch = "x86_64")]
 use memchr::arch::x86_64::sse2::packedpair::Finder as Pair;
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line;
+use nssproto::nsss::Head;
 use nssproto::stream::{Measured, Meter, lists};
 use rustix::io::Errno;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
 /// Which lines are looked for.
 #[derive(Clone, Copy)]
@@ -27,6 +31,43 @@ pub enum Want<'a> {
     Any,
     /// All groups that list the user; their gids are collected.
     Member(Name<'a>),
+}
+
+impl Want<'_> {
+    /// Whether a whole line is wanted. Of a group that lists the member the gid is collected.
+    fn takes(self, db: Db, line: &[u8], gids: &mut Gids) -> bool {
+        let Ok(record) = line::parse(db, line) else { return false };
+        match (self, record) {
+            (Want::Any, _) => true,
+            (Want::Key(Key::Name(name)), record) => record.name() == name,
+            (Want::Key(Key::Id(id)), record) => record.id() == Some(id),
+            (Want::Member(user), Record::Group(group)) if lists(group.members, user) => {
+                gids.add(group.gid.0);
+                false
+            }
+            (Want::Member(_), _) => false,
+        }
+    }
+
+    /// The same of a line that was measured.
+    fn takes_long(self, line: &Measured, gids: &mut Gids) -> bool {
+        let id = match line.head {
+            Head::Passwd { uid, .. } => Some(uid.0),
+            Head::Group { gid, .. } => Some(gid.0),
+            Head::Shadow { .. } => None,
+        };
+        match self {
+            Want::Any => true,
+            Want::Key(Key::Name(_)) => line.named,
+            Want::Key(Key::Id(wanted)) => id == Some(wanted),
+            Want::Member(_) => {
+                if let (true, Some(gid)) = (line.listed, id) {
+                    gids.add(gid);
+                }
+                false
+            }
+        }
+    }
 }
 
 /// Most bytes that the search for a pair looks at together.
@@ -43,53 +84,42 @@ pub struct Span {
     pub next: usize,
 }
 
+impl Span {
+    /// The line.
+    fn of(self, block: &[u8]) -> &[u8] {
+        block.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
 /// What is searched for, prepared once for many blocks.
 pub struct Finder<'a> {
     db: Db,
     want: Want<'a>,
     /// Bytes that a line must hold to be worth a closer look.
-    needle: &'a [u8],
-    /// Finds where its two rarest bytes stand; `None`: it has not two.
+    needle: heapless::Vec<u8, { Name::MAX + 2 }>,
+    /// Finds where two of its bytes stand; `None`: it has not two.
     pair: Option<Pair>,
 }
 
-/// Room for the needle of the longest name.
-pub struct Needle([u8; Name::MAX + 2]);
-
-impl Needle {
-    /// Empty room.
-    pub fn default_room() -> Self {
-        Needle([0; Name::MAX + 2])
-    }
-}
-
 impl<'a> Finder<'a> {
-    /// `room` holds the needle.
-    pub fn new(db: Db, want: Want<'a>, room: &'a mut Needle) -> Self {
-        let mut len = 0;
-        let mut put = |bytes: &[u8]| {
-            if let Some(place) = room.0.get_mut(len..len + bytes.len()) {
-                place.copy_from_slice(bytes);
-                len += bytes.len();
-            }
-        };
-        match want {
+    /// Prepares the search.
+    pub fn new(db: Db, want: Want<'a>) -> Self {
+        let mut digits = [0; DECIMAL_MAX];
+        let (front, word, back) = match want {
             // A name stands between the LF in front of its line and a colon.
-            Want::Key(Key::Name(name)) => {
-                put(b"\n");
-                put(name);
-                put(b":");
-            }
+            Want::Key(Key::Name(name)) => ("\n", name, ":"),
             // A number may have zeros in front; a colon always follows it.
-            Want::Key(Key::Id(id)) => {
-                put(write_decimal(u64::from(id), &mut [0; DECIMAL_MAX]));
-                put(b":");
-            }
-            Want::Member(user) => put(user.bytes()),
-            Want::Any => {}
+            Want::Key(Key::Id(id)) => ("", write_decimal(u64::from(id), &mut digits), ":"),
+            Want::Member(user) => ("", user.bytes(), ""),
+            Want::Any => ("", &[][..], ""),
+        };
+        let mut finder = Finder { db, want, needle: heapless::Vec::new(), pair: None };
+        for part in [front.as_bytes(), word, back.as_bytes()] {
+            // There is room for the longest name.
+            let _ = finder.needle.extend_from_slice(part);
         }
-        let needle = room.0.get(..len).unwrap_or_default();
-        Finder { db, want, needle, pair: Pair::new(needle) }
+        finder.pair = pair(&finder.needle);
+        finder
     }
 
     /// The bytes that a streamed line is compared with.
@@ -101,24 +131,16 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The first good line in `block[from..]` that is wanted. Members are collected, and the
-    /// search goes on to the end of the block.
-    pub fn find(&self, block: &[u8], mut from: usize, gids: &mut Gids) -> Option<Span> {
+    /// The first good line in `block` that is wanted. Members are collected, and the search goes on
+    /// to the end of the block.
+    pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<Span> {
+        let mut from = 0;
         while from < block.len() {
             let span = span_at(block, self.candidate(block, from)?);
-            from = span.next;
-            let Ok(record) = line::parse(self.db, block.get(span.start..span.end)?) else {
-                continue;
-            };
-            match (self.want, record) {
-                (Want::Any, _) => return Some(span),
-                (Want::Key(Key::Name(name)), r) if r.name() == name => return Some(span),
-                (Want::Key(Key::Id(id)), r) if r.id() == Some(id) => return Some(span),
-                (Want::Member(user), Record::Group(g)) if lists(g.members, user) => {
-                    gids.add(g.gid.0);
-                }
-                _ => {}
+            if self.want.takes(self.db, span.of(block), gids) {
+                return Some(span);
             }
+            from = span.next;
         }
         None
     }
@@ -147,17 +169,24 @@ impl<'a> Finder<'a> {
             from += match (&self.pair, self.needle.first()) {
                 // What the pair's search reads at a time has to fit behind the needle.
                 (Some(pair), _) if rest.len() >= self.needle.len() + PAIR_READS => {
-                    at_pair(pair, rest, self.needle)?
+                    at_pair(pair, rest, &self.needle)?
                 }
                 (_, Some(first)) => memchr(*first, rest)?,
                 (_, None) => 0,
             };
-            if block.get(from..)?.starts_with(self.needle) {
+            if block.get(from..)?.starts_with(&self.needle) {
                 return Some(from);
             }
             from += 1;
         }
     }
+}
+
+/// Two bytes to search for. The first: a line has only one, if it is the LF in front of a name. One
+/// behind the middle: what is numbered in order begins alike, and ends alike all over the file.
+fn pair(needle: &[u8]) -> Option<Pair> {
+    let other = u8::try_from(needle.len() * 2 / 3).ok()?;
+    Pair::with_pair(needle, Places::with_indices(needle, 0, other)?)
 }
 
 /// Where the needle stands in `block`, or on machines without such instructions may stand.
@@ -170,23 +199,22 @@ fn at_pair(pair: &Pair, block: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// The line in `block` that holds the byte `at`.
 fn span_at(block: &[u8], at: usize) -> Span {
-    let before = block.get(..at).and_then(|b| memrchr(b'\n', b));
-    let start = before.map_or(0, |lf| lf + 1);
+    let start = block.get(..at).map_or(0, behind_last_lf);
     match block.get(at..).and_then(|b| memchr(b'\n', b)) {
         Some(lf) => Span { start, end: at + lf, next: at + lf + 1 },
         None => Span { start, end: block.len(), next: block.len() },
     }
 }
 
-/// The line of `block` that starts at `at`, if it is the one with this key.
-pub fn line_at(db: Db, block: &[u8], at: usize, key: Key<'_>) -> Option<Span> {
+/// Where the last line of `block` starts, which has no LF yet; lines are short.
+fn behind_last_lf(block: &[u8]) -> usize {
+    block.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1)
+}
+
+/// The line of `block` that starts at `at`, if it is wanted.
+pub fn line_at(db: Db, block: &[u8], at: usize, want: Want<'_>, gids: &mut Gids) -> Option<Span> {
     let span = span_at(block, at);
-    let record = line::parse(db, block.get(span.start..span.end)?).ok()?;
-    let same = match key {
-        Key::Name(name) => record.name() == name,
-        Key::Id(id) => record.id() == Some(id),
-    };
-    (same && span.start == at).then_some(span)
+    (span.start == at && want.takes(db, span.of(block), gids)).then_some(span)
 }
 
 /// Where a search in a file stands; enough to go on after others had their turn.
@@ -210,38 +238,25 @@ impl Walk {
     }
 }
 
-/// How a walk ended.
-pub enum Walked {
-    /// A whole line in the window: its range there, its offset in the file.
-    Line(Span, u64),
-    /// A line longer than the window, with its offset.
-    Long(Measured, u64),
-    /// The file ended.
-    End,
-    /// The turn is over.
-    Pending,
-}
-
-/// Reads `file` on from where `walk` stands until a line that is wanted, and leaves `walk`
-/// behind it. `turn` is what may be read yet. With `near`, the first read is a short one: the
-/// line is expected right there.
+/// Reads `file` on from where the search stands until a line that is wanted, and leaves the search
+/// behind it; the hit tells the rest. `None`: the turn is over. With `near`, the first read is a short one: the line is expected right there.
 pub fn walk(
-    file: impl AsFd,
-    window: &mut [u8],
-    walk: &mut Walk,
+    step: &mut Step<'_>,
+    file: &OwnedFd,
+    of: Place,
     finder: &Finder<'_>,
     near: bool,
-    turn: &mut u64,
-    gids: &mut Gids,
-) -> Result<Walked, Errno> {
+) -> Result<Option<Known>, Errno> {
+    let walk = &mut step.search.walk;
+    let gids = &mut step.shared.gids;
     let mut size = if near { ONE_LINE } else { WINDOW };
     loop {
-        if *turn == 0 {
-            return Ok(Walked::Pending);
+        if *step.turn == 0 {
+            return Ok(None);
         }
-        let room = window.get_mut(..size).ok_or(Errno::NOBUFS)?;
-        let len = fill(&file, room, walk.at)?;
-        *turn = turn.saturating_sub(len as u64 + 1);
+        let room = step.shared.window.get_mut(..size).ok_or(Errno::NOBUFS)?;
+        let len = fill(file, room, walk.at)?;
+        *step.turn = step.turn.saturating_sub(len as u64 + 1);
         let ended = len < size;
         let block = room.get(..len).unwrap_or_default();
 
@@ -254,58 +269,34 @@ pub fn walk(
             }
             let (start, measured) = (*start, meter.finish(finder.key()));
             walk.long = None;
-            if let Some(found) = measured.ok().and_then(|m| finder.wants_long(m, gids)) {
-                return Ok(Walked::Long(found, start));
+            if let Some(measured) = measured.ok().filter(|m| finder.want.takes_long(m, gids)) {
+                *step.hit = Hit::Long(Long::new(of, start, measured));
+                return Ok(Some(Known::At(start)));
             }
             continue;
         }
 
-        let lines = match memrchr(b'\n', block) {
-            // The last line may lack its LF.
-            _ if ended => block,
-            Some(lf) => block.get(..lf + 1).unwrap_or_default(),
-            None if size < WINDOW => {
-                size = WINDOW;
-                continue;
-            }
-            None => {
-                walk.long = Some((walk.at, Meter::new(finder.db)));
-                continue;
-            }
-        };
+        // The last line may lack its LF.
+        let whole = if ended { len } else { behind_last_lf(block) };
+        let lines = block.get(..whole).unwrap_or_default();
         if lines.is_empty() {
-            return Ok(Walked::End);
+            if ended {
+                return Ok(Some(Known::Absent));
+            }
+            if size == WINDOW {
+                walk.long = Some((walk.at, Meter::new(finder.db)));
+            }
+            size = WINDOW;
+            continue;
         }
         let base = walk.at;
-        if let Some(span) = finder.find(lines, 0, gids) {
-            walk.at = base + span.next as u64;
-            return Ok(Walked::Line(span, base + span.start as u64));
+        if let Some(Span { start, end, next }) = finder.find(lines, gids) {
+            walk.at = base + next as u64;
+            let at = base + start as u64;
+            *step.hit = Hit::Line { of, start, end, at };
+            return Ok(Some(Known::At(at)));
         }
         walk.at += lines.len() as u64;
         size = WINDOW;
-    }
-}
-
-impl Finder<'_> {
-    /// Whether a line that was measured is wanted.
-    fn wants_long(&self, line: Measured, gids: &mut Gids) -> Option<Measured> {
-        use nssproto::nsss::Head;
-        let id = match line.head {
-            Head::Passwd { uid, .. } => Some(uid.0),
-            Head::Group { gid, .. } => Some(gid.0),
-            Head::Shadow { .. } => None,
-        };
-        let wanted = match self.want {
-            Want::Any => true,
-            Want::Key(Key::Name(_)) => line.named,
-            Want::Key(Key::Id(wanted)) => id == Some(wanted),
-            Want::Member(_) => {
-                if let (true, Some(gid)) = (line.listed, id) {
-                    gids.add(gid);
-                }
-                false
-            }
-        };
-        wanted.then_some(line)
     }
 }

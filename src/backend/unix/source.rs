@@ -13,7 +13,7 @@ use nssproto::entry::Db;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Times of a file this close to the clock cannot tell two writes apart: a few ticks of the
 /// slowest kernel clock (100 Hz).
@@ -26,14 +26,11 @@ const FRESH_SECONDS: i64 = 2_500_000_000;
 const TRIES: u8 = 3;
 
 /// What tells two versions of a file apart.
+///
+/// Device, inode, size, and mtime and ctime in seconds and nanoseconds: as numbers of one kind they
+/// are compared at once. All 0: of no file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    dev: u64,
-    ino: u64,
-    size: u64,
-    mtime: i64,
-    ctime: i64,
-}
+pub struct Stamp([u64; 7]);
 
 impl Stamp {
     /// The stamp of `file`.
@@ -41,20 +38,29 @@ impl Stamp {
     #[inline(never)]
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other targets")]
     pub fn of(file: &Stat) -> Self {
-        Stamp {
-            dev: file.st_dev as u64,
-            ino: file.st_ino as u64,
-            size: file.st_size as u64,
-            mtime: since_epoch(file.st_mtime as i64, file.st_mtime_nsec as i64),
-            ctime: since_epoch(file.st_ctime as i64, file.st_ctime_nsec as i64),
-        }
+        Stamp([
+            file.st_dev as u64,
+            file.st_ino as u64,
+            file.st_size as u64,
+            file.st_mtime as u64,
+            file.st_mtime_nsec as u64,
+            file.st_ctime as u64,
+            file.st_ctime_nsec as u64,
+        ])
+    }
+
+    /// The stamp of what is open.
+    pub fn of_open(file: &OwnedFd) -> Result<Self, Errno> {
+        Ok(Stamp::of(&fstat(file)?))
     }
 
     /// Whether a write after `now`, on the clock of file times, is sure to change the stamp.
     pub fn is_settled(&self, now: i64) -> bool {
-        let last = self.mtime.max(self.ctime);
-        let whole = self.mtime % 1_000_000_000 == 0 && self.ctime % 1_000_000_000 == 0;
-        now.saturating_sub(last) > if whole { FRESH_SECONDS } else { FRESH }
+        let [.., mtime, m_nanos, ctime, c_nanos] = self.0;
+        let fresh = if m_nanos | c_nanos == 0 { FRESH_SECONDS } else { FRESH };
+        let before = now.saturating_sub(fresh);
+        let is_old = |time: u64, nanos: u64| since_epoch(time as i64, nanos as i64) < before;
+        is_old(mtime, m_nanos) && is_old(ctime, c_nanos)
     }
 }
 
@@ -64,7 +70,7 @@ pub struct Source {
     pub db: Db,
     path: CString,
     file: Option<OwnedFd>,
-    stamp: Option<Stamp>,
+    stamp: Stamp,
     settled: bool,
     /// What stat(2) last said of what is known, and in which round.
     seen: Option<(u64, Stat)>,
@@ -86,7 +92,7 @@ impl Source {
             db,
             path,
             file: None,
-            stamp: None,
+            stamp: Stamp::default(),
             settled: false,
             seen: None,
             content: untouched(WINDOW),
@@ -113,7 +119,7 @@ impl Source {
         }
         let now = stat(&*self.path).inspect_err(|_| self.forget())?;
         asker.check_read(&now, self.is_secret())?;
-        if self.settled && self.stamp == Some(Stamp::of(&now)) {
+        if self.settled && self.stamp == Stamp::of(&now) {
             if round != 0 {
                 self.seen = Some((round, now));
             }
@@ -144,18 +150,19 @@ impl Source {
 
     /// What was known is no longer true. The descriptor is kept for the next version.
     fn forget(&mut self) {
-        self.stamp = None;
+        self.stamp = Stamp::default();
         self.settled = false;
         self.kept = None;
         self.recent.clear();
     }
 
     fn load(&mut self, asker: Asker) -> Result<(), Errno> {
-        let file = match open_to_read(self.db, &self.path) {
-            // The one that is open is of no more use.
-            Err(Errno::MFILE) if self.file.take().is_some() => open_to_read(self.db, &self.path)?,
-            other => other?,
-        };
+        let mut file = open_to_read(self.db, &self.path);
+        // The one that is open is of no more use.
+        if matches!(file, Err(Errno::MFILE)) && self.file.take().is_some() {
+            file = open_to_read(self.db, &self.path);
+        }
+        let file = file?;
         for _ in 0..TRIES {
             let clock = file_time();
             let before = fstat(&file)?;
@@ -171,14 +178,14 @@ impl Source {
             self.settled = stamp.is_settled(clock);
             self.recent.clear();
             self.kept = whole.then_some(len);
-            let news = self.stamp.replace(stamp) != Some(stamp);
-            if news {
+            if self.stamp != stamp {
+                self.stamp = stamp;
                 self.version = self.version.wrapping_add(1);
+                if self.verbose {
+                    report::bad_lines(self.db, &self.path, &file);
+                }
             }
-            if news && self.verbose {
-                report::bad_lines(self.db, &self.path, &file);
-            }
-            if Stamp::of(&fstat(&file)?) == stamp {
+            if Stamp::of_open(&file)? == stamp {
                 break;
             }
             // Written to while it was being read: believed this once at most.
@@ -199,30 +206,27 @@ impl Source {
     }
 
     /// Opens for an enumeration what can be read to an end: a file, or a device that is empty, such
-    /// as /dev/null. EISDIR for a directory, EINVAL for an endless device.
-    pub fn open_to_enumerate(&self) -> Result<OwnedFd, Errno> {
+    /// as /dev/null. EISDIR for a directory, EINVAL for an endless device, EACCES for what `asker`
+    /// may not read.
+    pub fn open_to_enumerate(&self, asker: Asker) -> Result<OwnedFd, Errno> {
         let file = open_to_read(self.db, &self.path)?;
-        let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+        let there = fstat(&file)?;
+        asker.check_read(&there, self.is_secret())?;
+        let kind = FileType::from_raw_mode(there.st_mode);
         if kind != FileType::RegularFile && fill(&file, &mut [0], 0)? > 0 {
             return Err(Errno::INVAL);
         }
         Ok(file)
     }
 
-    /// Whether places in the file can be remembered.
-    pub fn is_settled(&self) -> bool {
-        self.settled
-    }
-
     /// The stamp of what is open.
-    pub fn stamp(&self) -> Option<Stamp> {
+    pub fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// Whether the path still leads to what is open, unchanged.
-    pub fn is_current(&self) -> bool {
-        let now = stat(&*self.path).ok().map(|s| Stamp::of(&s));
-        now.is_some() && now == self.stamp
+    /// Whether the path still leads to what is open, unchanged since it had this stamp.
+    pub fn is_still(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp && stat(&*self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
     }
 }
 
@@ -237,10 +241,10 @@ fn open_to_read(db: Db, path: &CStr) -> Result<OwnedFd, Errno> {
 
 /// Reads from offset `at` until `room` is full or the file ends; the number of bytes. Less than
 /// `room` means that the file ended there.
-pub fn fill(file: impl AsFd, room: &mut [u8], at: u64) -> Result<usize, Errno> {
+pub fn fill(file: &OwnedFd, room: &mut [u8], at: u64) -> Result<usize, Errno> {
     let mut len = 0;
     while let Some(rest) = room.get_mut(len..).filter(|r| !r.is_empty()) {
-        match retry_on_intr(|| pread(&file, &mut *rest, at + len as u64))? {
+        match retry_on_intr(|| pread(file, &mut *rest, at + len as u64))? {
             0 => break,
             n => len += n,
         }

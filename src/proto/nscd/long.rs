@@ -3,27 +3,16 @@
 //! [`Strings`] lets them pass. Both hash what they see, and the reply may only be ended if they
 //! saw the same.
 
-use super::{FOUND, Kind, Writer, shown};
+use super::{FOUND, Kind, PASSWORD, shown};
 use crate::Fault;
+use crate::bytes::{Hash, Sink};
 use crate::nsss::Head;
 
 /// Most bytes that [`Survey::feed`] writes besides four for each byte that it is fed.
 pub const HEADER_MAX: usize = 36;
 
-/// FNV-1a over the strings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hash(u64);
-
-impl Hash {
-    const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
-
-    fn push(&mut self, byte: u8) {
-        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-}
-
-/// The number of the string that is a password.
-const PASSWORD: u32 = 1;
+/// Strings in front of the one that is a password.
+const SECRET: u32 = PASSWORD as u32;
 
 /// First pass over the strings of a record, each closed by NUL.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +22,7 @@ pub struct Survey {
     ended: u32,
     /// Bytes of the string at hand.
     len: u32,
-    /// Lengths of the first five strings, NUL included.
+    /// Lengths of the first strings, NUL included.
     lengths: [u32; 5],
     /// What is shown of the password; `None`: it is empty.
     shown: Option<u8>,
@@ -43,17 +32,9 @@ pub struct Survey {
 impl Survey {
     /// Of the record with this head; `None` for shadow, which the protocol has not.
     pub fn new(head: Head) -> Option<Self> {
-        match head {
-            Head::Shadow { .. } => None,
-            _ => Some(Survey {
-                head,
-                ended: 0,
-                len: 0,
-                lengths: [0; 5],
-                shown: None,
-                hash: Hash::START,
-            }),
-        }
+        let survey =
+            Survey { head, ended: 0, len: 0, lengths: [0; 5], shown: None, hash: Hash::START };
+        (!matches!(head, Head::Shadow { .. })).then_some(survey)
     }
 
     /// Which kind of reply it is.
@@ -68,10 +49,10 @@ impl Survey {
     /// known, after it the lengths of a group's members. `out` has room for [`HEADER_MAX`] bytes
     /// and four for each byte of `area`.
     pub fn feed(&mut self, area: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
-        let mut w = Writer { out, at: 0 };
+        let mut s = Sink::new(out, 0)?;
+        self.hash.feed(area);
         for byte in area {
-            self.hash.push(*byte);
-            if self.ended == PASSWORD && *byte != 0 {
+            if self.ended == SECRET && *byte != 0 {
                 self.shown = match (self.len, self.shown) {
                     (0, _) => shown(&[*byte]).first().copied(),
                     // It stands for itself only if nothing follows.
@@ -81,15 +62,15 @@ impl Survey {
             }
             self.len = self.len.checked_add(1).ok_or(Fault::Bad("string too long"))?;
             if *byte == 0 {
-                self.close(&mut w)?;
+                self.close(&mut s)?;
             }
         }
-        Ok(w.at)
+        Ok(s.written())
     }
 
-    fn close(&mut self, w: &mut Writer<'_>) -> Result<(), Fault> {
+    fn close(&mut self, s: &mut Sink<'_>) -> Result<(), Fault> {
         let len = match self.ended {
-            PASSWORD => 1 + u32::from(self.shown.is_some()),
+            SECRET => 1 + u32::from(self.shown.is_some()),
             _ => self.len,
         };
         i32::try_from(len).map_err(|_| Fault::Bad("string too long"))?;
@@ -98,18 +79,18 @@ impl Survey {
         }
         self.ended += 1;
         self.len = 0;
-        let [name, password, gecos, home, shell] = self.lengths;
-        match self.head {
-            Head::Passwd { uid, gid, .. } if self.ended == 5 => {
-                w.words(&FOUND);
-                w.words(&[name, password, uid.0, gid.0, gecos, home, shell]);
-            }
-            Head::Group { gid, members, .. } if self.ended == 2 => {
-                w.words(&FOUND);
-                w.words(&[name, password, gid.0, members]);
-            }
-            Head::Group { .. } if self.ended > 2 => w.words(&[len]),
-            _ => {}
+        let (strings, numbers) = match self.head {
+            Head::Passwd { uid, gid, .. } => (5, [uid.0, gid.0]),
+            Head::Group { gid, members, .. } => (2, [gid.0, members]),
+            Head::Shadow { .. } => return Ok(()),
+        };
+        if self.ended == strings {
+            // Both C libraries read the header at once.
+            let (front, back) = self.lengths.split_at_checked(PASSWORD + 1).unwrap_or_default();
+            [&FOUND, front, &numbers].iter().for_each(|words| s.put_words(words));
+            s.put_words(back.get(..strings as usize - front.len()).unwrap_or_default());
+        } else if self.ended > strings {
+            s.put_words(&[len]);
         }
         Ok(())
     }
@@ -151,11 +132,11 @@ impl Strings {
     /// Makes of the next bytes of the strings what is sent, in place, and returns how many that
     /// are: the password gives way to what is shown of it.
     pub fn feed(&mut self, area: &mut [u8]) -> usize {
+        self.hash.feed(area);
         let mut put = 0;
         for at in 0..area.len() {
             let Some(byte) = area.get(at).copied() else { break };
-            self.hash.push(byte);
-            let secret = self.ended == PASSWORD;
+            let secret = self.ended == SECRET;
             self.ended += u32::from(byte == 0);
             if !secret || byte == 0 {
                 put = place(area, put, byte);

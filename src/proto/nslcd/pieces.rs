@@ -5,20 +5,9 @@
 //! measured, the second time its strings are sent. [`Measured`] tells whether it was the same.
 
 use super::{length, why, widen};
+use crate::bytes::Hash;
 use crate::entry::{Db, Gid, Uid};
 use crate::nsss::{Head, MEMBERS_MAX};
-
-/// FNV-1a over the bytes of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hash(u64);
-
-impl Hash {
-    fn push(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
 
 /// What an entry comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +69,7 @@ impl Passage {
             members_left: 0,
             strings: 0,
             area: 0,
-            hash: Hash(0xcbf2_9ce4_8422_2325),
+            hash: Hash::START,
         }
     }
 
@@ -126,7 +115,7 @@ impl Passage {
                 Place::Word => {
                     let Some((byte, behind)) = rest.split_first() else { break };
                     rest = behind;
-                    self.hash.push(&[*byte]);
+                    self.hash.feed(&[*byte]);
                     self.word = self.word << 8 | u32::from(*byte);
                     self.word_len += 1;
                     if self.word_len == 4 {
@@ -149,7 +138,7 @@ impl Passage {
                     }
                     let len = if text.is_empty() { 0 } else { put(text) };
                     let (text, behind) = rest.split_at_checked(len).unwrap_or_default();
-                    self.hash.push(text);
+                    self.hash.feed(text);
                     rest = behind;
                     self.place = Place::Text(left - text.len() as u32);
                     if text.is_empty() {

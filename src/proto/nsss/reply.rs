@@ -58,10 +58,27 @@ impl Head {
     /// The largest encoding, that of shadow: status, seven u64, one u32.
     pub const MAX: usize = 1 + 7 * 8 + 4;
 
+    /// That of `record`, whose area has `len` bytes.
+    pub(crate) fn of(record: &Record<'_>, len: u32) -> Self {
+        match record {
+            Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
+            Record::Group(r) => Head::Group { gid: r.gid, len, members: r.members.remaining() },
+            Record::Shadow(r) => Head::Shadow { numbers: r.numbers, len },
+        }
+    }
+
     /// Bytes of the strings.
     pub fn area_len(&self) -> u32 {
         match self {
             Head::Passwd { len, .. } | Head::Group { len, .. } | Head::Shadow { len, .. } => *len,
+        }
+    }
+
+    /// The number that the record is found by; a shadow record has none.
+    pub fn id(&self) -> Option<u32> {
+        match self {
+            Head::Passwd { uid: Uid(id), .. } | Head::Group { gid: Gid(id), .. } => Some(*id),
+            Head::Shadow { .. } => None,
         }
     }
 
@@ -85,20 +102,21 @@ impl Head {
     /// Writes status 0 and the head.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, Fault> {
         let mut s = Sink::new(out, self.size())?;
+        self.put(&mut s);
+        Ok(s.written())
+    }
+
+    fn put(&self, s: &mut Sink<'_>) {
         s.put(&[status::OK]);
-        match self {
-            Head::Passwd { uid, gid, len } => {
-                [uid.0, gid.0, *len].iter().for_each(|n| s.put_u32(*n));
-            }
-            Head::Group { gid, len, members } => {
-                [gid.0, *len, *members].iter().for_each(|n| s.put_u32(*n));
-            }
+        let words = match self {
+            Head::Passwd { uid, gid, len } => [uid.0, gid.0, *len],
+            Head::Group { gid, len, members } => [gid.0, *len, *members],
             Head::Shadow { numbers, len } => {
                 numbers.iter().for_each(|n| s.put_u64(*n));
-                s.put_u32(*len);
+                return s.put_u32(*len);
             }
-        }
-        Ok(s.written())
+        };
+        words.iter().for_each(|n| s.put_u32(*n));
     }
 
     /// Reads the head that follows a status 0. [`Fault::Bad`] if no area can fit its counts.
@@ -128,48 +146,22 @@ impl Head {
     }
 }
 
-/// The strings of `record` without the members of a group; those that it has not are `None`.
-fn texts<'a>(record: &Record<'a>) -> [Option<&'a [u8]>; 5] {
-    match record {
-        Record::Passwd(r) => [r.name, r.password, r.gecos, r.home, r.shell].map(Some),
-        Record::Group(r) => [Some(r.name), Some(r.password), None, None, None],
-        Record::Shadow(r) => [Some(r.name), Some(r.password), None, None, None],
-    }
-}
-
-/// The head of `record`; [`Fault::Bad`] if its strings are too long for 32 bits, or its
-/// members too many.
-fn head(record: &Record<'_>) -> Result<Head, Fault> {
-    let (members, area) = match record {
-        Record::Group(r) => (r.members.remaining(), r.members.area_len()),
-        _ => (0, 0),
-    };
-    if members > MEMBERS_MAX {
+/// Writes a whole reply: status 0, head and strings. [`Fault::Room`] tells the size that it
+/// needs; a record that fits no buffer is sent with [`crate::stream`]. [`Fault::Bad`] if its
+/// strings are too long for 32 bits, or its members too many.
+pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
+    let strings = record.strings();
+    if strings.members() > MEMBERS_MAX {
         return Err(Fault::Bad("too many members"));
     }
-    let own: usize = texts(record).iter().flatten().map(|text| text.len() + 1).sum();
-    let len = own.checked_add(area).and_then(|len| u32::try_from(len).ok());
-    let Some(len) = len else { return Err(Fault::Bad("record too long")) };
-    Ok(match record {
-        Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
-        Record::Group(r) => Head::Group { gid: r.gid, len, members },
-        Record::Shadow(r) => Head::Shadow { numbers: r.numbers, len },
-    })
-}
-
-/// Writes a whole reply: status 0, head and strings. [`Fault::Room`] tells the size that it
-/// needs; a record that fits no buffer is sent with [`crate::stream`].
-pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
-    let head = head(record)?;
-    let size = head.size() + head.area_len() as usize;
-    let Some(out) = out.get_mut(..size) else { return Err(Fault::Room(size)) };
-    let at = head.encode(out)?;
-    let mut s = Sink::new(out.get_mut(at..).unwrap_or_default(), head.area_len() as usize)?;
-    texts(record).into_iter().flatten().for_each(|text| s.put_string(text));
-    if let Record::Group(r) = record {
-        r.members.for_each(|text| s.put_string(text));
+    let len = u32::try_from(strings.area_len()).map_err(|_| Fault::Bad("record too long"))?;
+    let head = Head::of(record, len);
+    let mut s = Sink::new(out, head.size() + len as usize)?;
+    head.put(&mut s);
+    for text in strings {
+        s.put_string(text);
     }
-    Ok(size)
+    Ok(s.written())
 }
 
 /// The numbers in front of the gids of a group list.

@@ -1,7 +1,7 @@
 //! The other side of the desk: a process that waits for sources that may block, for one client
 //! at a time. Standard input and output are its socket; it ends when nscd closes that.
 
-use super::desk::{BEGUN, HEAD, MESSAGE};
+use super::desk::{BEGUN, Head, MESSAGE};
 use super::signals::Signals;
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
@@ -30,6 +30,33 @@ pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<
     // What ends nscd ends this process by way of its socket, so that a reply in hand is finished.
     let mut signals = Signals::catch()?;
     let (mut out, mut number) = (Output::new(), 0_u32);
+    let mut message = [0; MESSAGE];
+    while let Some((len, socket)) = next(switch, &mut signals, &mut message)? {
+        let why = match (socket, read(message.get(..len).unwrap_or_default())) {
+            (Some(socket), Some((deadline, asker, request))) => {
+                number = number.wrapping_add(1);
+                let mut conversation = C::new(asker, number, switch);
+                let room = conversation.room().get_mut(..request.len());
+                room.unwrap_or_default().copy_from_slice(request);
+                conversation.filled(request.len());
+                out.clear();
+                answer(switch, &socket, &mut conversation, deadline, &mut out, patience)
+            }
+            _ => End::Failed,
+        };
+        let word = End::ALL.iter().position(|end| *end == why).unwrap_or_default();
+        tell(word as u8);
+    }
+    Ok(())
+}
+
+/// Waits for the next client: how long his message is, and his connection. `None`: there will be
+/// none.
+fn next(
+    switch: &mut Switch,
+    signals: &mut Signals,
+    message: &mut [u8],
+) -> Result<Option<(usize, Option<OwnedFd>)>, Error> {
     loop {
         let mut fds = [
             PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
@@ -45,67 +72,46 @@ pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<
             let _ = signals.take();
             switch.look();
         }
-        if !asked {
-            continue;
+        if asked {
+            let got = receive(stdin(), message).map_err(unable("unable to take a client"))?;
+            return Ok((got.0 > 0).then_some(got));
         }
-        let mut message = [0; MESSAGE];
-        let (len, socket) =
-            receive(stdin(), &mut message).map_err(unable("unable to take a client"))?;
-        if len == 0 {
-            return Ok(());
-        }
-        let why = match (socket, read(message.get(..len).unwrap_or_default())) {
-            (Some(socket), Some((deadline, asker, request))) => {
-                number = number.wrapping_add(1);
-                let mut conversation = C::new(asker, number, switch);
-                let room = conversation.room().get_mut(..request.len());
-                room.unwrap_or_default().copy_from_slice(request);
-                conversation.filled(request.len());
-                let job = Job { socket, conversation, deadline };
-                serve(switch, job, &mut out, patience)
-            }
-            _ => End::Failed,
-        };
-        out.clear();
-        let word = End::ALL.iter().position(|end| *end == why).unwrap_or_default();
-        // Nobody listens: the end of the socket is read next.
-        let _ = send(stdout(), &[word as u8], SendFlags::NOSIGNAL);
     }
+}
+
+/// Says something to the desk. If nobody listens, the end of the socket is read next.
+fn tell(word: u8) {
+    let _ = send(stdout(), &[word], SendFlags::NOSIGNAL);
 }
 
 /// The deadline, who asks, and what.
 fn read(message: &[u8]) -> Option<(u64, Asker, &[u8])> {
-    let (head, request) = message.split_at_checked(HEAD)?;
-    let (deadline, ids) = head.split_first_chunk()?;
-    let ([known], ids) = ids.split_first_chunk()?;
-    let (uid, gid) = ids.split_first_chunk()?;
-    let (uid, gid) = (u32::from_ne_bytes(*uid), u32::from_ne_bytes(*gid.first_chunk()?));
-    let asker = if *known == 1 { Asker::Peer { uid, gid } } else { Asker::Unknown };
-    Some((u64::from_ne_bytes(*deadline), asker, request))
-}
-
-/// A client to be answered.
-struct Job<C> {
-    socket: OwnedFd,
-    conversation: C,
-    deadline: u64,
+    let (head, request) = message.split_at_checked(size_of::<Head>())?;
+    let mut numbers = Head::default();
+    for (number, bytes) in numbers.iter_mut().zip(head.chunks_exact(size_of::<u32>())) {
+        *number = u32::from_ne_bytes(*bytes.first_chunk()?);
+    }
+    let [high, low, known, uid, gid] = numbers;
+    let asker = if known == 1 { Asker::Peer { uid, gid } } else { Asker::Unknown };
+    Some((u64::from(high) << 32 | u64::from(low), asker, request))
 }
 
 /// Answers a client, or closes his connection.
-fn serve<C: Conversation>(
+fn answer(
     switch: &mut Switch,
-    mut job: Job<C>,
+    socket: &OwnedFd,
+    conversation: &mut dyn Conversation,
+    deadline: u64,
     out: &mut Output,
     patience: &Patience,
 ) -> End {
-    let conversation = &mut job.conversation;
-    if millis() >= job.deadline {
+    if millis() >= deadline {
         // Those before him took all the time there was.
         return End::Failed;
     }
     switch.revive();
-    switch.limit(patience.lookup_millis, Some(job.deadline));
-    let last = job.deadline + u64::from(SLOW_REPLY_MILLIS);
+    switch.limit(patience.lookup_millis, Some(deadline));
+    let last = deadline + u64::from(SLOW_REPLY_MILLIS);
     let mut begun = false;
     let end = loop {
         let need = conversation.go_on(switch, out, u64::MAX);
@@ -113,11 +119,11 @@ fn serve<C: Conversation>(
             switch.limit(patience.lookup_millis, None);
             if !begun && !matches!(need, Need::Close(_)) {
                 // The desk counts to the first piece otherwise.
-                let _ = send(stdout(), &[BEGUN], SendFlags::NOSIGNAL);
+                tell(BEGUN);
                 begun = true;
             }
             let until = last.min(millis() + u64::from(patience.client_millis));
-            if flush(&job.socket, out.pending(), until).is_err() {
+            if !flush(socket, out.pending(), until) {
                 break End::Broken;
             }
             out.clear();
@@ -129,32 +135,30 @@ fn serve<C: Conversation>(
         }
     };
     if conversation.drains() {
-        drain(&job.socket);
+        drain(socket);
     }
     conversation.leave(switch);
     end
 }
 
-/// Sends all of `bytes` before `until`.
-fn flush(socket: &OwnedFd, mut bytes: &[u8], until: u64) -> Result<(), Errno> {
+/// Sends all of `bytes` before `until`; false if that failed.
+fn flush(socket: &OwnedFd, mut bytes: &[u8], until: u64) -> bool {
+    let mut late = false;
     while !bytes.is_empty() {
         match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Ok(len) => (bytes, late) = (bytes.get(len..).unwrap_or_default(), false),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
+            Err(Errno::AGAIN) if !late => {
                 let left = timespec(until.saturating_sub(millis()));
                 match poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&left)) {
                     // The kernel tells late that there is room: see `is_late` of the event loop.
-                    Ok(0) => match send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                        Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-                        Err(_) => return Err(Errno::TIMEDOUT),
-                    },
+                    Ok(0) => late = true,
                     Ok(_) | Err(Errno::INTR) => {}
-                    Err(errno) => return Err(errno),
+                    Err(_) => return false,
                 }
             }
-            Err(errno) => return Err(errno),
+            Err(_) => return false,
         }
     }
-    Ok(())
+    true
 }

@@ -4,8 +4,10 @@ use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
+use crate::sys::socket::{self, address};
 use rustix::event::poll;
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, lstat, open, rename, unlink};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{fcntl_setfl, flock, lstat, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{
@@ -14,7 +16,7 @@ use rustix::net::{
 };
 use rustix::process::umask;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -40,144 +42,136 @@ const LOOK: u64 = 5;
 /// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
 const PATH_MAX: usize = 107;
 
-/// A listening socket.
-pub struct Listener {
-    /// It does not block.
-    pub socket: OwnedFd,
-    /// Keeps others from replacing it while we live.
-    _lock: Option<OwnedFd>,
+/// The listening socket, which does not block: the one that the supervisor passed (LISTEN_FDS), or
+/// a new one. It is there as long as the process. Errors exit 111.
+pub fn listener(place: &Place<'_>) -> Result<&'static OwnedFd, Error> {
+    let socket = match passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))? {
+        Some(socket) => socket,
+        None => make(place)?,
+    };
+    Ok(Box::leak(Box::new(socket)))
 }
 
-/// The listening socket: the one that the supervisor passed (LISTEN_FDS), or a new one. Errors
-/// exit 111.
-pub fn listener(place: &Place<'_>) -> Result<Listener, Error> {
-    match passed()? {
-        Some(socket) => Ok(Listener { socket, _lock: None }),
-        None => make(place),
-    }
-}
-
-fn passed() -> Result<Option<OwnedFd>, Error> {
-    let wrong = || Error::system("unable to use the socket in $LISTEN_FDS", Errno::NOTSOCK);
-    let Some(socket) = from_supervisor().map_err(|_| wrong())? else { return Ok(None) };
+fn passed() -> Result<Option<OwnedFd>, Errno> {
+    let Some(socket) = from_supervisor().map_err(|_| Errno::NOTSOCK)? else { return Ok(None) };
     let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && socket_type(&socket) == Ok(SocketType::STREAM);
     if !fits {
-        return Err(wrong());
+        return Err(Errno::NOTSOCK);
     }
-    rustix::io::ioctl_fionbio(&socket, true)
-        .map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
+    fcntl_setfl(&socket, OFlags::NONBLOCK)?;
     Ok(Some(socket))
 }
 
-fn stream() -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+fn stream() -> Result<OwnedFd, Error> {
+    socket::stream(SocketFlags::NONBLOCK).map_err(unable("unable to make a socket"))
 }
 
-fn make(place: &Place<'_>) -> Result<Listener, Error> {
+fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
+    let at = named(place, "")?;
     if place.path.len() > PATH_MAX {
-        return Err(Error::system("unable to bind to", Errno::NAMETOOLONG).about(place.path));
+        return Err(failed("unable to bind to", &at, Errno::NAMETOOLONG));
     }
-    let socket = stream().map_err(unable("unable to make a socket"))?;
-    let lock = if place.replace { Some(lock(place)?) } else { None };
-    match place.swap {
-        true => swap(place, &socket)?,
-        false => bind_at(place.path, place, &socket)?,
+    let socket = stream()?;
+    if place.replace {
+        lock(place)?;
     }
-    Ok(Listener { socket, _lock: lock })
+    if !place.swap {
+        bind_at(&at, place, &socket)?;
+        return Ok(socket);
+    }
+    // Made beside its place, and renamed there once clients can connect.
+    examine(&at)?;
+    let beside = named(place, ".new")?;
+    // Left by one that was killed: we have the lock.
+    let _ = unlink(&*beside);
+    bind_at(&beside, place, &socket)?;
+    rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;
+    Ok(socket)
 }
 
-/// Makes the socket beside its place and renames it there once clients can connect.
-fn swap(place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
-    examine(place.path)?;
-    let beside = [place.path.as_bytes(), b".new"].concat();
-    let beside = OsStr::from_bytes(&beside);
-    // Left by one that was killed: we have the lock.
-    let _ = path(beside.as_bytes()).and_then(|beside| unlink(&*beside));
-    bind_at(beside, place, socket)?;
-    path(beside.as_bytes())
-        .and_then(|beside| rename(&*beside, &*path(place.path.as_bytes())?))
-        .map_err(|e| Error::system("unable to put a socket to", e).about(place.path))
+/// The path of the socket, or of what is beside it.
+fn named(place: &Place<'_>, suffix: &str) -> Result<CString, Error> {
+    let name = [place.path.as_bytes(), suffix.as_bytes()].concat();
+    path(&name).map_err(unable("unable to bind"))
+}
+
+fn failed(what: &'static str, at: &CStr, cause: Errno) -> Error {
+    Error::system(what, cause).about(OsStr::from_bytes(at.to_bytes()))
 }
 
 /// Lets clients connect at `at`.
-fn bind_at(at: &OsStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
+fn bind_at(at: &CStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> {
     let mut bound = bind_with_mode(socket, at, place.mode);
     if bound == Err(Errno::ADDRINUSE) && place.replace && !place.swap {
-        give_way(at)?;
+        // A live one, and what is no socket, stays.
+        examine(at)?;
+        unlink(at).map_err(|e| failed("unable to remove stale socket", at, e))?;
         bound = bind_with_mode(socket, at, place.mode);
     }
     let (what, done) = match bound {
         Ok(()) => ("unable to listen on", listen(socket, place.backlog)),
         Err(_) => ("unable to bind to", bound),
     };
-    done.map_err(|e| Error::system(what, e).about(at))
+    done.map_err(|e| failed(what, at, e))
 }
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
-/// remove the other's new one.
-fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
-    let name = [place.path.as_bytes(), b".lock"].concat();
-    let name = OsStr::from_bytes(&name);
+/// remove the other's new one. It is kept as long as the process, so that others do not replace
+/// the socket.
+fn lock(place: &Place<'_>) -> Result<(), Error> {
+    let name = named(place, ".lock")?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let file = path(name.as_bytes())
-        .and_then(|name| open(&*name, flags | OFlags::NONBLOCK, mode))
-        .map_err(|e| Error::system("unable to bind: cannot open", e).about(name))?;
+    let file = open(&*name, flags | OFlags::NONBLOCK, Mode::RUSR | Mode::WUSR)
+        .map_err(|e| failed("unable to bind: cannot open", &name, e))?;
     let end = millis() + place.patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
+            Ok(()) => {
+                std::mem::forget(file);
+                return Ok(());
+            }
             Err(Errno::WOULDBLOCK) if millis() < end => {
                 // It fails if a signal comes: then it is looked at once more, and no harm.
                 let _ = poll(&mut [], Some(&timespec(LOOK)));
             }
-            Err(Errno::WOULDBLOCK) => return Err(live(place.path)),
-            Err(errno) => return Err(Error::system("unable to lock", errno).about(name)),
+            Err(Errno::WOULDBLOCK) => {
+                return Err(failed(LIVE, &named(place, "")?, Errno::ADDRINUSE));
+            }
+            Err(errno) => return Err(failed("unable to lock", &name, errno)),
         }
     }
 }
 
-fn live(path: &OsStr) -> Error {
-    Error::system("unable to bind: a server is listening at", Errno::ADDRINUSE).about(path)
-}
+const LIVE: &str = "unable to bind: a server is listening at";
 
 /// Binds with the umask set so that the socket never has another mode than the wanted one.
-fn bind_with_mode(socket: &OwnedFd, path: &OsStr, mode: u32) -> Result<(), Errno> {
-    let address = SocketAddrUnix::new(path)?;
+fn bind_with_mode(socket: &OwnedFd, at: &CStr, mode: u32) -> Result<(), Errno> {
+    let address = address(at.to_bytes())?;
     let before = umask(Mode::from_raw_mode(!mode & 0o777));
     let bound = bind(socket, &address);
     umask(before);
     bound
 }
 
-/// Removes a socket that nobody listens at. A live one, and what is no socket, stays.
-fn give_way(at: &OsStr) -> Result<(), Error> {
-    examine(at)?;
-    path(at.as_bytes())
-        .and_then(|at| unlink(&*at))
-        .map_err(|e| Error::system("unable to remove stale socket", e).about(at))
-}
-
 /// Whether what is at `at` may be replaced: a socket that nobody listens at, or nothing.
-fn examine(at: &OsStr) -> Result<(), Error> {
-    let (what, why) = match path(at.as_bytes()).and_then(|at| lstat(&*at)) {
+fn examine(at: &CStr) -> Result<(), Error> {
+    let (what, why) = match lstat(at) {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => ("unable to examine", errno),
         Ok(there) if FileType::from_raw_mode(there.st_mode) != FileType::Socket => {
             ("unable to bind: what is there is no socket:", Errno::EXIST)
         }
         Ok(_) => {
-            let probe = stream().map_err(unable("unable to make a socket"))?;
-            match SocketAddrUnix::new(at.as_bytes()).and_then(|address| connect(&probe, &address)) {
+            let probe = stream()?;
+            match address(at.to_bytes()).and_then(|address| connect(&probe, &address)) {
                 Err(Errno::CONNREFUSED) => return Ok(()),
                 // Accepted, queue full, or no right to ask: somebody may be listening.
-                _ => return Err(live(at)),
+                _ => (LIVE, Errno::ADDRINUSE),
             }
         }
     };
-    Err(Error::system(what, why).about(at))
+    Err(failed(what, at, why))
 }
 
 /// Tells whoever started us that clients will be served: a newline on standard output if
@@ -203,7 +197,7 @@ fn notify() {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddrUnix::new_abstract_name(name),
-        None => SocketAddrUnix::new(&*name),
+        None => address(name.as_bytes()),
     };
     let (family, kind, flags) = (AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC);
     if let (Ok(address), Ok(socket)) = (address, socket_with(family, kind, flags, None)) {

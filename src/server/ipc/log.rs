@@ -9,7 +9,6 @@ use rustix::io::Errno;
 use rustix::stdio::stderr;
 
 /// Says what the verbosity allows.
-#[derive(Clone, Copy)]
 pub struct Log {
     /// Whose messages these are.
     pub name: &'static str,
@@ -25,97 +24,109 @@ impl Log {
         Log { name: rules.name, verbosity: rules.verbosity, max: rules.max }
     }
 
-    fn info(self) -> Option<Message> {
-        (self.verbosity >= 2 && is_taken()).then(|| Message::new(self.name, "info"))
+    /// What is told of each connection: `texts`, in which the next of `numbers` stands for `%`, and
+    /// `?` for one that is not known.
+    fn info(&self, texts: &[&str], numbers: &[Option<u32>]) {
+        if self.verbosity < 2 || !is_taken() {
+            return;
+        }
+        let mut message = Message::new(self.name, "info");
+        let mut numbers = numbers.iter();
+        for text in texts {
+            for byte in text.as_bytes() {
+                match byte {
+                    b'%' => match numbers.next() {
+                        Some(Some(number)) => message.number((*number).into()),
+                        _ => message.text("?"),
+                    },
+                    _ => message.path(&[*byte]),
+                };
+            }
+        }
+        message.send();
     }
 
-    fn warn(self) -> Option<Message> {
-        (self.verbosity >= 1 && is_taken()).then(|| Message::new(self.name, "warning"))
+    /// What is told of what fails: `text`, what it is about, and why.
+    fn warn(&self, text: &str, subject: &[u8], cause: Option<Errno>) {
+        if self.verbosity < 1 || !is_taken() {
+            return;
+        }
+        let mut message = Message::new(self.name, "warning");
+        message.text(text).path(subject);
+        if let Some(errno) = cause {
+            message.text(": ").errno(errno);
+        }
+        message.send();
     }
 
     /// At the start.
-    pub fn starting(self) {
-        let Some(mut m) = self.info() else { return };
-        m.text("starting").send();
+    pub fn starting(&self) {
+        self.info(&["starting"], &[]);
         self.status(0);
     }
 
     /// How many connections there are.
-    pub fn status(self, open: u32) {
-        let Some(mut m) = self.info() else { return };
-        m.text("status: ").number(open.into()).text("/").number(self.max.into()).send();
+    pub fn status(&self, open: u32) {
+        self.info(&["status: %/%"], &[Some(open), Some(self.max)]);
     }
 
     /// A client came; `pid` is the program started for him, if one was.
-    pub fn allow(self, who: Option<(u32, u32)>, pid: Option<u32>, count: u32, most: u32) {
-        let Some(mut m) = self.info() else { return };
-        ids(m.text("allow "), who);
-        if pid.is_some() {
-            number(m.text(" pid "), pid);
+    pub fn allow(&self, who: Option<(u32, u32)>, pid: Option<u32>, count: u32, most: u32) {
+        let (uid, gid, count) = (who.map(|w| w.0), who.map(|w| w.1), who.map(|_| count));
+        match pid {
+            None => self.info(&["allow %:% count %/%"], &[uid, gid, count, Some(most)]),
+            _ => self.info(&["allow %:% pid % count %/%"], &[uid, gid, pid, count, Some(most)]),
         }
-        number(m.text(" count "), who.map(|_| count)).text("/").number(most.into()).send();
     }
 
     /// A user has too many connections.
-    pub fn deny(self, uid: u32, gid: u32, count: u32, most: u32) {
-        let Some(mut m) = self.info() else { return };
-        let m = ids(m.text("deny "), Some((uid, gid))).text(" count ");
-        m.number(count.into()).text("/").number(most.into()).send();
+    pub fn deny(&self, uid: u32, gid: u32, count: u32, most: u32) {
+        self.info(&["deny %:% count %/%"], &[uid, gid, count, most].map(Some));
     }
 
     /// A program ended: `how` is `exitcode` or `signal`.
-    pub fn end(self, pid: u32, uid: Option<u32>, how: &str, code: u32) {
-        let Some(mut m) = self.info() else { return };
-        let m = number(m.text("end pid ").number(pid.into()).text(" uid "), uid);
-        m.text(" ").text(how).text(" ").number(code.into()).send();
+    pub fn end(&self, pid: u32, uid: Option<u32>, how: &str, code: u32) {
+        self.info(&["end pid % uid % ", how, " %"], &[Some(pid), uid, Some(code)]);
     }
 
     /// A client's connection, served in process, ended.
-    pub fn left(self, uid: Option<u32>, why: &str) {
-        let Some(mut m) = self.info() else { return };
-        number(m.text("end uid "), uid).text(": ").text(why).send();
+    pub fn left(&self, uid: Option<u32>, why: &str) {
+        self.info(&["end uid %: ", why], &[uid]);
     }
 
     /// A signal that ends the server, or is passed to its children.
-    pub fn received(self, signal: Signal, then: &str) {
-        let Some(mut m) = self.info() else { return };
-        m.text("received ").text(signal.name()).text(", ").text(then).send();
+    pub fn received(&self, signal: Signal, then: &str) {
+        self.info(&["received ", signal.name(), ", ", then], &[]);
     }
 
     /// The process ended with which this one ends.
-    pub fn parent_ended(self) {
-        let Some(mut m) = self.info() else { return };
-        m.text("the program has ended, quitting").send();
+    pub fn parent_ended(&self) {
+        self.info(&["the program has ended, quitting"], &[]);
     }
 
     /// At the end.
-    pub fn exiting(self) {
-        let Some(mut m) = self.info() else { return };
-        m.text("exiting").send();
+    pub fn exiting(&self) {
+        self.info(&["exiting"], &[]);
     }
 
     /// A build with a sandbox has none here.
-    pub fn no_sandbox(self) {
-        let Some(mut m) = self.warn() else { return };
-        m.text("no sandbox: the kernel has no landlock, or refuses it").send();
+    pub fn no_sandbox(&self) {
+        self.warn("no sandbox: the kernel has no landlock, or refuses it", b"", None);
     }
 
     /// SO_PEERCRED failed.
-    pub fn no_credentials(self) {
-        let Some(mut m) = self.warn() else { return };
-        m.text("unable to look up a client's credentials, connection closed").send();
+    pub fn no_credentials(&self) {
+        self.warn("unable to look up a client's credentials, connection closed", b"", None);
     }
 
     /// No client can be taken in for the moment.
-    pub fn cannot_accept(self, errno: Errno) {
-        let Some(mut m) = self.warn() else { return };
-        m.text("unable to accept connections for now: ").errno(errno).send();
+    pub fn cannot_accept(&self, errno: Errno) {
+        self.warn("unable to accept connections for now", b"", Some(errno));
     }
 
     /// A program could not be started.
-    pub fn cannot_spawn(self, program: &[u8], errno: Errno) {
-        let Some(mut m) = self.warn() else { return };
-        m.text("unable to spawn ").path(program).text(": ").errno(errno).send();
+    pub fn cannot_spawn(&self, program: &[u8], errno: Errno) {
+        self.warn("unable to spawn ", program, Some(errno));
     }
 }
 
@@ -124,18 +135,4 @@ impl Log {
 fn is_taken() -> bool {
     let mut fds = [PollFd::from_borrowed_fd(stderr(), PollFlags::OUT)];
     poll(&mut fds, Some(&timespec(0))).is_ok_and(|ready| ready > 0)
-}
-
-fn ids(message: &mut Message, who: Option<(u32, u32)>) -> &mut Message {
-    match who {
-        Some((uid, gid)) => message.number(uid.into()).text(":").number(gid.into()),
-        None => message.text("?:?"),
-    }
-}
-
-fn number(message: &mut Message, number: Option<u32>) -> &mut Message {
-    match number {
-        Some(number) => message.number(number.into()),
-        None => message.text("?"),
-    }
 }

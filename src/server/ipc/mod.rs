@@ -88,13 +88,13 @@ pub struct Sources<'a> {
     /// What can be asked from the event loop.
     pub near: &'a mut Switch,
     /// Who asks what may block; `None`: there is nothing that may.
-    pub desk: Option<Desk>,
+    pub desk: Option<Box<Desk>>,
 }
 
 /// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
 #[cfg(feature = "nscd")]
-pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Desk, Error> {
-    Desk::open(rules.max, arguments, Log::of(rules))
+pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Box<Desk>, Error> {
+    Desk::open(rules.max, arguments)
 }
 
 /// Asks sources that may block, for the clients that a desk hands over, until it is gone.
@@ -133,6 +133,8 @@ struct Door<'a> {
     rules: &'a Rules,
     uids: Uids,
     open: u32,
+    /// Where the last guest came from.
+    address: Option<SocketAddrAny>,
     log: Log,
 }
 
@@ -143,7 +145,6 @@ struct Guest {
     who: Option<(u32, u32)>,
     /// His connections, this one included; 0 with `-P`.
     count: u32,
-    address: Option<SocketAddrAny>,
 }
 
 impl Guest {
@@ -160,20 +161,23 @@ impl<'a> Door<'a> {
     fn new(listener: &'a OwnedFd, rules: &'a Rules) -> Self {
         let log = Log::of(rules);
         log.starting();
-        Door { listener, rules, uids: Uids::new(rules.max), open: 0, log }
+        Door { listener, rules, uids: Uids::new(rules.max), open: 0, address: None, log }
     }
 
     /// Takes in the next client. `None`: nobody is there, or he was turned away. The error is
     /// one that will not go away by itself at once: most often, out of descriptors or memory.
     fn admit(&mut self) -> Result<Option<Guest>, Errno> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (socket, address) = match acceptfrom_with(self.listener, flags) {
-            Ok(accepted) => accepted,
+        // A socket that waits, as programs expect it: what is served here says DONTWAIT each time.
+        let socket = match acceptfrom_with(self.listener, SocketFlags::CLOEXEC) {
+            Ok((socket, address)) => {
+                self.address = address;
+                socket
+            }
             // He is gone already, or another process was faster.
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
             Err(errno) => return Err(errno),
         };
-        let mut guest = Guest { socket, who: None, count: 0, address };
+        let mut guest = Guest { socket, who: None, count: 0 };
         if self.rules.credentials {
             let Ok(peer) = socket_peercred(guest.socket.as_fd()) else {
                 self.log.no_credentials();

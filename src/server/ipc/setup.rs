@@ -7,13 +7,14 @@ use crate::options::Options;
 use crate::sys::error::Error;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Gid, Resource, Rlimit, getrlimit, prlimit};
+use std::env::var_os;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Whom to become after binding.
 pub struct Identity {
-    groups: Option<Vec<u32>>,
+    groups: Option<&'static [Gid]>,
     gid: Option<u32>,
     uid: Option<u32>,
     /// The environment was asked.
@@ -28,30 +29,40 @@ fn id(text: &[u8]) -> Result<u32, Error> {
     }
 }
 
+/// The value of an option, or that of a variable if the environment is asked.
+fn text<'a>(
+    options: &mut Options<'a>,
+    option: &'static str,
+    variable: &str,
+    from_environment: bool,
+) -> Option<&'a OsStr> {
+    match options.word(option) {
+        // It is there as long as the process, as the command line is.
+        None if from_environment => Some(Box::leak(var_os(variable)?.into_boxed_os_str())),
+        given => given,
+    }
+}
+
 impl Identity {
     /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
     pub fn given(options: &mut Options<'_>) -> Result<Self, Error> {
-        let (mut groups, mut gid, mut uid) =
-            (options.value("-G"), options.value("-g"), options.value("-u"));
         let from_environment = options.flag("-U");
-        if from_environment {
-            for (text, name) in [(&mut groups, "GIDLIST"), (&mut gid, "GID"), (&mut uid, "UID")] {
-                if text.is_none() {
-                    *text = std::env::var_os(name);
-                }
-            }
-        }
+        let groups = text(options, "-G", "GIDLIST", from_environment);
+        let gid = text(options, "-g", "GID", from_environment);
+        let uid = text(options, "-u", "UID", from_environment);
         if from_environment && (uid.is_none() || gid.is_none()) {
             return Err(Error::usage("-U needs UID and GID in the environment"));
         }
         let mut identity = Identity { groups: None, gid: None, uid: None, from_environment };
         if let Some(list) = groups {
-            let ids = identity.groups.insert(Vec::new());
+            let mut ids = Vec::new();
             // An empty list is one of no groups.
-            let list = list.as_bytes();
-            for text in list.split(|b| *b == b',').filter(|_| !list.is_empty()) {
-                ids.push(id(text)?);
+            if !list.is_empty() {
+                for text in list.as_bytes().split(|b| *b == b',') {
+                    ids.push(Gid::from_raw(id(text)?));
+                }
             }
+            identity.groups = Some(ids.leak());
         }
         if let Some(gid) = gid {
             identity.gid = Some(id(gid.as_bytes())?);
@@ -69,11 +80,11 @@ impl Identity {
 
     /// With a new uid or gid the supplementary groups go, unless others were given: whoever
     /// gives root up does not mean to keep its groups.
-    pub fn assume(self) -> Result<(), Error> {
+    pub fn assume(&self) -> Result<(), Error> {
         if !self.changes() {
             return Ok(());
         }
-        privilege::become_user(&self.groups.unwrap_or_default(), self.gid, self.uid)
+        privilege::become_user(self.groups.unwrap_or_default(), self.gid, self.uid)
     }
 }
 
@@ -85,8 +96,8 @@ impl Rules {
         per_uid: u64,
         options: &mut Options<'_>,
     ) -> Result<Self, Error> {
-        let max =
-            options.number("-c", u64::MAX)?.map_or(CONNECTIONS.0, |n| clamp(n, CONNECTIONS.1));
+        let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
+        let max = clamp(max, CONNECTIONS.1);
         let per_uid = options.number("-C", u64::MAX)?.unwrap_or(per_uid);
         Ok(Rules {
             name,
@@ -129,6 +140,6 @@ fn raise_descriptors(connections: u32) {
     if limit.current.is_some_and(|soft| soft < need) {
         let raised = Rlimit { current: Some(need.min(hard)), maximum: limit.maximum };
         // It is served on with what there is.
-        let _ = setrlimit(Resource::Nofile, raised);
+        let _ = prlimit(None, Resource::Nofile, raised);
     }
 }

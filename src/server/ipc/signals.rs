@@ -6,7 +6,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a super-server listens to, as s6-ipcserverd does.
@@ -32,6 +31,9 @@ const SIGNALS: [(i32, Signal, &str); 5] = [
     (SIGCHLD, Signal::Child, "SIGCHLD"),
 ];
 
+/// Which of them came.
+static CAME: [AtomicBool; SIGNALS.len()] = [const { AtomicBool::new(false) }; SIGNALS.len()];
+
 impl Signal {
     /// Its usual name.
     pub fn name(self) -> &'static str {
@@ -42,7 +44,6 @@ impl Signal {
 /// Signals that came.
 pub struct Signals {
     wake: OwnedFd,
-    flags: [Arc<AtomicBool>; 5],
 }
 
 impl Signals {
@@ -50,15 +51,14 @@ impl Signals {
     pub fn catch() -> Result<Self, Error> {
         let fail = unable("unable to catch signals");
         let (wake, poke) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(&fail)?;
-        let flags: [Arc<AtomicBool>; 5] = Default::default();
-        for ((number, ..), came) in SIGNALS.iter().zip(&flags) {
+        for ((number, ..), came) in SIGNALS.iter().zip(&CAME) {
             // The flag first: whoever is woken must see it.
             let poke = fcntl_dupfd_cloexec(&poke, 0).map_err(&fail)?;
-            flag::register(*number, Arc::clone(came))
+            flag::register(*number, came)
                 .and_then(|_| pipe::register(*number, poke))
                 .map_err(|e| fail(errno_of(&e)))?;
         }
-        Ok(Signals { wake, flags })
+        Ok(Signals { wake })
     }
 
     /// Readable when a signal came.
@@ -71,7 +71,7 @@ impl Signals {
         // Emptied before the flags are read: a signal in between wakes once more.
         let mut room = [0; 64];
         while matches!(read(&self.wake, &mut room), Ok(n) if n == room.len()) {}
-        let came = self.flags.iter().zip(SIGNALS);
+        let came = CAME.iter().zip(SIGNALS);
         came.filter_map(|(flag, signal)| flag.swap(false, Ordering::SeqCst).then_some(signal.1))
     }
 }

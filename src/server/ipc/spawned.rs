@@ -6,7 +6,7 @@
 
 use super::listen::tell_ready;
 use super::signals::{Signal, Signals};
-use super::{Door, Guest, PAUSE};
+use super::{Door, Guest, PAUSE, Rules};
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
@@ -27,20 +27,21 @@ struct Running {
 }
 
 /// Serves until a signal ends it.
+#[inline(never)] // In main's frame, all of this would be far from the stack pointer.
 pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Result<(), Error> {
     let mut running: Vec<Running> = Vec::new();
-    let mut pause_ends = None;
+    let mut program = program(command, door.rules).map_err(unable("unable to spawn"))?;
+    let mut pause_ends = 0;
     tell_ready(door.rules.newline);
     loop {
         let now = millis();
-        pause_ends = pause_ends.filter(|end| *end > now);
-        let accepts = !door.is_full() && pause_ends.is_none();
+        let accepts = !door.is_full() && pause_ends <= now;
         let events = if accepts { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = [
             PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
             PollFd::new(door.listener, events),
         ];
-        let timeout = pause_ends.map(|end| timespec(end - now));
+        let timeout = (pause_ends > now).then(|| timespec(pause_ends - now));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(unable("unable to wait for events")(errno)),
@@ -54,11 +55,21 @@ pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Re
             continue;
         }
         match door.admit() {
-            Ok(Some(guest)) => start(&mut door, command, guest, &mut running),
+            Ok(Some(guest)) => match start(&mut program, &guest, &mut door) {
+                Ok(pid) => {
+                    door.log.status(door.open);
+                    running.push(Running { pid, uid: guest.who.map(|who| who.0) });
+                }
+                Err(errno) => {
+                    let name = command.first().map(|name| name.as_bytes()).unwrap_or_default();
+                    door.log.cannot_spawn(name, errno);
+                    door.leave(guest.who.map(|who| who.0));
+                }
+            },
             Ok(None) => {}
             Err(errno) => {
                 door.log.cannot_accept(errno);
-                pause_ends = Some(millis() + PAUSE);
+                pause_ends = millis() + PAUSE;
             }
         }
     }
@@ -81,9 +92,11 @@ fn handle(door: &mut Door<'_>, signals: &mut Signals, running: &mut Vec<Running>
             }
         };
         door.log.received(signal, then);
-        for (child, signal) in running.iter().flat_map(|c| send.iter().map(move |s| (c, s))) {
-            // It may have ended; until it is reaped its number is not given to another.
-            let _ = kill_process(child.pid, *signal);
+        for child in running.iter() {
+            for signal in send {
+                // It may have ended; until it is reaped its number is not given to another.
+                let _ = kill_process(child.pid, *signal);
+            }
         }
         exits |= signal != Signal::Hup;
     }
@@ -107,46 +120,35 @@ fn reap(door: &mut Door<'_>, running: &mut Vec<Running>) {
     }
 }
 
-fn start(door: &mut Door<'_>, command: &[OsString], guest: Guest, running: &mut Vec<Running>) {
-    let uid = guest.who.map(|w| w.0);
-    let (who, count) = (guest.who, guest.count);
-    match spawn(command, guest, door.rules.hidden) {
-        Ok(pid) => {
-            let number = pid.as_raw_nonzero().get().unsigned_abs();
-            let most = if who.is_some() { door.rules.max_per_uid } else { door.rules.max };
-            door.log.allow(who, Some(number), count, most);
-            running.push(Running { pid, uid });
-            door.log.status(door.open);
-        }
-        Err(errno) => {
-            let program = command.first().map(|p| p.as_bytes()).unwrap_or_default();
-            door.log.cannot_spawn(program, errno);
-            door.leave(uid);
+/// What is started, with what of its environment is the same for all clients.
+fn program(command: &[OsString], rules: &Rules) -> Result<Command, Errno> {
+    let mut program = Command::new(command)?;
+    // That we are ready is ours to tell.
+    let ours = ["NOTIFY_SOCKET", "IPCREMOTEEUID", "IPCREMOTEEGID"];
+    for names in &[rules.hidden, &ours, &passed::VARIABLES] {
+        for name in *names {
+            program.unset(name);
         }
     }
+    program.set("PROTO", b"IPC")?;
+    program.set("IPCCONNNUM", b"")?;
+    Ok(program)
 }
 
-fn spawn(command: &[OsString], guest: Guest, hidden: &[&str]) -> Result<Pid, Errno> {
-    // Programs expect a socket that waits.
-    rustix::io::ioctl_fionbio(&guest.socket, false)?;
-    let path = guest.address.and_then(|a| SocketAddrUnix::try_from(a).ok());
+/// Starts the program for a guest.
+fn start(program: &mut Command, guest: &Guest, door: &mut Door<'_>) -> Result<Pid, Errno> {
+    let path = door.address.take().and_then(|address| SocketAddrUnix::try_from(address).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
-    let mut program = Command::new(command)?;
-    program.set("PROTO", b"IPC")?;
     program.set("IPCREMOTEPATH", path)?;
-    let mut room = [0; DECIMAL_MAX];
-    let count = guest.who.map(|_| write_decimal(guest.count.into(), &mut room));
-    program.set("IPCCONNNUM", count.unwrap_or_default())?;
-    let (uid, gid) = (guest.who.map(|w| w.0), guest.who.map(|w| w.1));
-    for (name, id) in [("IPCREMOTEEUID", uid), ("IPCREMOTEEGID", gid)] {
-        match id {
-            Some(id) => program.set(name, write_decimal(id.into(), &mut room))?,
-            None => program.unset(name),
+    if let Some((uid, gid)) = guest.who {
+        let numbers = [("IPCCONNNUM", guest.count), ("IPCREMOTEEUID", uid), ("IPCREMOTEEGID", gid)];
+        for (name, number) in &numbers {
+            program.set(name, write_decimal((*number).into(), &mut [0; DECIMAL_MAX]))?;
         }
     }
-    // That we are ready is ours to tell.
-    let ours = ["NOTIFY_SOCKET"].iter().chain(&passed::VARIABLES);
-    hidden.iter().chain(ours).for_each(|name| program.unset(name));
-    let socket = guest.socket.as_fd();
-    program.start(socket, socket).map(|process| process.pid)
+    let pid = program.start(guest.socket.as_fd(), guest.socket.as_fd())?.pid;
+    let most = if guest.who.is_some() { door.rules.max_per_uid } else { door.rules.max };
+    let number = pid.as_raw_nonzero().get().unsigned_abs();
+    door.log.allow(guest.who, Some(number), guest.count, most);
+    Ok(pid)
 }

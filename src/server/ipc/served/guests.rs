@@ -32,7 +32,11 @@ impl Server<'_> {
     /// Gives those who came in and have asked their turn, before those whose turn was over.
     fn serve_guests(&mut self) {
         let guests = std::mem::take(&mut self.guests).min(self.queue.len());
-        self.queue.rotate_right(guests);
+        for _ in 0..guests {
+            if let Some(row) = self.queue.pop_back() {
+                self.queue.push_front(row);
+            }
+        }
         self.serve(guests);
     }
 
@@ -54,7 +58,7 @@ impl Server<'_> {
             Ok(None) => false,
             Err(errno) => {
                 self.door.log.cannot_accept(errno);
-                self.pause_ends = Some(millis() + PAUSE);
+                self.pause_ends = millis() + PAUSE;
                 self.stop_listening();
                 false
             }
@@ -72,16 +76,20 @@ impl Server<'_> {
         }
         let now = self.serial;
         let uid = guest.who.map(|w| w.0);
-        let mut oldest: Option<(u32, usize)> = None;
+        let mut oldest = None;
+        let mut greatest = 0;
         for row in 0..self.table.rows() {
             let Some(connection) = self.table.at(row) else { continue };
             if connection.uid() == uid && connection.is_idle() {
                 // Serial numbers begin again some day: the difference tells the age.
-                oldest = oldest.max(Some((now.wrapping_sub(connection.serial), row)));
+                let age = now.wrapping_sub(connection.serial);
+                if age >= greatest {
+                    (oldest, greatest) = (Some(row), age);
+                }
             }
         }
         match oldest {
-            Some((_, row)) => {
+            Some(row) => {
                 self.close(row, why::GAVE_WAY);
                 true
             }
@@ -106,10 +114,10 @@ impl Server<'_> {
         if self.listening || self.ending || self.door.is_full() {
             return Ok(());
         }
-        if self.pause_ends.is_some_and(|end| end > millis()) {
+        if self.pause_ends != 0 && self.pause_ends > millis() {
             return Ok(());
         }
-        self.pause_ends = None;
+        self.pause_ends = 0;
         self.listening = true;
         watch(&self.epoll, self.door.listener.as_fd(), LISTENER)
     }

@@ -6,6 +6,8 @@
 //! only then.
 
 mod guests;
+#[cfg(feature = "nscd")]
+mod slow;
 mod table;
 mod turns;
 
@@ -17,7 +19,7 @@ use super::signals::{Signal, Signals};
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
 use crate::server::conversation::{Conversation, End, Output};
-use crate::sys::clock::{earlier, millis, timespec};
+use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
 use rustix::event::epoll;
@@ -29,17 +31,22 @@ use table::{Connection, Table};
 /// Events taken at a time.
 const EVENTS: usize = 64;
 
-const SIGNAL: u64 = u64::MAX;
-const LISTENER: u64 = u64::MAX - 1;
+/// A deadline that there is not.
+const NEVER: u64 = u64::MAX;
+
+// What epoll gives back for what is no client: more than any row.
+const SIGNAL: u32 = u32::MAX;
+const LISTENER: u32 = u32::MAX - 1;
+const PARENT: u32 = u32::MAX - 2;
+/// The first of the askers.
 #[cfg(feature = "nscd")]
-const DESK: u64 = u64::MAX - 2;
-const PARENT: u64 = u64::MAX - 3;
+const ASKERS: u32 = PARENT - crate::limits::SLOW_ASKERS as u32;
 
 /// What there is besides the clients.
 pub struct Beside {
     /// Who answers what may block.
     #[cfg(feature = "nscd")]
-    pub desk: Option<Desk>,
+    pub desk: Option<Box<Desk>>,
     /// Readable when the process has ended with which this one ends.
     pub parent: Option<OwnedFd>,
 }
@@ -98,7 +105,7 @@ struct Server<'a> {
     /// As many rows as there may be connections.
     table: &'a mut dyn Table,
     /// Output not taken yet: a page for each row.
-    pages: Vec<u8>,
+    pages: Vec<[u8; REPLY_PIECE]>,
     free: Vec<usize>,
     /// Rows that were heard, or whose turn was over.
     queue: VecDeque<usize>,
@@ -107,10 +114,10 @@ struct Server<'a> {
     out: Output,
     serial: u32,
     /// No deadline is earlier than this.
-    next_deadline: Option<u64>,
+    next_deadline: u64,
     listening: bool,
-    /// When to try to accept again.
-    pause_ends: Option<u64>,
+    /// When to try to accept again; 0: no such pause.
+    pause_ends: u64,
     ending: bool,
 }
 
@@ -137,47 +144,58 @@ fn serve(
     watch(&epoll, door.listener.as_fd(), LISTENER)?;
     #[cfg(feature = "nscd")]
     if let Some(desk) = &beside.desk {
-        watch(&epoll, desk.wake(), DESK)?;
+        slow::watch_askers(&epoll, desk)?;
     }
     if let Some(parent) = &beside.parent {
         watch(&epoll, parent.as_fd(), PARENT)?;
     }
     let max = door.rules.max as usize;
-    let mut server = Server {
+    // What lives as long as the process needs no code for its end.
+    let server = Box::leak(Box::new(Server {
         door,
         beside,
         switch,
         epoll,
         table,
-        pages: vec![0; max * REPLY_PIECE],
+        pages: vec![[0; REPLY_PIECE]; max],
         free: Vec::with_capacity(max),
         queue: VecDeque::with_capacity(max),
         guests: 0,
         out: Output::new(),
         serial: 0,
-        next_deadline: None,
+        next_deadline: NEVER,
         listening: true,
-        pause_ends: None,
+        pause_ends: 0,
         ending: false,
-    };
+    }));
     let mut events = Vec::with_capacity(EVENTS);
     tell_ready(server.door.rules.newline);
     if server.beside.starts_nobody() && !server.switch.sandbox().enter() {
         server.door.log.no_sandbox();
     }
     // From here on: no allocation.
-    no_alloc(|| {
+    let ended = no_alloc(|| {
         while !(server.ending && server.door.open == 0) {
             server.step(&mut signals, &mut events)?;
         }
         server.door.log.exiting();
         Ok(())
-    })
+    });
+    #[cfg(feature = "nscd")]
+    drop(server.beside.desk.take());
+    ended
 }
 
 /// From now on, the loop is told with `token` when there is something to read.
-fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u64) -> Result<(), Errno> {
-    epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
+    epoll::add(epoll, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
+}
+
+/// Takes a row out of a queue; whether it was there.
+pub fn take_out(queue: &mut VecDeque<usize>, row: usize) -> bool {
+    let before = queue.len();
+    queue.retain(|queued| *queued != row);
+    queue.len() < before
 }
 
 impl Server<'_> {
@@ -192,27 +210,25 @@ impl Server<'_> {
         }
         let mut guests = 0;
         for event in events.iter() {
-            match event.data.u64() {
+            match event.data.u64() as u32 {
                 SIGNAL => self.signalled(signals),
                 // Among others that have something to say, one at a time would wait for long.
                 LISTENER => guests = if events.len() > 1 { self.door.rules.guests() } else { 1 },
-                #[cfg(feature = "nscd")]
-                DESK => self.clear_desk(),
                 PARENT => self.end_with_parent(),
-                token => self.heard(token, event.flags),
+                #[cfg(feature = "nscd")]
+                asker if asker >= ASKERS => self.hear_asker((asker - ASKERS) as usize),
+                _ => self.heard(event.data.u64(), event.flags),
             }
         }
         // Those who were heard, and those whose turn was over, as many as there are now.
         self.serve(self.queue.len());
-        if self.next_deadline.is_some_and(|d| millis() >= d) {
+        if self.next_deadline != NEVER && millis() >= self.next_deadline {
             self.close_late();
-        }
-        #[cfg(feature = "nscd")]
-        if self.beside.desk.as_ref().and_then(Desk::deadline).is_some_and(|d| millis() >= d) {
-            self.clear_desk();
         }
         // Last, since those who have left make room.
         self.admit_all(guests, events.len());
+        #[cfg(feature = "nscd")]
+        self.assign();
         self.listen_again()
     }
 
@@ -221,12 +237,9 @@ impl Server<'_> {
         if !self.queue.is_empty() {
             return Some(0);
         }
-        #[cfg(feature = "nscd")]
-        let desk = self.beside.desk.as_ref().and_then(Desk::deadline);
-        #[cfg(not(feature = "nscd"))]
-        let desk = None;
-        let next = earlier(earlier(self.next_deadline, self.pause_ends), desk)?;
-        Some(next.saturating_sub(millis()))
+        let next =
+            self.next_deadline.min(if self.pause_ends == 0 { NEVER } else { self.pause_ends });
+        (next != NEVER).then(|| next.saturating_sub(millis()))
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
@@ -253,22 +266,10 @@ impl Server<'_> {
                     for row in 0..self.table.rows() {
                         self.close(row, why::ENDING);
                     }
-                    #[cfg(feature = "nscd")]
-                    while let Some(done) = self.beside.desk.as_mut().and_then(Desk::abandon) {
-                        self.leave(done.uid, done.why.text());
-                    }
                     self.stop_listening();
                     self.ending = true;
                 }
             }
-        }
-    }
-
-    /// Clients of slow sources have left.
-    #[cfg(feature = "nscd")]
-    fn clear_desk(&mut self) {
-        while let Some(done) = self.beside.desk.as_mut().and_then(Desk::next_done) {
-            self.leave(done.uid, done.why.text());
         }
     }
 

@@ -1,6 +1,6 @@
 //! The rows of the clients, and how output goes to one.
 
-use super::why;
+use super::{NEVER, why};
 use crate::backend::switch::Switch;
 use crate::server::conversation::Conversation;
 use crate::server::ipc::Guest;
@@ -16,8 +16,8 @@ pub struct Connection<C: ?Sized> {
     pub serial: u32,
     /// What of the output the client did not take yet: a range of its page.
     pub unsent: (usize, usize),
-    /// When its patience or ours ends, in milliseconds; `None`: never.
-    pub deadline: Option<u64>,
+    /// When its patience or ours ends, in milliseconds of the clock.
+    pub deadline: u64,
     /// What epoll tells of it: room for output if set, else input; `None`: nothing yet.
     pub watched: Option<bool>,
     /// Is in the queue of those that were heard, or whose turn was over.
@@ -39,8 +39,8 @@ pub trait Table {
     /// Gives a guest a free row, or the one behind the last.
     fn seat(&mut self, row: usize, guest: Guest, serial: u32, switch: &Switch);
 
-    /// Frees a row; the socket of its client.
-    fn vacate(&mut self, row: usize) -> Option<OwnedFd>;
+    /// Frees a row. Its client's socket is closed.
+    fn vacate(&mut self, row: usize);
 }
 
 impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
@@ -59,7 +59,7 @@ impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
             who: guest.who,
             serial,
             unsent: (0, 0),
-            deadline: None,
+            deadline: NEVER,
             watched: None,
             queued: false,
             leaving: false,
@@ -73,8 +73,10 @@ impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
         }
     }
 
-    fn vacate(&mut self, row: usize) -> Option<OwnedFd> {
-        self.get_mut(row)?.take().map(|connection| connection.socket)
+    fn vacate(&mut self, row: usize) {
+        if let Some(place) = self.get_mut(row) {
+            *place = None;
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! One connection's turn: what its client sent is served, and what he does not take is put aside.
 
-use super::{Server, why};
-use crate::limits::{REPLY_PIECE, TURN};
+use super::{NEVER, Server, take_out, why};
+use crate::limits::TURN;
 use crate::server::conversation::{Need, Wait};
 use crate::server::drain::drain;
-#[cfg(feature = "nscd")]
-use crate::server::ipc::desk::Job;
-use crate::sys::clock::{earlier, millis};
+use crate::sys::clock::millis;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+#[cfg(feature = "nscd")]
+use rustix::net::{Shutdown, shutdown};
 
 impl Server<'_> {
     pub(super) fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
@@ -71,8 +71,7 @@ impl Server<'_> {
         let mut turn = TURN;
         loop {
             let Some(connection) = self.table.at(row) else { return };
-            let from = row * REPLY_PIECE;
-            let page = self.pages.get_mut(from..from + REPLY_PIECE).unwrap_or_default();
+            let Some(page) = self.pages.get_mut(row) else { return };
             if let Err(why) = connection.send_unsent(page) {
                 return self.close(row, why);
             }
@@ -101,27 +100,6 @@ impl Server<'_> {
         }
     }
 
-    /// Gives a connection to those who may wait for slow sources.
-    #[cfg(feature = "nscd")]
-    fn hand_over(&mut self, row: usize) {
-        let Some(connection) = self.table.at(row) else { return };
-        let Some(desk) = &mut self.beside.desk else { return self.close(row, why::FAILED) };
-        connection.conversation.leave(self.switch);
-        if connection.watched.is_some() {
-            let _ = epoll::delete(&self.epoll, &connection.socket);
-        }
-        let who = connection.who;
-        let patience = connection.conversation.patience(Wait::Turn, self.door.rules.client_millis);
-        let mut request = heapless::Vec::new();
-        // A request that is complete has room there.
-        let _ = request.extend_from_slice(connection.conversation.request());
-        self.free.push(row);
-        if let Some(socket) = self.table.vacate(row) {
-            desk.put(Job { socket, who, deadline: patience.unwrap_or_else(millis), request });
-        }
-        self.clear_desk();
-    }
-
     /// What may block is never run here: ipcserver starts a process for each client then.
     #[cfg(not(feature = "nscd"))]
     fn hand_over(&mut self, row: usize) {
@@ -132,21 +110,22 @@ impl Server<'_> {
     fn await_turn(&mut self, row: usize) {
         let millis = self.door.rules.client_millis;
         let Some(connection) = self.table.at(row) else { return };
-        connection.deadline = connection.conversation.patience(Wait::Turn, millis);
-        let deadline = connection.deadline;
-        self.note(deadline);
+        let until = connection.conversation.patience(Wait::Turn, millis).unwrap_or(NEVER);
+        connection.deadline = until;
+        self.note(until);
     }
 
     /// Deadlines are looked at when the earliest has passed.
-    fn note(&mut self, deadline: Option<u64>) {
-        self.next_deadline = earlier(self.next_deadline, deadline);
+    pub(super) fn note(&mut self, deadline: u64) {
+        self.next_deadline = self.next_deadline.min(deadline);
     }
 
     /// Lets the connection wait, for room to write if `blocked`, else for input.
     fn wait(&mut self, row: usize, blocked: bool) {
         let Some(connection) = self.table.at(row) else { return };
         let wait = if blocked { Wait::Output } else { Wait::Input };
-        let deadline = connection.conversation.patience(wait, self.door.rules.client_millis);
+        let patience = connection.conversation.patience(wait, self.door.rules.client_millis);
+        let deadline = patience.unwrap_or(NEVER);
         connection.deadline = deadline;
         let before = connection.watched.replace(blocked);
         let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
@@ -164,13 +143,13 @@ impl Server<'_> {
 
     pub(super) fn close_late(&mut self) {
         let now = millis();
-        let mut next: Option<u64> = None;
+        let mut next = NEVER;
         for row in 0..self.table.rows() {
             let Some(connection) = self.table.at(row) else { continue };
-            if connection.deadline.is_some_and(|deadline| deadline <= now) {
+            if connection.deadline <= now {
                 self.is_late(row);
             }
-            next = earlier(next, self.table.at(row).and_then(|connection| connection.deadline));
+            next = next.min(self.table.at(row).map_or(NEVER, |connection| connection.deadline));
         }
         self.next_deadline = next;
     }
@@ -180,8 +159,7 @@ impl Server<'_> {
     /// to call a slow reader one that does not read.
     fn is_late(&mut self, row: usize) {
         let Some(connection) = self.table.at(row) else { return };
-        let from = row * REPLY_PIECE;
-        let page = self.pages.get(from..from + REPLY_PIECE).unwrap_or_default();
+        let Some(page) = self.pages.get(row) else { return };
         let before = connection.unsent.0;
         match connection.send_unsent(page) {
             Ok(()) if connection.unsent.0 > before => self.go_on(row),
@@ -196,11 +174,19 @@ impl Server<'_> {
             drain(&connection.socket);
         }
         connection.conversation.leave(self.switch);
+        #[cfg(feature = "nscd")]
+        let why = if self.beside.desk.as_mut().is_some_and(|desk| desk.forget(row)) {
+            // An asker that is stuck has the connection as well: closing it here would tell nothing.
+            let _ = shutdown(&connection.socket, Shutdown::Both);
+            why::FAILED
+        } else {
+            why
+        };
         if connection.queued {
-            self.queue.retain(|queued| *queued != row);
+            take_out(&mut self.queue, row);
         }
         let uid = connection.uid();
-        drop(self.table.vacate(row));
+        self.table.vacate(row);
         self.free.push(row);
         self.leave(uid, why);
     }

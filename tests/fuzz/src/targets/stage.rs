@@ -73,14 +73,9 @@ impl<'a> Scene<'a> {
             }
             Unix::new(dir.as_os_str().as_bytes(), false).expect("a directory")
         });
-        let mut slots = heapless::Vec::new();
-        let slot = crate::backend::switch::Slot {
-            bits: 0,
-            backend: Backend::Unix(Box::new(unix)),
-            origin: None,
-        };
-        assert!(slots.push(slot).is_ok());
-        Switch::new(slots, merge)
+        let slot =
+            crate::backend::switch::Slot { bits: 0, backend: Backend::Unix(unix), origin: None };
+        Switch::new(vec![slot], merge)
     }
 
     /// Bytes of files for the next step. What is left of a turn may be little, but the turn

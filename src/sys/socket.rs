@@ -1,0 +1,26 @@
+//! Sockets with a path.
+
+use super::file;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+/// The address of a path. (rustix takes any kind of path, with code of its own for each.)
+pub fn address(path: &[u8]) -> Result<SocketAddrUnix, Errno> {
+    SocketAddrUnix::new(&*file::path(path)?)
+}
+
+/// A stream socket; it is closed in programs that are started.
+pub fn stream(flags: SocketFlags) -> Result<OwnedFd, Errno> {
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)
+}
+
+/// A connection to the server that listens at `path`.
+pub fn connected(path: &OsStr, flags: SocketFlags) -> Result<OwnedFd, Errno> {
+    let address = address(path.as_bytes())?;
+    let socket = stream(flags)?;
+    connect(&socket, &address)?;
+    Ok(socket)
+}
