@@ -3,7 +3,7 @@
 use crate::backend::names::{Known, Names};
 use crate::backend::reach::sources;
 use crate::options::Options;
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use crate::sys::message::Message;
 use crate::sys::output::{self, push_decimal};
 use nssproto::bytes::decimal_u32;
@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 /// Exit code for a name that was not found.
-pub const FAILURE: u8 = 1;
+pub const FAILURE: Code = 1;
 
 /// Options with a value: where to ask.
 pub const SOURCE: &str = "sS";
@@ -97,7 +97,7 @@ pub fn print(
     style: Style,
     mut options: Options<'_>,
     users: &[OsString],
-) -> Result<u8, Error> {
+) -> Result<Code, Error> {
     let (list, socket) = (options.word("-s"), options.word("-S"));
     let known = Names::of(sources(list, socket)?.0);
     let mut out = Printer { program, style, known, text: Vec::new(), good: true };

@@ -46,8 +46,9 @@ fn main() -> ExitCode {
     }
     let (program, args) = args.split_first().map_or((&[][..], &[][..]), |(p, a)| (p.as_bytes(), a));
     let name = base(program);
-    ExitCode::from(match applets::find(name) {
+    let code = match applets::find(name) {
         Some(applet) => applets::run(applet, args),
         None => applets::nssbox(name, args),
-    })
+    };
+    ExitCode::from(code as u8)
 }

@@ -10,7 +10,7 @@ use crate::backend::names::Names;
 use crate::backend::reach::sources;
 use crate::etcdb;
 use crate::options::Spec;
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Code, Error, unable};
 use crate::sys::message::Message;
 use crate::sys::output::{Output, push_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -20,8 +20,7 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &[
-    "\
+const USAGE: &[&str] = &["\
 Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
 
 Prints what is known of each KEY, or all there is. DATABASE is one of
@@ -41,17 +40,18 @@ Prints what is known of each KEY, or all there is. DATABASE is one of
 
 Exit codes: 0 found, 1 wrong usage, 2 a key was not found, 3 this database
 cannot be listed, 64 unknown option.
-",
-];
+"];
 
 /// Exit codes of glibc's getent.
 mod exit {
-    pub const FOUND: u8 = 0;
-    pub const FAILURE: u8 = 1;
-    pub const NOT_FOUND: u8 = 2;
-    pub const NO_ENUMERATION: u8 = 3;
+    use super::Code;
+
+    pub const FOUND: Code = 0;
+    pub const FAILURE: Code = 1;
+    pub const NOT_FOUND: Code = 2;
+    pub const NO_ENUMERATION: Code = 3;
     /// EX_USAGE of sysexits.h, as argp has it.
-    pub const OPTION: u8 = 64;
+    pub const OPTION: Code = 64;
 }
 
 /// The row of the table.
@@ -116,7 +116,7 @@ struct Asked<'a> {
     words: Vec<&'a [u8]>,
 }
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let mut asked = Asked::default();
     parse(args, &mut asked)?;
     let mut out = Output::default();
@@ -127,7 +127,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     Ok(code)
 }
 
-fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
+fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<Code, Error> {
     if asked.help || asked.version {
         let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
         let text = if asked.help { USAGE } else { &[version] };
@@ -179,7 +179,7 @@ fn output(errno: Errno) -> Error {
     Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
 }
 
-fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
+fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<Code, Error> {
     let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
     match etcdb::answer(database, b"/etc", keys, &mut put) {
         Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
@@ -227,7 +227,7 @@ fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
+fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<Code, Error> {
     let mut code = exit::FOUND;
     for key in keys {
         let request = match (db, etcdb::number(key)) {
@@ -298,7 +298,7 @@ fn tell_failure(db: Db, errno: u8) {
 const PADDED: usize = 21;
 
 /// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
-fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<u8, Error> {
+fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<Code, Error> {
     let mut code = exit::FOUND;
     for key in keys {
         let mut gids = Vec::new();

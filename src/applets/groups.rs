@@ -5,7 +5,7 @@
 use super::{Applet, help};
 use crate::identity::{SOURCE, Style, print};
 use crate::options::Spec;
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use std::ffi::OsString;
 
 const USAGE: &[&str] = &[
@@ -23,7 +23,7 @@ pub const APPLET: Applet =
 
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (options, users) = SPEC.split(args)?;
     print("groups", Style::NAMES, options, users)
 }

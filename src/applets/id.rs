@@ -6,7 +6,7 @@
 use super::{Applet, help};
 use crate::identity::{SOURCE, Style, What, print};
 use crate::options::Spec;
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use std::ffi::OsString;
 
 const USAGE: &[&str] = &[
@@ -47,7 +47,7 @@ const SPEC: Spec = Spec {
 /// Which options say what is printed.
 const ONLY: [(&str, What); 3] = [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)];
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (options, users) = SPEC.split(args)?;
     let mut what = What::All;
     for (flag, only) in &ONLY {

@@ -11,7 +11,7 @@ use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, ready};
 use crate::server::ipc::{Rules, Service, serve};
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use crate::sys::{own, privilege};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -50,7 +50,7 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (mut options, rest) = SPEC.split(args)?;
     let [path, command @ ..] = rest else { return Err(Error::options("missing path and program")) };
     if command.is_empty() {

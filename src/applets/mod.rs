@@ -1,6 +1,6 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Code, Error, code};
 use crate::sys::file::{join, path};
 use crate::sys::output::Output;
 use crate::sys::own::is_ours;
@@ -11,7 +11,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Exit code for an applet that does not exist.
-const UNKNOWN: u8 = 127;
+const UNKNOWN: Code = 127;
 
 /// One applet.
 pub struct Applet {
@@ -22,9 +22,9 @@ pub struct Applet {
     /// What `--help` prints, in pieces.
     pub usage: &'static [&'static str],
     /// Exit code for a wrong command line.
-    pub usage_code: u8,
+    pub usage_code: Code,
     /// Does the work; the exit code.
-    pub main: fn(&[OsString]) -> Result<u8, Error>,
+    pub main: fn(&[OsString]) -> Result<Code, Error>,
 }
 
 mod help;
@@ -70,7 +70,7 @@ pub fn find(name: &[u8]) -> Option<&'static Applet> {
 }
 
 /// Runs an applet, and prints the error that it ends with; the exit code.
-pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
+pub fn run(applet: &Applet, args: &[OsString]) -> Code {
     let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
     if args.iter().take_while(is_option).any(|word| word == "--help") {
         return print(applet.usage);
@@ -85,7 +85,7 @@ pub fn run(applet: &Applet, args: &[OsString]) -> u8 {
 }
 
 /// nssbox by its own name, or by one that is no applet's; the exit code.
-pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
+pub fn nssbox(name: &[u8], args: &[OsString]) -> Code {
     // Words are compared as such, not matched: a pattern would be compared byte by byte.
     let Some((first, rest)) = args.split_first() else {
         return if name == "nssbox".as_bytes() { print(&[USAGE]) } else { unknown(name) };
@@ -112,12 +112,12 @@ pub fn nssbox(name: &[u8], args: &[OsString]) -> u8 {
     }
 }
 
-fn unknown(name: &[u8]) -> u8 {
+fn unknown(name: &[u8]) -> Code {
     Error::usage("no such applet:").about(OsStr::from_bytes(name)).print("nssbox");
     UNKNOWN
 }
 
-fn list() -> u8 {
+fn list() -> Code {
     let mut names = String::new();
     for applet in APPLETS {
         names.push_str(applet.name);
@@ -127,7 +127,7 @@ fn list() -> u8 {
 }
 
 /// Prints to standard output; 1 if that fails.
-fn print(pieces: &[&str]) -> u8 {
+fn print(pieces: &[&str]) -> Code {
     let mut out = Output::default();
     let done = pieces.iter().try_for_each(|piece| out.put(piece.as_bytes()));
     done.and_then(|()| out.flush()).is_err().into()

@@ -11,7 +11,7 @@ use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Code, Error, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
@@ -74,7 +74,7 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (mut options, script) = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");

@@ -10,7 +10,7 @@ use crate::backend::map::{Map, collisions, key, put, show};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
-use crate::sys::error::{Error, unable};
+use crate::sys::error::{Code, Error, unable};
 use crate::sys::file::{read_all, read_path};
 use crate::sys::output;
 use crate::sys::privilege;
@@ -55,12 +55,12 @@ pub const APPLET: Applet =
     Applet { name: "nsssd-map", short: "map", usage: USAGE, usage_code: 100, main };
 
 /// A tool found something wrong.
-const WRONG: u8 = 1;
+const WRONG: Code = 1;
 
 /// The tools' options, too.
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (mut options, words) = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
@@ -88,7 +88,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     }
 }
 
-fn serve(plan: Plan) -> Result<u8, Error> {
+fn serve(plan: Plan) -> Result<Code, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     // Key and registry are root's.
@@ -100,12 +100,12 @@ fn serve(plan: Plan) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn check_file(plan: Plan) -> Result<u8, Error> {
+fn check_file(plan: Plan) -> Result<Code, Error> {
     Map::open(plan, Host::Check).map_err(|e| e.with_code(WRONG))?;
     Ok(0)
 }
 
-fn foretell(plan: Plan, name: &[u8]) -> Result<u8, Error> {
+fn foretell(plan: Plan, name: &[u8]) -> Result<Code, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
     let head = map.foretell(name)?;
     let Some(Record::Passwd(user)) = map.record(&head) else {
@@ -118,7 +118,7 @@ fn foretell(plan: Plan, name: &[u8]) -> Result<u8, Error> {
     print(&out)
 }
 
-fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
+fn list(plan: Plan, file: Option<&OsString>) -> Result<Code, Error> {
     let map = Map::open(plan, Host::Tool)?;
     let (text, name) = match file {
         Some(file) => (read_path(file.as_bytes()), file.as_bytes()),
@@ -140,7 +140,7 @@ fn list(plan: Plan, file: Option<&OsString>) -> Result<u8, Error> {
     Ok(if found.pairs == 0 { 0 } else { WRONG })
 }
 
-fn print(text: &[u8]) -> Result<u8, Error> {
+fn print(text: &[u8]) -> Result<Code, Error> {
     output::print(text).map_err(unable("unable to write to stdout"))?;
     Ok(0)
 }

@@ -7,7 +7,7 @@ use super::{Applet, help};
 use crate::backend::script;
 use crate::backend::switch::{Backend, Switch};
 use crate::server::stdio;
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -32,7 +32,7 @@ nslcd tells shadow to root only.
 pub const APPLET: Applet =
     Applet { name: "nsssd-nslcd", short: "nslcd", usage: USAGE, usage_code: 100, main };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let mut nslcd = script::nslcd(args, None)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;

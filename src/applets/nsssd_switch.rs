@@ -6,7 +6,7 @@
 use super::{Applet, help};
 use crate::backend::script;
 use crate::server::stdio;
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -37,7 +37,7 @@ EXECLINE_STRICT in the environment is understood.
 pub const APPLET: Applet =
     Applet { name: "nsssd-switch", short: "switch", usage: USAGE, usage_code: 100, main };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (mut options, script) = script::SWITCH.split(args)?;
     let how = script::how(&mut options)?;
     let client = privilege::client()?;

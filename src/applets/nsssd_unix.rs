@@ -7,7 +7,7 @@ use super::{Applet, help};
 use crate::backend::script;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -30,7 +30,7 @@ s6-ipcserver.
 pub const APPLET: Applet =
     Applet { name: "nsssd-unix", short: "unix", usage: USAGE, usage_code: 100, main };
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let unix = script::unix(args)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;

@@ -5,7 +5,7 @@
 
 use super::Applet;
 use crate::sys::clock::timespec;
-use crate::sys::error::{Error, code, unable};
+use crate::sys::error::{Code, Error, code, unable};
 use crate::sys::message::Message;
 use crate::sys::spawn::Command;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
@@ -19,8 +19,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &[
-    "\
+const USAGE: &[&str] = &["\
 Usage: with-nscd [-k] [-n] [NSCD-OPTION...] [SCRIPT...] -- PROG [ARGUMENT...]
 
 Starts nscd (see nscd --help), waits until it can be asked, and becomes PROG.
@@ -32,8 +31,7 @@ nscd ends when PROG does.
       where PROG may write to /var/run/nscd: whoever may can forge answers
 
 Exit codes: PROG's; 100 usage, 111 system, 126 or 127 if PROG cannot be run.
-",
-];
+"];
 
 /// The row of the table.
 pub const APPLET: Applet =
@@ -44,11 +42,13 @@ const READY_MILLIS: u64 = 5000;
 
 /// Exit codes of env(1) and its like.
 mod exit {
-    pub const CANNOT_RUN: u8 = 126;
-    pub const NOT_FOUND: u8 = 127;
+    use super::Code;
+
+    pub const CANNOT_RUN: Code = 126;
+    pub const NOT_FOUND: Code = 127;
 }
 
-fn main(args: &[OsString]) -> Result<u8, Error> {
+fn main(args: &[OsString]) -> Result<Code, Error> {
     let (mut strict, mut no_privileges, mut rest) = (false, false, args);
     while let [word, behind @ ..] = rest {
         let [b'-', letters @ ..] = word.as_bytes() else { break };
@@ -93,7 +93,9 @@ fn start(options: &[OsString]) -> Result<(), Error> {
     let ended = launch(options).map_err(unable("unable to start nscd"))?;
     match ended.map(|status| status.exit_status()) {
         None => Ok(()),
-        Some(Some(code)) if code == i32::from(code::USAGE) => Err(Error::silent(code::USAGE)),
+        Some(Some(code)) if Code::try_from(code) == Ok(code::USAGE) => {
+            Err(Error::silent(code::USAGE))
+        }
         Some(_) => Err(Error::system("nscd did not get ready", Errno::CHILD)),
     }
 }

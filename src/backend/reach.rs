@@ -3,7 +3,7 @@
 use super::child::Child;
 use super::script::{self, Block, How};
 use super::switch::{Backend, Switch};
-use crate::sys::error::Error;
+use crate::sys::error::{Code, Error};
 use nssproto::bytes::decimal_u32;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 const SOCKET: &str = "/run/service/nsssd/s";
 
 /// Exit code for what the user has wrong, as coreutils and getent have it.
-const FAILURE: u8 = 1;
+const FAILURE: Code = 1;
 
 /// The backends of `list`, else the server at `socket`, else the usual server, else the local
 /// files; and their names. Errors exit 1.

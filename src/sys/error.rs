@@ -5,14 +5,19 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+/// An exit code, 0 to 255. A word, so that a result of it or an error is returned in registers.
+pub type Code = usize;
+
 /// Exit codes that several applets share.
 pub mod code {
+    use super::Code;
+
     /// The peer broke the protocol.
-    pub const PROTOCOL: u8 = 1;
+    pub const PROTOCOL: Code = 1;
     /// Wrong usage.
-    pub const USAGE: u8 = 100;
+    pub const USAGE: Code = 100;
     /// A system call failed, or a deadline passed.
-    pub const SYSTEM: u8 = 111;
+    pub const SYSTEM: Code = 111;
 }
 
 /// An error that ends an applet. It is printed once, in main. Boxed, since each `?` moves it: that
@@ -24,7 +29,7 @@ pub struct Error(Box<Story>);
 #[derive(Debug)]
 pub struct Story {
     /// The process's exit code.
-    pub code: u8,
+    pub code: Code,
     what: &'static str,
     subject: Option<Vec<u8>>,
     cause: Option<Errno>,
@@ -42,7 +47,7 @@ impl std::ops::Deref for Error {
 
 impl Error {
     #[inline(never)]
-    fn new(code: u8, what: &'static str, cause: Option<Errno>) -> Self {
+    fn new(code: Code, what: &'static str, cause: Option<Errno>) -> Self {
         Error(Box::new(Story { code, what, subject: None, cause, usage: false }))
     }
 
@@ -64,12 +69,12 @@ impl Error {
     }
 
     /// Ends without a word.
-    pub fn silent(code: u8) -> Self {
+    pub fn silent(code: Code) -> Self {
         Error::new(code, "", None)
     }
 
     /// Another exit code.
-    pub fn with_code(mut self, code: u8) -> Self {
+    pub fn with_code(mut self, code: Code) -> Self {
         self.0.code = code;
         self
     }

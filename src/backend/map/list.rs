@@ -5,7 +5,7 @@ use super::config::Lines;
 use super::start::fail;
 use super::{Hit, Map, Unplanned, planned};
 use crate::backend::Outcome;
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Code, Error, code};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Exit code of a tool that found what it was to look for.
-const FOUND_FAULT: u8 = 1;
+const FOUND_FAULT: Code = 1;
 
 /// What the tools say of such a name.
 fn refused(name: &[u8], what: &'static str) -> Error {
