@@ -15,8 +15,9 @@ use crate::sys::error::{Error, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
+use crate::sys::stat::{Stat, stat};
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Access, Mode, Stat, access, mkdir, stat};
+use rustix::fs::{Access, Mode, access, mkdir};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
 use std::ffi::{CStr, OsStr, OsString};
@@ -212,7 +213,10 @@ fn make_directory(dir: &[u8]) {
 /// Told where it could have been otherwise: a server without root's rights has no choice.
 fn warn_of_open_directory(dir: &[u8]) {
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
-    if !dir.is_empty() && geteuid().is_root() && stat(dir).is_ok_and(open) {
+    if !dir.is_empty()
+        && geteuid().is_root()
+        && path(dir).and_then(|dir| stat(&dir)).is_ok_and(open)
+    {
         let mut message = Message::new("nscd", "warning");
         message.path(dir);
         message.text(" can be written by others, who can forge answers there").send();

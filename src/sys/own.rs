@@ -2,7 +2,8 @@
 
 use super::file::{base, join, path};
 use super::spawn::SELF;
-use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Stat, access, fstat, openat, stat};
+use crate::sys::stat::{Stat, fstat, stat};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat};
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -66,7 +67,7 @@ fn resolve(program: &[u8]) -> Option<CString> {
     for dir in dirs.as_bytes().split(|b| *b == b':') {
         let file = path(&join(dir, program)).ok()?;
         let regular = |stat: Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if access(&*file, Access::EXEC_OK).is_ok() && stat(&*file).is_ok_and(regular) {
+        if access(&*file, Access::EXEC_OK).is_ok() && stat(&file).is_ok_and(regular) {
             return Some(file);
         }
     }
