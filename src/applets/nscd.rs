@@ -142,12 +142,7 @@ fn serve(
         privilege::gain_no_more();
     }
     let mut desk = match others {
-        true => {
-            let mut arguments = Vec::with_capacity(1 + args.len());
-            arguments.push(ASKER.into());
-            arguments.extend_from_slice(args);
-            Some(desk(rules, arguments)?)
-        }
+        true => Some(desk(rules, &[b"nscd", ASKER.as_bytes()], args)?),
         false => None,
     };
     // Opened before rights are given up: the map may have a key that only root can read.

@@ -2,7 +2,8 @@
 
 use super::errno;
 use super::file::path;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
+use super::own::find;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
@@ -10,7 +11,7 @@ use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 #[cfg(feature = "with-nscd")]
-use std::sync::atomic::AtomicBool;
+use std::{convert::Infallible, sync::atomic::AtomicBool};
 
 /// How this executable is found. It need not be there any more under its name.
 pub const SELF: &CStr = c"/proc/self/exe";
@@ -18,8 +19,8 @@ pub const SELF: &CStr = c"/proc/self/exe";
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
 pub struct Command {
-    /// A path, or what to look for along PATH.
-    file: CString,
+    /// This executable; otherwise the first word says what to look for along PATH.
+    ours: bool,
     /// Its name and its arguments.
     words: Vec<CString>,
     environment: Vec<CString>,
@@ -27,32 +28,24 @@ pub struct Command {
 }
 
 impl Command {
-    /// The program that the first of these words names. EINVAL: there is none, or a word that no
-    /// program can be given.
+    /// The program that the first of these words names. EINVAL: a word that no program can be
+    /// given.
     pub fn new(words: &[OsString]) -> Result<Self, Errno> {
-        let file = words.first().ok_or(Errno::INVAL)?;
-        Command::of(path(file.as_bytes())?, words)
+        Command::of(false, &[], words)
     }
 
     /// This executable, as the applet that is the first of these words.
-    pub fn ourselves(words: &[OsString]) -> Result<Self, Errno> {
-        Command::of(SELF.to_owned(), words)
+    pub fn ourselves(first: &[&[u8]], rest: &[OsString]) -> Result<Self, Errno> {
+        Command::of(true, first, rest)
     }
 
-    fn of(file: CString, words: &[OsString]) -> Result<Self, Errno> {
-        let mut command = Command {
-            file,
-            words: Vec::with_capacity(words.len()),
-            environment: Vec::new(),
-            own_group: false,
-        };
-        for word in words {
-            command.words.push(path(word.as_bytes())?);
-        }
+    fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Self, Errno> {
+        let words = words(first, rest)?;
+        let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
-            command.environment.push(variable(name.into_vec(), value.as_bytes())?);
+            environment.push(variable(name.into_vec(), value.as_bytes())?);
         }
-        Ok(command)
+        Ok(Command { ours, words, environment, own_group: false })
     }
 
     /// In a process group of its own: what a terminal sends to ours does not reach it.
@@ -69,17 +62,17 @@ impl Command {
 
     /// Takes a variable out.
     pub fn unset(&mut self, name: &str) {
-        while let Some(at) = self.find(name) {
+        while let Some(at) = self.place(name) {
             self.environment.remove(at);
         }
     }
 
     /// Whether a variable is set.
     pub fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
+        self.place(name).is_some()
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    fn place(&self, name: &str) -> Option<usize> {
         self.environment.iter().position(|variable| {
             let value = variable.as_bytes().strip_prefix(name.as_bytes());
             value.is_some_and(|value| value.first() == Some(&b'='))
@@ -103,22 +96,38 @@ impl Command {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
         }
         attributes.set_flags(flags).map_err(errno::of)?;
-        let pid = posix_spawnp(&self.file, &files, &attributes, &self.words, &self.environment);
+        let file = if self.ours { SELF.to_owned() } else { program(&self.words)? };
+        let pid = posix_spawn(&*file, &files, &attributes, &self.words, &self.environment);
         let pid = Pid::from_raw(pid.map_err(errno::of)?.as_raw()).ok_or(Errno::SRCH)?;
         Ok(Process { pid, ended: false })
     }
+}
 
-    /// Becomes it; comes back only if it cannot be run.
-    #[cfg(feature = "with-nscd")]
-    pub fn exec(&self) -> Errno {
-        // Rust's start has it ignored, and so would be the program; a handler it does not get.
-        static CAME: AtomicBool = AtomicBool::new(false);
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
-        match nix::unistd::execvpe(&self.file, &self.words, &self.environment) {
-            Err(error) => errno::of(error),
-            Ok(never) => match never {},
-        }
+/// Becomes the program that the first of these words names; comes back only if it cannot be run.
+#[cfg(feature = "with-nscd")]
+pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
+    let words = words(&[], command)?;
+    let file = program(&words)?;
+    // Rust's start has it ignored, and so would be the program; a handler it does not get.
+    static CAME: AtomicBool = AtomicBool::new(false);
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
+    nix::unistd::execv(&file, &words).map_err(errno::of)
+}
+
+/// The file of a program with these words.
+fn program(words: &[CString]) -> Result<CString, Errno> {
+    find(words.first().ok_or(Errno::INVAL)?.as_bytes())
+}
+
+fn words(first: &[&[u8]], rest: &[OsString]) -> Result<Vec<CString>, Errno> {
+    let mut words = Vec::new();
+    for word in first {
+        words.push(path(word)?);
     }
+    for word in rest {
+        words.push(path(word.as_bytes())?);
+    }
+    Ok(words)
 }
 
 fn variable(mut name: Vec<u8>, value: &[u8]) -> Result<CString, Errno> {

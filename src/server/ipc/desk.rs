@@ -89,11 +89,10 @@ impl Drop for Desk {
 }
 
 impl Desk {
-    /// A desk for at most `max` clients at a time. An asker is this executable as nscd, with
-    /// `arguments`, and is started when it is needed.
-    pub fn open(max: u32, mut arguments: Vec<OsString>) -> Result<Box<Self>, Error> {
-        arguments.insert(0, "nscd".into());
-        let command = Command::ourselves(&arguments);
+    /// A desk for at most `max` clients at a time. An asker is this executable, as the applet
+    /// that is the first of the words `first`, and is started when it is needed.
+    pub fn open(max: u32, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Error> {
+        let command = Command::ourselves(first, rest);
         let mut command = command.map_err(unable("unable to start an asker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
         Ok(Box::new(Desk {

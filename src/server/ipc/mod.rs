@@ -91,10 +91,10 @@ pub struct Sources<'a> {
     pub desk: Option<Box<Desk>>,
 }
 
-/// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
+/// A desk whose askers are this executable with these words, and then call [`ask_for_desk`].
 #[cfg(feature = "nscd")]
-pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Box<Desk>, Error> {
-    Desk::open(rules.max, arguments)
+pub fn desk(rules: &Rules, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Desk>, Error> {
+    Desk::open(rules.max, first, rest)
 }
 
 /// Asks sources that may block, for the clients that a desk hands over, until it is gone.
