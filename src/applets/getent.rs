@@ -289,7 +289,7 @@ fn is_usual(errno: u8) -> bool {
 }
 
 fn tell_failure(db: Db, errno: u8) {
-    let mut message = Message::new("getent", "warning");
+    let mut message = Message::warning("getent");
     message.text("unable to look up in ").text(db.name());
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }

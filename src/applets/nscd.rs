@@ -208,7 +208,7 @@ fn make_directory(dir: &[u8]) {
 fn warn_of_open_directory(dir: &[u8]) {
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
     if !dir.is_empty() && geteuid().is_root() && stat(dir).is_ok_and(open) {
-        let mut message = Message::new("nscd", "warning");
+        let mut message = Message::warning("nscd");
         message.path(dir);
         message.text(" can be written by others, who can forge answers there").send();
     }
@@ -219,7 +219,7 @@ fn warn_of_open_directory(dir: &[u8]) {
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
     for database in &["passwd", "group", "initgroups"] {
-        let mut message = Message::new("nscd", "warning");
+        let mut message = Message::warning("nscd");
         message.text(NSSWITCH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
         let mut uncovered = false;

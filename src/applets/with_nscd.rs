@@ -72,7 +72,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
             return Err(error);
         }
         error.print("with-nscd");
-        let mut message = Message::new("with-nscd", "warning");
+        let mut message = Message::warning("with-nscd");
         message.text("running without nscd: ");
         message.path(program.as_bytes()).send();
     }

@@ -312,7 +312,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
         Ok(child) => Backend::Child(Box::new(child)),
         Err(errno) => {
             let program = command.first().map(|p| p.as_bytes()).unwrap_or_default();
-            let mut message = Message::new("nsssd-switch", "warning");
+            let mut message = Message::warning("nsssd-switch");
             message.text("unable to spawn ");
             message.path(program).text(": ").errno(errno).send();
             Backend::Missing

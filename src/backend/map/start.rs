@@ -231,7 +231,7 @@ fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Resul
         if strict {
             return Err(fail("unable to open", plan.file, Errno::NOENT));
         }
-        let mut message = Message::new("nsssd-map", "warning");
+        let mut message = Message::warning("nsssd-map");
         message.text("there is no ").path(plan.file).text(": nobody is found").send();
         return Ok(false);
     };
