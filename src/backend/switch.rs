@@ -250,10 +250,10 @@ impl Switch {
         if asked >= self.explained.len() {
             return self.ask_quietly(client, request);
         }
-        let start = clock::nanos();
+        let start = clock::micros();
         let outcome = self.ask_quietly(client, request);
         let name = self.explained.get(asked).map(Vec::as_slice).unwrap_or_default();
-        explain(name, outcome, clock::nanos() - start);
+        explain(name, outcome, clock::micros().wrapping_sub(start));
         outcome
     }
 
@@ -455,7 +455,7 @@ impl Backend {
 }
 
 /// `NAME: found (0.012 ms)` on standard error.
-fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
+fn explain(name: &[u8], outcome: Outcome, micros: u32) {
     let mut message = Message::new("getent", "explain");
     message.path(name).text(": ");
     message.text(match outcome {
@@ -468,7 +468,6 @@ fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
     if let Outcome::Failed(errno) = outcome {
         message.errno(Errno::from_raw_os_error(errno.into()));
     }
-    let micros = u32::try_from(nanos / 1000).unwrap_or(u32::MAX);
     // The digits of the fraction, behind a 1 that keeps its zeros.
     let mut room = [0; DECIMAL_MAX];
     let fraction = write_decimal((1000 + micros % 1000).into(), &mut room);

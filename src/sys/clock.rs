@@ -23,10 +23,11 @@ pub fn millis() -> u64 {
     t.tv_sec as u64 * 1000 + u64::from(t.tv_nsec as u32 / 1_000_000)
 }
 
-/// Nanoseconds of the monotonic clock.
-pub fn nanos() -> u64 {
+/// Microseconds of the monotonic clock, of which the upper bits are left out: for the difference
+/// of two times, up to 71 minutes.
+pub fn micros() -> u32 {
     let t = now(ClockId::Monotonic);
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+    (t.tv_sec as u32).wrapping_mul(1_000_000).wrapping_add(t.tv_nsec as u32 / 1000)
 }
 
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
