@@ -30,22 +30,22 @@ pub struct Command {
 impl Command {
     /// The program that the first of these words names. EINVAL: a word that no program can be
     /// given.
-    pub fn new(words: &[OsString]) -> Result<Self, Errno> {
+    pub fn new(words: &[OsString]) -> Result<Box<Self>, Errno> {
         Command::of(false, &[], words)
     }
 
     /// This executable, as the applet that is the first of these words.
-    pub fn ourselves(first: &[&[u8]], rest: &[OsString]) -> Result<Self, Errno> {
+    pub fn ourselves(first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         Command::of(true, first, rest)
     }
 
-    fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Self, Errno> {
+    fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         let words = words(first, rest)?;
         let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
             environment.push(variable(name.into_vec(), value.as_bytes())?);
         }
-        Ok(Command { ours, words, environment, own_group: false })
+        Ok(Box::new(Command { ours, words, environment, own_group: false }))
     }
 
     /// In a process group of its own: what a terminal sends to ours does not reach it.
