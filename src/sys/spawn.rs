@@ -9,7 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "with-nscd")]
 use std::{convert::Infallible, sync::atomic::AtomicBool};
 
@@ -41,11 +41,12 @@ impl Command {
 
     fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         let words = words(first, rest)?;
-        let mut environment = Vec::new();
+        let mut command =
+            Box::new(Command { ours, words, environment: Vec::new(), own_group: false });
         for (name, value) in std::env::vars_os() {
-            environment.push(variable(name.into_vec(), value.as_bytes())?);
+            command.add(name.as_bytes(), value.as_bytes())?;
         }
-        Ok(Box::new(Command { ours, words, environment, own_group: false }))
+        Ok(command)
     }
 
     /// In a process group of its own: what a terminal sends to ours does not reach it.
@@ -56,7 +57,11 @@ impl Command {
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), Errno> {
         self.unset(name);
-        self.environment.push(variable(name.as_bytes().to_vec(), value)?);
+        self.add(name.as_bytes(), value)
+    }
+
+    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        self.environment.push(path(&[name, b"=", value].concat())?);
         Ok(())
     }
 
@@ -128,12 +133,6 @@ fn words(first: &[&[u8]], rest: &[OsString]) -> Result<Vec<CString>, Errno> {
         words.push(path(word.as_bytes())?);
     }
     Ok(words)
-}
-
-fn variable(mut name: Vec<u8>, value: &[u8]) -> Result<CString, Errno> {
-    name.push(b'=');
-    name.extend_from_slice(value);
-    CString::new(name).map_err(|_| Errno::INVAL)
 }
 
 /// A program that was started.
