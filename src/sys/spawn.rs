@@ -87,6 +87,7 @@ impl Command {
     /// Starts it. Whatever else is open here has CLOEXEC set; signals are at their defaults, apart
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
+        let file = find(if self.ours { SELF.to_bytes() } else { program(&self.words) })?;
         let mut files = PosixSpawnFileActions::init().map_err(errno::of)?;
         files.add_dup2(stdin.as_raw_fd(), 0).map_err(errno::of)?;
         files.add_dup2(stdout.as_raw_fd(), 1).map_err(errno::of)?;
@@ -101,7 +102,6 @@ impl Command {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
         }
         attributes.set_flags(flags).map_err(errno::of)?;
-        let file = if self.ours { SELF.to_owned() } else { program(&self.words)? };
         let pid = posix_spawn(&*file, &files, &attributes, &self.words, &self.environment);
         let pid = Pid::from_raw(pid.map_err(errno::of)?.as_raw()).ok_or(Errno::SRCH)?;
         Ok(Process { pid, ended: false })
@@ -112,16 +112,16 @@ impl Command {
 #[cfg(feature = "with-nscd")]
 pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
     let words = words(&[], command)?;
-    let file = program(&words)?;
+    let file = find(program(&words))?;
     // Rust's start has it ignored, and so would be the program; a handler it does not get.
     static CAME: AtomicBool = AtomicBool::new(false);
     let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
     nix::unistd::execv(&file, &words).map_err(errno::of)
 }
 
-/// The file of a program with these words.
-fn program(words: &[CString]) -> Result<CString, Errno> {
-    find(words.first().ok_or(Errno::INVAL)?.as_bytes())
+/// What to look for along PATH; there is nothing without a name.
+fn program(words: &[CString]) -> &[u8] {
+    words.first().map(|name| name.as_bytes()).unwrap_or_default()
 }
 
 fn words(first: &[&[u8]], rest: &[OsString]) -> Result<Vec<CString>, Errno> {
