@@ -67,17 +67,23 @@ pub fn find(program: &[u8]) -> Result<CString, Errno> {
     let dirs = std::env::var_os("PATH");
     let dirs = dirs.as_deref().unwrap_or(OsStr::new("/usr/local/bin:/bin:/usr/bin"));
     for dir in dirs.as_bytes().split(|b| *b == b':') {
-        let file = path(&join(dir, program))?;
-        match access(&*file, Access::EXEC_OK).and_then(|()| stat(&*file)) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-                return Ok(file);
-            }
+        let Ok(file) = path(&join(dir, program)) else { continue };
+        match runs(&file) {
+            Ok(()) => return Ok(file),
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             // There may be another one.
-            Ok(_) | Err(Errno::ACCESS) => error = Errno::ACCESS,
-            Err(Errno::NAMETOOLONG) => error = Errno::NAMETOOLONG,
-            Err(other) => return Err(other),
+            Err(errno @ (Errno::ACCESS | Errno::NAMETOOLONG)) => error = errno,
+            Err(errno) => return Err(errno),
         }
     }
     Err(error)
+}
+
+/// Whether a file can be run.
+fn runs(file: &CStr) -> Result<(), Errno> {
+    access(file, Access::EXEC_OK)?;
+    match FileType::from_raw_mode(stat(file)?.st_mode) {
+        FileType::RegularFile => Ok(()),
+        _ => Err(Errno::ACCESS),
+    }
 }

@@ -88,23 +88,31 @@ impl Command {
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
         let file = find(if self.ours { SELF.to_bytes() } else { program(&self.words) })?;
-        let mut files = PosixSpawnFileActions::init().map_err(errno::of)?;
-        files.add_dup2(stdin.as_raw_fd(), 0).map_err(errno::of)?;
-        files.add_dup2(stdout.as_raw_fd(), 1).map_err(errno::of)?;
-        let mut attributes = PosixSpawnAttr::init().map_err(errno::of)?;
+        let pid = self.spawn(&file, stdin, stdout).map_err(errno::of)?;
+        Ok(Process { pid: Pid::from_raw(pid.as_raw()).ok_or(Errno::SRCH)?, ended: false })
+    }
+
+    fn spawn(
+        &self,
+        file: &CStr,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> nix::Result<nix::unistd::Pid> {
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(stdin.as_raw_fd(), 0)?;
+        files.add_dup2(stdout.as_raw_fd(), 1)?;
+        let mut attributes = PosixSpawnAttr::init()?;
         // Rust's start has it ignored.
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
-        attributes.set_sigdefault(&broken_pipe).map_err(errno::of)?;
+        attributes.set_sigdefault(&broken_pipe)?;
         // The group to be in is 0, a new one, if nothing else was set.
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
         if self.own_group {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
         }
-        attributes.set_flags(flags).map_err(errno::of)?;
-        let pid = posix_spawn(&*file, &files, &attributes, &self.words, &self.environment);
-        let pid = Pid::from_raw(pid.map_err(errno::of)?.as_raw()).ok_or(Errno::SRCH)?;
-        Ok(Process { pid, ended: false })
+        attributes.set_flags(flags)?;
+        posix_spawn(file, &files, &attributes, &self.words, &self.environment)
     }
 }
 
