@@ -201,7 +201,7 @@ enum Named {
 }
 
 /// A switch of the backends that can run in this process, the others as places that say so.
-fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Switch, Error> {
+fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Box<Switch>, Error> {
     let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
@@ -227,7 +227,7 @@ fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Resul
 /// that runs in this process are a usage error. Rights are given up for `client` after those in
 /// this process, which may need rights to start, and before all programs.
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
-pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switch, Error> {
+pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Box<Switch>, Error> {
     let named = if how.spawn { Named::Program } else { Named::Command };
     let mut switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
     become_client(client)?;
@@ -243,7 +243,7 @@ pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switc
 
 /// The same for blocks whose commands are short names of our own backends, in the process of
 /// whoever asks.
-pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
+pub fn start_own(blocks: &[Block], how: How) -> Result<Box<Switch>, Error> {
     switch_of(blocks, Named::Short, Whose::Asker, how.merge)
 }
 
@@ -260,7 +260,7 @@ pub enum Sources {
 impl Sources {
     /// A switch of those in this process, and the blocks that it is made of. Groups are merged over
     /// all backends.
-    fn switch(&self) -> Result<(Switch, &[Block]), Error> {
+    fn switch(&self) -> Result<(Box<Switch>, &[Block]), Error> {
         let (blocks, named) = match self {
             Sources::Own(blocks) => (blocks.as_slice(), Named::Short),
             Sources::Script(blocks) => (blocks.as_slice(), Named::Command),
@@ -271,7 +271,7 @@ impl Sources {
 
     /// Those that answer at once, each other one as a place that says so; and whether there are
     /// others.
-    pub fn near(&self) -> Result<(Switch, bool), Error> {
+    pub fn near(&self) -> Result<(Box<Switch>, bool), Error> {
         let (mut switch, _) = self.switch()?;
         let mut others = false;
         for slot in switch.slots() {
@@ -286,7 +286,7 @@ impl Sources {
 
     /// All of them, where it is no harm to wait. Those in other processes are started when they
     /// are needed, and again when they have failed.
-    pub fn far(&self) -> Result<Switch, Error> {
+    pub fn far(&self) -> Result<Box<Switch>, Error> {
         let (mut switch, blocks) = self.switch()?;
         for (at, slot) in switch.slots().iter_mut().enumerate() {
             if matches!(slot.backend, Backend::Elsewhere) {

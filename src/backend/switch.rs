@@ -68,8 +68,8 @@ pub struct Switch {
 
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
-    pub fn new(slots: Vec<Slot>, merge: bool) -> Self {
-        Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() }
+    pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
+        Box::new(Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() })
     }
 
     /// Its backends, in the order in which they are asked.
@@ -78,7 +78,7 @@ impl Switch {
     }
 
     /// A switch with one backend.
-    pub fn of(backend: Backend) -> Self {
+    pub fn of(backend: Backend) -> Box<Self> {
         Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
     }
 
