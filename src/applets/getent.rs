@@ -20,8 +20,7 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &[
-    "\
+const USAGE: &[&str] = &["\
 Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
 
 Prints what is known of each KEY, or all there is. DATABASE is one of
@@ -41,8 +40,7 @@ Prints what is known of each KEY, or all there is. DATABASE is one of
 
 Exit codes: 0 found, 1 wrong usage, 2 a key was not found, 3 this database
 cannot be listed, 64 unknown option.
-",
-];
+"];
 
 /// Exit codes of glibc's getent.
 mod exit {
@@ -219,7 +217,7 @@ fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error
             list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    let (mut switch, names) = sources(list, asked.socket)?;
+    let (switch, names) = sources(list, asked.socket)?;
     if asked.explain {
         switch.explain(names);
     }

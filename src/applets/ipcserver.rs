@@ -123,5 +123,9 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
         _ => return Ok(None),
     };
     // A switch that can block is run for each client in a process of its own.
-    Ok((!switch.may_block()).then(|| Box::leak(switch)))
+    if switch.may_block() {
+        switch.end();
+        return Ok(None);
+    }
+    Ok(Some(switch))
 }

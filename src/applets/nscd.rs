@@ -102,7 +102,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 /// An asker's work.
 #[inline(never)]
 fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
-    let mut far = sources.far()?;
+    let far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -111,7 +111,7 @@ fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error
     if !sources.start_programs() {
         far.sandbox().enter();
     }
-    ask_for_desk(&mut far, rules.client_millis)
+    ask_for_desk(far, rules.client_millis)
 }
 
 fn serve(
@@ -123,7 +123,7 @@ fn serve(
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
-    let (mut near, others) = sources.near()?;
+    let (near, others) = sources.near()?;
     if rules.verbosity > 0 {
         warn_of_uncovered(sources);
     }
@@ -155,8 +155,8 @@ fn serve(
         desk.start_all()?;
     }
     identity.assume()?;
-    ready(&mut near, rules);
-    serve_nscd(listener, rules, Asked { near: &mut near, desk }, parent)
+    ready(near, rules);
+    serve_nscd(listener, rules, Asked { near, desk }, parent)
 }
 
 /// The backends that the command line names, or the usual ones.

@@ -95,8 +95,8 @@ fn serve(plan: Plan) -> Result<u8, Error> {
     let map = Map::open(plan, Host::Daemon)?;
     privilege::become_client(client)?;
     map.guard();
-    let mut switch = Switch::of(Backend::Map(map));
-    stdio::serve(&mut switch, timeout)?;
+    let switch = Switch::of(Backend::Map(map));
+    stdio::serve(switch, timeout)?;
     Ok(0)
 }
 

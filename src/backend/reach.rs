@@ -19,7 +19,7 @@ const FAILURE: u8 = 1;
 pub fn sources(
     list: Option<&OsStr>,
     socket: Option<&OsStr>,
-) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
+) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
     if let Some(list) = list {
         return backends(list);
     }
@@ -43,7 +43,7 @@ const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
-fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
+fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {

@@ -200,8 +200,14 @@ enum Named {
     Short,
 }
 
-/// A switch of the backends that can run in this process, the others as places that say so.
-fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Box<Switch>, Error> {
+/// A switch of the backends that can run in this process, the others as places that say so. It
+/// lives as long as the process.
+fn switch_of(
+    blocks: &[Block],
+    named: Named,
+    whose: Whose,
+    merge: bool,
+) -> Result<&'static mut Switch, Error> {
     let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
@@ -220,16 +226,20 @@ fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Resul
         };
         slots.push(Slot { bits: *bits, backend, origin: None });
     }
-    Ok(Switch::new(slots, merge))
+    Ok(Box::leak(Switch::new(slots, merge)))
 }
 
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
 /// that runs in this process are a usage error. Rights are given up for `client` after those in
 /// this process, which may need rights to start, and before all programs.
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
-pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Box<Switch>, Error> {
+pub fn start(
+    blocks: &[Block],
+    how: How,
+    client: Option<Client>,
+) -> Result<&'static mut Switch, Error> {
     let named = if how.spawn { Named::Program } else { Named::Command };
-    let mut switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
+    let switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
         match &mut slot.backend {
@@ -243,7 +253,7 @@ pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Box<S
 
 /// The same for blocks whose commands are short names of our own backends, in the process of
 /// whoever asks.
-pub fn start_own(blocks: &[Block], how: How) -> Result<Box<Switch>, Error> {
+pub fn start_own(blocks: &[Block], how: How) -> Result<&'static mut Switch, Error> {
     switch_of(blocks, Named::Short, Whose::Asker, how.merge)
 }
 
@@ -260,7 +270,7 @@ pub enum Sources {
 impl Sources {
     /// A switch of those in this process, and the blocks that it is made of. Groups are merged over
     /// all backends.
-    fn switch(&self) -> Result<(Box<Switch>, &[Block]), Error> {
+    fn switch(&self) -> Result<(&'static mut Switch, &[Block]), Error> {
         let (blocks, named) = match self {
             Sources::Own(blocks) => (blocks.as_slice(), Named::Short),
             Sources::Script(blocks) => (blocks.as_slice(), Named::Command),
@@ -271,8 +281,8 @@ impl Sources {
 
     /// Those that answer at once, each other one as a place that says so; and whether there are
     /// others.
-    pub fn near(&self) -> Result<(Box<Switch>, bool), Error> {
-        let (mut switch, _) = self.switch()?;
+    pub fn near(&self) -> Result<(&'static mut Switch, bool), Error> {
+        let (switch, _) = self.switch()?;
         let mut others = false;
         for slot in switch.slots() {
             // What can block is asked where it is no harm.
@@ -286,8 +296,8 @@ impl Sources {
 
     /// All of them, where it is no harm to wait. Those in other processes are started when they
     /// are needed, and again when they have failed.
-    pub fn far(&self) -> Result<Box<Switch>, Error> {
-        let (mut switch, blocks) = self.switch()?;
+    pub fn far(&self) -> Result<&'static mut Switch, Error> {
+        let (switch, blocks) = self.switch()?;
         for (at, slot) in switch.slots().iter_mut().enumerate() {
             if matches!(slot.backend, Backend::Elsewhere) {
                 slot.backend = Backend::Missing;

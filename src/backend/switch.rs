@@ -72,14 +72,19 @@ impl Switch {
         Box::new(Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() })
     }
 
+    /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
+    pub fn end(&mut self) {
+        self.slots.clear();
+    }
+
     /// Its backends, in the order in which they are asked.
     pub fn slots(&mut self) -> &mut [Slot] {
         &mut self.slots
     }
 
-    /// A switch with one backend.
-    pub fn of(backend: Backend) -> Box<Self> {
-        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+    /// A switch with one backend, for as long as the process lives.
+    pub fn of(backend: Backend) -> &'static mut Self {
+        Box::leak(Switch::new(vec![Slot { bits: 0, backend, origin: None }], false))
     }
 
     /// From now on, what each backend says is told on standard error (`getent --explain`).

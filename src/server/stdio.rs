@@ -38,6 +38,7 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     let mut out = Output::new();
     // From here on: no allocation.
     let ended = no_alloc(|| converse(switch, &mut exchange, &mut out, timeout));
+    switch.end();
     ended.map_err(|Failure(what, errno)| match what {
         UNINTELLIGIBLE => Error::system(what, errno).with_code(code::PROTOCOL),
         _ => Error::system(what, errno),

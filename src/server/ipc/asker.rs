@@ -47,6 +47,7 @@ pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<
         let word = End::ALL.iter().position(|end| *end == why).unwrap_or_default();
         tell(word as u8);
     }
+    switch.end();
     Ok(())
 }
 
