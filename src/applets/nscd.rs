@@ -90,7 +90,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     };
     rules.flags(&mut options);
     // They live as long as the process.
-    let sources: &Sources = Box::leak(Box::new(sources(server, script)?));
+    let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
     if is_asker {
         ask(sources, identity, &rules)?;
     } else {
@@ -101,7 +101,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 
 /// An asker's work.
 #[inline(never)]
-fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
+fn ask(sources: &'static Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
     let far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
@@ -115,7 +115,7 @@ fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error
 }
 
 fn serve(
-    sources: &Sources,
+    sources: &'static Sources,
     socket: &OsStr,
     identity: Identity,
     rules: &Rules,

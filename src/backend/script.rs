@@ -220,11 +220,11 @@ fn switch_of(
         if slots.len() == BACKENDS {
             return Err(Error::usage(TOO_MANY));
         }
-        let backend = match own {
-            Some((name, args)) => one_of_several(name, args, whose)?,
-            None => Backend::Elsewhere,
+        let (backend, origin) = match own {
+            Some((name, args)) => (one_of_several(name, args, whose)?, None),
+            None => (Backend::Elsewhere, Some(Origin::program(command))),
         };
-        slots.push(Slot { bits: *bits, backend, origin: None });
+        slots.push(Slot { bits: *bits, backend, origin });
     }
     Ok(Box::leak(Switch::new(slots, merge)))
 }
@@ -268,21 +268,24 @@ pub enum Sources {
 }
 
 impl Sources {
-    /// A switch of those in this process, and the blocks that it is made of. Groups are merged over
+    /// A switch of those in this process, the others as places that say so. Groups are merged over
     /// all backends.
-    fn switch(&self) -> Result<(&'static mut Switch, &[Block]), Error> {
-        let (blocks, named) = match self {
-            Sources::Own(blocks) => (blocks.as_slice(), Named::Short),
-            Sources::Script(blocks) => (blocks.as_slice(), Named::Command),
-            Sources::Server(_) => return Ok((Switch::of(Backend::Elsewhere), &[])),
-        };
-        Ok((switch_of(blocks, named, Whose::Daemon, true)?, blocks))
+    fn switch(&'static self) -> Result<&'static mut Switch, Error> {
+        match self {
+            Sources::Own(blocks) => switch_of(blocks, Named::Short, Whose::Daemon, true),
+            Sources::Script(blocks) => switch_of(blocks, Named::Command, Whose::Daemon, true),
+            Sources::Server(path) => {
+                let origin = Some(Origin::server(path));
+                let slot = Slot { bits: 0, backend: Backend::Elsewhere, origin };
+                Ok(Box::leak(Switch::new(vec![slot], false)))
+            }
+        }
     }
 
     /// Those that answer at once, each other one as a place that says so; and whether there are
     /// others.
-    pub fn near(&self) -> Result<(&'static mut Switch, bool), Error> {
-        let (switch, _) = self.switch()?;
+    pub fn near(&'static self) -> Result<(&'static mut Switch, bool), Error> {
+        let switch = self.switch()?;
         let mut others = false;
         for slot in switch.slots() {
             // What can block is asked where it is no harm.
@@ -296,15 +299,11 @@ impl Sources {
 
     /// All of them, where it is no harm to wait. Those in other processes are started when they
     /// are needed, and again when they have failed.
-    pub fn far(&self) -> Result<&'static mut Switch, Error> {
-        let (switch, blocks) = self.switch()?;
-        for (at, slot) in switch.slots().iter_mut().enumerate() {
+    pub fn far(&'static self) -> Result<&'static mut Switch, Error> {
+        let switch = self.switch()?;
+        for slot in switch.slots() {
             if matches!(slot.backend, Backend::Elsewhere) {
                 slot.backend = Backend::Missing;
-                slot.origin = match (self, blocks.get(at)) {
-                    (Sources::Server(path), _) => Some(Origin::server(path)),
-                    (_, block) => block.map(|block| Origin::program(block.command)),
-                };
             }
         }
         Ok(switch)

@@ -52,7 +52,7 @@ pub struct Slot {
     pub bits: u8,
     /// The backend.
     pub backend: Backend,
-    /// How to get a new one when it has failed for good; `None`: that is its end.
+    /// How [`Switch::revive`] gets a new one when it has failed for good; `None`: that is its end.
     pub origin: Option<Origin>,
 }
 

@@ -101,7 +101,7 @@ pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Box<Desk>, Error>
 #[cfg(feature = "nscd")]
 pub fn ask_for_desk(switch: &mut Switch, lookup_millis: u32) -> Result<(), Error> {
     let patience = asker::Patience { lookup_millis, client_millis: REQUEST_MILLIS };
-    asker::run::<Nscd>(switch, &patience)
+    asker::run(&mut served::table::<Nscd>(1), switch, &patience)
 }
 
 /// Serves the nscd protocol until a signal ends it, or `parent` does, a pidfd.

@@ -8,7 +8,7 @@
 mod guests;
 #[cfg(feature = "nscd")]
 mod slow;
-mod table;
+pub mod table;
 mod turns;
 
 use super::Door;
@@ -121,6 +121,11 @@ struct Server<'a> {
     ending: bool,
 }
 
+/// Rows for so many connections of a protocol.
+pub fn table<C: Conversation + 'static>(max: u32) -> impl Table {
+    Vec::<Option<Connection<C>>>::with_capacity(max as usize)
+}
+
 /// Serves clients of a protocol until a signal ends it.
 pub fn run<C: Conversation + 'static>(
     door: Door<'_>,
@@ -128,7 +133,7 @@ pub fn run<C: Conversation + 'static>(
     switch: &mut Switch,
     beside: Beside,
 ) -> Result<(), Error> {
-    let mut table: Vec<Option<Connection<C>>> = Vec::with_capacity(door.rules.max as usize);
+    let mut table = table::<C>(door.rules.max);
     serve(door, signals, switch, beside, &mut table).map_err(unable("unable to wait for events"))
 }
 
