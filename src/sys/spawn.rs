@@ -29,23 +29,23 @@ pub struct Command {
 impl Command {
     /// The program that the first of these words names. EINVAL: there is none, or a word that no
     /// program can be given.
-    pub fn new(words: &[OsString]) -> Result<Self, Errno> {
+    pub fn new(words: &[OsString]) -> Result<Box<Self>, Errno> {
         let file = words.first().ok_or(Errno::INVAL)?;
         Command::of(path(file.as_bytes())?, words)
     }
 
     /// This executable, as the applet that is the first of these words.
-    pub fn ourselves(words: &[OsString]) -> Result<Self, Errno> {
+    pub fn ourselves(words: &[OsString]) -> Result<Box<Self>, Errno> {
         Command::of(SELF.to_owned(), words)
     }
 
-    fn of(file: CString, words: &[OsString]) -> Result<Self, Errno> {
-        let mut command = Command {
+    fn of(file: CString, words: &[OsString]) -> Result<Box<Self>, Errno> {
+        let mut command = Box::new(Command {
             file,
             words: Vec::with_capacity(words.len()),
             environment: Vec::new(),
             own_group: false,
-        };
+        });
         for word in words {
             command.words.push(path(word.as_bytes())?);
         }

@@ -55,7 +55,7 @@ pub struct Job<'a> {
 /// The desk: clients, by their rows, and who asks for them.
 pub struct Desk {
     /// What an asker is.
-    command: Command,
+    command: Box<Command>,
     seats: [Seat; SLOW_ASKERS],
     dying: heapless::Vec<Process, DYING>,
     /// Those who wait for an asker.

@@ -121,7 +121,7 @@ fn reap(door: &mut Door<'_>, running: &mut Vec<Running>) {
 }
 
 /// What is started, with what of its environment is the same for all clients.
-fn program(command: &[OsString], rules: &Rules) -> Result<Command, Errno> {
+fn program(command: &[OsString], rules: &Rules) -> Result<Box<Command>, Errno> {
     let mut program = Command::new(command)?;
     // That we are ready is ours to tell.
     let ours = ["NOTIFY_SOCKET", "IPCREMOTEEUID", "IPCREMOTEEGID"];
