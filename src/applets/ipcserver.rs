@@ -57,7 +57,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
         return Err(Error::options("missing program"));
     }
     // As s6-ipcserver does, a number out of range is brought into it.
-    let mut rules = Rules::given("ipcserver", u64::MAX, &mut options)?;
+    let rules = Rules::given("ipcserver", u64::MAX, &mut options)?;
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;
@@ -78,14 +78,14 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     identity.assume()?;
     let service = match switch {
         Some(switch) => {
-            ready(switch, &rules);
+            ready(switch, rules);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             Service::Switch(switch)
         }
         None => Service::Program(command),
     };
-    serve(listener, &rules, service)?;
+    serve(listener, rules, service)?;
     Ok(0)
 }
 

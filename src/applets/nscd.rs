@@ -78,7 +78,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let (mut options, script) = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
-    let mut rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &mut options)?;
+    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &mut options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     rules.oldest_gives_way = true;
@@ -92,9 +92,9 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     // They live as long as the process.
     let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
     if is_asker {
-        ask(sources, identity, &rules)?;
+        ask(sources, identity, rules)?;
     } else {
-        serve(sources, socket, identity, &rules, parent, args)?;
+        serve(sources, socket, identity, rules, parent, args)?;
     }
     Ok(0)
 }
@@ -118,8 +118,8 @@ fn serve(
     sources: &'static Sources,
     socket: &OsStr,
     identity: Identity,
-    rules: &Rules,
-    parent: Option<OwnedFd>,
+    rules: &'static Rules,
+    parent: Option<&'static OwnedFd>,
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
@@ -150,11 +150,16 @@ fn serve(
         }
         false => None,
     };
-    // Opened before rights are given up: the map may have a key that only root can read.
     if let Some(desk) = desk.as_mut().filter(|_| identity.changes()) {
+        // Opened before rights are given up: the map may have a key that only root can read.
         desk.start_all()?;
     }
-    identity.assume()?;
+    let assumed = identity.assume();
+    if let (Err(_), Some(desk)) = (&assumed, &desk) {
+        // They would fail alike, and say so.
+        desk.end();
+    }
+    assumed?;
     ready(near, rules);
     serve_nscd(listener, rules, Asked { near, desk }, parent)
 }
@@ -176,7 +181,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
 }
 
 /// The process that this one ends with, as something to wait for.
-fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
+fn parent(pid: &OsStr) -> Result<&'static OwnedFd, Error> {
     let number = decimal_u32(pid.as_bytes()).and_then(|n| i32::try_from(n).ok());
     let Some(pid) = number.and_then(Pid::from_raw) else {
         return Err(Error::options("not a process id:").about(pid));
@@ -186,7 +191,7 @@ fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
     if getppid() != Some(pid) {
         return Err(Error::system("unable to watch the parent", Errno::CHILD));
     }
-    Ok(fd)
+    Ok(Box::leak(Box::new(fd)))
 }
 
 /// The directory of the socket; empty where its path names none.

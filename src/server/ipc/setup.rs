@@ -90,16 +90,17 @@ impl Identity {
 
 impl Rules {
     /// `-c`, `-C` and, until others are set, the rules of ipcserver. `per_uid`: most connections of
-    /// a user where none are given. [`Rules::flags`] comes after the other options with values.
+    /// a user where none are given. [`Rules::flags`] comes after the other options with values. They
+    /// live as long as the process.
     pub fn given(
         name: &'static str,
         per_uid: u64,
         options: &mut Options<'_>,
-    ) -> Result<Self, Error> {
+    ) -> Result<&'static mut Self, Error> {
         let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
         let max = clamp(max, CONNECTIONS.1);
         let per_uid = options.number("-C", u64::MAX)?.unwrap_or(per_uid);
-        Ok(Rules {
+        Ok(Box::leak(Box::new(Rules {
             name,
             max,
             max_per_uid: clamp(per_uid, max),
@@ -109,7 +110,7 @@ impl Rules {
             client_millis: 0,
             newline: false,
             hidden: &[],
-        })
+        })))
     }
 
     /// `-q`, `-v`, `-1`.

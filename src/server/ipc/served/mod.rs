@@ -46,9 +46,9 @@ const ASKERS: u32 = PARENT - crate::limits::SLOW_ASKERS as u32;
 pub struct Beside {
     /// Who answers what may block.
     #[cfg(feature = "nscd")]
-    pub desk: Option<Box<Desk>>,
+    pub desk: Option<&'static mut Desk>,
     /// Readable when the process has ended with which this one ends.
-    pub parent: Option<OwnedFd>,
+    pub parent: Option<&'static OwnedFd>,
 }
 
 impl Beside {
@@ -97,13 +97,13 @@ impl End {
     }
 }
 
-struct Server<'a> {
-    door: Door<'a>,
+struct Server {
+    door: &'static mut Door,
     beside: Beside,
-    switch: &'a mut Switch,
+    switch: &'static mut Switch,
     epoll: OwnedFd,
     /// As many rows as there may be connections.
-    table: &'a mut dyn Table,
+    table: &'static mut dyn Table,
     /// Output not taken yet: a page for each row.
     pages: Vec<[u8; REPLY_PIECE]>,
     free: Vec<usize>,
@@ -121,28 +121,28 @@ struct Server<'a> {
     ending: bool,
 }
 
-/// Rows for so many connections of a protocol.
-pub fn table<C: Conversation + 'static>(max: u32) -> impl Table {
-    Vec::<Option<Connection<C>>>::with_capacity(max as usize)
+/// Rows for so many connections of a protocol, for as long as the process lives.
+pub fn table<C: Conversation + 'static>(max: u32) -> &'static mut dyn Table {
+    Box::leak(Box::new(Vec::<Option<Connection<C>>>::with_capacity(max as usize)))
 }
 
 /// Serves clients of a protocol until a signal ends it.
 pub fn run<C: Conversation + 'static>(
-    door: Door<'_>,
+    door: &'static mut Door,
     signals: Signals,
-    switch: &mut Switch,
+    switch: &'static mut Switch,
     beside: Beside,
 ) -> Result<(), Error> {
-    let mut table = table::<C>(door.rules.max);
-    serve(door, signals, switch, beside, &mut table).map_err(unable("unable to wait for events"))
+    let table = table::<C>(door.rules.max);
+    serve(door, signals, switch, beside, table).map_err(unable("unable to wait for events"))
 }
 
 fn serve(
-    door: Door<'_>,
+    door: &'static mut Door,
     mut signals: Signals,
-    switch: &mut Switch,
+    switch: &'static mut Switch,
     beside: Beside,
-    table: &mut dyn Table,
+    table: &'static mut dyn Table,
 ) -> Result<(), Errno> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     watch(&epoll, signals.wake(), SIGNAL)?;
@@ -187,7 +187,9 @@ fn serve(
         Ok(())
     });
     #[cfg(feature = "nscd")]
-    drop(server.beside.desk.take());
+    if let Some(desk) = &mut server.beside.desk {
+        desk.end();
+    }
     ended
 }
 
@@ -203,7 +205,7 @@ pub fn take_out(queue: &mut VecDeque<usize>, row: usize) -> bool {
     queue.len() < before
 }
 
-impl Server<'_> {
+impl Server {
     fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
         let timeout = self.timeout().map(timespec);
         events.clear();
