@@ -95,7 +95,7 @@ struct Printer {
 pub fn print(
     program: &'static str,
     style: Style,
-    mut options: Options<'_>,
+    options: &mut Options<'_>,
     users: &[OsString],
 ) -> Result<u8, Error> {
     let (list, socket) = (options.word("-s"), options.word("-S"));

@@ -31,7 +31,8 @@ impl Spec {
         Spec { flags: "", values: "", cancels: &[], repeat: "", long: &[], alias: &[] };
 }
 
-/// The options of a command line; what follows them was returned beside.
+/// The options of a command line, for as long as the process lives; what follows them was returned
+/// beside.
 pub struct Options<'a> {
     spec: &'a Spec,
     given: Vec<Given<'a>>,
@@ -56,8 +57,8 @@ impl Spec {
     pub fn split<'a>(
         &'a self,
         args: &'a [OsString],
-    ) -> Result<(Options<'a>, &'a [OsString]), Error> {
-        let mut options = Options { spec: self, given: Vec::new(), closed: false };
+    ) -> Result<(&'a mut Options<'a>, &'a [OsString]), Error> {
+        let options = Box::leak(Box::new(Options { spec: self, given: Vec::new(), closed: false }));
         let mut rest = args;
         while let [word, behind @ ..] = rest {
             let bytes = word.as_bytes();

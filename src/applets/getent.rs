@@ -150,7 +150,7 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<u8, Error> {
 fn parse<'a>(args: &'a [OsString], asked: &mut Asked<'a>) -> Result<(), Error> {
     let mut rest = args;
     loop {
-        let (mut given, behind) = SPEC.split(rest)?;
+        let (given, behind) = SPEC.split(rest)?;
         while let Some(service) = given.word("-s") {
             asked.services.push(service);
         }

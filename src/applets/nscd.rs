@@ -75,20 +75,20 @@ const SPEC: Spec = Spec {
 };
 
 fn main(args: &[OsString]) -> Result<u8, Error> {
-    let (mut options, script) = SPEC.split(args)?;
+    let (options, script) = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
-    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &mut options)?;
+    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     rules.oldest_gives_way = true;
-    let identity = Identity::given(&mut options)?;
+    let identity = Identity::given(options)?;
     let is_asker = options.flag(ASKER);
     let parent = match options.word("-P") {
         Some(pid) if !is_asker => Some(parent(pid)?),
         _ => None,
     };
-    rules.flags(&mut options);
+    rules.flags(options);
     // They live as long as the process.
     let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
     if is_asker {

@@ -335,7 +335,7 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
 pub fn unix(args: &[OsString]) -> Result<Backend, Error> {
-    let (mut options, _) = UNIX.split(args)?;
+    let (options, _) = UNIX.split(args)?;
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
     Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
@@ -348,7 +348,7 @@ pub const NSLCD: Spec = Spec { values: "t", ..Spec::NONE };
 /// A running nslcd by the arguments of nsssd-nslcd; `usual` is its socket where none is named.
 #[cfg(feature = "nsssd-nslcd")]
 pub fn nslcd(args: &[OsString], usual: Option<&OsStr>) -> Result<Nslcd, Error> {
-    let (mut options, words) = NSLCD.split(args)?;
+    let (options, words) = NSLCD.split(args)?;
     let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
     let path = match words {
         [] => usual.ok_or_else(|| Error::options("missing socket of nslcd"))?,
