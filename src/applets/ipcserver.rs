@@ -115,10 +115,10 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
             let (options, words) = script::SWITCH.split(args)?;
             let how = script::how(options)?;
             let blocks = script::parse(words)?;
-            if !script::is_local(&blocks, how) {
+            if !script::is_local(blocks, how) {
                 return Ok(None);
             }
-            script::start(&blocks, how, None)?
+            script::start(blocks, how, None)?
         }
         _ => return Ok(None),
     };

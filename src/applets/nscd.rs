@@ -173,11 +173,12 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
         None => {}
     }
     // A failure of the local files ends the search: nobody may take a local name meanwhile.
-    let mut blocks = vec![Block::new(3, vec!["unix".into()])];
-    if cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok() {
-        blocks.push(Block::new(0, vec!["map".into()]));
+    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
+    let mut blocks = Vec::new();
+    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
+        blocks.push(Block::new(*bits, vec![name.into()]));
     }
-    Ok(Sources::Own(blocks))
+    Ok(Sources::Own(blocks.leak()))
 }
 
 /// The process that this one ends with, as something to wait for.
@@ -250,7 +251,7 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
         // A server is a switch of its own; at least it has the files.
         Sources::Server(_) => return service == b"files",
     };
-    for block in blocks {
+    for block in *blocks {
         // `nsssd-nslcd`, `nssbox nslcd`.
         for word in block.command.iter().take(2) {
             let name = base(word.as_bytes());

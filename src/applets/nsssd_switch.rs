@@ -43,7 +43,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(script)?;
-    let switch = script::start(&blocks, how, client)?;
+    let switch = script::start(blocks, how, client)?;
     stdio::serve(switch, timeout)?;
     Ok(0)
 }

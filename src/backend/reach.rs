@@ -71,6 +71,6 @@ fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> 
     }
     // As in glibc: one source is repeated as it is, several make a union.
     let how = How { merge: blocks.len() > 1, ..How::default() };
-    let switch = script::start_own(&blocks, how);
+    let switch = script::start_own(blocks.leak(), how);
     Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
 }

@@ -34,9 +34,9 @@ impl Block {
     }
 }
 
-/// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of
-/// or refused as EXECLINE_STRICT says.
-pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
+/// Reads the words of a script; what it says is kept as long as the process lives. Errors are usage
+/// errors, exit 100. Unquoted words are warned of or refused as EXECLINE_STRICT says.
+pub fn parse(words: &[OsString]) -> Result<&'static [Block], Error> {
     let strict = std::env::var_os("EXECLINE_STRICT");
     let strict = strict.and_then(|s| decimal_u32(s.as_bytes())).unwrap_or(0);
     let (mut blocks, mut bits, mut command) = (Vec::new(), None, Vec::new());
@@ -62,7 +62,7 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
         Some(_) if command.is_empty() => Err(Error::usage("missing block")),
         Some(_) => Err(Error::usage("unterminated block (it ends with an empty word)")),
         None if blocks.is_empty() => Err(Error::options("no defined backends")),
-        None => Ok(blocks),
+        None => Ok(blocks.leak()),
     }
 }
 
@@ -260,9 +260,9 @@ pub fn start_own(blocks: &[Block], how: How) -> Result<&'static mut Switch, Erro
 /// What an nscd answers from.
 pub enum Sources {
     /// Backends of our own by their short names.
-    Own(Vec<Block>),
+    Own(&'static [Block]),
     /// A script.
-    Script(Vec<Block>),
+    Script(&'static [Block]),
     /// A server of the nsss protocol, at this socket.
     Server(OsString),
 }
