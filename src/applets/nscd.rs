@@ -143,10 +143,12 @@ fn serve(
     }
     let mut desk = match others {
         true => {
-            let mut arguments = Vec::with_capacity(1 + args.len());
-            arguments.push(ASKER.into());
-            arguments.extend_from_slice(args);
-            Some(desk(rules, arguments)?)
+            let mut words: Vec<OsString> = Vec::new();
+            for word in &[APPLET.name, ASKER] {
+                words.push(word.into());
+            }
+            words.extend_from_slice(args);
+            Some(desk(rules, words.leak())?)
         }
         false => None,
     };

@@ -80,11 +80,10 @@ struct Asker {
 }
 
 impl Desk {
-    /// A desk for at most `max` clients at a time, for as long as the process lives. An asker is this executable as nscd, with
-    /// `arguments`, and is started when it is needed.
-    pub fn open(max: u32, mut arguments: Vec<OsString>) -> Result<&'static mut Self, Error> {
-        arguments.insert(0, "nscd".into());
-        let command = Command::ourselves(&arguments);
+    /// A desk for at most `max` clients at a time, for as long as the process lives. An asker is this
+    /// executable with these `words`, and is started when it is needed.
+    pub fn open(max: u32, words: &[OsString]) -> Result<&'static mut Self, Error> {
+        let command = Command::ourselves(words);
         let mut command = command.map_err(unable("unable to start an asker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
         Ok(Box::leak(Box::new(Desk {

@@ -95,10 +95,10 @@ pub struct Sources {
     pub desk: Option<&'static mut Desk>,
 }
 
-/// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
+/// A desk whose askers are this executable with these `words`, which then calls [`ask_for_desk`].
 #[cfg(feature = "nscd")]
-pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<&'static mut Desk, Error> {
-    Desk::open(rules.max, arguments)
+pub fn desk(rules: &Rules, words: &[OsString]) -> Result<&'static mut Desk, Error> {
+    Desk::open(rules.max, words)
 }
 
 /// Asks sources that may block, for the clients that a desk hands over, until it is gone.
