@@ -220,7 +220,8 @@ fn make_directory(dir: &[u8]) {
 /// Told where it could have been otherwise: a server without root's rights has no choice.
 fn warn_of_open_directory(dir: &[u8]) {
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
-    if !dir.is_empty() && geteuid().is_root() && stat(dir).is_ok_and(open) {
+    let stat = || path(dir).and_then(|dir| stat(&dir));
+    if !dir.is_empty() && geteuid().is_root() && stat().is_ok_and(open) {
         let mut message = Message::new("nscd", "warning");
         message.path(dir);
         message.text(" can be written by others, who can forge answers there").send();
