@@ -54,7 +54,9 @@ fn file_clock() -> Timespec {
 
 /// Milliseconds as poll(2) and epoll_wait(2) want them.
 pub fn timespec(millis: u64) -> Timespec {
-    Timespec { tv_sec: (millis / 1000) as i64, tv_nsec: (millis % 1000 * 1_000_000) as _ }
+    // All limits are numbers of 32 bits.
+    let millis = u32::try_from(millis).unwrap_or(u32::MAX);
+    Timespec { tv_sec: (millis / 1000).into(), tv_nsec: (millis % 1000 * 1_000_000) as _ }
 }
 
 /// The earlier of two times, of which each may be none.
