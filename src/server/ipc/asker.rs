@@ -31,10 +31,10 @@ pub struct Patience {
 /// `table` has room for one.
 pub fn run(table: &mut dyn Table, switch: &mut Switch, patience: &Patience) -> Result<(), Error> {
     // What ends nscd ends this process by way of its socket, so that a reply in hand is finished.
-    let mut signals = Signals::catch()?;
+    let signals = Signals::catch()?;
     let (mut out, mut number) = (Output::new(), 0_u32);
     let mut message = vec![0; MESSAGE];
-    while let Some((len, socket)) = next(switch, &mut signals, &mut message)? {
+    while let Some((len, socket)) = next(switch, signals, &mut message)? {
         let why = match (socket, read(message.get(..len).unwrap_or_default())) {
             (Some(socket), Some((deadline, who, request))) => {
                 number = number.wrapping_add(1);

@@ -28,7 +28,7 @@ struct Running {
 
 /// Serves until a signal ends it.
 #[inline(never)] // In main's frame, all of this would be far from the stack pointer.
-pub fn run(door: &mut Door, mut signals: Signals, command: &[OsString]) -> Result<(), Error> {
+pub fn run(door: &mut Door, signals: &mut Signals, command: &[OsString]) -> Result<(), Error> {
     let mut running: Vec<Running> = Vec::new();
     let mut program = program(command, door.rules).map_err(unable("unable to spawn"))?;
     let mut pause_ends = 0;
@@ -47,7 +47,7 @@ pub fn run(door: &mut Door, mut signals: Signals, command: &[OsString]) -> Resul
             Err(errno) => return Err(unable("unable to wait for events")(errno)),
         }
         let called = accepts && fds[1].revents().contains(PollFlags::IN);
-        if !fds[0].revents().is_empty() && handle(door, &mut signals, &mut running) {
+        if !fds[0].revents().is_empty() && handle(door, signals, &mut running) {
             door.log.exiting();
             return Ok(());
         }

@@ -129,7 +129,7 @@ pub fn table<C: Conversation + 'static>(max: u32) -> &'static mut dyn Table {
 /// Serves clients of a protocol until a signal ends it.
 pub fn run<C: Conversation + 'static>(
     door: &'static mut Door,
-    signals: Signals,
+    signals: &mut Signals,
     switch: &'static mut Switch,
     beside: Beside,
 ) -> Result<(), Error> {
@@ -139,7 +139,7 @@ pub fn run<C: Conversation + 'static>(
 
 fn serve(
     door: &'static mut Door,
-    mut signals: Signals,
+    signals: &mut Signals,
     switch: &'static mut Switch,
     beside: Beside,
     table: &'static mut dyn Table,
@@ -181,7 +181,7 @@ fn serve(
     // From here on: no allocation.
     let ended = no_alloc(|| {
         while !(server.ending && server.door.open == 0) {
-            server.step(&mut signals, &mut events)?;
+            server.step(signals, &mut events)?;
         }
         server.door.log.exiting();
         Ok(())
