@@ -101,7 +101,7 @@ fn main(args: &[OsString]) -> Result<u8, Error> {
 
 /// An asker's work.
 #[inline(never)]
-fn ask(sources: &'static Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
+fn ask(sources: &'static Sources, identity: &Identity, rules: &Rules) -> Result<(), Error> {
     let far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
@@ -117,7 +117,7 @@ fn ask(sources: &'static Sources, identity: Identity, rules: &Rules) -> Result<(
 fn serve(
     sources: &'static Sources,
     socket: &OsStr,
-    identity: Identity,
+    identity: &Identity,
     rules: &'static Rules,
     parent: Option<&'static OwnedFd>,
     args: &[OsString],

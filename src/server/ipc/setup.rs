@@ -44,8 +44,8 @@ fn text<'a>(
 }
 
 impl Identity {
-    /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
-    pub fn given(options: &mut Options<'_>) -> Result<Self, Error> {
+    /// `-G`, `-g`, `-u`, and `-U` for those that were not given; for as long as the process lives.
+    pub fn given(options: &mut Options<'_>) -> Result<&'static Self, Error> {
         let from_environment = options.flag("-U");
         let groups = text(options, "-G", "GIDLIST", from_environment);
         let gid = text(options, "-g", "GID", from_environment);
@@ -53,7 +53,8 @@ impl Identity {
         if from_environment && (uid.is_none() || gid.is_none()) {
             return Err(Error::usage("-U needs UID and GID in the environment"));
         }
-        let mut identity = Identity { groups: None, gid: None, uid: None, from_environment };
+        let identity = Identity { groups: None, gid: None, uid: None, from_environment };
+        let identity = Box::leak(Box::new(identity));
         if let Some(list) = groups {
             let mut ids = Vec::new();
             // An empty list is one of no groups.
