@@ -100,7 +100,7 @@ impl Names {
             (head, start, end) = (took.value, 1 + took.len, size);
             switch.taken(client);
         } else {
-            head = switch.long(client).ok_or(Errno::IO)?;
+            head = *switch.long(client).ok_or(Errno::IO)?;
             (start, end) = (0, 0);
         }
         let mut last = whole.is_some();

@@ -296,15 +296,18 @@ impl Switch {
     }
 
     /// The head of the record that was found, which will be taken in pieces.
-    pub fn long(&mut self, client: &mut Client) -> Option<Head> {
-        match (self.slots.get(client.slot).map(|s| &s.backend)?, &mut client.hit) {
-            (_, Hit::Long(long)) => Some(*long.head()),
-            (_, Hit::Child(head)) => Some(*head),
+    pub fn long<'a>(&self, client: &'a mut Client) -> Option<&'a Head> {
+        let hit = &mut client.hit;
+        if let (Hit::Line { .. }, Backend::Unix(unix)) =
+            (&*hit, &self.slots.get(client.slot)?.backend)
+        {
+            unix.measure(&self.shared.window, client.places.get(client.slot)?, hit)?;
+        }
+        match hit {
+            Hit::Long(long) => Some(long.head()),
+            Hit::Child(head) => Some(head),
             #[cfg(feature = "nsssd-nslcd")]
-            (_, Hit::Nslcd(head)) => Some(*head),
-            (Backend::Unix(unix), hit) => {
-                unix.measure(&self.shared.window, client.places.get(client.slot)?, hit)
-            }
+            Hit::Nslcd(head) => Some(head),
             _ => None,
         }
     }
