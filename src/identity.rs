@@ -95,7 +95,7 @@ struct Printer {
 pub fn print(
     program: &'static str,
     style: Style,
-    mut options: Options<'_>,
+    options: &mut Options<'_>,
     users: &[OsString],
 ) -> Result<Code, Error> {
     let (list, socket) = (options.word("-s"), options.word("-S"));
@@ -110,7 +110,7 @@ pub fn print(
             continue;
         }
         out.good = false;
-        Message::new(program, "warning").text("no such user: ").quoted(user).send();
+        Message::warning(program).text("no such user: ").quoted(user).send();
     }
     let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
     output::print(&out.text).map_err(fail)?;
@@ -185,7 +185,7 @@ impl Printer {
             return true;
         }
         let what = if db == Db::Passwd { "user" } else { "group" };
-        let mut message = Message::new(self.program, "warning");
+        let mut message = Message::warning(self.program);
         message.text("cannot find name for ").text(what).text(" ID ").number(id.into());
         if let Some(errno) = self.known.failure {
             message.text(": ").errno(errno);
@@ -221,7 +221,7 @@ impl Printer {
         if let Err(errno) = looked {
             all.truncate(first.len());
             self.good = false;
-            let mut message = Message::new(self.program, "warning");
+            let mut message = Message::warning(self.program);
             message.text("unable to look up groups: ").errno(errno).send();
         }
         for (at, gid) in all.iter().enumerate() {

@@ -31,7 +31,8 @@ impl Spec {
         Spec { flags: "", values: "", cancels: &[], repeat: "", long: &[], alias: &[] };
 }
 
-/// The options of a command line; what follows them was returned beside.
+/// The options of a command line, for as long as the process lives; what follows them was returned
+/// beside.
 pub struct Options<'a> {
     spec: &'a Spec,
     given: Vec<Given<'a>>,
@@ -56,8 +57,8 @@ impl Spec {
     pub fn split<'a>(
         &'a self,
         args: &'a [OsString],
-    ) -> Result<(Options<'a>, &'a [OsString]), Error> {
-        let mut options = Options { spec: self, given: Vec::new(), closed: false };
+    ) -> Result<(&'a mut Options<'a>, &'a [OsString]), Error> {
+        let options = Box::leak(Box::new(Options { spec: self, given: Vec::new(), closed: false }));
         let mut rest = args;
         while let [word, behind @ ..] = rest {
             let bytes = word.as_bytes();
@@ -195,7 +196,7 @@ mod tests {
         alias: &[("--service", 's'), ("--verbose", 'v')],
     };
 
-    fn split(line: &str) -> Result<(Options<'static>, Vec<String>), Error> {
+    fn split(line: &str) -> Result<(&'static mut Options<'static>, Vec<String>), Error> {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let (options, rest) = SPEC.split(args.leak())?;
         Ok((options, rest.iter().map(|w| w.to_str().unwrap().to_owned()).collect()))
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn clustered_letters_are_single_options() {
-        let (mut o, rest) = split("-1vc100 path -v").unwrap();
+        let (o, rest) = split("-1vc100 path -v").unwrap();
         assert_eq!(o.number("-c", 200).unwrap(), Some(100));
         assert!(o.flag("-1") && o.flag("-v") && !o.flag("-d"));
         assert_eq!(rest, ["path", "-v"]);
@@ -211,14 +212,14 @@ mod tests {
 
     #[test]
     fn the_last_of_two_wins() {
-        let (mut o, _) = split("-c 5 -c 10 -d -D -vq x").unwrap();
+        let (o, _) = split("-c 5 -c 10 -d -D -vq x").unwrap();
         assert_eq!(o.number("-c", 200).unwrap(), Some(10));
         assert!(o.flag("-D") && !o.flag("-d") && o.flag("-q") && !o.flag("-v"));
     }
 
     #[test]
     fn a_value_may_look_like_an_option() {
-        let (mut o, rest) = split("-p -v --spawn -- -x").unwrap();
+        let (o, rest) = split("-p -v --spawn -- -x").unwrap();
         assert_eq!(o.word("-p").unwrap(), "-v");
         assert!(!o.flag("-v") && o.flag("--spawn"));
         assert_eq!(rest, ["-x"]);
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn long_ones_are_their_letters() {
-        let (mut o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
+        let (o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
         assert!(o.flag("-v") && !o.closed);
         let services: Vec<_> = std::iter::from_fn(|| o.word("-s")).collect();
         assert_eq!(services, ["a", "b", "c"]);

@@ -152,7 +152,7 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<Code, Error> {
 fn parse<'a>(args: &'a [OsString], asked: &mut Asked<'a>) -> Result<(), Error> {
     let mut rest = args;
     loop {
-        let (mut given, behind) = SPEC.split(rest)?;
+        let (given, behind) = SPEC.split(rest)?;
         while let Some(service) = given.word("-s") {
             asked.services.push(service);
         }
@@ -219,7 +219,7 @@ fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error
             list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    let (mut switch, names) = sources(list, asked.socket)?;
+    let (switch, names) = sources(list, asked.socket)?;
     if asked.explain {
         switch.explain(names);
     }
@@ -289,7 +289,7 @@ fn is_usual(errno: u8) -> bool {
 }
 
 fn tell_failure(db: Db, errno: u8) {
-    let mut message = Message::new("getent", "warning");
+    let mut message = Message::warning("getent");
     message.text("unable to look up in ").text(db.name());
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }

@@ -51,22 +51,22 @@ const SPEC: Spec = Spec {
 };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (mut options, rest) = SPEC.split(args)?;
+    let (options, rest) = SPEC.split(args)?;
     let [path, command @ ..] = rest else { return Err(Error::options("missing path and program")) };
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
     // As s6-ipcserver does, a number out of range is brought into it.
-    let mut rules = Rules::given("ipcserver", u64::MAX, &mut options)?;
+    let rules = Rules::given("ipcserver", u64::MAX, options)?;
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;
-    let identity = Identity::given(&mut options)?;
+    let identity = Identity::given(options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
     let place = Place { path, mode, backlog, replace, swap, patience };
     rules.client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
     rules.credentials = !options.flag("-P");
-    rules.flags(&mut options);
+    rules.flags(options);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
         rules.hidden = &["UID", "GID", "GIDLIST"];
@@ -78,14 +78,14 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     identity.assume()?;
     let service = match switch {
         Some(switch) => {
-            ready(switch, &rules);
+            ready(switch, rules);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             Service::Switch(switch)
         }
         None => Service::Program(command),
     };
-    serve(listener, &rules, service)?;
+    serve(listener, rules, service)?;
     Ok(0)
 }
 
@@ -112,16 +112,20 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
         // One that blocks, too: its wrong command line is told at once.
         (_, Some(short)) => Switch::of(script::own_backend(short, args, Whose::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
-            let (mut options, words) = script::SWITCH.split(args)?;
-            let how = script::how(&mut options)?;
+            let (options, words) = script::SWITCH.split(args)?;
+            let how = script::how(options)?;
             let blocks = script::parse(words)?;
-            if !script::is_local(&blocks, how) {
+            if !script::is_local(blocks, how) {
                 return Ok(None);
             }
-            script::start(&blocks, how, None)?
+            script::start(blocks, how, None)?
         }
         _ => return Ok(None),
     };
     // A switch that can block is run for each client in a process of its own.
-    Ok((!switch.may_block()).then(|| Box::leak(Box::new(switch))))
+    if switch.may_block() {
+        switch.end();
+        return Ok(None);
+    }
+    Ok(Some(switch))
 }

@@ -5,7 +5,8 @@ use crate::sys::file::{join, path};
 use crate::sys::output::Output;
 use crate::sys::own::is_ours;
 use crate::sys::spawn::SELF;
-use rustix::fs::{AtFlags, CWD, FileType, linkat, lstat, readlink, rename, symlink, unlink};
+use crate::sys::stat::lstat;
+use rustix::fs::{AtFlags, CWD, FileType, linkat, readlink, rename, symlink, unlink};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -162,7 +163,7 @@ fn install(args: &[OsString]) -> Result<(), Error> {
 fn put_link(own: &CStr, link: &[u8], staged: &[u8], symbolic: bool) -> Result<bool, Errno> {
     let (link, staged) = (path(link)?, path(staged)?);
     let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
-    if lstat(&*link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&link) {
+    if lstat(&link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&link) {
         return Ok(false);
     }
     let _ = unlink(&*staged);

@@ -15,8 +15,9 @@ use crate::sys::error::{Code, Error, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
+use crate::sys::stat::{Stat, stat};
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Access, Mode, Stat, access, mkdir, stat};
+use rustix::fs::{Access, Mode, access, mkdir};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
 use std::ffi::{CStr, OsStr, OsString};
@@ -75,34 +76,34 @@ const SPEC: Spec = Spec {
 };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (mut options, script) = SPEC.split(args)?;
+    let (options, script) = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
-    let mut rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &mut options)?;
+    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     rules.oldest_gives_way = true;
-    let identity = Identity::given(&mut options)?;
+    let identity = Identity::given(options)?;
     let is_asker = options.flag(ASKER);
     let parent = match options.word("-P") {
         Some(pid) if !is_asker => Some(parent(pid)?),
         _ => None,
     };
-    rules.flags(&mut options);
+    rules.flags(options);
     // They live as long as the process.
-    let sources: &Sources = Box::leak(Box::new(sources(server, script)?));
+    let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
     if is_asker {
-        ask(sources, identity, &rules)?;
+        ask(sources, identity, rules)?;
     } else {
-        serve(sources, socket, identity, &rules, parent, args)?;
+        serve(sources, socket, identity, rules, parent, args)?;
     }
     Ok(0)
 }
 
 /// An asker's work.
 #[inline(never)]
-fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error> {
-    let mut far = sources.far()?;
+fn ask(sources: &'static Sources, identity: &Identity, rules: &Rules) -> Result<(), Error> {
+    let far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -111,19 +112,19 @@ fn ask(sources: &Sources, identity: Identity, rules: &Rules) -> Result<(), Error
     if !sources.start_programs() {
         far.sandbox().enter();
     }
-    ask_for_desk(&mut far, rules.client_millis)
+    ask_for_desk(far, rules.client_millis)
 }
 
 fn serve(
-    sources: &Sources,
+    sources: &'static Sources,
     socket: &OsStr,
-    identity: Identity,
-    rules: &Rules,
-    parent: Option<OwnedFd>,
+    identity: &Identity,
+    rules: &'static Rules,
+    parent: Option<&'static OwnedFd>,
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
-    let (mut near, others) = sources.near()?;
+    let (near, others) = sources.near()?;
     if rules.verbosity > 0 {
         warn_of_uncovered(sources);
     }
@@ -142,21 +143,21 @@ fn serve(
         privilege::gain_no_more();
     }
     let mut desk = match others {
-        true => {
-            let mut arguments = Vec::with_capacity(1 + args.len());
-            arguments.push(ASKER.into());
-            arguments.extend_from_slice(args);
-            Some(desk(rules, arguments)?)
-        }
+        true => Some(desk(rules, &[b"nscd", ASKER.as_bytes()], args)?),
         false => None,
     };
-    // Opened before rights are given up: the map may have a key that only root can read.
     if let Some(desk) = desk.as_mut().filter(|_| identity.changes()) {
+        // Opened before rights are given up: the map may have a key that only root can read.
         desk.start_all()?;
     }
-    identity.assume()?;
-    ready(&mut near, rules);
-    serve_nscd(listener, rules, Asked { near: &mut near, desk }, parent)
+    let assumed = identity.assume();
+    if let (Err(_), Some(desk)) = (&assumed, &desk) {
+        // They would fail alike, and say so.
+        desk.end();
+    }
+    assumed?;
+    ready(near, rules);
+    serve_nscd(listener, rules, Asked { near, desk }, parent)
 }
 
 /// The backends that the command line names, or the usual ones.
@@ -168,15 +169,16 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
         None => {}
     }
     // A failure of the local files ends the search: nobody may take a local name meanwhile.
-    let mut blocks = vec![Block::new(3, vec!["unix".into()])];
-    if cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok() {
-        blocks.push(Block::new(0, vec!["map".into()]));
+    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
+    let mut blocks = Vec::new();
+    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
+        blocks.push(Block::new(*bits, vec![name.into()]));
     }
-    Ok(Sources::Own(blocks))
+    Ok(Sources::Own(blocks.leak()))
 }
 
 /// The process that this one ends with, as something to wait for.
-fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
+fn parent(pid: &OsStr) -> Result<&'static OwnedFd, Error> {
     let number = decimal_u32(pid.as_bytes()).and_then(|n| i32::try_from(n).ok());
     let Some(pid) = number.and_then(Pid::from_raw) else {
         return Err(Error::options("not a process id:").about(pid));
@@ -186,7 +188,7 @@ fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
     if getppid() != Some(pid) {
         return Err(Error::system("unable to watch the parent", Errno::CHILD));
     }
-    Ok(fd)
+    Ok(Box::leak(Box::new(fd)))
 }
 
 /// The directory of the socket; empty where its path names none.
@@ -212,8 +214,9 @@ fn make_directory(dir: &[u8]) {
 /// Told where it could have been otherwise: a server without root's rights has no choice.
 fn warn_of_open_directory(dir: &[u8]) {
     let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
-    if !dir.is_empty() && geteuid().is_root() && stat(dir).is_ok_and(open) {
-        let mut message = Message::new("nscd", "warning");
+    let stat = || path(dir).and_then(|dir| stat(&dir));
+    if !dir.is_empty() && geteuid().is_root() && stat().is_ok_and(open) {
+        let mut message = Message::warning("nscd");
         message.path(dir);
         message.text(" can be written by others, who can forge answers there").send();
     }
@@ -224,7 +227,7 @@ fn warn_of_open_directory(dir: &[u8]) {
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
     for database in &["passwd", "group", "initgroups"] {
-        let mut message = Message::new("nscd", "warning");
+        let mut message = Message::warning("nscd");
         message.text(NSSWITCH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
         let mut uncovered = false;
@@ -245,7 +248,7 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
         // A server is a switch of its own; at least it has the files.
         Sources::Server(_) => return service == b"files",
     };
-    for block in blocks {
+    for block in *blocks {
         // `nsssd-nslcd`, `nssbox nslcd`.
         for word in block.command.iter().take(2) {
             let name = base(word.as_bytes());

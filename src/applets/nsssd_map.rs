@@ -61,7 +61,7 @@ const WRONG: Code = 1;
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (mut options, words) = TOOLS.split(args)?;
+    let (options, words) = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
         if options.flag(one) {
@@ -72,7 +72,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
         }
     }
     let value = options.word(task).unwrap_or_default().as_bytes();
-    let mut plan = Plan::take(&mut options)?;
+    let mut plan = Plan::take(options)?;
     match task {
         "-n" => {
             plan.file = lasting(value);
@@ -95,8 +95,8 @@ fn serve(plan: Plan) -> Result<Code, Error> {
     let map = Map::open(plan, Host::Daemon)?;
     privilege::become_client(client)?;
     map.guard();
-    let mut switch = Switch::of(Backend::Map(map));
-    stdio::serve(&mut switch, timeout)?;
+    let switch = Switch::of(Backend::Map(map));
+    stdio::serve(switch, timeout)?;
     Ok(0)
 }
 

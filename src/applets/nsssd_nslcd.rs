@@ -37,7 +37,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     nslcd.watch_client();
-    let mut switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
-    stdio::serve(&mut switch, timeout)?;
+    let switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
+    stdio::serve(switch, timeout)?;
     Ok(0)
 }

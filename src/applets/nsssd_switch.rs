@@ -38,12 +38,12 @@ pub const APPLET: Applet =
     Applet { name: "nsssd-switch", short: "switch", usage: USAGE, usage_code: 100, main };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (mut options, script) = script::SWITCH.split(args)?;
-    let how = script::how(&mut options)?;
+    let (options, script) = script::SWITCH.split(args)?;
+    let how = script::how(options)?;
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(script)?;
-    let mut switch = script::start(&blocks, how, client)?;
-    stdio::serve(&mut switch, timeout)?;
+    let switch = script::start(blocks, how, client)?;
+    stdio::serve(switch, timeout)?;
     Ok(0)
 }

@@ -7,7 +7,7 @@ use super::Applet;
 use crate::sys::clock::timespec;
 use crate::sys::error::{Code, Error, code, unable};
 use crate::sys::message::Message;
-use crate::sys::spawn::Command;
+use crate::sys::spawn::{Command, become_program};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
@@ -15,7 +15,7 @@ use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitStatus, getpid};
 use rustix::thread::set_no_new_privs;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -72,17 +72,14 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
             return Err(error);
         }
         error.print("with-nscd");
-        let mut message = Message::new("with-nscd", "warning");
+        let mut message = Message::warning("with-nscd");
         message.text("running without nscd: ");
         message.path(program.as_bytes()).send();
     }
     if no_privileges {
         set_no_new_privs(true).map_err(unable("unable to set no_new_privs"))?;
     }
-    let errno = match Command::new(command) {
-        Ok(command) => command.exec(),
-        Err(errno) => errno,
-    };
+    let Err(errno) = become_program(command);
     let missing = errno == Errno::NOENT;
     let code = if missing { exit::NOT_FOUND } else { exit::CANNOT_RUN };
     Err(Error::system("unable to run", errno).about(program).with_code(code))
@@ -104,14 +101,9 @@ fn start(options: &[OsString]) -> Result<(), Error> {
 fn launch(options: &[OsString]) -> Result<Option<WaitStatus>, Errno> {
     let mut room = [0; DECIMAL_MAX];
     let parent = write_decimal(getpid().as_raw_nonzero().get().unsigned_abs().into(), &mut room);
-    let mut words = Vec::new();
-    for word in [b"nscd", &b"-1"[..], b"--parent", parent] {
-        words.push(OsStr::from_bytes(word).to_owned());
-    }
-    words.extend_from_slice(options);
     let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let (answer, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-    let mut command = Command::ourselves(&words)?;
+    let mut command = Command::ourselves(&[b"nscd", b"-1", b"--parent", parent], options)?;
     // A key that interrupts the program must not end what it asks.
     command.own_group();
     let child = command.start(null.as_fd(), stdout.as_fd())?;

@@ -24,18 +24,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How to get a peer, again and again.
 pub struct Origin {
-    /// A program to start, or else the first word is a socket to connect to.
     how: How,
-    words: Vec<OsString>,
-    /// When it was tried last, in milliseconds of the clock.
-    tried: Option<u64>,
+    /// When a program may be started, in milliseconds of the clock.
+    next: u64,
 }
 
 /// The two ways.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
-    Spawn,
-    Connect,
+    Spawn(&'static [OsString]),
+    Connect(&'static OsStr),
 }
 
 /// Milliseconds between two starts of a program: one that fails at once must not keep the
@@ -44,31 +41,32 @@ const RESTART_PAUSE: u64 = 500;
 
 impl Origin {
     /// A program.
-    pub fn program(command: &[OsString]) -> Self {
-        Origin { how: How::Spawn, words: command.to_vec(), tried: None }
+    pub fn program(command: &'static [OsString]) -> Self {
+        Origin { how: How::Spawn(command), next: 0 }
     }
 
     /// A server's socket.
-    pub fn server(path: &OsStr) -> Self {
-        Origin { how: How::Connect, words: vec![path.to_owned()], tried: None }
+    pub fn server(path: &'static OsStr) -> Self {
+        Origin { how: How::Connect(path), next: 0 }
     }
 
     /// The next start need not wait.
     pub fn try_at_once(&mut self) {
-        self.tried = None;
+        self.next = 0;
     }
 
     /// A new peer; `None` if there is none to be had, or it is too early to try.
     pub fn start(&mut self) -> Option<Child> {
-        let now = clock::millis();
-        let early = self.tried.is_some_and(|tried| now < tried + RESTART_PAUSE);
-        if self.how == How::Spawn && early {
-            return None;
-        }
-        self.tried = Some(now);
         match self.how {
-            How::Spawn => Child::spawn(&self.words, None).ok(),
-            How::Connect => Child::connect(self.words.first()?, false).ok(),
+            How::Spawn(command) => {
+                let now = clock::millis();
+                if now < self.next {
+                    return None;
+                }
+                self.next = now + RESTART_PAUSE;
+                Child::spawn(command, None).ok()
+            }
+            How::Connect(path) => Child::connect(path, false).ok(),
         }
     }
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 /// Asks, and keeps what was said.
 pub struct Names {
-    switch: Switch,
+    switch: &'static mut Switch,
     client: Client,
     /// A reply, or a piece of one.
     room: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct Known {
 
 impl Names {
     /// Asks these backends, until the program ends.
-    pub fn of(switch: Switch) -> &'static mut Self {
+    pub fn of(switch: &'static mut Switch) -> &'static mut Self {
         // A record that lies in the window has room here.
         let room = vec![0; WINDOW + Head::MAX];
         let client = Client::new(Asker::Ourselves, 0);
@@ -100,7 +100,7 @@ impl Names {
             (head, start, end) = (took.value, 1 + took.len, size);
             switch.taken(client);
         } else {
-            head = switch.long(client).ok_or(Errno::IO)?;
+            head = *switch.long(client).ok_or(Errno::IO)?;
             (start, end) = (0, 0);
         }
         let mut last = whole.is_some();

@@ -19,7 +19,7 @@ const FAILURE: Code = 1;
 pub fn sources(
     list: Option<&OsStr>,
     socket: Option<&OsStr>,
-) -> Result<(Switch, Vec<Vec<u8>>), Error> {
+) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
     if let Some(list) = list {
         return backends(list);
     }
@@ -43,7 +43,7 @@ const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
-fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
+fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
@@ -71,6 +71,6 @@ fn backends(list: &OsStr) -> Result<(Switch, Vec<Vec<u8>>), Error> {
     }
     // As in glibc: one source is repeated as it is, several make a union.
     let how = How { merge: blocks.len() > 1, ..How::default() };
-    let switch = script::start_own(&blocks, how);
+    let switch = script::start_own(blocks.leak(), how);
     Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
 }

@@ -34,9 +34,9 @@ impl Block {
     }
 }
 
-/// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of
-/// or refused as EXECLINE_STRICT says.
-pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
+/// Reads the words of a script; what it says is kept as long as the process lives. Errors are usage
+/// errors, exit 100. Unquoted words are warned of or refused as EXECLINE_STRICT says.
+pub fn parse(words: &[OsString]) -> Result<&'static [Block], Error> {
     let strict = std::env::var_os("EXECLINE_STRICT");
     let strict = strict.and_then(|s| decimal_u32(s.as_bytes())).unwrap_or(0);
     let (mut blocks, mut bits, mut command) = (Vec::new(), None, Vec::new());
@@ -62,7 +62,7 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
         Some(_) if command.is_empty() => Err(Error::usage("missing block")),
         Some(_) => Err(Error::usage("unterminated block (it ends with an empty word)")),
         None if blocks.is_empty() => Err(Error::options("no defined backends")),
-        None => Ok(blocks),
+        None => Ok(blocks.leak()),
     }
 }
 
@@ -200,8 +200,14 @@ enum Named {
     Short,
 }
 
-/// A switch of the backends that can run in this process, the others as places that say so.
-fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Result<Switch, Error> {
+/// A switch of the backends that can run in this process, the others as places that say so. It
+/// lives as long as the process.
+fn switch_of(
+    blocks: &[Block],
+    named: Named,
+    whose: Whose,
+    merge: bool,
+) -> Result<&'static mut Switch, Error> {
     let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
@@ -214,22 +220,26 @@ fn switch_of(blocks: &[Block], named: Named, whose: Whose, merge: bool) -> Resul
         if slots.len() == BACKENDS {
             return Err(Error::usage(TOO_MANY));
         }
-        let backend = match own {
-            Some((name, args)) => one_of_several(name, args, whose)?,
-            None => Backend::Elsewhere,
+        let (backend, origin) = match own {
+            Some((name, args)) => (one_of_several(name, args, whose)?, None),
+            None => (Backend::Elsewhere, Some(Origin::program(command))),
         };
-        slots.push(Slot { bits: *bits, backend, origin: None });
+        slots.push(Slot { bits: *bits, backend, origin });
     }
-    Ok(Switch::new(slots, merge))
+    Ok(Box::leak(Switch::new(slots, merge)))
 }
 
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
 /// that runs in this process are a usage error. Rights are given up for `client` after those in
 /// this process, which may need rights to start, and before all programs.
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
-pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switch, Error> {
+pub fn start(
+    blocks: &[Block],
+    how: How,
+    client: Option<Client>,
+) -> Result<&'static mut Switch, Error> {
     let named = if how.spawn { Named::Program } else { Named::Command };
-    let mut switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
+    let switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
         match &mut slot.backend {
@@ -243,36 +253,39 @@ pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Switc
 
 /// The same for blocks whose commands are short names of our own backends, in the process of
 /// whoever asks.
-pub fn start_own(blocks: &[Block], how: How) -> Result<Switch, Error> {
+pub fn start_own(blocks: &[Block], how: How) -> Result<&'static mut Switch, Error> {
     switch_of(blocks, Named::Short, Whose::Asker, how.merge)
 }
 
 /// What an nscd answers from.
 pub enum Sources {
     /// Backends of our own by their short names.
-    Own(Vec<Block>),
+    Own(&'static [Block]),
     /// A script.
-    Script(Vec<Block>),
+    Script(&'static [Block]),
     /// A server of the nsss protocol, at this socket.
     Server(OsString),
 }
 
 impl Sources {
-    /// A switch of those in this process, and the blocks that it is made of. Groups are merged over
+    /// A switch of those in this process, the others as places that say so. Groups are merged over
     /// all backends.
-    fn switch(&self) -> Result<(Switch, &[Block]), Error> {
-        let (blocks, named) = match self {
-            Sources::Own(blocks) => (blocks.as_slice(), Named::Short),
-            Sources::Script(blocks) => (blocks.as_slice(), Named::Command),
-            Sources::Server(_) => return Ok((Switch::of(Backend::Elsewhere), &[])),
-        };
-        Ok((switch_of(blocks, named, Whose::Daemon, true)?, blocks))
+    fn switch(&'static self) -> Result<&'static mut Switch, Error> {
+        match self {
+            Sources::Own(blocks) => switch_of(blocks, Named::Short, Whose::Daemon, true),
+            Sources::Script(blocks) => switch_of(blocks, Named::Command, Whose::Daemon, true),
+            Sources::Server(path) => {
+                let origin = Some(Origin::server(path));
+                let slot = Slot { bits: 0, backend: Backend::Elsewhere, origin };
+                Ok(Box::leak(Switch::new(vec![slot], false)))
+            }
+        }
     }
 
     /// Those that answer at once, each other one as a place that says so; and whether there are
     /// others.
-    pub fn near(&self) -> Result<(Switch, bool), Error> {
-        let (mut switch, _) = self.switch()?;
+    pub fn near(&'static self) -> Result<(&'static mut Switch, bool), Error> {
+        let switch = self.switch()?;
         let mut others = false;
         for slot in switch.slots() {
             // What can block is asked where it is no harm.
@@ -286,15 +299,11 @@ impl Sources {
 
     /// All of them, where it is no harm to wait. Those in other processes are started when they
     /// are needed, and again when they have failed.
-    pub fn far(&self) -> Result<Switch, Error> {
-        let (mut switch, blocks) = self.switch()?;
-        for (at, slot) in switch.slots().iter_mut().enumerate() {
+    pub fn far(&'static self) -> Result<&'static mut Switch, Error> {
+        let switch = self.switch()?;
+        for slot in switch.slots() {
             if matches!(slot.backend, Backend::Elsewhere) {
                 slot.backend = Backend::Missing;
-                slot.origin = match (self, blocks.get(at)) {
-                    (Sources::Server(path), _) => Some(Origin::server(path)),
-                    (_, block) => block.map(|block| Origin::program(block.command)),
-                };
             }
         }
         Ok(switch)
@@ -312,7 +321,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
         Ok(child) => Backend::Child(Box::new(child)),
         Err(errno) => {
             let program = command.first().map(|p| p.as_bytes()).unwrap_or_default();
-            let mut message = Message::new("nsssd-switch", "warning");
+            let mut message = Message::warning("nsssd-switch");
             message.text("unable to spawn ");
             message.path(program).text(": ").errno(errno).send();
             Backend::Missing
@@ -326,7 +335,7 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
 pub fn unix(args: &[OsString]) -> Result<Backend, Error> {
-    let (mut options, _) = UNIX.split(args)?;
+    let (options, _) = UNIX.split(args)?;
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
     Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
@@ -339,7 +348,7 @@ pub const NSLCD: Spec = Spec { values: "t", ..Spec::NONE };
 /// A running nslcd by the arguments of nsssd-nslcd; `usual` is its socket where none is named.
 #[cfg(feature = "nsssd-nslcd")]
 pub fn nslcd(args: &[OsString], usual: Option<&OsStr>) -> Result<Nslcd, Error> {
-    let (mut options, words) = NSLCD.split(args)?;
+    let (options, words) = NSLCD.split(args)?;
     let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
     let path = match words {
         [] => usual.ok_or_else(|| Error::options("missing socket of nslcd"))?,

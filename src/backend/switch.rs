@@ -52,7 +52,7 @@ pub struct Slot {
     pub bits: u8,
     /// The backend.
     pub backend: Backend,
-    /// How to get a new one when it has failed for good; `None`: that is its end.
+    /// How [`Switch::revive`] gets a new one when it has failed for good; `None`: that is its end.
     pub origin: Option<Origin>,
 }
 
@@ -68,8 +68,13 @@ pub struct Switch {
 
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
-    pub fn new(slots: Vec<Slot>, merge: bool) -> Self {
-        Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() }
+    pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
+        Box::new(Switch { slots, shared: Shared::new(merge), merge, explained: Vec::new() })
+    }
+
+    /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
+    pub fn end(&mut self) {
+        self.slots.clear();
     }
 
     /// Its backends, in the order in which they are asked.
@@ -77,9 +82,9 @@ impl Switch {
         &mut self.slots
     }
 
-    /// A switch with one backend.
-    pub fn of(backend: Backend) -> Self {
-        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+    /// A switch with one backend, for as long as the process lives.
+    pub fn of(backend: Backend) -> &'static mut Self {
+        Box::leak(Switch::new(vec![Slot { bits: 0, backend, origin: None }], false))
     }
 
     /// From now on, what each backend says is told on standard error (`getent --explain`).
@@ -250,10 +255,10 @@ impl Switch {
         if asked >= self.explained.len() {
             return self.ask_quietly(client, request);
         }
-        let start = clock::nanos();
+        let start = clock::micros();
         let outcome = self.ask_quietly(client, request);
         let name = self.explained.get(asked).map(Vec::as_slice).unwrap_or_default();
-        explain(name, outcome, clock::nanos() - start);
+        explain(name, outcome, clock::micros().wrapping_sub(start));
         outcome
     }
 
@@ -291,15 +296,18 @@ impl Switch {
     }
 
     /// The head of the record that was found, which will be taken in pieces.
-    pub fn long(&mut self, client: &mut Client) -> Option<Head> {
-        match (self.slots.get(client.slot).map(|s| &s.backend)?, &mut client.hit) {
-            (_, Hit::Long(long)) => Some(*long.head()),
-            (_, Hit::Child(head)) => Some(*head),
+    pub fn long<'a>(&self, client: &'a mut Client) -> Option<&'a Head> {
+        let hit = &mut client.hit;
+        if let (Hit::Line { .. }, Backend::Unix(unix)) =
+            (&*hit, &self.slots.get(client.slot)?.backend)
+        {
+            unix.measure(&self.shared.window, client.places.get(client.slot)?, hit)?;
+        }
+        match hit {
+            Hit::Long(long) => Some(long.head()),
+            Hit::Child(head) => Some(head),
             #[cfg(feature = "nsssd-nslcd")]
-            (_, Hit::Nslcd(head)) => Some(*head),
-            (Backend::Unix(unix), hit) => {
-                unix.measure(&self.shared.window, client.places.get(client.slot)?, hit)
-            }
+            Hit::Nslcd(head) => Some(head),
             _ => None,
         }
     }
@@ -455,7 +463,7 @@ impl Backend {
 }
 
 /// `NAME: found (0.012 ms)` on standard error.
-fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
+fn explain(name: &[u8], outcome: Outcome, micros: u32) {
     let mut message = Message::new("getent", "explain");
     message.path(name).text(": ");
     message.text(match outcome {
@@ -468,7 +476,6 @@ fn explain(name: &[u8], outcome: Outcome, nanos: u64) {
     if let Outcome::Failed(errno) = outcome {
         message.errno(Errno::from_raw_os_error(errno.into()));
     }
-    let micros = u32::try_from(nanos / 1000).unwrap_or(u32::MAX);
     // The digits of the fraction, behind a 1 that keeps its zeros.
     let mut room = [0; DECIMAL_MAX];
     let fraction = write_decimal((1000 + micros % 1000).into(), &mut room);

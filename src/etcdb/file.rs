@@ -3,7 +3,8 @@
 use super::Failure;
 use crate::limits::DATABASE;
 use crate::sys::file::{open_path, read_all};
-use rustix::fs::{FileType, Mode, OFlags, fstat};
+use crate::sys::stat::fstat;
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd as _, OwnedFd};
 

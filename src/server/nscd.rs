@@ -244,7 +244,7 @@ impl Lookup {
             Outcome::Pending => Need::Turn,
             Outcome::Found if matches!(state, State::Again) => {
                 match (switch.long(&mut self.client), &self.strings) {
-                    (Some(head), Some(strings)) if head == strings.head() => {}
+                    (Some(head), Some(strings)) if *head == strings.head() => {}
                     _ => return self.broken(out),
                 }
                 self.state = State::Strings;
@@ -285,7 +285,7 @@ impl Lookup {
             }
         }
         match switch.long(&mut self.client) {
-            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(head),
+            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(*head),
             _ => return self.close(End::Failed),
         }
         self.state = State::Survey;

@@ -34,10 +34,11 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
     switch.sandbox().enter();
-    let mut exchange = Exchange::new(Asker::Ourselves, 0, switch);
+    let exchange = Box::leak(Box::new(Exchange::new(Asker::Ourselves, 0, switch)));
     let mut out = Output::new();
     // From here on: no allocation.
-    let ended = no_alloc(|| converse(switch, &mut exchange, &mut out, timeout));
+    let ended = no_alloc(|| converse(switch, exchange, &mut out, timeout));
+    switch.end();
     ended.map_err(|Failure(what, errno)| match what {
         UNINTELLIGIBLE => Error::system(what, errno).with_code(code::PROTOCOL),
         _ => Error::system(what, errno),

@@ -1,6 +1,6 @@
 //! Who asks, and whether that user could have opened a file himself.
 
-use rustix::fs::Stat;
+use crate::sys::stat::Stat;
 use rustix::io::Errno;
 
 /// On whose behalf files are read.

@@ -23,10 +23,11 @@ pub fn millis() -> u64 {
     t.tv_sec as u64 * 1000 + u64::from(t.tv_nsec as u32 / 1_000_000)
 }
 
-/// Nanoseconds of the monotonic clock.
-pub fn nanos() -> u64 {
+/// Microseconds of the monotonic clock, of which the upper bits are left out: for the difference
+/// of two times, up to 71 minutes.
+pub fn micros() -> u32 {
     let t = now(ClockId::Monotonic);
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+    (t.tv_sec as u32).wrapping_mul(1_000_000).wrapping_add(t.tv_nsec as u32 / 1000)
 }
 
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
@@ -54,7 +55,9 @@ fn file_clock() -> Timespec {
 
 /// Milliseconds as poll(2) and epoll_wait(2) want them.
 pub fn timespec(millis: u64) -> Timespec {
-    Timespec { tv_sec: (millis / 1000) as i64, tv_nsec: (millis % 1000 * 1_000_000) as _ }
+    // All that is waited for is shorter than 49 days, and 32-bit machines divide so at once.
+    let millis = u32::try_from(millis).unwrap_or(u32::MAX);
+    Timespec { tv_sec: (millis / 1000).into(), tv_nsec: (millis % 1000 * 1_000_000) as _ }
 }
 
 /// The earlier of two times, of which each may be none.

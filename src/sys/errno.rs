@@ -43,6 +43,7 @@ texts! {
     ROFS => "Read-only file system",
     MLINK => "Too many links",
     PIPE => "Broken pipe",
+    RANGE => "Numerical result out of range",
     NAMETOOLONG => "File name too long",
     NOLCK => "No locks available",
     NOSYS => "Function not implemented",

@@ -22,6 +22,11 @@ impl Message {
         message
     }
 
+    /// The start of a warning. (Most are, and each call is shorter by a word.)
+    pub fn warning(program: &str) -> Self {
+        Message::new(program, "warning")
+    }
+
     /// Text of our own.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())

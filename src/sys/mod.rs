@@ -14,6 +14,7 @@ pub mod privilege;
 pub mod sandbox;
 pub mod socket;
 pub mod spawn;
+pub mod stat;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.

@@ -1,8 +1,11 @@
-//! Whether a command is this very executable, so that it can run inside this process.
+//! The file that a command runs, and whether that is this very executable, so that it can run
+//! inside this process.
 
 use super::file::{base, join, path};
 use super::spawn::SELF;
-use rustix::fs::{Access, CWD, FileType, Mode, OFlags, Stat, access, fstat, openat, stat};
+use crate::sys::stat::{fstat, stat};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat};
+use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -31,7 +34,7 @@ pub const APPLETS: &[&str] = &[
 /// own, and all are started as usual.
 pub fn applet(command: &[OsString]) -> Option<(&'static str, &[OsString])> {
     let (program, args) = command.split_first()?;
-    if !is_ours(&resolve(program.as_bytes())?) {
+    if !is_ours(&find(program.as_bytes()).ok()?) {
         return None;
     }
     let known = |name: &[u8]| APPLETS.iter().find(|applet| applet.as_bytes() == name);
@@ -53,22 +56,35 @@ pub fn is_ours(file: &CStr) -> bool {
     }
 }
 
-/// The file that execvp(3) would run.
-fn resolve(program: &[u8]) -> Option<CString> {
+/// The file that execvp(3) would run, and its errors.
+pub fn find(program: &[u8]) -> Result<CString, Errno> {
     if program.contains(&b'/') {
-        return path(program).ok();
+        return path(program);
     }
+    let mut error = Errno::NOENT;
     if program.is_empty() {
-        return None;
+        return Err(error);
     }
     let dirs = std::env::var_os("PATH");
-    let dirs = dirs.as_deref().unwrap_or(OsStr::new("/bin:/usr/bin"));
+    let dirs = dirs.as_deref().unwrap_or(OsStr::new("/usr/local/bin:/bin:/usr/bin"));
     for dir in dirs.as_bytes().split(|b| *b == b':') {
-        let file = path(&join(dir, program)).ok()?;
-        let regular = |stat: Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if access(&*file, Access::EXEC_OK).is_ok() && stat(&*file).is_ok_and(regular) {
-            return Some(file);
+        let Ok(file) = path(&join(dir, program)) else { continue };
+        match runs(&file) {
+            Ok(()) => return Ok(file),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            // There may be another one.
+            Err(errno @ (Errno::ACCESS | Errno::NAMETOOLONG)) => error = errno,
+            Err(errno) => return Err(errno),
         }
     }
-    None
+    Err(error)
+}
+
+/// Whether a file can be run.
+fn runs(file: &CStr) -> Result<(), Errno> {
+    access(file, Access::EXEC_OK)?;
+    match FileType::from_raw_mode(stat(file)?.st_mode) {
+        FileType::RegularFile => Ok(()),
+        _ => Err(Errno::ACCESS),
+    }
 }

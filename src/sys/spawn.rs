@@ -2,15 +2,16 @@
 
 use super::errno;
 use super::file::path;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
+use super::own::find;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "with-nscd")]
-use std::sync::atomic::AtomicBool;
+use std::{convert::Infallible, sync::atomic::AtomicBool};
 
 /// How this executable is found. It need not be there any more under its name.
 pub const SELF: &CStr = c"/proc/self/exe";
@@ -18,8 +19,8 @@ pub const SELF: &CStr = c"/proc/self/exe";
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
 pub struct Command {
-    /// A path, or what to look for along PATH.
-    file: CString,
+    /// This executable; otherwise the first word says what to look for along PATH.
+    ours: bool,
     /// Its name and its arguments.
     words: Vec<CString>,
     environment: Vec<CString>,
@@ -27,30 +28,23 @@ pub struct Command {
 }
 
 impl Command {
-    /// The program that the first of these words names. EINVAL: there is none, or a word that no
-    /// program can be given.
-    pub fn new(words: &[OsString]) -> Result<Self, Errno> {
-        let file = words.first().ok_or(Errno::INVAL)?;
-        Command::of(path(file.as_bytes())?, words)
+    /// The program that the first of these words names. EINVAL: a word that no program can be
+    /// given.
+    pub fn new(words: &[OsString]) -> Result<Box<Self>, Errno> {
+        Command::of(false, &[], words)
     }
 
     /// This executable, as the applet that is the first of these words.
-    pub fn ourselves(words: &[OsString]) -> Result<Self, Errno> {
-        Command::of(SELF.to_owned(), words)
+    pub fn ourselves(first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
+        Command::of(true, first, rest)
     }
 
-    fn of(file: CString, words: &[OsString]) -> Result<Self, Errno> {
-        let mut command = Command {
-            file,
-            words: Vec::with_capacity(words.len()),
-            environment: Vec::new(),
-            own_group: false,
-        };
-        for word in words {
-            command.words.push(path(word.as_bytes())?);
-        }
+    fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
+        let words = words(first, rest)?;
+        let mut command =
+            Box::new(Command { ours, words, environment: Vec::new(), own_group: false });
         for (name, value) in std::env::vars_os() {
-            command.environment.push(variable(name.into_vec(), value.as_bytes())?);
+            command.add(name.as_bytes(), value.as_bytes())?;
         }
         Ok(command)
     }
@@ -63,23 +57,27 @@ impl Command {
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), Errno> {
         self.unset(name);
-        self.environment.push(variable(name.as_bytes().to_vec(), value)?);
+        self.add(name.as_bytes(), value)
+    }
+
+    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        self.environment.push(path(&[name, b"=", value].concat())?);
         Ok(())
     }
 
     /// Takes a variable out.
     pub fn unset(&mut self, name: &str) {
-        while let Some(at) = self.find(name) {
+        while let Some(at) = self.place(name) {
             self.environment.remove(at);
         }
     }
 
     /// Whether a variable is set.
     pub fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
+        self.place(name).is_some()
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    fn place(&self, name: &str) -> Option<usize> {
         self.environment.iter().position(|variable| {
             let value = variable.as_bytes().strip_prefix(name.as_bytes());
             value.is_some_and(|value| value.first() == Some(&b'='))
@@ -89,42 +87,60 @@ impl Command {
     /// Starts it. Whatever else is open here has CLOEXEC set; signals are at their defaults, apart
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
-        let mut files = PosixSpawnFileActions::init().map_err(errno::of)?;
-        files.add_dup2(stdin.as_raw_fd(), 0).map_err(errno::of)?;
-        files.add_dup2(stdout.as_raw_fd(), 1).map_err(errno::of)?;
-        let mut attributes = PosixSpawnAttr::init().map_err(errno::of)?;
+        let file = find(if self.ours { SELF.to_bytes() } else { program(&self.words) })?;
+        let pid = self.spawn(&file, stdin, stdout).map_err(errno::of)?;
+        Ok(Process { pid: Pid::from_raw(pid.as_raw()).ok_or(Errno::SRCH)?, ended: false })
+    }
+
+    fn spawn(
+        &self,
+        file: &CStr,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> nix::Result<nix::unistd::Pid> {
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(stdin.as_raw_fd(), 0)?;
+        files.add_dup2(stdout.as_raw_fd(), 1)?;
+        let mut attributes = PosixSpawnAttr::init()?;
         // Rust's start has it ignored.
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
-        attributes.set_sigdefault(&broken_pipe).map_err(errno::of)?;
+        attributes.set_sigdefault(&broken_pipe)?;
         // The group to be in is 0, a new one, if nothing else was set.
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
         if self.own_group {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
         }
-        attributes.set_flags(flags).map_err(errno::of)?;
-        let pid = posix_spawnp(&self.file, &files, &attributes, &self.words, &self.environment);
-        let pid = Pid::from_raw(pid.map_err(errno::of)?.as_raw()).ok_or(Errno::SRCH)?;
-        Ok(Process { pid, ended: false })
-    }
-
-    /// Becomes it; comes back only if it cannot be run.
-    #[cfg(feature = "with-nscd")]
-    pub fn exec(&self) -> Errno {
-        // Rust's start has it ignored, and so would be the program; a handler it does not get.
-        static CAME: AtomicBool = AtomicBool::new(false);
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
-        match nix::unistd::execvpe(&self.file, &self.words, &self.environment) {
-            Err(error) => errno::of(error),
-            Ok(never) => match never {},
-        }
+        attributes.set_flags(flags)?;
+        posix_spawn(file, &files, &attributes, &self.words, &self.environment)
     }
 }
 
-fn variable(mut name: Vec<u8>, value: &[u8]) -> Result<CString, Errno> {
-    name.push(b'=');
-    name.extend_from_slice(value);
-    CString::new(name).map_err(|_| Errno::INVAL)
+/// Becomes the program that the first of these words names; comes back only if it cannot be run.
+#[cfg(feature = "with-nscd")]
+pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
+    let words = words(&[], command)?;
+    let file = find(program(&words))?;
+    // Rust's start has it ignored, and so would be the program; a handler it does not get.
+    static CAME: AtomicBool = AtomicBool::new(false);
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
+    nix::unistd::execv(&file, &words).map_err(errno::of)
+}
+
+/// What to look for along PATH; there is nothing without a name.
+fn program(words: &[CString]) -> &[u8] {
+    words.first().map(|name| name.as_bytes()).unwrap_or_default()
+}
+
+fn words(first: &[&[u8]], rest: &[OsString]) -> Result<Vec<CString>, Errno> {
+    let mut words = Vec::new();
+    for word in first {
+        words.push(path(word)?);
+    }
+    for word in rest {
+        words.push(path(word.as_bytes())?);
+    }
+    Ok(words)
 }
 
 /// A program that was started.

@@ -174,7 +174,7 @@ impl Told {
     /// Names two people who would have one uid, once; "not found" for whoever asks.
     fn tell_pair(&mut self, uid: u32, name: &[u8], other: &[u8]) -> Outcome {
         if self.tells(uid) {
-            let mut message = Message::new("nsssd-map", "warning");
+            let mut message = Message::warning("nsssd-map");
             message.quoted(name);
             message.text(" is refused: its uid ").number(u64::from(uid));
             message.text(" is that of ").quoted(other).text("; pin one of them").send();
@@ -185,7 +185,7 @@ impl Told {
     /// Names somebody whom the registry knows with another uid; the same.
     fn tell_moved(&mut self, name: &[u8], uid: u32, registered: u32) -> Outcome {
         if self.tells(registered) {
-            let mut message = Message::new("nsssd-map", "warning");
+            let mut message = Message::warning("nsssd-map");
             message.quoted(name);
             message.text(" is refused: its uid would be ").number(u64::from(uid));
             message.text(", but is registered as ").number(u64::from(registered));

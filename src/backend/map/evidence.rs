@@ -3,7 +3,8 @@
 use super::config::Require;
 use super::template::Pattern;
 use crate::backend::Outcome;
-use rustix::fs::{FileType, lstat};
+use crate::sys::stat::lstat;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::CStr;
 

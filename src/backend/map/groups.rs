@@ -4,8 +4,9 @@ use super::config::{Level, Named, cut, tell_line};
 use crate::backend::gids::Gids;
 use crate::backend::unix::Stamp;
 use crate::sys::file::open;
+use crate::sys::stat::stat;
 use nssproto::line::parse_group;
-use rustix::fs::{Mode, OFlags, stat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::ffi::CStr;
 

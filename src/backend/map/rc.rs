@@ -3,8 +3,9 @@
 use super::config::Lines;
 use crate::backend::Outcome;
 use crate::sys::file::open;
+use crate::sys::stat::Stat;
 use nssproto::line::parse_group;
-use rustix::fs::{Mode, OFlags, Stat, openat};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, read, retry_on_intr};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};

@@ -6,8 +6,9 @@ use super::known::Known;
 use super::names::{Letters, fits};
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
+use crate::sys::stat::{Stat, lstat};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
-use rustix::fs::{Mode, OFlags, Stat, fsync, lstat};
+use rustix::fs::{Mode, OFlags, fsync};
 use rustix::io::{Errno, pread, retry_on_intr, write};
 use rustix::process::geteuid;
 use std::ffi::{CStr, CString};
@@ -120,7 +121,7 @@ impl Registry {
 
     /// Whether another file has its place: what is appended to this one is lost.
     fn is_replaced(&self, ours: &Stat) -> bool {
-        match lstat(&*self.path) {
+        match lstat(&self.path) {
             Ok(there) => (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino),
             Err(Errno::NOENT) => true,
             // Who has dropped his privileges may not look there.

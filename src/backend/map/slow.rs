@@ -49,7 +49,7 @@ pub fn find(config: &Config) -> bool {
 fn is_slow(pattern: &Pattern) -> bool {
     let Some((dir, ..)) = directory(pattern) else { return false };
     let Some(kind) = kind_of(dir) else { return false };
-    let mut message = Message::new("nsssd-map", "warning");
+    let mut message = Message::warning("nsssd-map");
     message.path(dir).text(" is on ").text(kind);
     message.text(": it can block, and is asked in a process of its own").send();
     true

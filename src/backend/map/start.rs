@@ -91,8 +91,8 @@ pub fn lasting(word: &[u8]) -> &'static [u8] {
 impl Map {
     /// A map by the arguments of nsssd-map. Words that are no options are ignored.
     pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
-        let (mut options, _) = SPEC.split(args)?;
-        Map::open(Plan::take(&mut options)?, host)
+        let (options, _) = SPEC.split(args)?;
+        Map::open(Plan::take(options)?, host)
     }
 
     /// Reads everything. Whatever is wrong is told with file and line; the error then says that
@@ -231,7 +231,7 @@ fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Resul
         if strict {
             return Err(fail("unable to open", plan.file, Errno::NOENT));
         }
-        let mut message = Message::new("nsssd-map", "warning");
+        let mut message = Message::warning("nsssd-map");
         message.text("there is no ").path(plan.file).text(": nobody is found").send();
         return Ok(false);
     };

@@ -14,12 +14,12 @@ use super::{Hit, Outcome, Step};
 use crate::limits::RESTARTS;
 use crate::sys::access::Asker;
 use crate::sys::sandbox::Sandbox;
+use crate::sys::stat::fstat;
 use nssproto::entry::{Db, Record};
 use nssproto::line;
 use nssproto::nsss::{Head, Request};
 use nssproto::stream::{Copier, Measured, Meter};
 use recent::{Key, Known};
-use rustix::fs::fstat;
 use rustix::io::Errno;
 use search::{Finder, Span, Walk, Want, line_at, walk};
 pub use source::Stamp;
@@ -255,7 +255,7 @@ impl Unix {
     }
 
     /// Makes a whole line that was found one that is sent in pieces.
-    pub fn measure(&self, window: &[u8], places: &Places, hit: &mut Hit) -> Option<Head> {
+    pub fn measure(&self, window: &[u8], places: &Places, hit: &mut Hit) -> Option<()> {
         let Hit::Line { of, start, end, at } = *hit else { return None };
         let source = self.files.get(index(of.db()))?;
         let (text, of, stamp) = match of {
@@ -267,7 +267,7 @@ impl Unix {
         meter.feed(text.get(start..end)?, b"");
         let measured = meter.finish(b"").ok()?;
         *hit = Hit::Long(Long { stamp, ..Long::new(of, at, measured) });
-        Some(measured.head)
+        Some(())
     }
 
     /// The next bytes of a record that is sent in pieces; the error means that the file is no

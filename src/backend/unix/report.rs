@@ -36,7 +36,7 @@ pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
 
 fn end_line(path: &CStr, number: u64, meter: &Meter, empty: bool) {
     if let (Err(why), false) = (meter.finish(b""), empty) {
-        let mut message = Message::new("nsssd-unix", "warning");
+        let mut message = Message::warning("nsssd-unix");
         message.path(path.to_bytes());
         message.text(" line ").number(number).text(": ").text(why).text(", skipped").send();
     }

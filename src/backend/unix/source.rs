@@ -8,9 +8,10 @@ use crate::sys::access::Asker;
 use crate::sys::clock::{file_time, since_epoch};
 use crate::sys::file;
 use crate::sys::privilege::keep_secret;
+use crate::sys::stat::{Stat, fstat, stat};
 use crate::sys::untouched;
 use nssproto::entry::Db;
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, stat};
+use rustix::fs::{FileType, Mode, OFlags, open};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -117,7 +118,7 @@ impl Source {
             asker.check_read(seen, self.is_secret())?;
             return Ok(self.version);
         }
-        let now = stat(&*self.path).inspect_err(|_| self.forget())?;
+        let now = stat(&self.path).inspect_err(|_| self.forget())?;
         asker.check_read(&now, self.is_secret())?;
         if self.settled && self.stamp == Stamp::of(&now) {
             if round != 0 {
@@ -226,7 +227,7 @@ impl Source {
 
     /// Whether the path still leads to what is open, unchanged since it had this stamp.
     pub fn is_still(&self, stamp: &Stamp) -> bool {
-        self.stamp == *stamp && stat(&*self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
+        self.stamp == *stamp && stat(&self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The other side of the desk: a process that waits for sources that may block, for one client
 //! at a time. Standard input and output are its socket; it ends when nscd closes that.
 
+use super::Guest;
 use super::desk::{BEGUN, Head, MESSAGE};
+use super::served::table::{Connection, Table};
 use super::signals::Signals;
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
 use crate::server::conversation::{Conversation, End, Need, Output};
 use crate::server::drain::drain;
-use crate::sys::access::Asker;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed::receive;
@@ -26,27 +27,33 @@ pub struct Patience {
 }
 
 /// Answers clients until there is no desk any more.
-pub fn run<C: Conversation>(switch: &mut Switch, patience: &Patience) -> Result<(), Error> {
+///
+/// `table` has room for one.
+pub fn run(table: &mut dyn Table, switch: &mut Switch, patience: &Patience) -> Result<(), Error> {
     // What ends nscd ends this process by way of its socket, so that a reply in hand is finished.
-    let mut signals = Signals::catch()?;
+    let signals = Signals::catch()?;
     let (mut out, mut number) = (Output::new(), 0_u32);
-    let mut message = [0; MESSAGE];
-    while let Some((len, socket)) = next(switch, &mut signals, &mut message)? {
+    let mut message = vec![0; MESSAGE];
+    while let Some((len, socket)) = next(switch, signals, &mut message)? {
         let why = match (socket, read(message.get(..len).unwrap_or_default())) {
-            (Some(socket), Some((deadline, asker, request))) => {
+            (Some(socket), Some((deadline, who, request))) => {
                 number = number.wrapping_add(1);
-                let mut conversation = C::new(asker, number, switch);
-                let room = conversation.room().get_mut(..request.len());
-                room.unwrap_or_default().copy_from_slice(request);
-                conversation.filled(request.len());
+                table.seat(0, Guest { socket, who, count: 0 }, number, switch);
                 out.clear();
-                answer(switch, &socket, &mut conversation, deadline, &mut out, patience)
+                table.at(0).map_or(End::Failed, |client| {
+                    let room = client.conversation.room().get_mut(..request.len());
+                    room.unwrap_or_default().copy_from_slice(request);
+                    client.conversation.filled(request.len());
+                    answer(switch, client, deadline, &mut out, patience)
+                })
             }
             _ => End::Failed,
         };
+        table.vacate(0);
         let word = End::ALL.iter().position(|end| *end == why).unwrap_or_default();
         tell(word as u8);
     }
+    switch.end();
     Ok(())
 }
 
@@ -84,23 +91,25 @@ fn tell(word: u8) {
     let _ = send(stdout(), &[word], SendFlags::NOSIGNAL);
 }
 
+/// The uid and the gid of who asks.
+type Ids = (u32, u32);
+
 /// The deadline, who asks, and what.
-fn read(message: &[u8]) -> Option<(u64, Asker, &[u8])> {
+fn read(message: &[u8]) -> Option<(u64, Option<Ids>, &[u8])> {
     let (head, request) = message.split_at_checked(size_of::<Head>())?;
     let mut numbers = Head::default();
     for (number, bytes) in numbers.iter_mut().zip(head.chunks_exact(size_of::<u32>())) {
         *number = u32::from_ne_bytes(*bytes.first_chunk()?);
     }
     let [high, low, known, uid, gid] = numbers;
-    let asker = if known == 1 { Asker::Peer { uid, gid } } else { Asker::Unknown };
-    Some((u64::from(high) << 32 | u64::from(low), asker, request))
+    let who = (known == 1).then_some((uid, gid));
+    Some((u64::from(high) << 32 | u64::from(low), who, request))
 }
 
 /// Answers a client, or closes his connection.
 fn answer(
     switch: &mut Switch,
-    socket: &OwnedFd,
-    conversation: &mut dyn Conversation,
+    client: &mut Connection<dyn Conversation>,
     deadline: u64,
     out: &mut Output,
     patience: &Patience,
@@ -109,6 +118,7 @@ fn answer(
         // Those before him took all the time there was.
         return End::Failed;
     }
+    let Connection { socket, conversation, .. } = client;
     switch.revive();
     switch.limit(patience.lookup_millis, Some(deadline));
     let last = deadline + u64::from(SLOW_REPLY_MILLIS);

@@ -55,7 +55,7 @@ pub struct Job<'a> {
 /// The desk: clients, by their rows, and who asks for them.
 pub struct Desk {
     /// What an asker is.
-    command: Command,
+    command: Box<Command>,
     seats: [Seat; SLOW_ASKERS],
     dying: heapless::Vec<Process, DYING>,
     /// Those who wait for an asker.
@@ -79,29 +79,20 @@ struct Asker {
     answered: bool,
 }
 
-/// At the end nobody is left to be answered.
-impl Drop for Desk {
-    fn drop(&mut self) {
-        for asker in self.seats.iter().filter_map(|seat| seat.asker.as_ref()) {
-            asker.process.kill();
-        }
-    }
-}
-
 impl Desk {
-    /// A desk for at most `max` clients at a time. An asker is this executable as nscd, with
-    /// `arguments`, and is started when it is needed.
-    pub fn open(max: u32, mut arguments: Vec<OsString>) -> Result<Box<Self>, Error> {
-        arguments.insert(0, "nscd".into());
-        let command = Command::ourselves(&arguments);
+    /// A desk for at most `max` clients at a time, for as long as the process lives. An asker is this
+    /// executable, as the applet that is the first of the words `first`, and is started when it is
+    /// needed.
+    pub fn open(max: u32, first: &[&[u8]], rest: &[OsString]) -> Result<&'static mut Self, Error> {
+        let command = Command::ourselves(first, rest);
         let mut command = command.map_err(unable("unable to start an asker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
-        Ok(Box::new(Desk {
+        Ok(Box::leak(Box::new(Desk {
             command,
             seats: Default::default(),
             dying: heapless::Vec::new(),
             waiting: VecDeque::with_capacity(max as usize),
-        }))
+        })))
     }
 
     /// Starts all askers now: they may need rights that are given up next.
@@ -110,6 +101,13 @@ impl Desk {
             self.start(at).map_err(unable("unable to start an asker"))?;
         }
         Ok(())
+    }
+
+    /// At the end nobody is left to be answered.
+    pub fn end(&self) {
+        for asker in self.seats.iter().filter_map(|seat| seat.asker.as_ref()) {
+            asker.process.kill();
+        }
     }
 
     /// Lets a client wait for an asker.

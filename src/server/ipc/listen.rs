@@ -5,9 +5,10 @@ use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{self, address};
+use crate::sys::stat::lstat;
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
-use rustix::fs::{fcntl_setfl, flock, lstat, open, rename, unlink};
+use rustix::fs::{fcntl_setfl, flock, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{

@@ -51,7 +51,7 @@ impl Log {
         if self.verbosity < 1 || !is_taken() {
             return;
         }
-        let mut message = Message::new(self.name, "warning");
+        let mut message = Message::warning(self.name);
         message.text(text).path(subject);
         if let Some(errno) = cause {
             message.text(": ").errno(errno);

@@ -64,14 +64,18 @@ pub struct Rules {
 #[cfg(feature = "ipcserver")]
 pub enum Service<'a> {
     /// Served in this process.
-    Switch(&'a mut Switch),
+    Switch(&'static mut Switch),
     /// A program is started.
     Program(&'a [OsString]),
 }
 
 /// Serves until a signal ends it.
 #[cfg(feature = "ipcserver")]
-pub fn serve(listener: &OwnedFd, rules: &Rules, service: Service<'_>) -> Result<(), Error> {
+pub fn serve(
+    listener: &'static OwnedFd,
+    rules: &'static Rules,
+    service: Service<'_>,
+) -> Result<(), Error> {
     let signals = Signals::catch()?;
     let door = Door::new(listener, rules);
     match service {
@@ -84,33 +88,33 @@ pub fn serve(listener: &OwnedFd, rules: &Rules, service: Service<'_>) -> Result<
 
 /// What an nscd asks.
 #[cfg(feature = "nscd")]
-pub struct Sources<'a> {
+pub struct Sources {
     /// What can be asked from the event loop.
-    pub near: &'a mut Switch,
+    pub near: &'static mut Switch,
     /// Who asks what may block; `None`: there is nothing that may.
-    pub desk: Option<Box<Desk>>,
+    pub desk: Option<&'static mut Desk>,
 }
 
-/// A desk whose askers are nscd with `arguments`, which then calls [`ask_for_desk`].
+/// A desk whose askers are this executable with these words, and then call [`ask_for_desk`].
 #[cfg(feature = "nscd")]
-pub fn desk(rules: &Rules, arguments: Vec<OsString>) -> Result<Box<Desk>, Error> {
-    Desk::open(rules.max, arguments)
+pub fn desk(rules: &Rules, first: &[&[u8]], rest: &[OsString]) -> Result<&'static mut Desk, Error> {
+    Desk::open(rules.max, first, rest)
 }
 
 /// Asks sources that may block, for the clients that a desk hands over, until it is gone.
 #[cfg(feature = "nscd")]
 pub fn ask_for_desk(switch: &mut Switch, lookup_millis: u32) -> Result<(), Error> {
     let patience = asker::Patience { lookup_millis, client_millis: REQUEST_MILLIS };
-    asker::run::<Nscd>(switch, &patience)
+    asker::run(served::table::<Nscd>(1), switch, &patience)
 }
 
 /// Serves the nscd protocol until a signal ends it, or `parent` does, a pidfd.
 #[cfg(feature = "nscd")]
 pub fn serve_nscd(
-    listener: &OwnedFd,
-    rules: &Rules,
-    sources: Sources<'_>,
-    parent: Option<OwnedFd>,
+    listener: &'static OwnedFd,
+    rules: &'static Rules,
+    sources: Sources,
+    parent: Option<&'static OwnedFd>,
 ) -> Result<(), Error> {
     let signals = Signals::catch()?;
     let door = Door::new(listener, rules);
@@ -128,9 +132,9 @@ impl Rules {
 }
 
 /// Who comes in.
-struct Door<'a> {
-    listener: &'a OwnedFd,
-    rules: &'a Rules,
+struct Door {
+    listener: &'static OwnedFd,
+    rules: &'static Rules,
     uids: Uids,
     open: u32,
     /// Where the last guest came from.
@@ -157,11 +161,13 @@ impl Guest {
     }
 }
 
-impl<'a> Door<'a> {
-    fn new(listener: &'a OwnedFd, rules: &'a Rules) -> Self {
+impl Door {
+    /// For as long as the process lives.
+    fn new(listener: &'static OwnedFd, rules: &'static Rules) -> &'static mut Self {
         let log = Log::of(rules);
         log.starting();
-        Door { listener, rules, uids: Uids::new(rules.max), open: 0, address: None, log }
+        let uids = Uids::new(rules.max);
+        Box::leak(Box::new(Door { listener, rules, uids, open: 0, address: None, log }))
     }
 
     /// Takes in the next client. `None`: nobody is there, or he was turned away. The error is

@@ -44,8 +44,8 @@ fn text<'a>(
 }
 
 impl Identity {
-    /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
-    pub fn given(options: &mut Options<'_>) -> Result<Self, Error> {
+    /// `-G`, `-g`, `-u`, and `-U` for those that were not given; for as long as the process lives.
+    pub fn given(options: &mut Options<'_>) -> Result<&'static Self, Error> {
         let from_environment = options.flag("-U");
         let groups = text(options, "-G", "GIDLIST", from_environment);
         let gid = text(options, "-g", "GID", from_environment);
@@ -53,7 +53,8 @@ impl Identity {
         if from_environment && (uid.is_none() || gid.is_none()) {
             return Err(Error::usage("-U needs UID and GID in the environment"));
         }
-        let mut identity = Identity { groups: None, gid: None, uid: None, from_environment };
+        let identity = Identity { groups: None, gid: None, uid: None, from_environment };
+        let identity = Box::leak(Box::new(identity));
         if let Some(list) = groups {
             let mut ids = Vec::new();
             // An empty list is one of no groups.
@@ -90,16 +91,17 @@ impl Identity {
 
 impl Rules {
     /// `-c`, `-C` and, until others are set, the rules of ipcserver. `per_uid`: most connections of
-    /// a user where none are given. [`Rules::flags`] comes after the other options with values.
+    /// a user where none are given. [`Rules::flags`] comes after the other options with values. They
+    /// live as long as the process.
     pub fn given(
         name: &'static str,
         per_uid: u64,
         options: &mut Options<'_>,
-    ) -> Result<Self, Error> {
+    ) -> Result<&'static mut Self, Error> {
         let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
         let max = clamp(max, CONNECTIONS.1);
         let per_uid = options.number("-C", u64::MAX)?.unwrap_or(per_uid);
-        Ok(Rules {
+        Ok(Box::leak(Box::new(Rules {
             name,
             max,
             max_per_uid: clamp(per_uid, max),
@@ -109,7 +111,7 @@ impl Rules {
             client_millis: 0,
             newline: false,
             hidden: &[],
-        })
+        })))
     }
 
     /// `-q`, `-v`, `-1`.

@@ -28,7 +28,7 @@ struct Running {
 
 /// Serves until a signal ends it.
 #[inline(never)] // In main's frame, all of this would be far from the stack pointer.
-pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Result<(), Error> {
+pub fn run(door: &mut Door, signals: &mut Signals, command: &[OsString]) -> Result<(), Error> {
     let mut running: Vec<Running> = Vec::new();
     let mut program = program(command, door.rules).map_err(unable("unable to spawn"))?;
     let mut pause_ends = 0;
@@ -47,7 +47,7 @@ pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Re
             Err(errno) => return Err(unable("unable to wait for events")(errno)),
         }
         let called = accepts && fds[1].revents().contains(PollFlags::IN);
-        if !fds[0].revents().is_empty() && handle(&mut door, &mut signals, &mut running) {
+        if !fds[0].revents().is_empty() && handle(door, signals, &mut running) {
             door.log.exiting();
             return Ok(());
         }
@@ -55,7 +55,7 @@ pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Re
             continue;
         }
         match door.admit() {
-            Ok(Some(guest)) => match start(&mut program, &guest, &mut door) {
+            Ok(Some(guest)) => match start(&mut program, &guest, door) {
                 Ok(pid) => {
                     door.log.status(door.open);
                     running.push(Running { pid, uid: guest.who.map(|who| who.0) });
@@ -76,7 +76,7 @@ pub fn run(mut door: Door<'_>, mut signals: Signals, command: &[OsString]) -> Re
 }
 
 /// True when the server has to exit.
-fn handle(door: &mut Door<'_>, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
+fn handle(door: &mut Door, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
     let mut exits = false;
     for signal in signals.take() {
         let (then, send): (&str, &[process::Signal]) = match signal {
@@ -105,7 +105,7 @@ fn handle(door: &mut Door<'_>, signals: &mut Signals, running: &mut Vec<Running>
 
 const TERMINATE: &[process::Signal] = &[process::Signal::TERM, process::Signal::CONT];
 
-fn reap(door: &mut Door<'_>, running: &mut Vec<Running>) {
+fn reap(door: &mut Door, running: &mut Vec<Running>) {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let Some(at) = running.iter().position(|c| c.pid == pid) else { continue };
         let uid = running.swap_remove(at).uid;
@@ -121,7 +121,7 @@ fn reap(door: &mut Door<'_>, running: &mut Vec<Running>) {
 }
 
 /// What is started, with what of its environment is the same for all clients.
-fn program(command: &[OsString], rules: &Rules) -> Result<Command, Errno> {
+fn program(command: &[OsString], rules: &Rules) -> Result<Box<Command>, Errno> {
     let mut program = Command::new(command)?;
     // That we are ready is ours to tell.
     let ours = ["NOTIFY_SOCKET", "IPCREMOTEEUID", "IPCREMOTEEGID"];
@@ -136,7 +136,7 @@ fn program(command: &[OsString], rules: &Rules) -> Result<Command, Errno> {
 }
 
 /// Starts the program for a guest.
-fn start(program: &mut Command, guest: &Guest, door: &mut Door<'_>) -> Result<Pid, Errno> {
+fn start(program: &mut Command, guest: &Guest, door: &mut Door) -> Result<Pid, Errno> {
     let path = door.address.take().and_then(|address| SocketAddrUnix::try_from(address).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
     program.set("IPCREMOTEPATH", path)?;

@@ -15,7 +15,7 @@ const TOGETHER: usize = 16;
 /// with us, may well be back before we look again.
 const FEW: usize = 4;
 
-impl Server<'_> {
+impl Server {
     /// Takes in those who wait, at most so many; `events` tells how many had something to say.
     pub(super) fn admit_all(&mut self, most: u32, events: usize) {
         let together = if events > FEW { TOGETHER } else { 1 };

@@ -8,7 +8,7 @@
 mod guests;
 #[cfg(feature = "nscd")]
 mod slow;
-mod table;
+pub mod table;
 mod turns;
 
 use super::Door;
@@ -46,9 +46,9 @@ const ASKERS: u32 = PARENT - crate::limits::SLOW_ASKERS as u32;
 pub struct Beside {
     /// Who answers what may block.
     #[cfg(feature = "nscd")]
-    pub desk: Option<Box<Desk>>,
+    pub desk: Option<&'static mut Desk>,
     /// Readable when the process has ended with which this one ends.
-    pub parent: Option<OwnedFd>,
+    pub parent: Option<&'static OwnedFd>,
 }
 
 impl Beside {
@@ -97,13 +97,13 @@ impl End {
     }
 }
 
-struct Server<'a> {
-    door: Door<'a>,
+struct Server {
+    door: &'static mut Door,
     beside: Beside,
-    switch: &'a mut Switch,
+    switch: &'static mut Switch,
     epoll: OwnedFd,
     /// As many rows as there may be connections.
-    table: &'a mut dyn Table,
+    table: &'static mut dyn Table,
     /// Output not taken yet: a page for each row.
     pages: Vec<[u8; REPLY_PIECE]>,
     free: Vec<usize>,
@@ -121,23 +121,28 @@ struct Server<'a> {
     ending: bool,
 }
 
+/// Rows for so many connections of a protocol, for as long as the process lives.
+pub fn table<C: Conversation + 'static>(max: u32) -> &'static mut dyn Table {
+    Box::leak(Box::new(Vec::<Option<Connection<C>>>::with_capacity(max as usize)))
+}
+
 /// Serves clients of a protocol until a signal ends it.
 pub fn run<C: Conversation + 'static>(
-    door: Door<'_>,
-    signals: Signals,
-    switch: &mut Switch,
+    door: &'static mut Door,
+    signals: &mut Signals,
+    switch: &'static mut Switch,
     beside: Beside,
 ) -> Result<(), Error> {
-    let mut table: Vec<Option<Connection<C>>> = Vec::with_capacity(door.rules.max as usize);
-    serve(door, signals, switch, beside, &mut table).map_err(unable("unable to wait for events"))
+    let table = table::<C>(door.rules.max);
+    serve(door, signals, switch, beside, table).map_err(unable("unable to wait for events"))
 }
 
 fn serve(
-    door: Door<'_>,
-    mut signals: Signals,
-    switch: &mut Switch,
+    door: &'static mut Door,
+    signals: &mut Signals,
+    switch: &'static mut Switch,
     beside: Beside,
-    table: &mut dyn Table,
+    table: &'static mut dyn Table,
 ) -> Result<(), Errno> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     watch(&epoll, signals.wake(), SIGNAL)?;
@@ -176,13 +181,15 @@ fn serve(
     // From here on: no allocation.
     let ended = no_alloc(|| {
         while !(server.ending && server.door.open == 0) {
-            server.step(&mut signals, &mut events)?;
+            server.step(signals, &mut events)?;
         }
         server.door.log.exiting();
         Ok(())
     });
     #[cfg(feature = "nscd")]
-    drop(server.beside.desk.take());
+    if let Some(desk) = &mut server.beside.desk {
+        desk.end();
+    }
     ended
 }
 
@@ -198,7 +205,7 @@ pub fn take_out(queue: &mut VecDeque<usize>, row: usize) -> bool {
     queue.len() < before
 }
 
-impl Server<'_> {
+impl Server {
     fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
         let timeout = self.timeout().map(timespec);
         events.clear();
@@ -276,7 +283,7 @@ impl Server<'_> {
     /// There is nobody left to serve.
     fn end_with_parent(&mut self) {
         if let Some(parent) = self.beside.parent.take() {
-            let _ = epoll::delete(&self.epoll, &parent);
+            let _ = epoll::delete(&self.epoll, parent);
         }
         self.door.log.parent_ended();
         self.end_gently();

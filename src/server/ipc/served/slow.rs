@@ -26,7 +26,7 @@ pub(super) fn watch_askers(epoll: &OwnedFd, desk: &Desk) -> Result<(), Errno> {
     (0..SLOW_ASKERS).try_for_each(|at| watch_asker(epoll, desk, at))
 }
 
-impl Server<'_> {
+impl Server {
     /// Gives a connection to those who may wait for slow sources.
     pub(super) fn hand_over(&mut self, row: usize) {
         let Some(connection) = self.table.at(row) else { return };

@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, recv};
 #[cfg(feature = "nscd")]
 use rustix::net::{Shutdown, shutdown};
 
-impl Server<'_> {
+impl Server {
     pub(super) fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
         let row = (event & 0xffff_ffff) as usize;
         let Some(connection) = self.table.at(row) else { return };

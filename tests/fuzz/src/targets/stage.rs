@@ -66,7 +66,7 @@ impl<'a> Scene<'a> {
     }
 
     /// A switch on these files.
-    pub fn switch(&self, merge: bool) -> Switch {
+    pub fn switch(&self, merge: bool) -> Box<Switch> {
         let unix = Dir::with(|dir| {
             for (name, content) in ["passwd", "group", "shadow"].iter().zip(&self.files) {
                 fs::write(dir.join(name), content).expect("a file");
