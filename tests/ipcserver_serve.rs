@@ -10,6 +10,8 @@
 
 mod common;
 mod ipc;
+#[path = "common/procfs.rs"]
+mod procfs;
 #[path = "common/stage.rs"]
 mod stage;
 
@@ -74,6 +76,19 @@ fn a_command_of_our_own_has_no_process_for_each_client() {
             client.expect(&ask_one(), &one());
             assert_eq!(children_of(server.pid()), []);
         }
+    });
+}
+
+#[test]
+fn room_for_clients_who_are_not_there_is_no_memory() {
+    for_each_program(|bench, program| {
+        let memory = |most| {
+            let server = bench.start(&["-c", most], program);
+            server.connect().expect(&ask_one(), &one());
+            procfs::own_memory(server.pid())
+        };
+        let (few, many) = (memory("16"), memory("1024"));
+        assert!(many <= few + 256, "{many} KiB for 1,024 clients, {few} for 16");
     });
 }
 

@@ -354,12 +354,7 @@ fn ten_thousand_connections_leave_it_as_it_was() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(10_500), maximum: limit.maximum }).unwrap();
     let bench = bench();
     let server = bench.serve(&[]);
-    // Not what is called private: pages of an executable that was just built count there.
-    let memory = || {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", server.pid())).unwrap();
-        let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
-    };
+    let memory = || procfs::own_memory(server.pid());
     let flood = |count: usize| -> Vec<Connection> {
         let each = (0..count).map(|at| {
             if at % 500 == 0 {

@@ -107,3 +107,12 @@ pub fn has_open(pid: Pid, ends: &str) -> bool {
     let mut files = descriptors.filter_map(|d| fs::read_link(d.path()).ok());
     files.any(|file| file.to_string_lossy().ends_with(ends))
 }
+
+/// KiB of memory that are a process's own. Not what is called private: pages of an executable that
+/// was just built count there.
+#[track_caller]
+pub fn own_memory(pid: Pid) -> u64 {
+    let rollup = fs::read_to_string(path(pid, "smaps_rollup")).expect("a running process");
+    let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}

@@ -105,7 +105,7 @@ struct Server {
     /// As many rows as there may be connections.
     table: &'static mut dyn Table,
     /// Output not taken yet: a page for each row.
-    pages: Vec<[u8; REPLY_PIECE]>,
+    pages: Vec<u8>,
     free: Vec<usize>,
     /// Rows that were heard, or whose turn was over.
     queue: VecDeque<usize>,
@@ -162,7 +162,8 @@ fn serve(
         switch,
         epoll,
         table,
-        pages: vec![[0; REPLY_PIECE]; max],
+        // Zeros from the kernel: those of arrays would be written, and all pages be memory in use.
+        pages: vec![0; max * REPLY_PIECE],
         free: Vec::with_capacity(max),
         queue: VecDeque::with_capacity(max),
         guests: 0,

@@ -1,7 +1,7 @@
 //! One connection's turn: what its client sent is served, and what he does not take is put aside.
 
 use super::{NEVER, Server, take_out, why};
-use crate::limits::TURN;
+use crate::limits::{REPLY_PIECE, TURN};
 use crate::server::conversation::{Need, Wait};
 use crate::server::drain::drain;
 use crate::sys::clock::millis;
@@ -71,7 +71,8 @@ impl Server {
         let mut turn = TURN;
         loop {
             let Some(connection) = self.table.at(row) else { return };
-            let Some(page) = self.pages.get_mut(row) else { return };
+            let from = row * REPLY_PIECE;
+            let page = self.pages.get_mut(from..from + REPLY_PIECE).unwrap_or_default();
             if let Err(why) = connection.send_unsent(page) {
                 return self.close(row, why);
             }
@@ -159,7 +160,8 @@ impl Server {
     /// to call a slow reader one that does not read.
     fn is_late(&mut self, row: usize) {
         let Some(connection) = self.table.at(row) else { return };
-        let Some(page) = self.pages.get(row) else { return };
+        let from = row * REPLY_PIECE;
+        let page = self.pages.get(from..from + REPLY_PIECE).unwrap_or_default();
         let before = connection.unsent.0;
         match connection.send_unsent(page) {
             Ok(()) if connection.unsent.0 > before => self.go_on(row),
