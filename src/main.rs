@@ -40,10 +40,7 @@ use sys::file::base;
 static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
 
 fn main() -> ExitCode {
-    let mut args: Vec<OsString> = Vec::new();
-    for word in std::env::args_os() {
-        args.push(word);
-    }
+    let args: Vec<OsString> = std::env::args_os().collect();
     let (program, args) = args.split_first().map_or((&[][..], &[][..]), |(p, a)| (p.as_bytes(), a));
     let name = base(program);
     let code = match applets::find(name) {

@@ -1,6 +1,7 @@
 //! Bytes: the C library's notions of blanks, words and numbers, and plain output.
 
 use memchr::memchr;
+use nssproto::bytes::hex_digit;
 
 /// Stands for all blanks, where a byte is looked for.
 pub const BLANK: u8 = b' ';
@@ -188,5 +189,5 @@ pub fn push_hex(out: &mut Vec<u8>, value: u16) {
         push_hex(out, value / 16);
     }
     let digit = (value % 16) as u8;
-    out.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+    out.push(hex_digit(digit));
 }

@@ -180,6 +180,11 @@ pub fn decimal_u32(bytes: &[u8]) -> Option<u32> {
 /// Room for any number that [`write_decimal`] writes.
 pub const DECIMAL_MAX: usize = 20;
 
+/// The hexadecimal digit, in lower case, of a number below 16.
+pub const fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
+}
+
 /// `value` in decimal digits, written to the end of `room`.
 pub fn write_decimal(mut value: u64, room: &mut [u8; DECIMAL_MAX]) -> &[u8] {
     let mut start = DECIMAL_MAX;

@@ -1,6 +1,6 @@
 //! One-line messages on standard error, built in a fixed buffer and written with one call.
 
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
+use nssproto::bytes::{DECIMAL_MAX, hex_digit, write_decimal};
 use rustix::io::Errno;
 
 /// Longest message; what goes over it is cut.
@@ -54,12 +54,11 @@ impl Message {
 
     /// Text of somebody else: escaped, and cut to 64 bytes.
     pub fn quoted(&mut self, text: &[u8]) -> &mut Self {
-        let hex = |digit: u8| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
         for byte in text.iter().take(QUOTE_MAX) {
             if matches!(byte, b' '..=b'~') {
                 self.byte(*byte);
             } else {
-                self.bytes(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]);
+                self.bytes(&[b'\\', b'x', hex_digit(byte >> 4), hex_digit(byte & 15)]);
             }
         }
         self.text(if text.len() > QUOTE_MAX { "..." } else { "" })

@@ -1,6 +1,7 @@
 //! The key, and the uid that it derives of a name.
 
 use crate::sys::file::{open, open_path, path as c_path};
+use nssproto::bytes::hex_digit;
 use rustix::fs::{Mode, OFlags, fsync, unlink};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -84,7 +85,7 @@ pub fn make(path: &[u8]) -> Result<(), Errno> {
     for (at, digit) in text.iter_mut().take(2 * key.len()).enumerate() {
         let byte = key.get(at / 2).copied().unwrap_or_default();
         let half = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
-        *digit = if half < 10 { b'0' + half } else { b'a' - 10 + half };
+        *digit = hex_digit(half);
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
     let path = c_path(path)?;
