@@ -4,7 +4,7 @@
 use super::gids::Gids;
 use super::{Hit, Outcome};
 use crate::limits::REPLY_PIECE;
-use crate::sys::clock::{self, timespec};
+use crate::sys::clock::{self, NEVER, timespec};
 use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
 use nssproto::Fault;
@@ -70,9 +70,6 @@ impl Origin {
         }
     }
 }
-
-/// A time of the clock that does not come.
-const NEVER: u64 = u64::MAX;
 
 /// A peer that answers nsss requests.
 pub struct Child {

@@ -2,6 +2,9 @@
 
 use rustix::time::{ClockId, Timespec};
 
+/// A time of the clock, in milliseconds, that does not come: a deadline that there is not.
+pub const NEVER: u64 = u64::MAX;
+
 /// The C library's clock: rustix has its own way to the kernel's page for it, 2.4 KB of code.
 #[cfg(target_pointer_width = "64")]
 fn now(clock: ClockId) -> Timespec {

@@ -19,7 +19,7 @@ use super::signals::{Signal, Signals};
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
 use crate::server::conversation::{Conversation, End, Output};
-use crate::sys::clock::{millis, timespec};
+use crate::sys::clock::{NEVER, millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
 use rustix::event::epoll;
@@ -30,9 +30,6 @@ use table::{Connection, Table};
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
-
-/// A deadline that there is not.
-const NEVER: u64 = u64::MAX;
 
 // What epoll gives back for what is no client: more than any row.
 const SIGNAL: u32 = u32::MAX;

@@ -1,9 +1,10 @@
 //! The rows of the clients, and how output goes to one.
 
-use super::{NEVER, why};
+use super::why;
 use crate::backend::switch::Switch;
 use crate::server::conversation::Conversation;
 use crate::server::ipc::Guest;
+use crate::sys::clock::NEVER;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use std::os::fd::OwnedFd;

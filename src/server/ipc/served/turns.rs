@@ -1,10 +1,10 @@
 //! One connection's turn: what its client sent is served, and what he does not take is put aside.
 
-use super::{NEVER, Server, take_out, why};
+use super::{Server, take_out, why};
 use crate::limits::{REPLY_PIECE, TURN};
 use crate::server::conversation::{Need, Wait};
 use crate::server::drain::drain;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
