@@ -6,10 +6,10 @@
 
 use super::Applet;
 use crate::backend::Outcome;
-use crate::backend::names::Names;
-use crate::backend::reach::sources;
-use crate::etcdb;
 use crate::options::Spec;
+use crate::query::ask::sources;
+use crate::query::etcdb;
+use crate::query::names::Names;
 use crate::sys::error::{Code, Error, unable};
 use crate::sys::message::Message;
 use crate::sys::output::{Output, push_decimal};

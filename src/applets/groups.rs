@@ -3,8 +3,8 @@
 //! Follows coreutils' groups (doc/id.md). Differs: asks nsss or backends of its own.
 
 use super::{Applet, help};
-use crate::identity::{SOURCE, Style, print};
 use crate::options::Spec;
+use crate::query::identity::{SOURCE, Style, print};
 use crate::sys::error::{Code, Error};
 use std::ffi::OsString;
 

@@ -4,8 +4,8 @@
 //! own, so that it needs no C library that does; no security contexts.
 
 use super::{Applet, help};
-use crate::identity::{SOURCE, Style, What, print};
 use crate::options::Spec;
+use crate::query::identity::{SOURCE, Style, What, print};
 use crate::sys::error::{Code, Error};
 use std::ffi::OsString;
 

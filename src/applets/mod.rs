@@ -1,7 +1,7 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
 use crate::sys::error::{Code, Error, code};
-use crate::sys::file::{join, path};
+use crate::sys::file::{base, join, path};
 use crate::sys::output::Output;
 use crate::sys::own::is_ours;
 use crate::sys::spawn::SELF;
@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, linkat, readlink, rename, symlink, unli
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
 
 /// Exit code for an applet that does not exist.
 const UNKNOWN: Code = 127;
@@ -64,6 +65,17 @@ Users and groups for small machines. APPLET --help tells what that one does.
   --install [-s] DIR  make hard links to them in DIR, with -s symbolic ones
   --help, --version
 ";
+
+/// What the command line says, argv\[0\] first; the exit code of the process.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let (program, args) = args.split_first().map_or((&[][..], &[][..]), |(p, a)| (p.as_bytes(), a));
+    let name = base(program);
+    let code = match find(name) {
+        Some(applet) => run(applet, args),
+        None => nssbox(name, args),
+    };
+    ExitCode::from(code as u8)
+}
 
 /// The applet of this name, short ones included.
 pub fn find(name: &[u8]) -> Option<&'static Applet> {

@@ -3,8 +3,8 @@
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
 use super::{Applet, help};
-use crate::identity::{SOURCE, Style, What, print};
 use crate::options::Spec;
+use crate::query::identity::{SOURCE, Style, What, print};
 use crate::sys::error::{Code, Error};
 use std::ffi::OsString;
 

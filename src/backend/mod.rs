@@ -5,10 +5,8 @@ pub mod child;
 pub mod gids;
 #[cfg(feature = "nsssd-map")]
 pub mod map;
-pub mod names;
 #[cfg(feature = "nsssd-nslcd")]
 pub mod nslcd;
-pub mod reach;
 pub mod script;
 pub mod switch;
 pub mod unix;

@@ -4,10 +4,6 @@
 pub mod conversation;
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 mod drain;
-pub mod exchange;
-mod groups;
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub mod ipc;
-#[cfg(feature = "nscd")]
-pub mod nscd;
 pub mod stdio;

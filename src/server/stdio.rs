@@ -1,7 +1,7 @@
 //! One client on standard input and output: how the nsss daemons are run by a super-server.
 
+use super::conversation::nsss::Exchange;
 use super::conversation::{Conversation, End, Need, Output};
-use super::exchange::Exchange;
 use crate::backend::switch::Switch;
 use crate::sys::access::Asker;
 use crate::sys::clock::timespec;

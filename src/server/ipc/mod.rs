@@ -18,10 +18,10 @@ mod uids;
 use crate::backend::switch::Switch;
 #[cfg(feature = "nscd")]
 use crate::limits::REQUEST_MILLIS;
-#[cfg(feature = "ipcserver")]
-use crate::server::exchange::Exchange;
 #[cfg(feature = "nscd")]
-use crate::server::nscd::Nscd;
+use crate::server::conversation::nscd::Nscd;
+#[cfg(feature = "ipcserver")]
+use crate::server::conversation::nsss::Exchange;
 use crate::sys::access::Asker;
 use crate::sys::error::Error;
 #[cfg(feature = "nscd")]

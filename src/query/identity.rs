@@ -1,8 +1,8 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
-use crate::backend::names::{Known, Names};
-use crate::backend::reach::sources;
 use crate::options::Options;
+use crate::query::ask::sources;
+use crate::query::names::{Known, Names};
 use crate::sys::error::{Code, Error};
 use crate::sys::message::Message;
 use crate::sys::output::{self, push_decimal};

@@ -1,6 +1,6 @@
 //! A user's groups, which both protocols send in pieces of any size.
 
-use super::conversation::Output;
+use super::Output;
 use crate::backend::gids::{Gids, HASH_START, hash};
 
 /// How far a list of groups has been sent.

@@ -1,6 +1,11 @@
 //! What an event loop, or whoever else moves bytes, needs of a protocol: bytes in, bytes out,
 //! and what a connection waits for.
 
+mod groups;
+#[cfg(feature = "nscd")]
+pub mod nscd;
+pub mod nsss;
+
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
 use crate::sys::access::Asker;

@@ -1,8 +1,8 @@
 //! Who is asked by a program that is run by hand: a server, or backends in this process.
 
-use super::child::Child;
-use super::script::{self, Block, How};
-use super::switch::{Backend, Switch};
+use crate::backend::child::Child;
+use crate::backend::script::{self, Block, How};
+use crate::backend::switch::{Backend, Switch};
 use crate::sys::error::{Code, Error};
 use nssproto::bytes::decimal_u32;
 use std::ffi::OsStr;

@@ -3,8 +3,8 @@
 
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
+use crate::server::conversation::groups::Groups;
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
-use crate::server::groups::Groups;
 use crate::sys::access::Asker;
 use crate::sys::clock::millis;
 use nssproto::Fault;

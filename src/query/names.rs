@@ -1,8 +1,8 @@
 //! What programs that are run by hand ask of a switch, and print. They may allocate.
 
-use super::gids::{HASH_START, hash};
-use super::switch::Switch;
-use super::{Client, Outcome};
+use crate::backend::gids::{HASH_START, hash};
+use crate::backend::switch::Switch;
+use crate::backend::{Client, Outcome};
 use crate::limits::WINDOW;
 use crate::sys::access::Asker;
 use nssproto::entry::{Db, Gid, Name, Uid};

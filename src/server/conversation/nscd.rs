@@ -4,8 +4,8 @@
 //! connection, which sends glibc to its own sources, and only what was looked for everywhere is
 //! "not found".
 
-use super::conversation::{Conversation, End, Need, Output, Wait};
 use super::groups::Groups;
+use super::{Conversation, End, Need, Output, Wait};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};

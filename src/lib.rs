@@ -1,0 +1,14 @@
+//! The layers of nssbox, each of which knows only those under it; doc/design.md draws them.
+//!
+//! The program is `nssbox`; this library is for its fuzz targets, tests and benches, and no
+//! interface for others. That is `nssproto`, the codecs.
+
+#![forbid(unsafe_code)]
+
+pub mod applets;
+pub mod backend;
+pub mod limits;
+pub mod options;
+pub mod query;
+pub mod server;
+pub mod sys;
