@@ -12,7 +12,7 @@ pub mod switch;
 pub mod unix;
 
 use crate::limits::WINDOW;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::untouched;
 use gids::Gids;
 use nssproto::nsss::Head;
@@ -49,7 +49,7 @@ impl Outcome {
 /// What one client has going: who he is, his enumerations, and the request in hand.
 pub struct Client {
     /// On whose behalf.
-    pub asker: Asker,
+    pub rights: Rights,
     /// Tells clients of one server apart.
     pub number: u32,
     /// Bytes of files that may still be read in this turn.
@@ -72,9 +72,9 @@ impl Client {
     /// A client of nothing yet.
     // Inlined, it would be at four places.
     #[inline(never)]
-    pub fn new(asker: Asker, number: u32) -> Self {
+    pub fn new(rights: Rights, number: u32) -> Self {
         Client {
-            asker,
+            rights,
             number,
             turn: 0,
             places: heapless::Vec::new(),
@@ -143,7 +143,7 @@ impl Shared {
 /// What an in-process backend is given for one step.
 pub struct Step<'a> {
     shared: &'a mut Shared,
-    asker: Asker,
+    rights: Rights,
     turn: &'a mut u64,
     search: &'a mut unix::Search,
     hit: &'a mut Hit,

@@ -263,11 +263,11 @@ impl Switch {
     }
 
     fn ask_quietly(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
-        let Client { slot, places, search, hit, turn, asker, .. } = client;
+        let Client { slot, places, search, hit, turn, rights, .. } = client;
         let (Some(slot), Some(places)) = (self.slots.get_mut(*slot), places.get_mut(*slot)) else {
             return Outcome::Dead;
         };
-        let step = Step { shared: &mut self.shared, asker: *asker, turn, search, hit };
+        let step = Step { shared: &mut self.shared, rights: *rights, turn, search, hit };
         match &mut slot.backend {
             Backend::Unix(unix) => unix.ask(step, places, request),
             #[cfg(feature = "nsssd-map")]

@@ -4,7 +4,7 @@ use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::limits::WINDOW;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::nsss::{self, Head, Request};
 use rustix::io::Errno;
@@ -35,7 +35,7 @@ impl Names {
     pub fn of(switch: &'static mut Switch) -> &'static mut Self {
         // A record that lies in the window has room here.
         let room = vec![0; WINDOW + Head::MAX];
-        let client = Client::new(Asker::Ourselves, 0);
+        let client = Client::new(Rights::Own, 0);
         let names = Box::leak(Box::new(Names { switch, client, room, failure: None }));
         names.switch.admit(&mut names.client);
         names

@@ -3,7 +3,7 @@
 use super::conversation::nsss::Exchange;
 use super::conversation::{Conversation, End, Need, Output};
 use crate::backend::switch::Switch;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::clock::timespec;
 use crate::sys::error::{Error, code, unable};
 use crate::sys::no_alloc;
@@ -34,7 +34,7 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
     switch.sandbox().enter();
-    let exchange = Box::leak(Box::new(Exchange::new(Asker::Ourselves, 0, switch)));
+    let exchange = Box::leak(Box::new(Exchange::new(Rights::Own, 0, switch)));
     let mut out = Output::new();
     // From here on: no allocation.
     let ended = no_alloc(|| converse(switch, exchange, &mut out, timeout));

@@ -150,9 +150,9 @@ impl Map {
         let mut shared = Shared::new(false);
         let (mut turn, mut search) = (u64::MAX, Default::default());
         let mut hit = crate::backend::Hit::None;
-        let asker = crate::sys::access::Asker::Ourselves;
+        let rights = crate::sys::access::Rights::Own;
         let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
-        self.claim(&mut Step { shared: &mut shared, asker, turn, search, hit }, name, uid, false)
+        self.claim(&mut Step { shared: &mut shared, rights, turn, search, hit }, name, uid, false)
     }
 }
 

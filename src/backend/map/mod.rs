@@ -24,7 +24,7 @@ pub mod template;
 
 use super::unix::Stamp;
 use super::{Hit, Outcome, Step};
-use crate::sys::access::Asker;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{Stat, fstat};
@@ -61,7 +61,7 @@ pub struct Map {
     config: &'static Config<'static>,
     key: Keyed,
     /// Uid and gid of the one client, where that is known.
-    me: Option<(u32, u32)>,
+    me: Option<Peer>,
     /// What the asker's own environment says, if that is to be believed.
     logname: Option<&'static [u8]>,
     known: known::Known,
@@ -207,7 +207,7 @@ impl Map {
             if !self.config.allows(name) {
                 return Err(Outcome::NotFound);
             }
-            if let Some(id) = self.number_of(Kind::Uids, name, step.asker)? {
+            if let Some(id) = self.number_of(Kind::Uids, name, step.rights)? {
                 return self.of_number(Kind::Uids, id);
             }
             if self.config.is_reserved(name) {
@@ -238,7 +238,7 @@ impl Map {
     }
 
     /// The number that `name` stands for in a section of numbers.
-    fn number_of(&self, kind: Kind, name: &[u8], asker: Asker) -> Result<Option<u32>, Outcome> {
+    fn number_of(&self, kind: Kind, name: &[u8], rights: Rights) -> Result<Option<u32>, Outcome> {
         let mut depends = false;
         for section in self.config.sections.iter().filter(|s| s.kind == kind) {
             let pattern = &section.template.name;
@@ -248,7 +248,8 @@ impl Map {
                 decimal_u32(digits).filter(|_| plain)
             } else if pattern.after.is_none() && pattern.before == name {
                 depends = true;
-                let (uid, gid) = self.ids_of(asker).ok_or(Outcome::failed(Errno::ACCESS))?;
+                let Peer { uid: Uid(uid), gid: Gid(gid) } =
+                    self.ids_of(rights).ok_or(Outcome::failed(Errno::ACCESS))?;
                 Some(if kind == Kind::Uids { uid } else { gid })
             } else {
                 None
@@ -262,11 +263,11 @@ impl Map {
     }
 
     /// Uid and gid of whoever asks; `None` if that is not known.
-    fn ids_of(&self, asker: Asker) -> Option<(u32, u32)> {
-        match asker {
-            Asker::Ourselves => self.me,
-            Asker::Peer { uid, gid } | Asker::Public { uid, gid } => Some((uid, gid)),
-            Asker::Unknown => None,
+    fn ids_of(&self, rights: Rights) -> Option<Peer> {
+        match rights {
+            Rights::Own => self.me,
+            Rights::Peer(peer) | Rights::Public(peer) => Some(peer),
+            Rights::Unknown => None,
         }
     }
 
@@ -320,7 +321,7 @@ impl Map {
     fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
         if !self.config.compat {
             if self.config.allows(name) {
-                if let Some(id) = self.number_of(Kind::Gids, name, step.asker)? {
+                if let Some(id) = self.number_of(Kind::Gids, name, step.rights)? {
                     return self.lend_group(step.hit, name, id);
                 }
             }

@@ -10,11 +10,13 @@ use super::scan::Scan;
 use super::{Keyed, Map, sections, single, slow};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
+use crate::sys::access::Peer;
 use crate::sys::error::{Error, code};
 use crate::sys::file::{open_path, read_all, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
 use nssproto::bytes::decimal_u32;
+use nssproto::entry::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -115,7 +117,7 @@ impl Map {
             config,
             key: Keyed::Refused(Errno::NOKEY),
             me: match host {
-                Host::Asker => Some((geteuid().as_raw(), getegid().as_raw())),
+                Host::Asker => Some(Peer::of(geteuid(), getegid())),
                 _ => client(),
             },
             logname: logname.map(|name| &*name.into_vec().leak()),
@@ -333,10 +335,10 @@ fn tell_open_sections(config: &Config, file: &[u8], second: bool) {
 /// The client of a daemon that serves one: as the super-server says, else by its socket. The peer
 /// of a socket pair is whoever made the pair, and not the client: only a socket with a name of
 /// its own, which was accepted, tells.
-fn client() -> Option<(u32, u32)> {
+fn client() -> Option<Peer> {
     let id = |name| Some(decimal_u32(std::env::var_os(name)?.as_bytes()));
     if let Some(uid) = id("IPCREMOTEEUID") {
-        return Some((uid?, id("IPCREMOTEEGID")??));
+        return Some(Peer { uid: Uid(uid?), gid: Gid(id("IPCREMOTEEGID")??) });
     }
     let name = getsockname(stdin()).ok()?;
     // What has no name is a family of two bytes, or an abstract name of no bytes.
@@ -344,5 +346,5 @@ fn client() -> Option<(u32, u32)> {
         return None;
     }
     let peer = socket_peercred(stdin()).ok()?;
-    Some((peer.uid.as_raw(), peer.gid.as_raw()))
+    Some(Peer::of(peer.uid, peer.gid))
 }

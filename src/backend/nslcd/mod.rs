@@ -9,7 +9,7 @@ mod long;
 
 use super::{Hit, Outcome, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::clock::{earlier, millis};
 use connection::{Connection, Question, Wait};
 use long::Long;
@@ -91,8 +91,12 @@ fn index(db: Db) -> usize {
 
 /// nslcd tells shadow by the credentials of the process that asks. Where that is not the asker's
 /// own, only root gets what root's process is told.
-fn may_see_shadow(asker: Asker) -> bool {
-    matches!(asker, Asker::Ourselves | Asker::Peer { uid: 0, .. })
+fn may_see_shadow(rights: Rights) -> bool {
+    match rights {
+        Rights::Own => true,
+        Rights::Peer(peer) => peer.is_root(),
+        Rights::Public(_) | Rights::Unknown => false,
+    }
 }
 
 impl Nslcd {
@@ -147,7 +151,7 @@ impl Nslcd {
         let wait = Wait { until, for_client: self.for_client };
         let answer = match *request {
             Request::Next(Db::Shadow) | Request::ByName(Db::Shadow, _)
-                if !may_see_shadow(step.asker) =>
+                if !may_see_shadow(step.rights) =>
             {
                 Err(Errno::ACCESS)
             }

@@ -12,7 +12,7 @@ mod source;
 
 use super::{Hit, Outcome, Step};
 use crate::limits::RESTARTS;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::fstat;
 use nssproto::entry::{Db, Record};
@@ -139,7 +139,7 @@ impl Unix {
                 Ok(Outcome::Done)
             }
             Request::Rewind(db) => {
-                self.rewind(places, db, step.asker);
+                self.rewind(places, db, step.rights);
                 Ok(Outcome::Done)
             }
             Request::Next(db) => self.next(step, places, db),
@@ -154,7 +154,7 @@ impl Unix {
     /// The first line with a name or number; or all groups that list a user.
     fn search(&mut self, mut step: Step<'_>, db: Db, want: Want<'_>) -> Result<Outcome, Errno> {
         let source = self.source(db);
-        let version = source.refresh(step.asker, step.shared.round)?;
+        let version = source.refresh(step.rights, step.shared.round)?;
         let (key, restarts) = match want {
             Want::Key(key) => (Some(key), RESTARTS),
             // What was collected of an old version must not count.
@@ -202,12 +202,12 @@ impl Unix {
         let place = places.enumerations.get_mut(index(db)).ok_or(Errno::INVAL)?;
         let enumeration = match place {
             Some(enumeration) => {
-                if step.asker != Asker::Ourselves {
-                    step.asker.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
+                if step.rights != Rights::Own {
+                    step.rights.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
                 }
                 enumeration
             }
-            None => place.insert(self.enumerate(db, step.asker)?),
+            None => place.insert(self.enumerate(db, step.rights)?),
         };
         if !step.search.started {
             *step.search =
@@ -224,17 +224,17 @@ impl Unix {
         Ok(outcome(found))
     }
 
-    fn enumerate(&mut self, db: Db, asker: Asker) -> Result<Enumeration, Errno> {
+    fn enumerate(&mut self, db: Db, rights: Rights) -> Result<Enumeration, Errno> {
         let source = self.source(db);
-        source.name_bad_lines(asker);
-        Ok(Enumeration { file: source.open_to_enumerate(asker)?, at: 0 })
+        source.name_bad_lines(rights);
+        Ok(Enumeration { file: source.open_to_enumerate(rights)?, at: 0 })
     }
 
-    fn rewind(&mut self, places: &mut Places, db: Db, asker: Asker) {
+    fn rewind(&mut self, places: &mut Places, db: Db, rights: Rights) {
         match places.enumerations.get_mut(index(db)) {
             Some(Some(enumeration)) => enumeration.at = 0,
             // A file that cannot be opened is reported by the next GET.
-            Some(place) => *place = self.enumerate(db, asker).ok(),
+            Some(place) => *place = self.enumerate(db, rights).ok(),
             None => {}
         }
     }

@@ -4,7 +4,7 @@
 use super::recent::Recent;
 use super::report;
 use crate::limits::WINDOW;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::clock::{file_time, since_epoch};
 use crate::sys::file;
 use crate::sys::privilege::keep_secret;
@@ -109,32 +109,32 @@ impl Source {
         &self.path
     }
 
-    /// Makes sure that what is known of the file holds now, and that `asker` may read it. One
+    /// Makes sure that what is known of the file holds now, and that `rights` may read it. One
     /// stat(2) where nothing has changed, and one for all requests of a `round` that is not 0.
     /// Returns the number of the version.
-    pub fn refresh(&mut self, asker: Asker, round: u64) -> Result<u32, Errno> {
+    pub fn refresh(&mut self, rights: Rights, round: u64) -> Result<u32, Errno> {
         // A round that has passed does not come again.
         if let Some((_, seen)) = self.seen.as_ref().filter(|(at, _)| *at == round) {
-            asker.check_read(seen, self.is_secret())?;
+            rights.check_read(seen, self.is_secret())?;
             return Ok(self.version);
         }
         let now = stat(&self.path).inspect_err(|_| self.forget())?;
-        asker.check_read(&now, self.is_secret())?;
+        rights.check_read(&now, self.is_secret())?;
         if self.settled && self.stamp == Stamp::of(&now) {
             if round != 0 {
                 self.seen = Some((round, now));
             }
             return Ok(self.version);
         }
-        self.load(asker).inspect_err(|_| self.forget())?;
+        self.load(rights).inspect_err(|_| self.forget())?;
         Ok(self.version)
     }
 
     /// Names bad lines, if that is wanted, where only an enumeration reads the file.
-    pub fn name_bad_lines(&mut self, asker: Asker) {
+    pub fn name_bad_lines(&mut self, rights: Rights) {
         if self.verbose {
             // What is wrong with the file itself is met by the enumeration.
-            let _ = self.refresh(asker, 0);
+            let _ = self.refresh(rights, 0);
         }
     }
 
@@ -157,7 +157,7 @@ impl Source {
         self.recent.clear();
     }
 
-    fn load(&mut self, asker: Asker) -> Result<(), Errno> {
+    fn load(&mut self, rights: Rights) -> Result<(), Errno> {
         let mut file = open_to_read(self.db, &self.path);
         // The one that is open is of no more use.
         if matches!(file, Err(Errno::MFILE)) && self.file.take().is_some() {
@@ -168,7 +168,7 @@ impl Source {
             let clock = file_time();
             let before = fstat(&file)?;
             // The path may lead elsewhere since it was looked at.
-            asker.check_read(&before, self.is_secret())?;
+            rights.check_read(&before, self.is_secret())?;
             let stamp = Stamp::of(&before);
             let len = fill(&file, &mut self.content, 0)?;
             let whole = len < self.content.len();
@@ -207,12 +207,12 @@ impl Source {
     }
 
     /// Opens for an enumeration what can be read to an end: a file, or a device that is empty, such
-    /// as /dev/null. EISDIR for a directory, EINVAL for an endless device, EACCES for what `asker`
+    /// as /dev/null. EISDIR for a directory, EINVAL for an endless device, EACCES for what `rights`
     /// may not read.
-    pub fn open_to_enumerate(&self, asker: Asker) -> Result<OwnedFd, Errno> {
+    pub fn open_to_enumerate(&self, rights: Rights) -> Result<OwnedFd, Errno> {
         let file = open_to_read(self.db, &self.path)?;
         let there = fstat(&file)?;
-        asker.check_read(&there, self.is_secret())?;
+        rights.check_read(&there, self.is_secret())?;
         let kind = FileType::from_raw_mode(there.st_mode);
         if kind != FileType::RegularFile && fill(&file, &mut [0], 0)? > 0 {
             return Err(Errno::INVAL);

@@ -8,7 +8,7 @@ pub mod nsss;
 
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 
 /// What there is to send. One is enough for all connections: it is empty whenever one begins.
 pub struct Output {
@@ -109,8 +109,8 @@ pub enum Wait {
 
 /// One connection's side of a protocol.
 pub trait Conversation {
-    /// A connection on behalf of `asker`; `number` tells it from others of the same switch.
-    fn new(asker: Asker, number: u32, switch: &Switch) -> Self
+    /// A connection on behalf of `rights`; `number` tells it from others of the same switch.
+    fn new(rights: Rights, number: u32, switch: &Switch) -> Self
     where
         Self: Sized;
 

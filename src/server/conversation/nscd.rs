@@ -9,7 +9,7 @@ use super::{Conversation, End, Need, Output, Wait};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::Fault;
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -63,10 +63,10 @@ enum State {
 type Question<'a> = nsss::Request<'a>;
 
 impl Conversation for Nscd {
-    fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
+    fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
         // Everybody may know what nscd tells: the files are read with our own rights.
-        let public = match asker {
-            Asker::Peer { uid, gid } => Asker::Public { uid, gid },
+        let public = match rights {
+            Rights::Peer(peer) => Rights::Public(peer),
             other => other,
         };
         let mut client = Client::new(public, number);
@@ -75,7 +75,7 @@ impl Conversation for Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
             more: true,
-            by_root: matches!(asker, Asker::Peer { uid: 0, .. }),
+            by_root: matches!(rights, Rights::Peer(peer) if peer.is_root()),
             since: millis(),
             begun: false,
             lookup: Lookup {

@@ -5,7 +5,7 @@ use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
 use crate::server::conversation::groups::Groups;
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::Fault;
 use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
@@ -176,8 +176,8 @@ impl Exchange {
 }
 
 impl Conversation for Exchange {
-    fn new(asker: Asker, number: u32, switch: &Switch) -> Self {
-        let mut client = Client::new(asker, number);
+    fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
+        let mut client = Client::new(rights, number);
         switch.admit(&mut client);
         Exchange {
             input: [0; INPUT],

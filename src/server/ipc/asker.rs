@@ -9,9 +9,11 @@ use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
 use crate::server::conversation::{Conversation, End, Need, Output};
 use crate::server::drain::drain;
+use crate::sys::access::Peer;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed::receive;
+use nssproto::entry::{Gid, Uid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
@@ -36,9 +38,9 @@ pub fn run(table: &mut dyn Table, switch: &mut Switch, patience: &Patience) -> R
     let mut message = vec![0; MESSAGE];
     while let Some((len, socket)) = next(switch, signals, &mut message)? {
         let why = match (socket, read(message.get(..len).unwrap_or_default())) {
-            (Some(socket), Some((deadline, who, request))) => {
+            (Some(socket), Some((deadline, peer, request))) => {
                 number = number.wrapping_add(1);
-                table.seat(0, Guest { socket, who, count: 0 }, number, switch);
+                table.seat(0, Guest { socket, peer, count: 0 }, number, switch);
                 out.clear();
                 table.at(0).map_or(End::Failed, |client| {
                     let room = client.conversation.room().get_mut(..request.len());
@@ -91,19 +93,16 @@ fn tell(word: u8) {
     let _ = send(stdout(), &[word], SendFlags::NOSIGNAL);
 }
 
-/// The uid and the gid of who asks.
-type Ids = (u32, u32);
-
 /// The deadline, who asks, and what.
-fn read(message: &[u8]) -> Option<(u64, Option<Ids>, &[u8])> {
+fn read(message: &[u8]) -> Option<(u64, Option<Peer>, &[u8])> {
     let (head, request) = message.split_at_checked(size_of::<Head>())?;
     let mut numbers = Head::default();
     for (number, bytes) in numbers.iter_mut().zip(head.chunks_exact(size_of::<u32>())) {
         *number = u32::from_ne_bytes(*bytes.first_chunk()?);
     }
     let [high, low, known, uid, gid] = numbers;
-    let who = (known == 1).then_some((uid, gid));
-    Some((u64::from(high) << 32 | u64::from(low), who, request))
+    let peer = (known == 1).then_some(Peer { uid: Uid(uid), gid: Gid(gid) });
+    Some((u64::from(high) << 32 | u64::from(low), peer, request))
 }
 
 /// Answers a client, or closes his connection.

@@ -8,6 +8,7 @@
 use crate::limits::SLOW_ASKERS;
 use crate::server::conversation::End;
 use crate::server::ipc::served::take_out;
+use crate::sys::access::Peer;
 use crate::sys::clock::millis;
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
@@ -45,7 +46,7 @@ pub struct Job<'a> {
     /// His connection.
     pub socket: &'a OwnedFd,
     /// His uid and gid.
-    pub who: Option<(u32, u32)>,
+    pub peer: Option<Peer>,
     /// Until when the first byte of a reply is due, in milliseconds of the clock.
     pub deadline: u64,
     /// What he sent.
@@ -65,13 +66,13 @@ pub struct Desk {
 /// An asker's place.
 #[derive(Default)]
 struct Seat {
-    asker: Option<Asker>,
+    asker: Option<Rights>,
     /// When one was started here last, in milliseconds of the clock; `None`: another may be
     /// started at once.
     started: Option<u64>,
 }
 
-struct Asker {
+struct Rights {
     process: Process,
     socket: OwnedFd,
     /// The client that it has.
@@ -150,7 +151,7 @@ impl Desk {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let process = self.command.start(theirs.as_fd(), theirs.as_fd())?;
-        seat.asker = Some(Asker { process, socket: ours, client: None, answered: false });
+        seat.asker = Some(Rights { process, socket: ours, client: None, answered: false });
         Ok(())
     }
 
@@ -215,7 +216,7 @@ impl Desk {
 impl Seat {
     /// Its asker has ended, or is ended now; the client that it had.
     fn vacate(&mut self, dying: &mut heapless::Vec<Process, DYING>) -> Option<usize> {
-        let Asker { mut process, client, answered, .. } = self.asker.take()?;
+        let Rights { mut process, client, answered, .. } = self.asker.take()?;
         if answered {
             // It was a good one, and so may be the next.
             self.started = None;
@@ -232,9 +233,9 @@ impl Seat {
 
 /// Gives a client to an asker that waits for one.
 fn send(asker: &OwnedFd, job: &Job<'_>) -> Result<(), Errno> {
-    let (uid, gid) = job.who.unwrap_or_default();
+    let (uid, gid) = job.peer.map_or((0, 0), |peer| (peer.uid.0, peer.gid.0));
     let (high, low) = ((job.deadline >> 32) as u32, job.deadline as u32);
-    let head: Head = [high, low, job.who.is_some().into(), uid, gid];
+    let head: Head = [high, low, job.peer.is_some().into(), uid, gid];
     let head = head.map(u32::to_ne_bytes);
     let parts = [IoSlice::new(head.as_flattened()), IoSlice::new(job.request)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

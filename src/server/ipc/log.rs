@@ -2,6 +2,7 @@
 
 use super::Rules;
 use super::signals::Signal;
+use crate::sys::access::Peer;
 use crate::sys::clock::timespec;
 use crate::sys::message::Message;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -71,8 +72,8 @@ impl Log {
     }
 
     /// A client came; `pid` is the program started for him, if one was.
-    pub fn allow(&self, who: Option<(u32, u32)>, pid: Option<u32>, count: u32, most: u32) {
-        let (uid, gid, count) = (who.map(|w| w.0), who.map(|w| w.1), who.map(|_| count));
+    pub fn allow(&self, peer: Option<Peer>, pid: Option<u32>, count: u32, most: u32) {
+        let (uid, gid, count) = (peer.map(|p| p.uid.0), peer.map(|p| p.gid.0), peer.map(|_| count));
         match pid {
             None => self.info(&["allow %:% count %/%"], &[uid, gid, count, Some(most)]),
             _ => self.info(&["allow %:% pid % count %/%"], &[uid, gid, pid, count, Some(most)]),

@@ -22,11 +22,12 @@ use crate::limits::REQUEST_MILLIS;
 use crate::server::conversation::nscd::Nscd;
 #[cfg(feature = "ipcserver")]
 use crate::server::conversation::nsss::Exchange;
-use crate::sys::access::Asker;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
 #[cfg(feature = "nscd")]
 use desk::Desk;
 use log::Log;
+use nssproto::entry::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
@@ -146,17 +147,17 @@ struct Door {
 struct Guest {
     socket: OwnedFd,
     /// uid and gid; none with `-P`.
-    who: Option<(u32, u32)>,
+    peer: Option<Peer>,
     /// His connections, this one included; 0 with `-P`.
     count: u32,
 }
 
 impl Guest {
     /// Whose rights count for what is served in process.
-    fn asker(&self) -> Asker {
-        match self.who {
-            Some((uid, gid)) => Asker::Peer { uid, gid },
-            None => Asker::Unknown,
+    fn asker(&self) -> Rights {
+        match self.peer {
+            Some(peer) => Rights::Peer(peer),
+            None => Rights::Unknown,
         }
     }
 }
@@ -183,7 +184,7 @@ impl Door {
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
             Err(errno) => return Err(errno),
         };
-        let mut guest = Guest { socket, who: None, count: 0 };
+        let mut guest = Guest { socket, peer: None, count: 0 };
         if self.rules.credentials {
             let Ok(peer) = socket_peercred(guest.socket.as_fd()) else {
                 self.log.no_credentials();
@@ -196,7 +197,7 @@ impl Door {
                 return Ok(None);
             }
             guest.count = self.uids.add(uid);
-            guest.who = Some((uid, gid));
+            guest.peer = Some(Peer { uid: Uid(uid), gid: Gid(gid) });
         }
         self.open += 1;
         Ok(Some(guest))

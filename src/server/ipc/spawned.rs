@@ -7,11 +7,13 @@
 use super::listen::tell_ready;
 use super::signals::{Signal, Signals};
 use super::{Door, Guest, PAUSE, Rules};
+use crate::sys::access::Peer;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
 use crate::sys::spawn::Command;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
+use nssproto::entry::{Gid, Uid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -58,12 +60,12 @@ pub fn run(door: &mut Door, signals: &mut Signals, command: &[OsString]) -> Resu
             Ok(Some(guest)) => match start(&mut program, &guest, door) {
                 Ok(pid) => {
                     door.log.status(door.open);
-                    running.push(Running { pid, uid: guest.who.map(|who| who.0) });
+                    running.push(Running { pid, uid: guest.peer.map(|peer| peer.uid.0) });
                 }
                 Err(errno) => {
                     let name = command.first().map(|name| name.as_bytes()).unwrap_or_default();
                     door.log.cannot_spawn(name, errno);
-                    door.leave(guest.who.map(|who| who.0));
+                    door.leave(guest.peer.map(|peer| peer.uid.0));
                 }
             },
             Ok(None) => {}
@@ -140,15 +142,15 @@ fn start(program: &mut Command, guest: &Guest, door: &mut Door) -> Result<Pid, E
     let path = door.address.take().and_then(|address| SocketAddrUnix::try_from(address).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
     program.set("IPCREMOTEPATH", path)?;
-    if let Some((uid, gid)) = guest.who {
+    if let Some(Peer { uid: Uid(uid), gid: Gid(gid) }) = guest.peer {
         let numbers = [("IPCCONNNUM", guest.count), ("IPCREMOTEEUID", uid), ("IPCREMOTEEGID", gid)];
         for (name, number) in &numbers {
             program.set(name, write_decimal((*number).into(), &mut [0; DECIMAL_MAX]))?;
         }
     }
     let pid = program.start(guest.socket.as_fd(), guest.socket.as_fd())?.pid;
-    let most = if guest.who.is_some() { door.rules.max_per_uid } else { door.rules.max };
+    let most = if guest.peer.is_some() { door.rules.max_per_uid } else { door.rules.max };
     let number = pid.as_raw_nonzero().get().unsigned_abs();
-    door.log.allow(guest.who, Some(number), guest.count, most);
+    door.log.allow(guest.peer, Some(number), guest.count, most);
     Ok(pid)
 }

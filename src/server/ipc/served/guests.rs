@@ -2,7 +2,9 @@
 
 use super::{LISTENER, Server, watch, why};
 use crate::server::ipc::{Guest, PAUSE};
+use crate::sys::access::Peer;
 use crate::sys::clock::millis;
+use nssproto::entry::{Gid, Uid};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -47,7 +49,7 @@ impl Server {
                 if guest.count > self.door.rules.max_per_uid {
                     // Who came in with him may be answered, and leave.
                     self.serve_guests();
-                    guest.count = guest.who.map_or(0, |who| self.door.uids.count(who.0));
+                    guest.count = guest.peer.map_or(0, |peer| self.door.uids.count(peer.uid.0));
                 }
                 match self.has_place_for(&guest) {
                     true => self.seat(guest),
@@ -71,11 +73,11 @@ impl Server {
 
     /// Whether a guest's uid is within its limit, or an older connection of it gave way.
     fn has_place_for(&mut self, guest: &Guest) -> bool {
-        if guest.who.is_none() || guest.count <= self.door.rules.max_per_uid {
+        if guest.peer.is_none() || guest.count <= self.door.rules.max_per_uid {
             return true;
         }
         let now = self.serial;
-        let uid = guest.who.map(|w| w.0);
+        let uid = guest.peer.map(|peer| peer.uid.0);
         let mut oldest = None;
         let mut greatest = 0;
         for row in 0..self.table.rows() {
@@ -98,7 +100,7 @@ impl Server {
     }
 
     fn turn_away(&mut self, guest: Guest) {
-        if let Some((uid, gid)) = guest.who {
+        if let Some(Peer { uid: Uid(uid), gid: Gid(gid) }) = guest.peer {
             self.door.log.deny(uid, gid, guest.count - 1, self.door.rules.max_per_uid);
             self.door.leave(Some(uid));
         }
@@ -126,8 +128,8 @@ impl Server {
         self.serial = self.serial.wrapping_add(1);
         let row = self.free.pop().unwrap_or(self.table.rows());
         let rules = self.door.rules;
-        let most = if guest.who.is_some() { rules.max_per_uid } else { rules.max };
-        self.door.log.allow(guest.who, None, guest.count, most);
+        let most = if guest.peer.is_some() { rules.max_per_uid } else { rules.max };
+        self.door.log.allow(guest.peer, None, guest.count, most);
         self.door.log.status(self.door.open);
         self.table.seat(row, guest, self.serial, self.switch);
         // Most clients have asked by now; one that is answered at once is never waited for.

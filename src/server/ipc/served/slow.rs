@@ -57,9 +57,9 @@ impl Server {
             let Some(connection) = self.table.at(row) else { return };
             let deadline = connection.deadline;
             let request = connection.conversation.request();
-            let (socket, who) = (&connection.socket, connection.who);
+            let (socket, peer) = (&connection.socket, connection.peer);
             // If it has ended, another one may do better.
-            if desk.give(at, &Job { socket, who, deadline, request }) {
+            if desk.give(at, &Job { socket, peer, deadline, request }) {
                 connection.deadline = deadline + GRACE;
             }
         }

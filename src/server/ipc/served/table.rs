@@ -4,6 +4,7 @@ use super::why;
 use crate::backend::switch::Switch;
 use crate::server::conversation::Conversation;
 use crate::server::ipc::Guest;
+use crate::sys::access::Peer;
 use crate::sys::clock::NEVER;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
@@ -12,7 +13,7 @@ use std::os::fd::OwnedFd;
 /// A client's row of the table.
 pub struct Connection<C: ?Sized> {
     pub socket: OwnedFd,
-    pub who: Option<(u32, u32)>,
+    pub peer: Option<Peer>,
     /// Tells it from those that had its row before.
     pub serial: u32,
     /// What of the output the client did not take yet: a range of its page.
@@ -57,7 +58,7 @@ impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
         let connection = Connection {
             conversation: C::new(guest.asker(), serial, switch),
             socket: guest.socket,
-            who: guest.who,
+            peer: guest.peer,
             serial,
             unsent: (0, 0),
             deadline: NEVER,
@@ -84,7 +85,7 @@ impl<C: Conversation + 'static> Table for Vec<Option<Connection<C>>> {
 impl Connection<dyn Conversation> {
     /// Whose it is.
     pub fn uid(&self) -> Option<u32> {
-        self.who.map(|who| who.0)
+        self.peer.map(|peer| peer.uid.0)
     }
 
     /// Whether something was put aside.

@@ -4,7 +4,7 @@ use super::stage::{Peer, Scene, serve};
 use crate::naive::Naive;
 use crate::server::conversation::Conversation as _;
 use crate::server::exchange::Exchange;
-use crate::sys::access::Asker;
+use crate::sys::access::Rights;
 
 /// EPROTO, which every architecture but Alpha, MIPS, PA-RISC and SPARC calls so.
 const EPROTO: u8 = 71;
@@ -15,7 +15,7 @@ pub fn nsss_session(data: &[u8]) {
     let scene = Scene::read(data);
     let mut switch = scene.switch(false);
     let count = if scene.flags & 4 == 0 { 1 } else { 2 };
-    let exchange = |number| Exchange::new(Asker::Ourselves, number, &switch);
+    let exchange = |number| Exchange::new(Rights::Own, number, &switch);
     let mut peers: Vec<_> = (0..count).map(|n| Peer::new(exchange(n), &scene)).collect();
     serve(&mut peers, &mut switch);
     let (replies, closed) = naive(&scene);
