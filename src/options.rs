@@ -33,6 +33,8 @@ impl Spec {
 pub struct Options<'a> {
     spec: &'a Spec,
     args: &'a [OsString],
+    /// What follows them.
+    pub rest: &'a [OsString],
     /// They ended with `--`.
     pub closed: bool,
 }
@@ -49,19 +51,14 @@ struct Given<'a> {
 const LONG: u8 = 0;
 
 impl Spec {
-    /// Cuts the options off `args`: they end at the first other word or at `--`. The options, and
-    /// what follows them. Errors are usage errors: an unknown option, a missing value.
-    pub fn split<'a>(
-        &'a self,
-        args: &'a [OsString],
-    ) -> Result<(Options<'a>, &'a [OsString]), Error> {
+    /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are usage
+    /// errors: an unknown option, a missing value.
+    pub fn split<'a>(&'a self, args: &'a [OsString]) -> Result<Options<'a>, Error> {
         let mut walk = Walk { spec: self, rest: args, letters: &[], closed: false };
-        while let Some(given) = walk.next() {
+        for given in walk.by_ref() {
             given?;
         }
-        let (args, rest) =
-            args.split_at_checked(args.len() - walk.rest.len()).unwrap_or((args, &[]));
-        Ok((Options { spec: self, args, closed: walk.closed }, rest))
+        Ok(Options { spec: self, args, rest: walk.rest, closed: walk.closed })
     }
 
     /// The letter that a long option stands for, and its value if it has one joined to it.
@@ -149,6 +146,7 @@ impl<'a> Iterator for Walk<'a> {
 }
 
 impl<'a> Options<'a> {
+    /// Each option, in order.
     fn given(&self) -> impl Iterator<Item = Given<'a>> + use<'a> {
         Walk { spec: self.spec, rest: self.args, letters: &[], closed: false }.flatten()
     }
@@ -169,9 +167,14 @@ impl<'a> Options<'a> {
     }
 
     /// The values of an option of which each one counts.
-    pub fn words(&self, option: &str) -> impl Iterator<Item = &'a OsStr> {
-        let given = self.given().filter(move |given| given.is(option));
-        given.map(|given| OsStr::from_bytes(given.word))
+    pub fn words(&self, option: &str) -> Vec<&'a OsStr> {
+        let mut words = Vec::new();
+        for given in self.given() {
+            if given.is(option) {
+                words.push(OsStr::from_bytes(given.word));
+            }
+        }
+        words
     }
 
     /// A decimal number, at most `most`.
@@ -218,8 +221,8 @@ mod tests {
 
     fn split(line: &str) -> Result<(Options<'static>, Vec<String>), Error> {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let (options, rest) = SPEC.split(args.leak())?;
-        Ok((options, rest.iter().map(|w| w.to_str().unwrap().to_owned()).collect()))
+        let options = SPEC.split(args.leak())?;
+        Ok((options, options.rest.iter().map(|w| w.to_str().unwrap().to_owned()).collect()))
     }
 
     #[test]
@@ -249,7 +252,7 @@ mod tests {
     fn long_ones_are_their_letters() {
         let (o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
         assert!(o.flag("-v") && !o.closed);
-        let services: Vec<_> = o.words("-s").collect();
+        let services = o.words("-s");
         assert_eq!(services, ["a", "b", "c"]);
         assert_eq!(rest, ["x"]);
         assert!(split("--verbose=1").is_err());

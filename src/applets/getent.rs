@@ -144,17 +144,17 @@ fn answer(line: &CommandLine<'_>, out: &mut Output) -> Result<Exit, Error> {
 fn parse<'a>(args: &'a [OsString], line: &mut CommandLine<'a>) -> Result<(), Error> {
     let mut rest = args;
     loop {
-        let (given, behind) = SPEC.split(rest)?;
+        let given = SPEC.split(rest)?;
         line.services.extend(given.words("-s"));
         line.socket = given.word("-S").or(line.socket);
         line.explain |= given.flag("--explain");
         line.version |= given.flag("-V");
         line.help |= given.flag("-?");
-        let words = if given.closed { behind.len() } else { behind.len().min(1) };
-        for word in behind.iter().take(words) {
+        let words = if given.closed { given.rest.len() } else { given.rest.len().min(1) };
+        for word in given.rest.iter().take(words) {
             line.words.push(word.as_bytes());
         }
-        rest = behind.get(words..).unwrap_or_default();
+        rest = given.rest.get(words..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(());
         }

@@ -22,6 +22,6 @@ const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, users) = SPEC.split(args)?;
-    print("groups", Style::NAMES, &options, users)
+    let options = SPEC.split(args)?;
+    print("groups", Style::NAMES, &options)
 }

@@ -47,7 +47,7 @@ const ONLY: [(&str, What); 3] = [("-u", What::User), ("-g", What::Group), ("-G",
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, users) = SPEC.split(args)?;
+    let options = SPEC.split(args)?;
     let mut what = What::All;
     for (flag, only) in &ONLY {
         if options.flag(flag) {
@@ -72,8 +72,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     }
     let (separator, end): (u8, &[u8]) = match (zero, what) {
         (false, _) => (b' ', b"\n"),
-        (true, What::Groups) if users.len() > 1 => (0, b"\0\0"),
+        (true, What::Groups) if options.rest.len() > 1 => (0, b"\0\0"),
         (true, _) => (0, b"\0"),
     };
-    print("id", Style { what, names, real, separator, end }, &options, users)
+    print("id", Style { what, names, real, separator, end }, &options)
 }

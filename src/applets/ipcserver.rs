@@ -50,8 +50,10 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, rest) = SPEC.split(args)?;
-    let [path, command @ ..] = rest else { return Err(Error::options("missing path and program")) };
+    let options = SPEC.split(args)?;
+    let [path, command @ ..] = options.rest else {
+        return Err(Error::options("missing path and program"));
+    };
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
@@ -111,9 +113,9 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
         // One that blocks, too: its wrong command line is told at once.
         (_, Some(short)) => Switch::of(script::own_backend(short, args, Whose::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
-            let (options, words) = script::SWITCH.split(args)?;
+            let options = script::SWITCH.split(args)?;
             let how = script::how(&options, NAMES)?;
-            let blocks = script::parse(words)?;
+            let blocks = script::parse(options.rest)?;
             if !script::is_local(blocks, how) {
                 return Ok(None);
             }

@@ -69,12 +69,11 @@ const SPEC: Spec = Spec {
     cancels: &["qv", "vq"],
     long: &[ASKER],
     alias: &[("--parent", 'P')],
-    ..Spec::NONE
 };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, script) = SPEC.split(args)?;
+    let options = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
     let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &options)?;
@@ -89,7 +88,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     };
     rules.flags(&options);
     // They live as long as the process.
-    let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
+    let sources: &'static Sources = Box::leak(Box::new(sources(server, options.rest)?));
     if is_asker {
         ask(sources, identity, rules)?;
     } else {

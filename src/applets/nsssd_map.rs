@@ -56,7 +56,7 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, words) = TOOLS.split(args)?;
+    let options = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
         if options.flag(one) {
@@ -78,7 +78,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
             Ok(Exit::SUCCESS)
         }
-        "-l" => list(plan, words.first()),
+        "-l" => list(plan, options.rest.first()),
         _ => serve(plan),
     }
 }

@@ -36,11 +36,11 @@ EXECLINE_STRICT in the environment is understood.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, script) = script::SWITCH.split(args)?;
+    let options = script::SWITCH.split(args)?;
     let how = script::how(&options, NAMES)?;
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    let blocks = script::parse(script)?;
+    let blocks = script::parse(options.rest)?;
     let switch = script::start(blocks, how, client)?;
     stdio::serve(switch, timeout)?;
     Ok(Exit::SUCCESS)

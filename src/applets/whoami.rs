@@ -22,9 +22,9 @@ const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let (options, rest) = SPEC.split(args)?;
-    if let Some(word) = rest.first() {
+    let options = SPEC.split(args)?;
+    if let Some(word) = options.rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    print("whoami", Style { what: What::Name, ..Style::NAMES }, &options, rest)
+    print("whoami", Style { what: What::Name, ..Style::NAMES }, &options)
 }

@@ -344,7 +344,7 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
 pub fn unix(args: &[OsString]) -> Result<Backend, Error> {
-    let (options, _) = UNIX.split(args)?;
+    let options = UNIX.split(args)?;
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
     Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
@@ -357,9 +357,9 @@ pub const NSLCD: Spec = Spec { values: "t", ..Spec::NONE };
 /// A running nslcd by the arguments of nsssd-nslcd; `usual` is its socket where none is named.
 #[cfg(feature = "nsssd-nslcd")]
 pub fn nslcd(args: &[OsString], usual: Option<&OsStr>) -> Result<Nslcd, Error> {
-    let (options, words) = NSLCD.split(args)?;
+    let options = NSLCD.split(args)?;
     let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
-    let path = match words {
+    let path = match options.rest {
         [] => usual.ok_or_else(|| Error::options("missing socket of nslcd"))?,
         [path] => path,
         [_, more, ..] => return Err(Error::options("a word too many:").about(more)),

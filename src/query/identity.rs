@@ -9,7 +9,6 @@ use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 /// Options with a value: where to ask.
@@ -88,19 +87,14 @@ struct Printer {
 
 /// Prints each user, or this process, as the sources know them that the command line names; the
 /// exit code.
-pub fn print(
-    program: &'static str,
-    style: Style,
-    options: &Options<'_>,
-    users: &[OsString],
-) -> Result<Exit, Error> {
+pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Result<Exit, Error> {
     let (list, socket) = (options.word("-s"), options.word("-S"));
     let resolver = Resolver::open(list, socket, false)?;
     let mut out = Printer { program, style, resolver, text: Vec::new(), good: true };
-    if users.is_empty() {
+    if options.rest.is_empty() {
         out.person(&Person::ourselves());
     }
-    for user in users.iter().map(|user| user.as_bytes()) {
+    for user in options.rest.iter().map(|user| user.as_bytes()) {
         if let Some(person) = out.find(user) {
             out.person(&person);
             continue;

@@ -92,7 +92,7 @@ pub fn lasting(word: &[u8]) -> &'static [u8] {
 impl Map {
     /// A map by the arguments of nsssd-map. Words that are no options are ignored.
     pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
-        let (options, _) = SPEC.split(args)?;
+        let options = SPEC.split(args)?;
         Map::open(Plan::take(&options)?, host)
     }
 
