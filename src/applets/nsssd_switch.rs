@@ -43,7 +43,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(script)?;
-    let switch = script::start(blocks, how, client)?;
-    stdio::serve(switch, timeout)?;
+    let mut switch = script::start(blocks, how, client)?;
+    stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

@@ -34,7 +34,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     let unix = script::unix(args)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
-    let switch = Switch::of(unix);
-    stdio::serve(switch, timeout)?;
+    let mut switch = Switch::of(unix);
+    stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

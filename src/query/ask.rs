@@ -1,8 +1,9 @@
 //! Who is asked by a program that is run by hand: a server, or backends in this process.
 
+use crate::backend::Backend;
 use crate::backend::child::Child;
 use crate::backend::script::{self, Block, How};
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::switch::Switch;
 use crate::sys::error::{Code, Error};
 use nssproto::bytes::decimal_u32;
 use std::ffi::OsStr;
@@ -19,7 +20,7 @@ const FAILURE: Code = 1;
 pub fn sources(
     list: Option<&OsStr>,
     socket: Option<&OsStr>,
-) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
+) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
     if let Some(list) = list {
         return backends(list);
     }
@@ -43,7 +44,7 @@ const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
-fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
+fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
