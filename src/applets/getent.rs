@@ -182,7 +182,7 @@ fn no_enumeration(database: &[u8]) -> Error {
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Box<Resolver>, Error> {
+fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> {
     let mut list = None;
     for service in &line.services {
         let bytes = service.as_bytes();
@@ -207,7 +207,7 @@ fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Box<Resolver>, Er
 /// passwd, group, shadow: by key, or all.
 fn records(
     db: Db,
-    mut resolver: Box<Resolver>,
+    mut resolver: Resolver,
     keys: &[&[u8]],
     out: &mut Output,
 ) -> Result<Exit, Error> {
@@ -243,11 +243,9 @@ fn record(
     request: &Request<'_>,
     out: &mut Output,
 ) -> Result<Outcome, Error> {
-    let outcome = resolver.ask(request, 0);
-    match outcome {
-        Outcome::Found => print::record(resolver, out)?,
-        Outcome::Failed(errno) => warn_of_failure(db, errno),
-        _ => {}
+    let outcome = print::record(resolver, request, out)?;
+    if let Outcome::Failed(errno) = outcome {
+        warn_of_failure(db, errno);
     }
     Ok(outcome)
 }
@@ -264,7 +262,7 @@ fn warn_of_failure(db: Db, errno: u8) {
 }
 
 /// initgroups: the groups that list each user. Exit 0 for unknown users, too.
-fn groups(mut resolver: Box<Resolver>, keys: &[&[u8]], out: &mut Output) -> Result<Exit, Error> {
+fn groups(mut resolver: Resolver, keys: &[&[u8]], out: &mut Output) -> Result<Exit, Error> {
     let mut exit = exit::FOUND;
     for key in keys {
         let mut gids = Vec::new();

@@ -125,8 +125,8 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
     };
     // A switch that can block is run for each client in a process of its own.
     if switch.may_block() {
-        switch.end();
         return Ok(None);
     }
-    Ok(Some(switch))
+    // It is served as long as the process lives.
+    Ok(Some(Box::leak(switch)))
 }

@@ -100,7 +100,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
 /// An asker's work.
 #[inline(never)]
 fn ask(sources: &'static Sources, identity: &Identity, rules: &Rules) -> Result<(), Error> {
-    let far = sources.far()?;
+    let mut far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -109,7 +109,7 @@ fn ask(sources: &'static Sources, identity: &Identity, rules: &Rules) -> Result<
     if !sources.start_programs() {
         far.sandbox().enter();
     }
-    ask_for_desk(far, rules.client_millis)
+    ask_for_desk(&mut far, rules.client_millis)
 }
 
 fn serve(
@@ -122,6 +122,8 @@ fn serve(
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (near, others) = sources.near()?;
+    // It is served as long as the process lives.
+    let near = Box::leak(near);
     if rules.verbosity > 0 {
         warn_of_uncovered(sources);
     }

@@ -7,7 +7,8 @@
 use super::help;
 use crate::backend::map::start::{Host, Plan, SPEC, fail, lasting};
 use crate::backend::map::{Map, collisions, key, put, show};
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::switch::Switch;
+use crate::backend::{Backend, Source};
 use crate::options::Spec;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit, unable};
@@ -73,7 +74,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             plan.file = lasting(value);
             check_file(plan)
         }
-        "-u" => foretell(plan, value),
+        "-u" => preview(plan, value),
         "-k" => {
             key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
             Ok(Exit::SUCCESS)
@@ -90,8 +91,8 @@ fn serve(plan: Plan) -> Result<Exit, Error> {
     let map = Map::open(plan, Host::Daemon)?;
     privilege::become_client(client)?;
     map.guard();
-    let switch = Switch::of(Backend::Map(map));
-    stdio::serve(switch, timeout)?;
+    let mut switch = Switch::of(Backend::Map(map));
+    stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }
 
@@ -100,10 +101,10 @@ fn check_file(plan: Plan) -> Result<Exit, Error> {
     Ok(Exit::SUCCESS)
 }
 
-fn foretell(plan: Plan, name: &[u8]) -> Result<Exit, Error> {
+fn preview(plan: Plan, name: &[u8]) -> Result<Exit, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
-    let head = map.foretell(name)?;
-    let Some(Record::Passwd(user)) = map.record(&head) else {
+    let head = map.preview(name)?;
+    let Some(Record::Passwd(user)) = map.record_of(&head) else {
         return Err(unable("unable to print")(Errno::INVAL));
     };
     let mut out = [user.name, b":", user.password, b":"].concat();

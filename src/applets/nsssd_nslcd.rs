@@ -5,7 +5,8 @@
 
 use super::help;
 use crate::backend::script;
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::switch::Switch;
+use crate::backend::{Backend, Source};
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -34,8 +35,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let mut nslcd = script::nslcd(args, None)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
-    nslcd.watch_client();
-    let switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
-    stdio::serve(switch, timeout)?;
+    nslcd.serve_one_client(None);
+    let mut switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
+    stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }

@@ -41,7 +41,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(options.rest)?;
-    let switch = script::start(blocks, how, client)?;
-    stdio::serve(switch, timeout)?;
+    let mut switch = script::start(blocks, how, client)?;
+    stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }

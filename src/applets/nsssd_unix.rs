@@ -32,7 +32,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let unix = script::unix(args)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
-    let switch = Switch::of(unix);
-    stdio::serve(switch, timeout)?;
+    let mut switch = Switch::of(unix);
+    stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }

@@ -1,12 +1,13 @@
 //! The script of nsssd-switch: `bitfield backend… ""`, once or more
 //! (doc/protocols/nsss.md, section 7), and the backends that it names.
 
+use super::Backend;
 use super::child::{Child, Origin};
 #[cfg(feature = "nsssd-map")]
 use super::map::{Map, start::Host};
 #[cfg(feature = "nsssd-nslcd")]
 use super::nslcd::{self, Nslcd};
-use super::switch::{Backend, Slot, Switch};
+use super::switch::{Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
@@ -191,7 +192,7 @@ fn one_of_several(name: &str, args: &[OsString], whose: Whose) -> Result<Backend
         Exit::USAGE => Err(error),
         _ => {
             error.print(&["nsssd-", name].concat());
-            Ok(Backend::Missing)
+            Ok(Backend::NOT_STARTED)
         }
     })
 }
@@ -214,7 +215,7 @@ fn switch_of(
     named: Named,
     whose: Whose,
     merge: bool,
-) -> Result<&'static mut Switch, Error> {
+) -> Result<Box<Switch>, Error> {
     let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
@@ -229,28 +230,26 @@ fn switch_of(
         }
         let (backend, origin) = match own {
             Some((name, args)) => (one_of_several(name, args, whose)?, None),
-            None => (Backend::Elsewhere, Some(Origin::program(command))),
+            None => (Backend::NOT_STARTED, Some(Origin::program(command))),
         };
         slots.push(Slot { bits: *bits, backend, origin });
     }
-    Ok(Box::leak(Switch::new(slots, merge)))
+    Ok(Switch::new(slots, merge))
 }
 
 /// Starts the backends. One that cannot be started has failed for good; wrong options of one
 /// that runs in this process are a usage error. Rights are given up for `client` after those in
 /// this process, which may need rights to start, and before all programs.
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
-pub fn start(
-    blocks: &[Block],
-    how: How,
-    client: Option<Client>,
-) -> Result<&'static mut Switch, Error> {
+pub fn start(blocks: &[Block], how: How, client: Option<Client>) -> Result<Box<Switch>, Error> {
     let named = if how.spawn { Named::Program } else { Named::Command(how.names) };
-    let switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
+    let mut switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
         match &mut slot.backend {
-            Backend::Elsewhere => slot.backend = spawn(block.command, how.timeout),
+            Backend::NotStarted(_) if slot.origin.is_some() => {
+                slot.backend = spawn(block.command, how.timeout)
+            }
             own => own.serve_one_client(how.timeout),
         }
     }
@@ -260,7 +259,7 @@ pub fn start(
 
 /// The same for blocks whose commands are short names of our own backends, in the process of
 /// whoever asks.
-pub fn start_own(blocks: &[Block], how: How) -> Result<&'static mut Switch, Error> {
+pub fn start_own(blocks: &[Block], how: How) -> Result<Box<Switch>, Error> {
     switch_of(blocks, Named::Short, Whose::Asker, how.merge)
 }
 
@@ -277,7 +276,7 @@ pub enum Sources {
 impl Sources {
     /// A switch of those in this process, the others as places that say so. Groups are merged over
     /// all backends.
-    fn switch(&'static self) -> Result<&'static mut Switch, Error> {
+    fn switch(&'static self) -> Result<Box<Switch>, Error> {
         match self {
             Sources::Own(blocks) => switch_of(blocks, Named::Short, Whose::Daemon, true),
             Sources::Script(blocks, names) => {
@@ -285,37 +284,31 @@ impl Sources {
             }
             Sources::Server(path) => {
                 let origin = Some(Origin::server(path));
-                let slot = Slot { bits: 0, backend: Backend::Elsewhere, origin };
-                Ok(Box::leak(Switch::new(vec![slot], false)))
+                let slot = Slot { bits: 0, backend: Backend::NOT_STARTED, origin };
+                Ok(Switch::new(vec![slot], false))
             }
         }
     }
 
     /// Those that answer at once, each other one as a place that says so; and whether there are
     /// others.
-    pub fn near(&'static self) -> Result<(&'static mut Switch, bool), Error> {
-        let switch = self.switch()?;
+    pub fn near(&'static self) -> Result<(Box<Switch>, bool), Error> {
+        let mut switch = self.switch()?;
         let mut others = false;
         for slot in switch.slots() {
             // What can block is asked where it is no harm.
-            if slot.backend.may_block() {
-                slot.backend = Backend::Elsewhere;
+            if slot.backend.may_block() || slot.origin.is_some() {
+                slot.backend = Backend::OFFLOADED;
+                others = true;
             }
-            others |= matches!(slot.backend, Backend::Elsewhere);
         }
         Ok((switch, others))
     }
 
     /// All of them, where it is no harm to wait. Those in other processes are started when they
     /// are needed, and again when they have failed.
-    pub fn far(&'static self) -> Result<&'static mut Switch, Error> {
-        let switch = self.switch()?;
-        for slot in switch.slots() {
-            if matches!(slot.backend, Backend::Elsewhere) {
-                slot.backend = Backend::Missing;
-            }
-        }
-        Ok(switch)
+    pub fn far(&'static self) -> Result<Box<Switch>, Error> {
+        self.switch()
     }
 
     /// Whether one of them is a program, and not ours or not to be run in process.
@@ -333,7 +326,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
             let mut message = Message::warning("nsssd-switch");
             message.text("unable to spawn ");
             message.path(program).text(": ").errno(errno).send();
-            Backend::Missing
+            Backend::NOT_STARTED
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What programs that are run by hand ask: a server, or backends in this process. They may allocate.
 
+use super::print;
 use crate::backend::child::Child;
+use crate::backend::client::ClientState;
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::script::{self, Block, How};
-use crate::backend::switch::{Backend, Switch};
-use crate::backend::{Client, Outcome};
+use crate::backend::switch::{Answer, Switch};
+use crate::backend::{Backend, Outcome};
 use crate::limits::WINDOW;
 use crate::sys::access::Rights;
 use crate::sys::error::{Error, Exit};
@@ -20,10 +22,8 @@ const SOCKET: &str = "/run/service/nsssd/s";
 
 /// Asks one question after the other, and keeps what was said.
 pub struct Resolver {
-    switch: &'static mut Switch,
-    client: Client,
-    /// A piece of a record.
-    room: Vec<u8>,
+    switch: Box<Switch>,
+    client: ClientState,
     /// Why the last account is not known, if that is a failure.
     pub failure: Option<Errno>,
 }
@@ -53,14 +53,15 @@ impl Resolver {
         list: Option<&OsStr>,
         socket: Option<&OsStr>,
         explain: bool,
-    ) -> Result<Box<Self>, Error> {
-        let (switch, names) = sources(list, socket)?;
+    ) -> Result<Self, Error> {
+        let (mut switch, names) = sources(list, socket)?;
         if explain {
-            switch.explain(names);
+            switch.observe(print::explain(names));
         }
-        let mut client = Client::new(Rights::Own, 0);
-        switch.admit(&mut client);
-        Ok(Box::new(Resolver { switch, client, room: vec![0; WINDOW], failure: None }))
+        let mut client = switch.new_client(Rights::Own, 0);
+        // Nobody else waits.
+        client.budget = u64::MAX;
+        Ok(Resolver { switch, client, failure: None })
     }
 
     /// The user of this name.
@@ -75,17 +76,8 @@ impl Resolver {
     }
 
     fn account(&mut self, request: &Request<'_>) -> Option<Account> {
-        self.failure = None;
-        match self.ask(request, 0) {
-            Outcome::Found => {}
-            Outcome::Failed(errno) => {
-                self.failure = Some(Errno::from_raw_os_error(errno.into()));
-                return None;
-            }
-            _ => return None,
-        }
         let (mut account, mut named) = (Account { name: Vec::new(), id: 0, gid: 0 }, false);
-        let taken = self.take(&mut |found| match found {
+        let outcome = self.ask(request, &mut |found| match found {
             Found::Whole(record) => {
                 account.name.extend_from_slice(record.name());
                 (account.id, account.gid) = match record {
@@ -100,7 +92,7 @@ impl Resolver {
                     Head::Group { gid, .. } => (gid.0, gid.0),
                     Head::Shadow { .. } => (0, 0),
                 };
-                // The name comes first; the rest is taken so that the next question can be asked.
+                // The name comes first.
                 if !named {
                     let end = strings.iter().position(|byte| *byte == 0);
                     let name = strings.get(..end.unwrap_or(strings.len())).unwrap_or_default();
@@ -109,31 +101,40 @@ impl Resolver {
                 }
             }
         });
-        self.failure = taken.err();
-        self.failure.is_none().then_some(account)
+        self.failure = match outcome {
+            Ok(Outcome::Failed(errno)) => Some(Errno::from_raw_os_error(errno.into())),
+            Err(errno) => Some(errno),
+            Ok(_) => None,
+        };
+        matches!(outcome, Ok(Outcome::Found)).then_some(account)
     }
 
-    /// Asks one question.
-    pub fn ask(&mut self, request: &Request<'_>, skip: u64) -> Outcome {
-        self.client.begin();
-        self.client.turn = u64::MAX;
-        self.switch.ask(&mut self.client, request, skip)
-    }
-
-    /// Gives the record that was found to `put`.
-    pub fn take(&mut self, put: &mut dyn FnMut(Found<'_>)) -> Result<(), Errno> {
-        let Resolver { switch, client, room, .. } = self;
-        if let Some(record) = switch.record(client) {
-            put(Found::Whole(&record));
-            switch.taken(client);
-            return Ok(());
-        }
-        let head = *switch.long(client).ok_or(Errno::IO)?;
+    /// Asks for a record, and gives what is found to `put`: all of it at once, or piece by piece. An
+    /// error means that not all of it could be taken.
+    pub fn ask(
+        &mut self,
+        request: &Request<'_>,
+        put: &mut dyn FnMut(Found<'_>),
+    ) -> Result<Outcome, Errno> {
+        let Resolver { switch, client, .. } = self;
+        let pieces = match switch.ask(client, request, 0) {
+            Answer::Found(found) => {
+                if let Some(record) = found.record() {
+                    put(Found::Whole(&record));
+                    return Ok(Outcome::Found);
+                }
+                found.into_pieces()
+            }
+            Answer::Failed(errno) => return Ok(Outcome::Failed(errno)),
+            _ => return Ok(Outcome::NotFound),
+        };
+        let (head, mut pieces) = pieces.ok_or(Errno::IO)?;
+        let mut room = vec![0; WINDOW];
         loop {
-            let (len, last) = switch.area(client, room)?;
+            let (len, last) = pieces.next(switch, client, &mut room)?;
             put(Found::Part(&head, room.get(..len).unwrap_or_default()));
             if last {
-                return Ok(());
+                return Ok(Outcome::Found);
             }
         }
     }
@@ -144,13 +145,13 @@ impl Resolver {
         let request = Request::GroupList { max: u64::MAX, user };
         let (mut taken, mut total, mut taken_hash) = (0, 0, HASH_START);
         loop {
-            match self.ask(&request, taken) {
-                Outcome::Groups => {}
-                Outcome::Failed(errno) => return Err(errno),
+            let found = match self.switch.ask(&mut self.client, &request, taken) {
+                Answer::Groups(found) => found,
+                Answer::Failed(errno) => return Err(errno),
                 _ => return Ok(true),
-            }
-            let (gids, passed) = self.switch.gids().after_skipped();
-            let now = self.switch.gids().total();
+            };
+            let (gids, passed) = found.gids().after_skipped();
+            let now = found.gids().total();
             let changed = passed != taken_hash || (taken > 0 && total != now);
             if changed || (gids.is_empty() && taken < now) {
                 return Ok(false);
@@ -159,7 +160,6 @@ impl Resolver {
             taken_hash = hash(taken_hash, gids);
             all.extend_from_slice(gids);
             taken += gids.len() as u64;
-            self.switch.taken(&self.client);
             if taken >= total {
                 return Ok(true);
             }
@@ -171,7 +171,7 @@ impl Resolver {
 fn sources(
     list: Option<&OsStr>,
     socket: Option<&OsStr>,
-) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
+) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
     if let Some(list) = list {
         return backends(list);
     }
@@ -195,7 +195,7 @@ const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
-fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
+fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_exit(Exit::FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {

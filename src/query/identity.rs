@@ -80,7 +80,7 @@ impl Person<'_> {
 struct Printer {
     program: &'static str,
     style: Style,
-    resolver: Box<Resolver>,
+    resolver: Resolver,
     text: Vec<u8>,
     good: bool,
 }

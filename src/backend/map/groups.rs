@@ -2,7 +2,7 @@
 
 use super::config::{Level, Named, cut, tell_line};
 use crate::backend::gids::Gids;
-use crate::backend::unix::Stamp;
+use crate::backend::stamp::Stamp;
 use crate::sys::file::open;
 use crate::sys::stat::stat;
 use nssproto::line::parse_group;

@@ -3,8 +3,9 @@
 use super::claim::errno_of;
 use super::config::Lines;
 use super::start::fail;
-use super::{Hit, Map, Unplanned, planned};
+use super::{Map, Unplanned, planned};
 use crate::backend::Outcome;
+use crate::backend::client::Hit;
 use crate::sys::error::{Error, Exit};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::nsss::Head;
@@ -22,15 +23,15 @@ const UNABLE: &str = "unable to derive a uid of";
 
 impl Map {
     /// The head of the record that `name` would have, whether it is admitted or not; see
-    /// [`Map::record`]. A name that is refused, or collides, is an error, exit 1.
-    pub fn foretell(&mut self, name: &[u8]) -> Result<Head, Error> {
+    /// [`Map::record_of`]. A name that is refused, or collides, is an error, exit 1.
+    pub fn preview(&mut self, name: &[u8]) -> Result<Head, Error> {
         let account = match planned(self.config, &self.key, name) {
             Ok(account) => account,
             Err(Unplanned::Refused(why)) => return Err(refused(name, why)),
             Err(Unplanned::Failed(errno)) => return Err(fail(UNABLE, name, errno)),
         };
         if account.section.derives() {
-            match self.foresee(name, account.uid) {
+            match self.check_claim(name, account.uid) {
                 Ok(()) => {}
                 Err(Outcome::NotFound) => {
                     return Err(refused(name, "the uid has another owner; not given to"));
@@ -43,7 +44,7 @@ impl Map {
         }
         let mut hit = Hit::None;
         match (self.lend(&mut hit, name, account), hit) {
-            (Ok(_), Hit::Map(head)) => Ok(head),
+            (Ok(_), Hit::Head(head)) => Ok(head),
             _ => Err(refused(name, "a record that is too long for").with_exit(Exit::SYSTEM)),
         }
     }

@@ -22,8 +22,9 @@ mod slow;
 pub mod start;
 pub mod template;
 
-use super::unix::Stamp;
-use super::{Hit, Outcome, Step};
+use super::client::Hit;
+use super::stamp::Stamp;
+use super::{Outcome, Source, Step};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
@@ -126,48 +127,8 @@ fn is_safe(stat: &Stat, owner: u32) -> bool {
     is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
 }
 
-impl Map {
-    /// Whether a lookup can block, so that it must not run where others wait.
-    pub fn may_block(&self) -> bool {
-        self.slow
-    }
-
-    /// To be called after a change of user, which can make a process readable again.
-    pub fn guard(&self) {
-        if matches!(self.key, Keyed::With(_)) {
-            keep_secret();
-        }
-    }
-
-    /// Names to the sandbox what is opened after the start.
-    pub fn allow(&self, sandbox: &mut Sandbox) {
-        let path = |bytes| Path::new(OsStr::from_bytes(bytes));
-        if !self.groups.is_empty() {
-            sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
-        }
-        if let Some(registry) = &self.registry {
-            sandbox.append_later(|| path(registry.path()).into());
-        }
-        if self.config.compat {
-            // Names are not checked there, so a home may be anywhere.
-            sandbox.list_later(|| "/".into());
-        }
-        // Evidence is only looked at, which is always allowed.
-        if let Some(scan) = &self.scan {
-            for dir in scan.directories() {
-                sandbox.list_later(|| path(dir.to_bytes()).into());
-            }
-        }
-        for section in self.config.sections.iter().filter(|s| s.rc) {
-            let home = &section.template.home;
-            let dir = || scan::directory(home).map_or(home.before, |(dir, ..)| dir);
-            sandbox.list_later(|| path(dir()).into());
-        }
-    }
-
-    /// Serves one request, or as much of it as fits the turn.
-    #[inline(never)]
-    pub fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
+impl Source for Map {
+    fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
         let answer = match *request {
             Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {
                 return Outcome::Done;
@@ -195,13 +156,54 @@ impl Map {
         }
     }
 
-    /// The record that was found.
-    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
+    fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        self.record_of(&hit.head()?)
+    }
+
+    fn may_block(&self) -> bool {
+        self.slow
+    }
+
+    fn guard(&self) {
+        if matches!(self.key, Keyed::With(_)) {
+            keep_secret();
+        }
+    }
+
+    fn allow(&self, sandbox: &mut Sandbox) {
+        let path = |bytes| Path::new(OsStr::from_bytes(bytes));
+        if !self.groups.is_empty() {
+            sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
+        }
+        if let Some(registry) = &self.registry {
+            sandbox.append_later(|| path(registry.path()).into());
+        }
+        if self.config.compat {
+            // Names are not checked there, so a home may be anywhere.
+            sandbox.list_later(|| "/".into());
+        }
+        // Evidence is only looked at, which is always allowed.
+        if let Some(scan) = &self.scan {
+            for dir in scan.directories() {
+                sandbox.list_later(|| path(dir.to_bytes()).into());
+            }
+        }
+        for section in self.config.sections.iter().filter(|s| s.rc) {
+            let home = &section.template.home;
+            let dir = || scan::directory(home).map_or(home.before, |(dir, ..)| dir);
+            sandbox.list_later(|| path(dir()).into());
+        }
+    }
+}
+
+impl Map {
+    /// The record with this head.
+    pub fn record_of(&self, head: &Head) -> Option<Record<'_>> {
         head.record(&self.area).ok()
     }
 
     /// The account of a name, if it is admitted. The error is "not found", a failure, or that the
-    /// turn is over.
+    /// budget is used up.
     fn by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Account, Outcome> {
         if !self.config.compat {
             if !self.config.allows(name) {
@@ -381,7 +383,7 @@ impl Map {
         )
         .map_err(Outcome::failed)?;
         let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
-        *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
+        *hit = Hit::Head(Head::Passwd { uid, gid, len: area.len() as u32 });
         Ok(())
     }
 
@@ -389,7 +391,7 @@ impl Map {
     fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<(), Outcome> {
         // No hash is like this; some programs take "!" for a locked account.
         fill(&mut *self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
-        *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
+        *hit = Hit::Head(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
         Ok(())
     }
 
@@ -397,7 +399,7 @@ impl Map {
     fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<(), Outcome> {
         fill(&mut *self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
         let len = self.area.len() as u32;
-        *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
+        *hit = Hit::Head(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 use super::config::{Config, Section};
 use super::template::Pattern;
 use crate::backend::Outcome;
-use crate::backend::unix::Stamp;
+use crate::backend::stamp::Stamp;
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::stat;
@@ -19,7 +19,7 @@ use std::os::fd::OwnedFd;
 /// Bytes of directory entries that are read at a time: about a thousand names.
 const BLOCK: usize = 32 * 1024;
 
-/// What a byte of directory entries costs of a turn, in bytes of files: names are looked at
+/// What a byte of directory entries costs of the budget, in bytes of files: names are looked at
 /// one by one.
 const COST: u32 = 8;
 
@@ -116,14 +116,14 @@ impl Scan {
         self.open = None;
     }
 
-    /// Goes on for a turn, with each name that was found. The error is that the turn is over, or a
+    /// Goes on as far as the budget goes, with each name that was found. The error is that it is used up, or a
     /// directory that cannot be read.
     pub fn go_on(
         &mut self,
-        turn: &mut u64,
+        budget: &mut u64,
         each: impl FnMut(&'static Section<'static>, &[u8]),
     ) -> Result<(), Outcome> {
-        let done = self.read(turn, each);
+        let done = self.read(budget, each);
         if done != Err(Outcome::Pending) {
             self.at = self.dirs.len();
             self.ran = done.is_ok();
@@ -133,11 +133,11 @@ impl Scan {
 
     fn read(
         &mut self,
-        turn: &mut u64,
+        budget: &mut u64,
         mut each: impl FnMut(&'static Section<'static>, &[u8]),
     ) -> Result<(), Outcome> {
         while let Some(dir) = self.dirs.get_mut(self.at) {
-            if *turn == 0 {
+            if *budget == 0 {
                 return Err(Outcome::Pending);
             }
             let opened = match self.open.take() {
@@ -165,7 +165,7 @@ impl Scan {
                     break;
                 }
             }
-            *turn = turn.saturating_sub(u64::from(read * COST));
+            *budget = budget.saturating_sub(u64::from(read * COST));
             if read == 0 {
                 self.at += 1;
             } else {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 
 /// A record that is asked for again, to be sent in pieces.
-pub struct Long {
+pub struct SecondAnswer {
     question: Question,
     measured: Measured,
     passage: Passage,
@@ -29,11 +29,11 @@ enum Stage {
     Same,
 }
 
-impl Long {
+impl SecondAnswer {
     /// The record that was measured so, and how to ask for it again; `left`: milliseconds for that.
     pub fn new(question: Question, measured: Measured, left: Option<u64>) -> Self {
         let passage = Passage::new(question.db());
-        Long { question, measured, passage, given: 0, left, stage: Stage::New }
+        SecondAnswer { question, measured, passage, given: 0, left, stage: Stage::New }
     }
 
     /// Bytes for `out`, at least one where it has room, and whether they are the last. `limit`

@@ -7,12 +7,13 @@
 mod connection;
 mod long;
 
-use super::{Hit, Outcome, Step};
+use super::client::Hit;
+use super::{Outcome, PerDb, Source, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::{earlier, millis};
 use connection::{Connection, Question, Wait};
-use long::Long;
+use long::SecondAnswer;
 use nssproto::entry::{Db, Name, Record};
 use nssproto::nslcd::pieces::Measured;
 use nssproto::nslcd::{Mark, Request as Ask};
@@ -33,10 +34,10 @@ pub struct Nslcd {
     dead: bool,
     /// Of lookups.
     connection: Connection,
-    lists: [List; 3],
+    lists: PerDb<List>,
     area: Area,
     /// The record that was found is larger than the area's buffer.
-    long: Option<Long>,
+    long: Option<SecondAnswer>,
 }
 
 /// Milliseconds for an exchange.
@@ -81,14 +82,6 @@ struct Area {
     given: usize,
 }
 
-fn index(db: Db) -> usize {
-    match db {
-        Db::Passwd => 0,
-        Db::Group => 1,
-        Db::Shadow => 2,
-    }
-}
-
 /// nslcd tells shadow by the credentials of the process that asks. Where that is not the asker's
 /// own, only root gets what root's process is told.
 fn may_see_shadow(rights: Rights) -> bool {
@@ -102,7 +95,6 @@ fn may_see_shadow(rights: Rights) -> bool {
 impl Nslcd {
     /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
     pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
-        let list = || List { connection: Connection::new(), state: ListState::Fresh };
         let millis = u64::from(millis.unwrap_or(NSLCD_MILLIS));
         let own = (millis != 0).then_some(millis);
         Ok(Nslcd {
@@ -111,36 +103,15 @@ impl Nslcd {
             for_client: false,
             dead: false,
             connection: Connection::new(),
-            lists: [list(), list(), list()],
+            lists: PerDb::new(|_| List { connection: Connection::new(), state: ListState::Fresh }),
             area: Area { bytes: vec![0; REPLY_PIECE].into_boxed_slice(), len: 0, given: 0 },
             long: None,
         })
     }
+}
 
-    /// Our standard output is the client's: when he leaves, nothing is waited for.
-    pub fn watch_client(&mut self) {
-        self.for_client = true;
-    }
-
-    /// The switch gives up for good a backend that takes more than so many milliseconds.
-    pub fn give_up_after(&mut self, millis: Option<u32>) {
-        self.limits.switch = millis.map(u64::from);
-    }
-
-    /// Sets the milliseconds that a server allows, and until when an answer must have come in
-    /// any case.
-    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
-        self.limits.server = Some(millis.into());
-        self.limits.until = until;
-    }
-
-    /// Whether it failed for good.
-    pub fn is_dead(&self) -> bool {
-        self.dead
-    }
-
-    /// Asks, and waits for the answer.
-    pub fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
+impl Source for Nslcd {
+    fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
         if self.dead {
             return Outcome::Dead;
         }
@@ -182,6 +153,49 @@ impl Nslcd {
         })
     }
 
+    fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        match self.long {
+            None => hit.head()?.record(self.area.bytes.get(..self.area.len)?).ok(),
+            Some(_) => None,
+        }
+    }
+
+    fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
+        step.hit.head()
+    }
+
+    fn piece(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
+        let limit = Wait { until: self.limits.until, for_client: self.for_client };
+        let piece = long.pass(&mut self.connection, &self.address, out, limit);
+        match piece {
+            Ok((_, false)) => self.long = Some(long),
+            _ => self.connection.close(),
+        }
+        piece
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    fn limit(&mut self, millis: u32, until: Option<u64>) {
+        self.limits.server = Some(millis.into());
+        self.limits.until = until;
+    }
+
+    fn serve_one_client(&mut self, millis: Option<u32>) {
+        // When he leaves, nothing is waited for.
+        self.for_client = true;
+        self.limits.switch = millis.map(u64::from);
+    }
+}
+
+impl Nslcd {
     /// Lets go of the record that was found last, and of its connection.
     fn drop_record(&mut self) {
         self.connection.close();
@@ -189,10 +203,9 @@ impl Nslcd {
     }
 
     fn start_over(&mut self, db: Db) {
-        if let Some(list) = self.lists.get_mut(index(db)) {
-            list.connection.close();
-            list.state = ListState::Fresh;
-        }
+        let list = self.lists.get_mut(db);
+        list.connection.close();
+        list.state = ListState::Fresh;
     }
 
     fn lookup(&mut self, step: Step<'_>, ask: Ask<'_>, wait: Wait) -> Result<Outcome, Errno> {
@@ -217,7 +230,7 @@ impl Nslcd {
     /// The next entry of an enumeration, which is read from its connection as it is asked for.
     fn next(&mut self, step: Step<'_>, db: Db, wait: Wait) -> Result<Outcome, Errno> {
         let Nslcd { lists, address, area, .. } = self;
-        let list = lists.get_mut(index(db)).ok_or(Errno::INVAL)?;
+        let list = lists.get_mut(db);
         let entry = list.next(address, area, db, wait);
         let Some(measured) = entry.inspect_err(|errno| list.fail(*errno))? else {
             return Ok(Outcome::NotFound);
@@ -255,29 +268,8 @@ impl Nslcd {
     /// The record that was found is in the area, unless it is to be asked for again.
     fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Question>) {
         let left = self.limits.millis();
-        self.long = again.map(|question| Long::new(question, measured, left));
-        *hit = Hit::Nslcd(measured.head);
-    }
-
-    /// The record that was found, if it is whole.
-    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
-        match self.long {
-            None => head.record(self.area.bytes.get(..self.area.len)?).ok(),
-            Some(_) => None,
-        }
-    }
-
-    /// The next bytes of the area of the record that was found, and whether it ends with them.
-    /// The error means that the reply cannot be ended.
-    pub fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
-        let limit = Wait { until: self.limits.until, for_client: self.for_client };
-        let piece = long.pass(&mut self.connection, &self.address, out, limit);
-        match piece {
-            Ok((_, false)) => self.long = Some(long),
-            _ => self.connection.close(),
-        }
-        piece
+        self.long = again.map(|question| SecondAnswer::new(question, measured, left));
+        *hit = Hit::Head(measured.head);
     }
 }
 

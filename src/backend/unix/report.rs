@@ -1,6 +1,6 @@
 //! Names the lines that are skipped (`nsssd-unix -v`).
 
-use super::source::fill;
+use crate::sys::file::pread_full;
 use crate::sys::message::Message;
 use nssproto::entry::Db;
 use nssproto::stream::Meter;
@@ -16,7 +16,7 @@ pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
     let (mut at, mut number) = (0, 1);
     let (mut meter, mut empty) = (Meter::new(db), true);
     loop {
-        let Ok(len) = fill(file, &mut room, at) else { return };
+        let Ok(len) = pread_full(file, &mut room, at) else { return };
         at += len as u64;
         for byte in room.iter().take(len) {
             if *byte != b'\n' {

@@ -6,8 +6,8 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Wait};
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
+use crate::backend::client::ClientState;
+use crate::backend::switch::{Answer, Found, FoundGroups, Pieces, Switch};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
@@ -35,13 +35,9 @@ pub struct Nscd {
 struct Lookup {
     state: State,
     groups: Groups,
-    /// What measures the strings of a record, and what lets them pass.
-    survey: Option<Survey>,
-    strings: Option<Strings>,
-    client: Client,
+    client: ClientState,
 }
 
-#[derive(Clone, Copy)]
 enum State {
     /// The request is not complete.
     Reading,
@@ -50,11 +46,11 @@ enum State {
     /// There are no groups; whether there is such a user.
     IsUser,
     /// The strings of a record are being measured.
-    Survey,
+    Survey(Pieces, Survey),
     /// The record is asked for again, since its source cannot go back.
-    Again,
+    Again(Strings),
     /// The strings of a record are being sent.
-    Strings,
+    Strings(Pieces, Strings),
     /// Ends once the output is sent.
     Closing(End),
 }
@@ -69,8 +65,6 @@ impl Conversation for Nscd {
             Rights::Peer(peer) => Rights::Public(peer),
             other => other,
         };
-        let mut client = Client::new(public, number);
-        switch.admit(&mut client);
         Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
@@ -81,9 +75,7 @@ impl Conversation for Nscd {
             lookup: Lookup {
                 state: State::Reading,
                 groups: Groups::NONE,
-                survey: None,
-                strings: None,
-                client,
+                client: switch.new_client(public, number),
             },
         }
     }
@@ -110,7 +102,7 @@ impl Conversation for Nscd {
     }
 
     fn turn_left(&self) -> u64 {
-        self.lookup.client.turn
+        self.lookup.client.budget
     }
 
     fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
@@ -126,11 +118,11 @@ impl Conversation for Nscd {
 
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
         let lookup = &mut self.lookup;
-        lookup.client.turn = turn;
+        lookup.client.budget = turn;
         let need = match lookup.state {
             State::Closing(end) => Need::Close(end),
-            State::Survey => lookup.survey(switch, out),
-            State::Strings => lookup.send_strings(switch, out),
+            State::Survey(..) => lookup.survey(switch, out),
+            State::Strings(..) => lookup.send_strings(switch, out),
             _ => self.read(switch, out),
         };
         self.begun |= !out.pending().is_empty();
@@ -183,7 +175,6 @@ impl Nscd {
         let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
             self.since = millis();
-            lookup.client.begin();
             lookup.state = State::Asking;
         }
         lookup.ask(switch, out, &question, kind)
@@ -235,75 +226,65 @@ impl Lookup {
         question: &Question<'_>,
         kind: Kind,
     ) -> Need {
-        let state = self.state;
-        let asked = match (state, *question) {
+        let asked = match (&self.state, *question) {
             (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
             (_, question) => question,
         };
-        match switch.ask(&mut self.client, &asked, self.groups.sent()) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found if matches!(state, State::Again) => {
-                match (switch.long(&mut self.client), &self.strings) {
-                    (Some(head), Some(strings)) if *head == strings.head() => {}
-                    _ => return self.broken(out),
-                }
-                self.state = State::Strings;
+        let Lookup { state, groups, client } = self;
+        // What was found is given back before the next step.
+        let step = match switch.ask(client, &asked, groups.sent()) {
+            Answer::Pending => NextStep::Turn,
+            Answer::Found(found) => match state {
+                State::Again(strings) => go_on_again(found, *strings),
+                State::IsUser => NextStep::NoGroups,
+                _ => begin_record(found, out, question),
+            },
+            _ if matches!(state, State::Again(_)) => NextStep::Break,
+            Answer::NeedsWorker => NextStep::Worker,
+            Answer::Groups(found) => send_groups(&found, groups, out),
+            Answer::NotFound if groups.sent() == 0 => NextStep::NotFound,
+            _ => NextStep::Close(End::Failed),
+        };
+        match step {
+            NextStep::Turn => Need::Turn,
+            NextStep::Worker => Need::Elsewhere,
+            NextStep::Flush => Need::Flush,
+            NextStep::Measure(pieces, survey) => {
+                self.state = State::Survey(pieces, survey);
+                self.survey(switch, out)
+            }
+            NextStep::SendStrings(pieces, strings) => {
+                self.state = State::Strings(pieces, strings);
                 self.send_strings(switch, out)
             }
-            _ if matches!(state, State::Again) => self.broken(out),
-            Outcome::Elsewhere => {
-                self.client.begin();
-                Need::Elsewhere
+            NextStep::AskForUser => {
+                self.state = State::IsUser;
+                self.ask(switch, out, question, kind)
             }
-            Outcome::Found if matches!(state, State::IsUser) => {
-                switch.taken(&self.client);
+            NextStep::NoGroups => {
                 let written = nscd::encode_initgroups(0, out.room());
                 self.answer(out, written)
             }
-            Outcome::Found => self.send_record(switch, out, question),
-            Outcome::Groups => self.send_groups(switch, out, question, kind),
-            Outcome::NotFound if self.groups.sent() == 0 => self.none(out, kind),
-            _ => self.close(End::Failed),
+            NextStep::NotFound => self.none(out, kind),
+            NextStep::Close(end) => self.close(end),
+            NextStep::Break => self.broken(out),
         }
-    }
-
-    /// Sends a record whole if it fits, else begins to measure it.
-    fn send_record(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        question: &Question<'_>,
-    ) -> Need {
-        if let Some(record) = switch.record(&self.client) {
-            if !fits(question, Some(record.name()), record.id()) {
-                return self.close(End::Failed);
-            }
-            let written = nscd::encode(&record, out.room());
-            if !matches!(written, Err(Fault::Room(_))) {
-                switch.taken(&self.client);
-                return self.answer(out, written);
-            }
-        }
-        match switch.long(&mut self.client) {
-            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(*head),
-            _ => return self.close(End::Failed),
-        }
-        self.state = State::Survey;
-        self.survey(switch, out)
     }
 
     /// Measures strings; a group's lengths are sent meanwhile: four bytes for each string, which may
     /// be one byte long.
     fn survey(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        let Lookup { state: State::Survey(pieces, survey), client, .. } = self else {
+            return self.broken(out);
+        };
         let mut piece = [0; (REPLY_PIECE - HEADER_MAX) / 4];
         loop {
             let most = out.room().len().saturating_sub(HEADER_MAX) / 4;
             let area = piece.get_mut(..most).unwrap_or_default();
-            let Ok((len, ended)) = switch.area(&mut self.client, area) else {
+            let Ok((len, ended)) = pieces.next(switch, client, area) else {
                 return self.broken(out);
             };
-            self.spend(len);
-            let Some(survey) = &mut self.survey else { return self.broken(out) };
+            spend(client, len);
             match survey.feed(area.get(..len).unwrap_or_default(), out.room()) {
                 Ok(len) => out.add(len),
                 Err(_) => return self.broken(out),
@@ -312,32 +293,28 @@ impl Lookup {
                 break;
             }
             // A source that has no more at the moment must not keep what is known from its client.
-            if len < most || out.room().len() < REPLY_PIECE / 2 || self.client.turn == 0 {
+            if len < most || out.room().len() < REPLY_PIECE / 2 || client.budget == 0 {
                 return Need::Flush;
             }
         }
-        match self.survey.map(Survey::finish) {
-            Some(Ok(strings)) => self.strings = Some(strings),
-            _ => return self.broken(out),
-        }
-        self.state = match switch.rewind(&mut self.client) {
-            true => State::Strings,
-            false => {
-                switch.taken(&self.client);
-                self.client.begin();
-                State::Again
-            }
+        let Ok(strings) = survey.finish() else { return self.broken(out) };
+        let rewound = pieces.rewind(switch, client);
+        self.state = match std::mem::replace(&mut self.state, State::Reading) {
+            State::Survey(pieces, _) if rewound => State::Strings(pieces, strings),
+            _ => State::Again(strings),
         };
         Need::Flush
     }
 
     fn send_strings(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let room = out.room();
-        let Ok((len, ended)) = switch.area(&mut self.client, room) else {
+        let Lookup { state: State::Strings(pieces, strings), client, .. } = self else {
             return self.broken(out);
         };
-        self.spend(len);
-        let Some(strings) = &mut self.strings else { return self.broken(out) };
+        let room = out.room();
+        let Ok((len, ended)) = pieces.next(switch, client, room) else {
+            return self.broken(out);
+        };
+        spend(client, len);
         let put = strings.feed(room.get_mut(..len).unwrap_or_default());
         out.add(put);
         match ended {
@@ -347,54 +324,89 @@ impl Lookup {
         }
     }
 
-    /// Pieces of a record count as work, as searching does.
-    fn spend(&mut self, len: usize) {
-        self.client.turn = self.client.turn.saturating_sub(len as u64 + 1);
-    }
-
     /// Ends in the middle of a reply. What is in hand must not go out: with it, the reply might
     /// look whole.
     fn broken(&mut self, out: &mut Output) -> Need {
         out.clear();
         self.close(End::Broken)
     }
+}
 
-    /// Sends the groups that list a user, from where the last piece ended. A user without groups is
-    /// found and has none; nobody is not found.
-    fn send_groups(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        question: &Question<'_>,
-        kind: Kind,
-    ) -> Need {
-        let gids = switch.gids();
-        let total = gids.total();
-        // A list of which a part is not known is no list.
-        if self.client.has_failed() || total > i32::MAX as u64 {
-            switch.taken(&self.client);
-            return self.close(End::Failed);
+/// Pieces of a record count as work, as searching does.
+fn spend(client: &mut ClientState, len: usize) {
+    client.budget = client.budget.saturating_sub(len as u64 + 1);
+}
+
+/// What is done next about a request.
+enum NextStep {
+    /// It goes on when others had their turn.
+    Turn,
+    /// A worker answers it.
+    Worker,
+    /// It goes on when the output has been sent.
+    Flush,
+    Measure(Pieces, Survey),
+    SendStrings(Pieces, Strings),
+    /// There are no groups; whether there is such a user is another question.
+    AskForUser,
+    NoGroups,
+    NotFound,
+    Close(End),
+    /// Ends in the middle of a reply.
+    Break,
+}
+
+/// Sends a record whole if it fits.
+fn begin_record(found: Found<'_>, out: &mut Output, question: &Question<'_>) -> NextStep {
+    if let Some(record) = found.record() {
+        if !fits(question, Some(record.name()), record.id()) {
+            return NextStep::Close(End::Failed);
         }
-        if self.groups.sent() == 0 {
-            if total == 0 {
-                switch.taken(&self.client);
-                self.client.begin();
-                self.state = State::IsUser;
-                return self.ask(switch, out, question, kind);
-            }
-            if let Ok(len) = nscd::encode_initgroups(total as u32, out.room()) {
+        match nscd::encode(&record, out.room()) {
+            Ok(len) => {
                 out.add(len);
+                return NextStep::Close(End::Answered);
             }
+            Err(Fault::Room(_)) => {}
+            Err(_) => return NextStep::Close(End::Failed),
         }
-        let ended = self.groups.send(gids, u64::MAX, u32::to_ne_bytes, out);
-        switch.taken(&self.client);
-        match ended {
-            None => self.broken(out),
-            Some(true) => self.close(End::Answered),
-            Some(false) => {
-                self.client.begin();
-                Need::Flush
-            }
+    }
+    let survey = match found.into_pieces() {
+        Some((head, pieces)) if fits(question, None, head.id()) => {
+            Survey::new(head).map(|s| (pieces, s))
         }
+        _ => None,
+    };
+    survey.map_or(NextStep::Close(End::Failed), |(pieces, s)| NextStep::Measure(pieces, s))
+}
+
+/// Goes on with a record that was measured, if it is still the same.
+fn go_on_again(found: Found<'_>, strings: Strings) -> NextStep {
+    match found.into_pieces() {
+        Some((head, pieces)) if head == strings.head() => NextStep::SendStrings(pieces, strings),
+        _ => NextStep::Break,
+    }
+}
+
+/// Sends the groups that list a user, from where the last piece ended. A user without groups is
+/// found and has none; nobody is not found.
+fn send_groups(found: &FoundGroups<'_>, groups: &mut Groups, out: &mut Output) -> NextStep {
+    let total = found.gids().total();
+    // A list of which a part is not known is no list.
+    if found.has_failed() || total > i32::MAX as u64 {
+        return NextStep::Close(End::Failed);
+    }
+    if groups.sent() == 0 {
+        if total == 0 {
+            return NextStep::AskForUser;
+        }
+        if let Ok(len) = nscd::encode_initgroups(total as u32, out.room()) {
+            out.add(len);
+        }
+    }
+    match groups.send(found.gids(), u64::MAX, u32::to_ne_bytes, out) {
+        None => NextStep::Break,
+        Some(true) => NextStep::Close(End::Answered),
+        Some(false) => NextStep::Flush,
     }
 }

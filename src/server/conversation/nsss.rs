@@ -1,8 +1,9 @@
 //! One connection's conversation, without its input and output: bytes in, bytes out, and what
 //! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
 
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
+use crate::backend::client::ClientState;
+use crate::backend::gids::Gids;
+use crate::backend::switch::{Answer, Found, Pieces, Switch};
 use crate::server::conversation::groups::Groups;
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Rights;
@@ -20,18 +21,17 @@ pub struct Exchange {
     have: usize,
     state: State,
     groups: Groups,
-    client: Client,
+    client: ClientState,
     idle_millis: u32,
 }
 
-#[derive(Clone, Copy)]
 enum State {
     /// Between requests, or in one.
     Reading,
     /// The request at the front of the input is being looked up.
     Asking,
     /// A record is being sent in pieces.
-    Record,
+    Record(Pieces),
     /// Ends once the output is sent.
     Closing(End),
 }
@@ -65,7 +65,6 @@ impl Exchange {
             return self.answer(out, status::OK, len);
         }
         if let State::Reading = self.state {
-            self.client.begin();
             self.groups = Groups::NONE;
             self.state = State::Asking;
         }
@@ -73,18 +72,33 @@ impl Exchange {
             Request::GroupList { max, .. } => max,
             _ => 0,
         };
-        match switch.ask(&mut self.client, &request, self.groups.sent()) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found => self.send_record(switch, out, len),
-            Outcome::Groups => self.send_groups(switch, out, max, len),
+        let (client, groups) = (&mut self.client, &mut self.groups);
+        // What was found is given back before the next step.
+        let step = match switch.ask(client, &request, groups.sent()) {
+            Answer::Pending => NextStep::Turn,
+            Answer::Found(found) => begin_record(found, out),
+            Answer::Groups(found) => send_groups(found.gids(), groups, max, out),
             // A list that was begun cannot become a failure.
-            _ if self.groups.sent() > 0 => self.close(End::Broken),
-            Outcome::Done => self.answer(out, status::OK, len),
-            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
-            Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead | Outcome::Elsewhere => {
-                self.answer(out, Errno::IO.raw_os_error() as u8, len)
+            _ if groups.sent() > 0 => NextStep::Break,
+            Answer::Done => NextStep::Status(status::OK),
+            Answer::NotFound => NextStep::Status(status::NOT_FOUND),
+            Answer::Failed(errno) => NextStep::Status(errno),
+            Answer::NeedsWorker => NextStep::Status(Errno::IO.raw_os_error() as u8),
+        };
+        match step {
+            NextStep::Turn => Need::Turn,
+            NextStep::Flush => Need::Flush,
+            NextStep::Status(status) => self.answer(out, status, len),
+            NextStep::Done => {
+                self.take(len);
+                Need::Flush
             }
+            NextStep::SendPieces(pieces) => {
+                self.take(len);
+                self.state = State::Record(pieces);
+                self.send_piece(switch, out)
+            }
+            NextStep::Break => self.close(End::Broken),
         }
     }
 
@@ -107,36 +121,10 @@ impl Exchange {
         Need::Close(end)
     }
 
-    /// Sends a record whole if it fits, else its head and as much of its strings as fits.
-    fn send_record(&mut self, switch: &mut Switch, out: &mut Output, len: usize) -> Need {
-        let whole = match switch.record(&self.client) {
-            Some(record) => nsss::encode(&record, out.room()),
-            None => Err(Fault::Room(0)),
-        };
-        match whole {
-            Ok(size) => {
-                out.add(size);
-                switch.taken(&self.client);
-                self.take(len);
-                return Need::Flush;
-            }
-            Err(Fault::Room(_)) => {}
-            Err(_) => return self.answer(out, Errno::NAMETOOLONG.raw_os_error() as u8, len),
-        }
-        let Some(head) = switch.long(&mut self.client) else {
-            return self.close(End::Broken);
-        };
-        match head.encode(out.room()) {
-            Ok(size) => out.add(size),
-            Err(_) => return self.close(End::Broken),
-        }
-        self.take(len);
-        self.state = State::Record;
-        self.send_area(switch, out)
-    }
-
-    fn send_area(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        match switch.area(&mut self.client, out.room()) {
+    /// Sends as much as fits of a record that is taken in pieces.
+    fn send_piece(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        let State::Record(pieces) = &mut self.state else { return self.close(End::Broken) };
+        match pieces.next(switch, &mut self.client, out.room()) {
             Ok((len, ended)) => {
                 out.add(len);
                 if ended {
@@ -151,40 +139,67 @@ impl Exchange {
             }
         }
     }
+}
 
-    /// Sends the groups of a user, from where the last piece ended.
-    fn send_groups(&mut self, switch: &mut Switch, out: &mut Output, max: u64, len: usize) -> Need {
-        let gids = switch.gids();
-        if self.groups.sent() == 0 {
-            let head = GroupListHead { max, total: gids.total() };
-            if let Ok(size) = head.encode(out.room()) {
+/// What is done next about a request.
+enum NextStep {
+    /// It goes on when others had their turn.
+    Turn,
+    /// It goes on when the output has been sent.
+    Flush,
+    /// A bare status is its answer.
+    Status(u8),
+    /// All of its answer is in the output.
+    Done,
+    /// The head of a record is, and its strings follow.
+    SendPieces(Pieces),
+    /// Its answer cannot be ended.
+    Break,
+}
+
+/// Sends a record whole if it fits, else its head.
+fn begin_record(found: Found<'_>, out: &mut Output) -> NextStep {
+    if let Some(record) = found.record() {
+        match nsss::encode(&record, out.room()) {
+            Ok(size) => {
                 out.add(size);
+                return NextStep::Done;
             }
+            Err(Fault::Room(_)) => {}
+            Err(_) => return NextStep::Status(Errno::NAMETOOLONG.raw_os_error() as u8),
         }
-        let ended = self.groups.send(gids, max, u32::to_be_bytes, out);
-        switch.taken(&self.client);
-        match ended {
-            None => return self.close(End::Broken),
-            Some(true) => self.take(len),
-            Some(false) => {
-                self.client.begin();
-                self.state = State::Asking;
-            }
+    }
+    let Some((head, pieces)) = found.into_pieces() else { return NextStep::Break };
+    match head.encode(out.room()) {
+        Ok(size) => out.add(size),
+        Err(_) => return NextStep::Break,
+    }
+    NextStep::SendPieces(pieces)
+}
+
+/// Sends the groups of a user, from where the last piece ended.
+fn send_groups(gids: &Gids, groups: &mut Groups, max: u64, out: &mut Output) -> NextStep {
+    if groups.sent() == 0 {
+        let head = GroupListHead { max, total: gids.total() };
+        if let Ok(size) = head.encode(out.room()) {
+            out.add(size);
         }
-        Need::Flush
+    }
+    match groups.send(gids, max, u32::to_be_bytes, out) {
+        None => NextStep::Break,
+        Some(true) => NextStep::Done,
+        Some(false) => NextStep::Flush,
     }
 }
 
 impl Conversation for Exchange {
     fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
-        let mut client = Client::new(rights, number);
-        switch.admit(&mut client);
         Exchange {
             input: [0; INPUT],
             have: 0,
             state: State::Reading,
             groups: Groups::NONE,
-            client,
+            client: switch.new_client(rights, number),
             idle_millis: 0,
         }
     }
@@ -212,7 +227,7 @@ impl Conversation for Exchange {
     }
 
     fn turn_left(&self) -> u64 {
-        self.client.turn
+        self.client.budget
     }
 
     fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
@@ -229,11 +244,11 @@ impl Conversation for Exchange {
     }
 
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
-        self.client.turn = turn;
+        self.client.budget = turn;
         match self.state {
             State::Closing(end) => Need::Close(end),
             State::Reading | State::Asking => self.read(switch, out),
-            State::Record => self.send_area(switch, out),
+            State::Record(_) => self.send_piece(switch, out),
         }
     }
 }

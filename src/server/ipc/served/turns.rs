@@ -32,7 +32,7 @@ impl Server {
     }
 
     /// Takes what a client has sent. It is served with the others that were heard: see
-    /// [`Switch::hear`](crate::backend::switch::Switch::hear).
+    /// [`Switch::begin_batch`](crate::backend::switch::Switch::begin_batch).
     pub(super) fn read(&mut self, row: usize) {
         let Some(connection) = self.table.at(row) else { return };
         match recv(&connection.socket, connection.conversation.room(), RecvFlags::DONTWAIT) {
@@ -55,7 +55,7 @@ impl Server {
 
     /// Gives so many of those that are queued their turn.
     pub(super) fn serve(&mut self, rows: usize) {
-        self.switch.hear();
+        self.switch.begin_batch();
         for _ in 0..rows {
             if let Some(row) = self.queue.pop_front() {
                 if let Some(connection) = self.table.at(row) {
