@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn every_usage_starts_with_the_applets_name() {
         for Applet { name, usage, .. } in APPLETS {
-            assert!(usage.concat().starts_with(&["Usage: ", name].concat()), "{name}");
+            assert!(usage.concat().starts_with(&["Usage: ", name, " "].concat()), "{name}");
         }
     }
 }
