@@ -4,7 +4,7 @@
 //! doc/protocols/nsss.md lists in section 10.
 
 use super::{Applet, help};
-use crate::backend::script;
+use crate::backend::script::registry::{self, RunsIn};
 use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Code, Error};
@@ -31,7 +31,7 @@ pub const APPLET: Applet =
     Applet { name: "nsssd-unix", short: "unix", usage: USAGE, usage_code: 100, main };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let unix = script::unix(args)?;
+    let unix = registry::make("unix", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     let mut switch = Switch::of(unix);

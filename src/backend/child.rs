@@ -25,13 +25,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How to get a peer, again and again.
 pub struct Origin {
-    peer: Peer,
+    kind: OriginKind,
     /// When a program may be started, in milliseconds of the clock.
     next: u64,
 }
 
-/// The two kinds of it.
-enum Peer {
+/// The two kinds of peers.
+enum OriginKind {
     Program(Vec<OsString>),
     Server(OsString),
 }
@@ -43,12 +43,12 @@ const RESTART_PAUSE: u64 = 500;
 impl Origin {
     /// A program.
     pub fn program(command: &[OsString]) -> Self {
-        Origin { peer: Peer::Program(command.to_vec()), next: 0 }
+        Origin { kind: OriginKind::Program(command.to_vec()), next: 0 }
     }
 
     /// A server's socket.
     pub fn server(path: &OsStr) -> Self {
-        Origin { peer: Peer::Server(path.to_owned()), next: 0 }
+        Origin { kind: OriginKind::Server(path.to_owned()), next: 0 }
     }
 
     /// The next start need not wait.
@@ -58,8 +58,8 @@ impl Origin {
 
     /// A new peer; `None` if there is none to be had, or it is too early to try.
     pub fn start(&mut self) -> Option<Child> {
-        match &self.peer {
-            Peer::Program(command) => {
+        match &self.kind {
+            OriginKind::Program(command) => {
                 let now = clock::millis();
                 if now < self.next {
                     return None;
@@ -67,7 +67,7 @@ impl Origin {
                 self.next = now + RESTART_PAUSE;
                 Child::spawn(command, None).ok()
             }
-            Peer::Server(path) => Child::connect(path, false).ok(),
+            OriginKind::Server(path) => Child::connect(path, false).ok(),
         }
     }
 }

@@ -16,13 +16,13 @@ pub struct Names {
     client: ClientState,
     /// A reply, or a piece of one.
     room: Vec<u8>,
-    found: Record,
+    found: FoundRecord,
     /// Why the last user or group is not known, if that is a failure.
     pub failure: Option<Errno>,
 }
 
 /// The record that was found last.
-enum Record {
+enum FoundRecord {
     None,
     /// A reply in `room`, so many bytes long.
     Whole(usize),
@@ -47,7 +47,7 @@ impl Names {
         // A record that lies in the window has room here.
         let room = vec![0; WINDOW + Head::MAX];
         let client = switch.new_client(Rights::Own, 0);
-        Names { switch, client, room, found: Record::None, failure: None }
+        Names { switch, client, room, found: FoundRecord::None, failure: None }
     }
 
     /// The user of this name.
@@ -94,7 +94,7 @@ impl Names {
     /// Asks one question; behind [`Outcome::Found`] see [`Names::take`].
     pub fn ask(&mut self, request: &Request<'_>, skip: u64) -> Outcome {
         self.client.budget = u64::MAX;
-        self.found = Record::None;
+        self.found = FoundRecord::None;
         match self.switch.ask(&mut self.client, request, skip) {
             Answer::Done => Outcome::Done,
             Answer::Groups(_) => Outcome::Groups,
@@ -106,8 +106,10 @@ impl Names {
                 let record = found.record();
                 let whole = record.and_then(|record| nsss::encode(&record, &mut self.room).ok());
                 self.found = match whole {
-                    Some(size) => Record::Whole(size),
-                    None => found.into_pieces().map_or(Record::None, |(h, p)| Record::Long(h, p)),
+                    Some(size) => FoundRecord::Whole(size),
+                    None => found
+                        .into_pieces()
+                        .map_or(FoundRecord::None, |(h, p)| FoundRecord::Long(h, p)),
                 };
                 Outcome::Found
             }
@@ -117,15 +119,15 @@ impl Names {
     /// Gives the record of `db` that was found: its head, with each piece of its strings.
     pub fn take(&mut self, db: Db, put: &mut dyn FnMut(&Head, &[u8])) -> Result<(), Errno> {
         let Names { switch, client, room, found, .. } = self;
-        let (head, mut pieces) = match std::mem::replace(found, Record::None) {
-            Record::None => return Err(Errno::IO),
-            Record::Whole(size) => {
+        let (head, mut pieces) = match std::mem::replace(found, FoundRecord::None) {
+            FoundRecord::None => return Err(Errno::IO),
+            FoundRecord::Whole(size) => {
                 let took = Head::decode(db, room.get(1..size).unwrap_or_default());
                 let took = took.map_err(|_| Errno::IO)?;
                 put(&took.value, room.get(1 + took.len..size).unwrap_or_default());
                 return Ok(());
             }
-            Record::Long(head, pieces) => (head, pieces),
+            FoundRecord::Long(head, pieces) => (head, pieces),
         };
         loop {
             let (len, last) = pieces.next(switch, client, room)?;

@@ -11,10 +11,13 @@ mod report;
 mod search;
 
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
+use super::script::registry::RunsIn;
 use super::stamp::Stamp;
-use super::{Outcome, PerDb, Source, Step};
+use super::{Backend, Outcome, PerDb, Source, Step};
 use crate::limits::RESTARTS;
+use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
+use crate::sys::error::Error;
 use crate::sys::file::pread_full;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::fstat;
@@ -26,8 +29,19 @@ use nssproto::stream::Meter;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+/// The options of nsssd-unix.
+pub const SPEC: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
+
+/// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
+/// nsss ignores them.
+pub fn make(options: &mut Options<'_>, _: &[OsString], _: RunsIn) -> Result<Backend, Error> {
+    let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
+    let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
+    Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
+}
 
 /// The three files.
 pub struct Unix {
