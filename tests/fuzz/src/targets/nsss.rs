@@ -3,7 +3,7 @@
 use super::first;
 use nssproto::Fault;
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
-use nssproto::line::{self, FromArea};
+use nssproto::line::{self, LineWriter};
 use nssproto::nsss::{self, Head, Reply, Request, Unfit};
 use nssproto::stream::AreaCheck;
 
@@ -90,7 +90,7 @@ fn record(db: Db, head: Head, data: &[u8], at: usize, piece: u8) {
     assert_eq!(out[..size], data[..size]);
     assert_eq!(nsss::encode(&record, &mut out[..size - 1]), Err(Fault::Room(size)));
     let whole = text(&record);
-    let (mut streamed, mut line) = (Vec::new(), FromArea::new(head));
+    let (mut streamed, mut line) = (Vec::new(), LineWriter::new(head));
     for piece in pieces() {
         line.feed(piece, |bytes| put(&mut streamed, bytes)).unwrap();
     }

@@ -3,10 +3,27 @@
 //!
 //! A line comes without its LF. Nothing is trimmed, nothing is a comment, and a NUL ends the
 //! line for the parser. For lines that are not at hand in one piece see [`crate::stream`].
+//!
+//! ```
+//! use nssproto::entry::{Db, Record};
+//! use nssproto::line;
+//!
+//! let text = b"ada:x:1001:1000:Ada:/home/ada:/bin/sh";
+//! let record = line::parse(Db::Passwd, text)?;
+//! assert!(matches!(record, Record::Passwd(user) if user.home == b"/home/ada"));
+//!
+//! let mut copy = [0; 64];
+//! let len = line::encode(&record, &mut copy).unwrap();
+//! assert_eq!(copy[..len], text[..]);
+//! # Ok::<(), &str>(())
+//! ```
 
-use crate::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+mod write;
+
+pub use write::{LineWriter, encode, write};
+
+use crate::bytes::{decimal_u32, decimal_u64};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
-use crate::nsss::Head;
 use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
@@ -93,78 +110,6 @@ fn split<'a>(line: &'a [u8], most: usize, fields: &mut [&'a [u8]]) -> Result<(),
     Ok(())
 }
 
-/// Gives `record` as a line, without LF, in pieces to `put`.
-pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    let mut line = FromArea::new(Head::of(record, 0));
-    for text in record.strings() {
-        put(text)?;
-        line.end_string(&mut put)?;
-    }
-    Ok(())
-}
-
-/// Each number with a colon in front; [`Shadow::EMPTY`] as an empty field.
-pub fn put_numbers<E>(
-    numbers: &[u64],
-    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    for number in numbers {
-        put(b":")?;
-        if *number != Shadow::EMPTY {
-            put(write_decimal(*number, &mut [0; DECIMAL_MAX]))?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes a line of a record that comes as head and strings, in pieces of any size.
-pub struct FromArea {
-    head: Head,
-    strings: u32,
-}
-
-impl FromArea {
-    /// A line of the record with this head.
-    pub fn new(head: Head) -> Self {
-        FromArea { head, strings: 0 }
-    }
-
-    /// Takes the next bytes of the area, and gives what of the line they make, without LF.
-    pub fn feed<E>(
-        &mut self,
-        area: &[u8],
-        mut put: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        for (nth, text) in area.split(|b| *b == 0).enumerate() {
-            if nth > 0 {
-                self.end_string(&mut put)?;
-            }
-            if !text.is_empty() {
-                put(text)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Behind each string: the numbers after the password, and what separates it from the next.
-    fn end_string<E>(&mut self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        self.strings += 1;
-        if self.strings == 2 {
-            match &self.head {
-                Head::Passwd { uid, gid, .. } => put_numbers(&[uid.0.into(), gid.0.into()], put),
-                Head::Group { gid, .. } => put_numbers(&[gid.0.into()], put),
-                Head::Shadow { numbers, .. } => return put_numbers(numbers, put),
-            }?;
-        }
-        put(match self.head {
-            _ if self.strings <= 2 => b":",
-            _ if self.strings == self.head.strings() => b"",
-            Head::Group { .. } => b",",
-            _ => b":",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,58 +150,6 @@ mod tests {
         let e = Shadow::EMPTY;
         for line in [&b"a:*:1:2:3:::4:5"[..], b"a:*:1:2:3:::4:5:", b"a:*:1:2:3:::4:5:any:thing"] {
             assert_eq!(parse_shadow(line).unwrap().numbers, [1, 2, 3, e, e, 4, 5], "{line:?}");
-        }
-    }
-
-    #[test]
-    fn written_lines_are_what_was_parsed() {
-        for (db, text) in [
-            (Db::Passwd, &b"a:x:1:2:g,e:/home:/bin/sh:x"[..]),
-            (Db::Passwd, b":::"),
-            (Db::Group, b"g::5:"),
-            (Db::Group, b"g:x:5:,a,"),
-            (Db::Shadow, b"s:!:1:::::7:"),
-        ] {
-            let Ok(record) = parse(db, text) else { continue };
-            let (mut out, mut at) = ([0u8; 64], 0);
-            write(&record, |piece| {
-                out[at..at + piece.len()].copy_from_slice(piece);
-                at += piece.len();
-                Ok::<(), ()>(())
-            })
-            .unwrap();
-            assert_eq!(&out[..at], text);
-        }
-    }
-
-    #[test]
-    fn an_area_in_pieces_makes_the_line() {
-        for (db, text) in [
-            (Db::Passwd, &b"a:x:1:2:g,e:/home:/bin/sh:x"[..]),
-            (Db::Passwd, b"::1:2:::"),
-            (Db::Group, b"g::5:"),
-            (Db::Group, b"g:x:5:,a,"),
-            (Db::Group, b"g:x:5:a,bb,c"),
-            (Db::Shadow, b"s:!:1:::::7:"),
-        ] {
-            let record = parse(db, text).unwrap();
-            let mut wire = [0; 128];
-            let size = crate::nsss::encode(&record, &mut wire).unwrap();
-            let took = Head::decode(db, &wire[1..size]).unwrap();
-            let area = &wire[1 + took.len..size];
-            for piece in 1..=area.len() {
-                let (mut out, mut at) = ([0u8; 64], 0);
-                let mut line = FromArea::new(took.value);
-                for part in area.chunks(piece) {
-                    line.feed(part, |bytes| {
-                        out[at..at + bytes.len()].copy_from_slice(bytes);
-                        at += bytes.len();
-                        Ok::<(), ()>(())
-                    })
-                    .unwrap();
-                }
-                assert_eq!(&out[..at], text, "pieces of {piece}");
-            }
         }
     }
 }
