@@ -127,9 +127,14 @@ impl<'a> Members<'a> {
     /// `a,` and `,a` have an empty member each.
     pub fn from_field(field: &'a [u8]) -> Self {
         let commas = field.iter().filter(|b| **b == b',').count();
-        let left =
+        let count =
             if field.is_empty() { 0 } else { u32::try_from(commas).unwrap_or(u32::MAX - 1) + 1 };
-        Members { bytes: field, form: Form::Separated(b','), left }
+        Self::from_counted_field(field, count)
+    }
+
+    /// The member field of a group line, whose members were counted before.
+    pub(crate) fn from_counted_field(field: &'a [u8], count: u32) -> Self {
+        Members { bytes: field, form: Form::Separated(b','), left: count }
     }
 
     /// `count` strings, each closed by a NUL, as nsss sends them; the caller has counted them.
