@@ -14,8 +14,8 @@ use crate::sys::clock::{earlier, millis};
 use connection::{Connection, Question, Wait};
 use long::Long;
 use nssproto::entry::{Db, Name, Record};
-use nssproto::nslcd::pieces::Measured;
-use nssproto::nslcd::{Mark, Request as Ask};
+use nssproto::nslcd::stream::EntrySummary;
+use nssproto::nslcd::{Request as Ask, ResultCode};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -199,13 +199,13 @@ impl Nslcd {
         let Nslcd { connection, address, area, .. } = self;
         let question = Question::new(&ask)?;
         connection.ask(address, &question, wait)?;
-        if connection.mark(wait)? == Mark::End {
+        if connection.mark(wait)? == ResultCode::End {
             connection.close();
             return Ok(Outcome::NotFound);
         }
         let measured = area.read(connection, question.db(), wait)?;
         // One is due: of two, nobody can tell which is meant.
-        if connection.mark(wait)? != Mark::End || !area.answers(&measured.head, &ask) {
+        if connection.mark(wait)? != ResultCode::End || !area.answers(&measured.head, &ask) {
             return Err(Errno::PROTO);
         }
         connection.close();
@@ -237,10 +237,10 @@ impl Nslcd {
     /// The groups that list a user.
     fn groups(&mut self, step: Step<'_>, user: Name<'_>, wait: Wait) -> Result<Outcome, Errno> {
         let Nslcd { connection, address, .. } = self;
-        let question = Question::new(&Ask::GroupsOf(user))?;
+        let question = Question::new(&Ask::GroupsByMember(user))?;
         connection.ask(address, &question, wait)?;
         let mut last = None;
-        while connection.mark(wait)? == Mark::Entry {
+        while connection.mark(wait)? == ResultCode::Begin {
             let (measured, _) = connection.entry(Db::Group, &mut [], wait)?;
             let Head::Group { gid, .. } = measured.head else { return Err(Errno::PROTO) };
             // A group with two names comes twice.
@@ -253,7 +253,7 @@ impl Nslcd {
     }
 
     /// The record that was found is in the area, unless it is to be asked for again.
-    fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Question>) {
+    fn lend(&mut self, hit: &mut Hit, measured: EntrySummary, again: Option<Question>) {
         let left = self.limits.millis();
         self.long = again.map(|question| Long::new(question, measured, left));
         *hit = Hit::Nslcd(measured.head);
@@ -289,7 +289,7 @@ impl List {
         area: &mut Area,
         db: Db,
         wait: Wait,
-    ) -> Result<Option<Measured>, Errno> {
+    ) -> Result<Option<EntrySummary>, Errno> {
         match self.state {
             ListState::Ended => return Ok(None),
             ListState::Failed(errno) => return Err(errno),
@@ -300,8 +300,8 @@ impl List {
             ListState::Open => {}
         }
         match self.connection.mark(wait)? {
-            Mark::Entry => area.read(&mut self.connection, db, wait).map(Some),
-            Mark::End => {
+            ResultCode::Begin => area.read(&mut self.connection, db, wait).map(Some),
+            ResultCode::End => {
                 self.connection.close();
                 self.state = ListState::Ended;
                 Ok(None)
@@ -317,7 +317,12 @@ impl List {
 
 impl Area {
     /// Reads an entry, and keeps its area if there is room for it, else its beginning.
-    fn read(&mut self, connection: &mut Connection, db: Db, wait: Wait) -> Result<Measured, Errno> {
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        db: Db,
+        wait: Wait,
+    ) -> Result<EntrySummary, Errno> {
         (self.len, self.given) = (0, 0);
         let (measured, kept) = connection.entry(db, &mut self.bytes, wait)?;
         self.len = kept;

@@ -17,8 +17,8 @@ use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::fstat;
 use nssproto::entry::{Db, Record};
 use nssproto::line;
+use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
 use nssproto::nsss::{Head, Request};
-use nssproto::stream::{Copier, Measured, Meter};
 use recent::{Key, Known};
 use rustix::io::Errno;
 use search::{Finder, Span, Walk, Want, line_at, walk};
@@ -83,7 +83,7 @@ pub struct Long {
     stamp: Stamp,
     /// Offset of the line.
     at: u64,
-    copier: Copier,
+    copier: LineCopier,
 }
 
 fn index(db: Db) -> usize {
@@ -263,7 +263,7 @@ impl Unix {
             Place::Looked(_) => (window, of, source.stamp()),
             Place::Enumerated(db) => (window, of, Stamp::of_open(places.file(db)?).ok()?),
         };
-        let mut meter = Meter::new(of.db());
+        let mut meter = LineScanner::new(of.db());
         meter.feed(text.get(start..end)?, b"");
         let measured = meter.finish(b"").ok()?;
         *hit = Hit::Long(Long { stamp, ..Long::new(of, at, measured) });
@@ -346,8 +346,8 @@ fn outcome(found: Option<Known>) -> Outcome {
 
 impl Long {
     /// Of a file whose stamp is still to be told.
-    fn new(of: Place, at: u64, measured: Measured) -> Self {
-        Long { of, stamp: Stamp::default(), at, copier: Copier::new(of.db(), measured) }
+    fn new(of: Place, at: u64, measured: LineSummary) -> Self {
+        Long { of, stamp: Stamp::default(), at, copier: LineCopier::new(of.db(), measured) }
     }
 
     /// Ready to be sent.

@@ -17,8 +17,8 @@ use memchr::memchr;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line;
+use nssproto::line::stream::{LineScanner, LineSummary};
 use nssproto::nsss::Head;
-use nssproto::stream::{Measured, Meter, lists};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -41,7 +41,7 @@ impl Want<'_> {
             (Want::Any, _) => true,
             (Want::Key(Key::Name(name)), record) => record.name() == name,
             (Want::Key(Key::Id(id)), record) => record.id() == Some(id),
-            (Want::Member(user), Record::Group(group)) if lists(group.members, user) => {
+            (Want::Member(user), Record::Group(group)) if group.members.contains(user) => {
                 gids.add(group.gid.0);
                 false
             }
@@ -50,7 +50,7 @@ impl Want<'_> {
     }
 
     /// The same of a line that was measured.
-    fn takes_long(self, line: &Measured, gids: &mut Gids) -> bool {
+    fn takes_long(self, line: &LineSummary, gids: &mut Gids) -> bool {
         let id = match line.head {
             Head::Passwd { uid, .. } => Some(uid.0),
             Head::Group { gid, .. } => Some(gid.0),
@@ -223,7 +223,7 @@ pub struct Walk {
     /// Offset of the next byte to read.
     pub at: u64,
     /// A line longer than the window is being measured; where it began.
-    long: Option<(u64, Meter)>,
+    long: Option<(u64, LineScanner)>,
 }
 
 impl Walk {
@@ -284,7 +284,7 @@ pub fn walk(
                 return Ok(Some(Known::Absent));
             }
             if size == WINDOW {
-                walk.long = Some((walk.at, Meter::new(finder.db)));
+                walk.long = Some((walk.at, LineScanner::new(finder.db)));
             }
             size = WINDOW;
             continue;

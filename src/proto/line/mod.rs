@@ -2,7 +2,7 @@
 //! doc/protocols/nsss.md, section 6.
 //!
 //! A line comes without its LF. Nothing is trimmed, nothing is a comment, and a NUL ends the
-//! line for the parser. For lines that are not at hand in one piece see [`crate::stream`].
+//! line for the parser. For lines that are not at hand in one piece see [`stream`].
 //!
 //! ```
 //! use nssproto::entry::{Db, Record};
@@ -15,27 +15,32 @@
 //! let mut copy = [0; 64];
 //! let len = line::encode(&record, &mut copy).unwrap();
 //! assert_eq!(copy[..len], text[..]);
-//! # Ok::<(), &str>(())
+//! # Ok::<(), nssproto::Malformed>(())
 //! ```
 
+mod copy;
+pub mod stream;
 mod write;
 
 pub use write::{LineWriter, encode, write};
 
+use crate::Malformed;
 use crate::bytes::{decimal_u32, decimal_u64};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
 use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
 pub mod why {
+    use crate::Malformed;
+
     /// Fewer colons than the database needs.
-    pub const FIELDS: &str = "too few fields";
+    pub const FIELDS: Malformed = Malformed("too few fields");
     /// Not decimal digits below 2^32.
-    pub const UID: &str = "bad uid";
+    pub const UID: Malformed = Malformed("bad uid");
     /// Not decimal digits below 2^32.
-    pub const GID: &str = "bad gid";
+    pub const GID: Malformed = Malformed("bad gid");
     /// Not empty and not decimal digits below 2^64.
-    pub const NUMBER: &str = "bad number";
+    pub const NUMBER: Malformed = Malformed("bad number");
 }
 
 /// A line of `db`; the error says why it has to be skipped.
@@ -44,12 +49,12 @@ pub mod why {
 /// - group: four fields; everything after the third colon is the member list.
 /// - shadow: nine fields. The flag ends at a ninth colon, if there is one, and what follows is
 ///   ignored.
-pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
+pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
     Fields::of(db, line).map(|fields| fields.record(db))
 }
 
 /// A line of passwd; see [`parse`].
-pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
+pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, Malformed> {
     match parse(Db::Passwd, line)? {
         Record::Passwd(record) => Ok(record),
         _ => Err(why::FIELDS),
@@ -57,7 +62,7 @@ pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
 }
 
 /// A line of group; see [`parse`].
-pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
+pub fn parse_group(line: &[u8]) -> Result<Group<'_>, Malformed> {
     match parse(Db::Group, line)? {
         Record::Group(record) => Ok(record),
         _ => Err(why::FIELDS),
@@ -65,7 +70,7 @@ pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
 }
 
 /// A line of shadow; see [`parse`].
-pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, Malformed> {
     match parse(Db::Shadow, line)? {
         Record::Shadow(record) => Ok(record),
         _ => Err(why::FIELDS),
@@ -82,7 +87,7 @@ pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
 /// let text = b"staff:x:50:ada,bob";
 /// let parsed = Parsed::new(Db::Group, text)?;
 /// assert_eq!(parsed.record(text), parse(Db::Group, text).ok());
-/// # Ok::<(), &str>(())
+/// # Ok::<(), nssproto::Malformed>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
@@ -95,7 +100,7 @@ pub struct Parsed {
 
 impl Parsed {
     /// Parses a line of `db`; see [`parse`].
-    pub fn new(db: Db, line: &[u8]) -> Result<Self, &'static str> {
+    pub fn new(db: Db, line: &[u8]) -> Result<Self, Malformed> {
         let Fields { fields, numbers, members } = Fields::of(db, line)?;
         Ok(Parsed { db, lens: fields.map(<[u8]>::len), numbers, members })
     }
@@ -131,7 +136,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Splits a line, which a NUL may end, and reads its numbers.
-    fn of(db: Db, line: &'a [u8]) -> Result<Self, &'static str> {
+    fn of(db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
         let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
         // The last field takes all colons that are left, but for the flag of shadow.
         let mut parts = line.splitn(count(db) + usize::from(db == Db::Shadow), |b| *b == b':');

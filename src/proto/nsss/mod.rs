@@ -5,6 +5,7 @@
 
 mod reply;
 mod request;
+pub mod stream;
 
 pub use reply::{GroupListHead, Head, MEMBERS_MAX, Reply, encode, status};
-pub use request::{Request, Unfit};
+pub use request::{Request, RequestError};

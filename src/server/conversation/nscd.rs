@@ -11,11 +11,11 @@ use crate::backend::{Client, Outcome};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::Fault;
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::nscd::long::{HEADER_MAX, Strings, Survey};
-use nssproto::nscd::{self, Kind, REQUEST_MAX, Request};
+use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
+use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
 use nssproto::nsss;
+use nssproto::{DecodeError, EncodeError};
 
 /// The state of a connection.
 pub struct Nscd {
@@ -36,8 +36,8 @@ struct Lookup {
     state: State,
     groups: Groups,
     /// What measures the strings of a record, and what lets them pass.
-    survey: Option<Survey>,
-    strings: Option<Strings>,
+    survey: Option<HeaderWriter>,
+    strings: Option<StringsWriter>,
     client: Client,
 }
 
@@ -149,7 +149,7 @@ impl Nscd {
         let input = self.input.get(..self.have).unwrap_or_default();
         let took = match Request::decode(input) {
             Ok(took) => took,
-            Err(Fault::More(_)) => return Need::Input,
+            Err(DecodeError::Incomplete(_)) => return Need::Input,
             Err(_) => {
                 // What belongs to it may still be in the socket.
                 self.more = true;
@@ -161,11 +161,11 @@ impl Nscd {
         let groups_of = |user| Question::GroupList { max: u64::MAX, user };
         // `None`: nobody can have that name or number.
         let (question, kind) = match took.value {
-            Request::PasswdByName(name) => (by_name(Db::Passwd, name), Kind::Passwd),
-            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), Kind::Passwd),
-            Request::GroupByName(name) => (by_name(Db::Group, name), Kind::Group),
-            Request::GroupByGid(gid) => (gid.map(Question::ByGid), Kind::Group),
-            Request::Initgroups(user) => (Name::new(user).map(groups_of), Kind::Initgroups),
+            Request::PasswdByName(name) => (by_name(Db::Passwd, name), ReplyKind::Passwd),
+            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), ReplyKind::Passwd),
+            Request::GroupByName(name) => (by_name(Db::Group, name), ReplyKind::Group),
+            Request::GroupByGid(gid) => (gid.map(Question::ByGid), ReplyKind::Group),
+            Request::Initgroups(user) => (Name::new(user).map(groups_of), ReplyKind::Initgroups),
             Request::Unserved(size) => {
                 let written = nscd::encode_unserved(size, out.room());
                 return lookup.answer(out, written);
@@ -208,7 +208,7 @@ impl Lookup {
     }
 
     /// Ends with what an encoder wrote.
-    fn answer(&mut self, out: &mut Output, written: Result<usize, Fault>) -> Need {
+    fn answer(&mut self, out: &mut Output, written: Result<usize, EncodeError>) -> Need {
         match written {
             Ok(len) => {
                 out.add(len);
@@ -219,7 +219,7 @@ impl Lookup {
     }
 
     /// Ends where nothing was found: only if everyone was asked.
-    fn none(&mut self, out: &mut Output, kind: Kind) -> Need {
+    fn none(&mut self, out: &mut Output, kind: ReplyKind) -> Need {
         if self.client.has_failed() {
             return self.close(End::Failed);
         }
@@ -233,7 +233,7 @@ impl Lookup {
         switch: &mut Switch,
         out: &mut Output,
         question: &Question<'_>,
-        kind: Kind,
+        kind: ReplyKind,
     ) -> Need {
         let state = self.state;
         let asked = match (state, *question) {
@@ -279,13 +279,13 @@ impl Lookup {
                 return self.close(End::Failed);
             }
             let written = nscd::encode(&record, out.room());
-            if !matches!(written, Err(Fault::Room(_))) {
+            if !matches!(written, Err(EncodeError::NoSpace(_))) {
                 switch.taken(&self.client);
                 return self.answer(out, written);
             }
         }
         match switch.long(&mut self.client) {
-            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(*head),
+            Some(head) if fits(question, None, head.id()) => self.survey = HeaderWriter::new(*head),
             _ => return self.close(End::Failed),
         }
         self.state = State::Survey;
@@ -316,7 +316,7 @@ impl Lookup {
                 return Need::Flush;
             }
         }
-        match self.survey.map(Survey::finish) {
+        match self.survey.map(HeaderWriter::finish) {
             Some(Ok(strings)) => self.strings = Some(strings),
             _ => return self.broken(out),
         }
@@ -366,7 +366,7 @@ impl Lookup {
         switch: &mut Switch,
         out: &mut Output,
         question: &Question<'_>,
-        kind: Kind,
+        kind: ReplyKind,
     ) -> Need {
         let gids = switch.gids();
         let total = gids.total();

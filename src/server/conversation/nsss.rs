@@ -7,8 +7,8 @@ use crate::server::conversation::groups::Groups;
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::Fault;
-use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
+use nssproto::EncodeError;
+use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
 use rustix::io::Errno;
 
 /// What a connection reads at a time: a request and a good part of those written ahead.
@@ -51,13 +51,13 @@ impl Exchange {
     fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
             Ok(took) => took,
-            Err(Unfit::More(_)) => return Need::Input,
-            Err(Unfit::Refuse { len }) => return self.answer(out, proto_errno(), len),
-            Err(Unfit::TooLong) => {
+            Err(RequestError::Incomplete(_)) => return Need::Input,
+            Err(RequestError::InvalidName { len }) => return self.answer(out, proto_errno(), len),
+            Err(RequestError::NameTooLong) => {
                 out.push(proto_errno());
                 return self.close(End::Protocol);
             }
-            Err(Unfit::Opcode(_)) => return self.close(End::Protocol),
+            Err(_) => return self.close(End::Protocol),
         };
         let (request, len) = (took.value, took.len);
         if let Request::SetTimeout { millis } = request {
@@ -111,7 +111,7 @@ impl Exchange {
     fn send_record(&mut self, switch: &mut Switch, out: &mut Output, len: usize) -> Need {
         let whole = match switch.record(&self.client) {
             Some(record) => nsss::encode(&record, out.room()),
-            None => Err(Fault::Room(0)),
+            None => Err(EncodeError::NoSpace(0)),
         };
         match whole {
             Ok(size) => {
@@ -120,7 +120,7 @@ impl Exchange {
                 self.take(len);
                 return Need::Flush;
             }
-            Err(Fault::Room(_)) => {}
+            Err(EncodeError::NoSpace(_)) => {}
             Err(_) => return self.answer(out, Errno::NAMETOOLONG.raw_os_error() as u8, len),
         }
         let Some(head) = switch.long(&mut self.client) else {

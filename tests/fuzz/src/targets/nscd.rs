@@ -7,21 +7,21 @@ use crate::server::conversation::Conversation as _;
 use crate::server::nscd::Nscd;
 use crate::sys::access::Rights;
 use crate::wire::{by_id, by_name, grouplist, op};
-use nssproto::Fault;
 use nssproto::nscd::Request;
+use nssproto::{DecodeError, EncodeError};
 
 /// One request.
 pub fn nscd_request(data: &[u8]) {
     let took = match Request::decode(data) {
         Ok(took) => took,
-        Err(Fault::More(more)) => {
+        Err(DecodeError::Incomplete(more)) => {
             assert!(more > 0);
             let padded = [data, &vec![0; more - 1]].concat();
             assert!(!matches!(Request::decode(&padded), Ok(took) if took.len <= padded.len()));
             return;
         }
-        Err(Fault::Bad(_)) => return,
-        Err(Fault::Room(_)) => panic!("a request needs no room"),
+        Err(DecodeError::Malformed(_)) => return,
+        Err(other) => panic!("a request that is neither: {other:?}"),
     };
     let (head, key) = data[..took.len].split_at(12);
     let word = |at: usize| i32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
@@ -44,7 +44,7 @@ pub fn nscd_request(data: &[u8]) {
         Request::Control => assert!([8, 9].contains(&word(4))),
     }
     for end in 0..took.len {
-        assert!(matches!(Request::decode(&data[..end]), Err(Fault::More(_))));
+        assert!(matches!(Request::decode(&data[..end]), Err(DecodeError::Incomplete(_))));
     }
 }
 
