@@ -23,7 +23,8 @@ mod request;
 pub mod stream;
 
 pub use reply::{
-    ReplyKind, encode, encode_initgroups, encode_invalidated, encode_not_found, encode_unserved,
+    Gids, Reply, ReplyKind, encode, encode_initgroups, encode_invalidated, encode_not_found,
+    encode_unserved,
 };
 pub use request::{DATABASES, KEY_MAX, REQUEST_MAX, Request};
 

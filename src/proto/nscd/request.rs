@@ -1,9 +1,10 @@
 //! Requests: the version, a type, and a key that is closed by NUL.
 
+use super::ReplyKind;
 use super::VERSION;
-use crate::bytes::{Reader, decimal_u32};
+use crate::bytes::{DECIMAL_MAX, Reader, Writer, decimal_u32, write_decimal};
 use crate::entry::{Gid, Uid};
-use crate::{DecodeError, Decoded};
+use crate::{DecodeError, Decoded, EncodeError};
 
 /// Bytes in front of a key.
 const HEADER: usize = 12;
@@ -16,6 +17,7 @@ pub const REQUEST_MAX: usize = HEADER + KEY_MAX;
 
 /// A request, or what is done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request<'a> {
     /// A user by name.
     PasswdByName(&'a [u8]),
@@ -76,6 +78,41 @@ impl<'a> Request<'a> {
             _ => return Err(DecodeError::malformed("unknown type")),
         };
         Ok(Decoded { value, len: c.taken() })
+    }
+
+    /// Writes the request to the front of `out`; the number of bytes written.
+    /// [`EncodeError::Unrepresentable`] for what is no lookup and no invalidation, for a key with a
+    /// NUL, and for one longer than [`KEY_MAX`] with its NUL.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let unfit = EncodeError::Unrepresentable("a request that clients do not send");
+        let mut digits = [0; DECIMAL_MAX];
+        let (kind, key) = match *self {
+            Request::PasswdByName(name) => (0, name),
+            Request::PasswdByUid(Some(Uid(id))) => (1, write_decimal(id.into(), &mut digits)),
+            Request::GroupByName(name) => (2, name),
+            Request::GroupByGid(Some(Gid(id))) => (3, write_decimal(id.into(), &mut digits)),
+            Request::Invalidate(database) => (10, database),
+            Request::Initgroups(user) => (15, user),
+            _ => return Err(unfit),
+        };
+        if key.len() >= KEY_MAX || key.contains(&0) {
+            return Err(EncodeError::Unrepresentable("key too long, or with a NUL"));
+        }
+        let key_len = key.len() + 1;
+        let mut s = Writer::new(out, HEADER + key_len)?;
+        s.put_words(&[VERSION, kind, key_len as u32]);
+        s.put_string(key);
+        Ok(s.written())
+    }
+
+    /// How its reply is to be read; `None`: it is no lookup.
+    pub fn reply_kind(&self) -> Option<ReplyKind> {
+        match self {
+            Request::PasswdByName(_) | Request::PasswdByUid(_) => Some(ReplyKind::Passwd),
+            Request::GroupByName(_) | Request::GroupByGid(_) => Some(ReplyKind::Group),
+            Request::Initgroups(_) => Some(ReplyKind::Initgroups),
+            _ => None,
+        }
     }
 }
 
@@ -163,5 +200,34 @@ mod tests {
         assert!(decoded(0, b"a\0a\0").is_err());
         assert_eq!(decoded(6, &[127, 0, 0, 1]), Ok(Request::Unserved(32)));
         assert_eq!(decoded(11, b"passwd\0"), Ok(Request::Descriptor));
+    }
+
+    #[test]
+    fn requests_are_read_as_they_are_written() {
+        for request in [
+            Request::PasswdByName(b"ada"),
+            Request::PasswdByUid(Some(Uid(0))),
+            Request::GroupByName(b""),
+            Request::GroupByGid(Some(Gid(u32::MAX))),
+            Request::Initgroups(&[b'u'; KEY_MAX - 1]),
+            Request::Invalidate(b"group"),
+        ] {
+            let mut out = [0xa5; REQUEST_MAX];
+            let len = request.encode(&mut out).unwrap();
+            assert_eq!(Request::decode(&out), Ok(Decoded { value: request, len }));
+            assert_eq!(
+                request.encode(&mut [0; REQUEST_MAX][..len - 1]),
+                Err(EncodeError::NoSpace(len))
+            );
+        }
+        for request in [
+            Request::PasswdByUid(None),
+            Request::Control,
+            Request::PasswdByName(b"a\0b"),
+            Request::Initgroups(&[b'u'; KEY_MAX]),
+        ] {
+            let got = request.encode(&mut [0; 2 * REQUEST_MAX]);
+            assert!(matches!(got, Err(EncodeError::Unrepresentable(_))), "{request:?}");
+        }
     }
 }

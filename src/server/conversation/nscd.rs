@@ -176,9 +176,8 @@ impl Nscd {
                 let written = nscd::encode_invalidated(known, out.room());
                 return lookup.answer(out, written);
             }
-            Request::Invalidate(_) | Request::Descriptor | Request::Control => {
-                return lookup.close(End::Refused);
-            }
+            // Invalidate from others, Descriptor, Control.
+            _ => return lookup.close(End::Refused),
         };
         let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
