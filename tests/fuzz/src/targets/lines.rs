@@ -136,6 +136,13 @@ fn to_nscd(record: &Record<'_>, nsss: &[u8], step: usize) {
     };
     out.truncate(size.unwrap());
     assert_eq!(out, want);
+    let kind = match record {
+        Record::Passwd(_) => nscd::ReplyKind::Passwd,
+        _ => nscd::ReplyKind::Group,
+    };
+    let took = nscd::Reply::decode(kind, &out).unwrap();
+    assert_eq!(took.len, out.len());
+    assert!(matches!(took.value, nscd::Reply::Found(r) if r.name() == record.name()));
     let db = if matches!(record, Record::Passwd(_)) { Db::Passwd } else { Db::Group };
     let took = nsss::Head::decode(db, &nsss[1..]).unwrap();
     let area = &nsss[1 + took.len..];

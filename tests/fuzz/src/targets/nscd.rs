@@ -7,8 +7,8 @@ use crate::server::conversation::Conversation as _;
 use crate::server::nscd::Nscd;
 use crate::sys::access::Rights;
 use crate::wire::{by_id, by_name, grouplist, op};
-use nssproto::nscd::Request;
-use nssproto::{DecodeError, EncodeError};
+use nssproto::DecodeError;
+use nssproto::nscd::{REQUEST_MAX, Request};
 
 /// One request.
 pub fn nscd_request(data: &[u8]) {
@@ -42,6 +42,11 @@ pub fn nscd_request(data: &[u8]) {
         Request::Descriptor => assert!([11, 12, 13, 18, 21].contains(&word(4))),
         Request::Unserved(_) => assert!([4, 5, 6, 7, 14, 16, 17, 19, 20].contains(&word(4))),
         Request::Control => assert!([8, 9].contains(&word(4))),
+        other => panic!("a request of another kind: {other:?}"),
+    }
+    let mut again = [0xa5; REQUEST_MAX];
+    if let Ok(len) = took.value.encode(&mut again) {
+        assert_eq!(Request::decode(&again[..len]).map(|took| took.value), Ok(took.value));
     }
     for end in 0..took.len {
         assert!(matches!(Request::decode(&data[..end]), Err(DecodeError::Incomplete(_))));
