@@ -10,6 +10,24 @@
 //! - No I/O, no clock, no state outside the values.
 //!
 //! Offsets are touched in [`bytes`] only; nothing here indexes a slice.
+//!
+//! A protocol is a folder: `mod.rs` says what goes over the wire and gives whole requests, replies
+//! and records, its module `stream` what is larger than a buffer. All share the records of
+//! [`entry`] and the errors below.
+//!
+//! Everything is decoded from the front of what has been received so far. A stream is read until
+//! [`DecodeError::Incomplete`] comes no more:
+//!
+//! ```
+//! use nssproto::{DecodeError, nslcd::ResultCode};
+//!
+//! let received = [0, 0, 0];
+//! assert_eq!(ResultCode::decode(&received), Err(DecodeError::Incomplete(1)));
+//! let received = [0, 0, 0, 1, 0, 0];
+//! let decoded = ResultCode::decode(&received).unwrap();
+//! assert_eq!(decoded.value, ResultCode::Begin);
+//! assert_eq!(received[decoded.len..], [0, 0]);
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -23,3 +41,7 @@ pub mod nslcd;
 pub mod nsss;
 
 pub use error::{DecodeError, Decoded, EncodeError, Malformed};
+
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct Readme;

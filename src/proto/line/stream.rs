@@ -1,5 +1,26 @@
 //! Lines larger than a buffer, in pieces of any size: a line is measured in one pass, and its
 //! strings are sent in a second one.
+//!
+//! ```
+//! use nssproto::entry::Db;
+//! use nssproto::line::stream::{LineCopier, LineScanner};
+//!
+//! let (first, second) = (b"staff:x:50:a", b"da,bob");
+//! let mut scanner = LineScanner::new(Db::Group);
+//! scanner.feed(first, b"ada");
+//! scanner.feed(second, b"ada");
+//! let summary = scanner.finish(b"ada")?;
+//! assert!(summary.listed && !summary.named);
+//!
+//! // The head goes first; then the strings, as they are in an nsss reply.
+//! assert_eq!(summary.head.area_len(), 16);
+//! let mut copier = LineCopier::new(Db::Group, summary);
+//! let mut room = [0; 16];
+//! assert_eq!(copier.feed(first, &mut room)?, (12, 9));
+//! assert_eq!(copier.feed(second, &mut room[9..])?, (6, 7));
+//! assert!(copier.done() && room == *b"staff\0x\0ada\0bob\0");
+//! # Ok::<(), nssproto::Malformed>(())
+//! ```
 
 pub use super::copy::LineCopier;
 use super::why;

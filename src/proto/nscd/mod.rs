@@ -17,6 +17,29 @@
 //!
 //! Every length counts a NUL, so that none is 0. Source: glibc's nscd-client.h, musl's
 //! nscd_query.c, and what both programs were seen to send and to accept.
+//!
+//! ```
+//! use nssproto::entry::Db;
+//! use nssproto::line;
+//! use nssproto::nscd::{self, REQUEST_MAX, Reply, ReplyKind, Request};
+//!
+//! // What a C library sends.
+//! let request = Request::PasswdByName(b"ada");
+//! let mut wire = [0; REQUEST_MAX];
+//! let len = request.encode(&mut wire)?;
+//!
+//! // What a server makes of it and answers. The hash of a password is not shown.
+//! assert_eq!(Request::decode(&wire[..len])?.value, request);
+//! let record = line::parse(Db::Passwd, b"ada:$6$salt$hash:1001:1000:Ada:/home/ada:/bin/sh")?;
+//! let mut reply = [0; 128];
+//! let len = nscd::encode(&record, &mut reply)?;
+//!
+//! // What the C library makes of that.
+//! let decoded = Reply::decode(ReplyKind::Passwd, &reply[..len])?;
+//! let shown = line::parse(Db::Passwd, b"ada:x:1001:1000:Ada:/home/ada:/bin/sh")?;
+//! assert_eq!(decoded.value, Reply::Found(shown));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod reply;
 mod request;

@@ -2,6 +2,25 @@
 //! are gone through twice: [`HeaderWriter`] finds the lengths and writes what precedes the strings,
 //! [`StringsWriter`] lets them pass. Both hash what they see, and the reply may only be ended if they
 //! saw the same.
+//!
+//! ```
+//! use nssproto::entry::Gid;
+//! use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter};
+//! use nssproto::nsss::Head;
+//!
+//! let head = Head::Group { gid: Gid(5), len: 6, members: 1 };
+//! let mut room = [0; HEADER_MAX + 4 * 3];
+//! let mut header = HeaderWriter::new(head).unwrap();
+//! // Lengths are written as they become known.
+//! assert_eq!(header.feed(b"g\0x", &mut room)?, 0);
+//! assert_eq!(header.feed(b"\0a\0", &mut room)?, 24 + 4);
+//!
+//! let mut strings = header.finish()?;
+//! let (mut first, mut last) = (*b"g\0x", *b"\0a\0");
+//! assert_eq!((strings.feed(&mut first), strings.feed(&mut last)), (3, 3));
+//! assert!(strings.holds());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use super::ReplyKind;
 use super::reply::{FOUND, PASSWORD, shown};

@@ -12,6 +12,36 @@
 //!
 //! A daemon that failed closes without the 2. Entries larger than a buffer are read with
 //! [`stream`]. Source: nss-pam-ldapd's nslcd.h, and what nslcd 0.9.12 was seen to send.
+//!
+//! ```
+//! use nssproto::entry::{Db, Uid};
+//! use nssproto::line;
+//! use nssproto::nslcd::{self, ReplyHeader, Request, ResultCode};
+//!
+//! // What a client sends.
+//! let request = Request::ByUid(Uid(1001));
+//! let mut wire = [0; Request::MAX];
+//! let len = request.encode(&mut wire)?;
+//!
+//! // What a daemon makes of it and answers.
+//! let action = Request::decode(&wire[..len])?.value.action();
+//! let record = line::parse(Db::Passwd, b"ada:*:1001:1000:Ada:/home/ada:/bin/sh")?;
+//! let mut reply = [0; 128];
+//! let mut len = ReplyHeader { action }.encode(&mut reply)?;
+//! len += ResultCode::Begin.encode(&mut reply[len..])?;
+//! len += nslcd::encode(&record, &mut reply[len..])?;
+//! len += ResultCode::End.encode(&mut reply[len..])?;
+//!
+//! // What the client makes of that.
+//! let mut at = ReplyHeader::decode(request.action(), &reply[..len])?.len;
+//! while let ResultCode::Begin = ResultCode::decode(&reply[at..len])?.value {
+//!     at += ResultCode::SIZE;
+//!     let decoded = nslcd::decode(request.db(), &reply[at..len])?;
+//!     assert_eq!(decoded.value, record);
+//!     at += decoded.len;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod record;
 mod reply;

@@ -3,6 +3,21 @@
 //!
 //! What is larger than a buffer is gone through twice, in two replies: the first time it is
 //! measured, the second time its strings are sent. [`EntrySummary`] tells whether it was the same.
+//!
+//! ```
+//! use nssproto::entry::Db;
+//! use nssproto::nslcd::stream::EntryReader;
+//!
+//! let (mut entry, mut room) = (EntryReader::new(Db::Group), [0; 8]);
+//! let (taken, put) = entry.feed(b"\0\0\0\x01g\0\0", &mut room)?;
+//! assert_eq!((taken, &room[..put]), (7, &b"g"[..]));
+//! assert!(entry.summary().is_none());
+//! let rest = b"\0\0\0\0\0\x05\0\0\0\x01\0\0\0\x01a";
+//! let (taken, put) = entry.feed(rest, &mut room)?;
+//! assert_eq!((taken, &room[..put]), (rest.len(), &b"\0\0a"[..]));
+//! assert_eq!(entry.summary().unwrap().head.id(), Some(5));
+//! # Ok::<(), nssproto::Malformed>(())
+//! ```
 
 use super::record::widen;
 use super::{length, why};

@@ -1,4 +1,16 @@
 //! A peer's record in pieces of any size: its strings are checked while they pass.
+//!
+//! ```
+//! use nssproto::entry::Gid;
+//! use nssproto::nsss::{Head, stream::AreaChecker};
+//!
+//! let mut check = AreaChecker::new(&Head::Group { gid: Gid(5), len: 8, members: 1 });
+//! check.feed(b"g\0x\0a")?;
+//! assert_eq!(check.left(), 3);
+//! // Two strings are left where one was announced: nothing of this may be passed on.
+//! assert!(check.feed(b"\0b\0").is_err());
+//! # Ok::<(), nssproto::Malformed>(())
+//! ```
 
 use crate::Malformed;
 use crate::nsss::Head;
