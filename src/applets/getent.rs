@@ -15,7 +15,7 @@ use crate::sys::error::{Code, Error, unable};
 use crate::sys::message::Message;
 use crate::sys::output::{Output, push_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::line::FromArea;
+use nssproto::line::LineWriter;
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -270,7 +270,7 @@ fn print(
     }
     let (mut line, mut written) = (None, Ok(()));
     let taken = names.take(db, &mut |head, area| {
-        let line = line.get_or_insert_with(|| FromArea::new(*head));
+        let line = line.get_or_insert_with(|| LineWriter::new(*head));
         if written.is_ok() {
             written = line.feed(area, |piece| out.put(piece));
         }

@@ -8,11 +8,11 @@ use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, NEVER, timespec};
 use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
-use nssproto::Fault;
-use nssproto::bytes::{Cursor, DECIMAL_MAX, write_decimal};
+use nssproto::DecodeError;
+use nssproto::bytes::{DECIMAL_MAX, Reader, write_decimal};
 use nssproto::entry::Record;
+use nssproto::nsss::stream::AreaChecker;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
-use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
@@ -91,7 +91,7 @@ pub struct Child {
     /// Bytes of the buffer in front of the area of the record that was found.
     head_len: usize,
     /// The record is larger than the buffer: what of its area is still to come.
-    check: Option<AreaCheck>,
+    check: Option<AreaChecker>,
 }
 
 impl Drop for Child {
@@ -276,7 +276,7 @@ impl Child {
         let reply = loop {
             match Reply::decode(&asked, self.held()) {
                 Ok(took) => break took,
-                Err(Fault::More(_)) => self.receive()?,
+                Err(DecodeError::Incomplete(_)) => self.receive()?,
                 Err(_) => return Err(Errno::PROTO),
             }
         };
@@ -309,7 +309,7 @@ impl Child {
     fn receive_record(&mut self, head: &Head) -> Result<(), Errno> {
         let size = self.head_len + head.area_len() as usize;
         if size > self.buffer.len() {
-            let mut check = AreaCheck::new(head);
+            let mut check = AreaChecker::new(head);
             check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
             return Ok(());
@@ -323,7 +323,7 @@ impl Child {
     fn receive_gids(&mut self, head: GroupListHead, gids: &mut Gids) -> Result<(), Errno> {
         let mut left = usize::try_from(head.sent()).map_err(|_| Errno::PROTO)?;
         loop {
-            let mut words = Cursor::new(self.held());
+            let mut words = Reader::new(self.held());
             while left > 0 {
                 let Ok(gid) = words.u32_be() else { break };
                 gids.add(gid);

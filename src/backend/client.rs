@@ -7,8 +7,10 @@ use super::switch::Progress;
 use crate::limits::BACKENDS;
 use crate::sys::access::Rights;
 use nssproto::entry::Db;
+use nssproto::line::Parsed;
+use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
 use nssproto::nsss::Head;
-use nssproto::stream::{Copier, Measured, Meter};
+
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -100,7 +102,7 @@ pub struct LongLine {
     /// Offset of its first byte.
     pub start: u64,
     /// What was found of it.
-    pub meter: Meter,
+    pub meter: LineScanner,
 }
 
 impl Search {
@@ -190,6 +192,8 @@ pub struct Line {
     pub end: usize,
     /// Its offset in the file.
     pub at: u64,
+    /// What it was found to be.
+    pub parsed: Parsed,
 }
 
 /// A line of a file that is sent in pieces.
@@ -204,13 +208,13 @@ pub struct Streamed {
     /// Offset of the line.
     pub at: u64,
     /// How far it has come.
-    pub copier: Copier,
+    pub copier: LineCopier,
 }
 
 impl Streamed {
     /// A line that was measured, in a file whose stamp is still to be told.
-    pub fn new(db: Db, from: ReadFrom, at: u64, measured: Measured) -> Self {
-        Streamed { db, from, stamp: Stamp::default(), at, copier: Copier::new(db, measured) }
+    pub fn new(db: Db, from: ReadFrom, at: u64, measured: LineSummary) -> Self {
+        Streamed { db, from, stamp: Stamp::default(), at, copier: LineCopier::new(db, measured) }
     }
 }
 

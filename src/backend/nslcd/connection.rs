@@ -3,9 +3,9 @@
 
 use crate::limits::NSLCD_INPUT;
 use crate::sys::clock::{self, timespec};
-use nssproto::nslcd::pieces::{Measured, Passage};
-use nssproto::nslcd::{Mark, Request, Start};
-use nssproto::{Fault, Took, entry::Db};
+use nssproto::nslcd::stream::{EntryReader, EntrySummary};
+use nssproto::nslcd::{ReplyHeader, Request, ResultCode};
+use nssproto::{DecodeError, Decoded, entry::Db};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -101,13 +101,13 @@ impl Connection {
         }
         self.stream = Some(stream);
         self.send(question.bytes.get(..question.len).unwrap_or_default(), wait)?;
-        self.read(wait, |bytes| Start::decode(question.action, bytes)).map(|_| ())
+        self.read(wait, |bytes| ReplyHeader::decode(question.action, bytes)).map(|_| ())
     }
 
     /// Whether another entry follows.
-    pub fn mark(&mut self, wait: WaitLimit) -> Result<Mark, Errno> {
-        let mark = self.read(wait, Mark::decode)?;
-        if mark == Mark::End && self.have.0 != self.have.1 {
+    pub fn mark(&mut self, wait: WaitLimit) -> Result<ResultCode, Errno> {
+        let mark = self.read(wait, ResultCode::decode)?;
+        if mark == ResultCode::End && self.have.0 != self.have.1 {
             // Nothing may follow the end.
             return Err(Errno::PROTO);
         }
@@ -121,13 +121,13 @@ impl Connection {
         db: Db,
         area: &mut [u8],
         wait: WaitLimit,
-    ) -> Result<(Measured, usize), Errno> {
-        let (mut passage, mut kept) = (Passage::new(db), 0);
+    ) -> Result<(EntrySummary, usize), Errno> {
+        let (mut passage, mut kept) = (EntryReader::new(db), 0);
         loop {
             kept += self.feed(&mut passage, area.get_mut(kept..).unwrap_or_default())?;
             let taken = passage.measure(self.bytes()).map_err(|_| Errno::PROTO)?;
             self.take(taken);
-            match passage.measured() {
+            match passage.summary() {
                 Some(measured) => return Ok((measured, kept)),
                 None => self.receive(wait)?,
             }
@@ -136,7 +136,7 @@ impl Connection {
 
     /// Lets what was received of an entry pass, as far as `out` has room for its area; how much
     /// of that there was.
-    pub fn feed(&mut self, passage: &mut Passage, out: &mut [u8]) -> Result<usize, Errno> {
+    pub fn feed(&mut self, passage: &mut EntryReader, out: &mut [u8]) -> Result<usize, Errno> {
         let (taken, put) = passage.feed(self.bytes(), out).map_err(|_| Errno::PROTO)?;
         self.take(taken);
         Ok(put)
@@ -158,7 +158,7 @@ impl Connection {
     fn read<T>(
         &mut self,
         wait: WaitLimit,
-        decode: impl Fn(&[u8]) -> Result<Took<T>, Fault>,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, DecodeError>,
     ) -> Result<T, Errno> {
         loop {
             match decode(self.bytes()) {
@@ -166,7 +166,7 @@ impl Connection {
                     self.take(took.len);
                     return Ok(took.value);
                 }
-                Err(Fault::More(_)) => self.receive(wait)?,
+                Err(DecodeError::Incomplete(_)) => self.receive(wait)?,
                 Err(_) => return Err(Errno::PROTO),
             }
         }

@@ -18,8 +18,8 @@ use crate::sys::error::Error;
 use connection::{Connection, Query, WaitLimit};
 use long::SecondAnswer;
 use nssproto::entry::{Db, Name, Record};
-use nssproto::nslcd::pieces::Measured;
-use nssproto::nslcd::{Mark, Request as Ask};
+use nssproto::nslcd::stream::EntrySummary;
+use nssproto::nslcd::{Request as Ask, ResultCode};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
@@ -239,13 +239,13 @@ impl Nslcd {
         let Nslcd { connection, address, area, .. } = self;
         let question = Query::new(&ask)?;
         connection.ask(address, &question, wait)?;
-        if connection.mark(wait)? == Mark::End {
+        if connection.mark(wait)? == ResultCode::End {
             connection.close();
             return Ok(Outcome::NotFound);
         }
         let measured = area.read(connection, question.db(), wait)?;
         // One is due: of two, nobody can tell which is meant.
-        if connection.mark(wait)? != Mark::End || !area.answers(&measured.head, &ask) {
+        if connection.mark(wait)? != ResultCode::End || !area.answers(&measured.head, &ask) {
             return Err(Errno::PROTO);
         }
         connection.close();
@@ -282,10 +282,10 @@ impl Nslcd {
         wait: WaitLimit,
     ) -> Result<Outcome, Errno> {
         let Nslcd { connection, address, .. } = self;
-        let question = Query::new(&Ask::GroupsOf(user))?;
+        let question = Query::new(&Ask::GroupsByMember(user))?;
         connection.ask(address, &question, wait)?;
         let mut last = None;
-        while connection.mark(wait)? == Mark::Entry {
+        while connection.mark(wait)? == ResultCode::Begin {
             let (measured, _) = connection.entry(Db::Group, &mut [], wait)?;
             let Head::Group { gid, .. } = measured.head else { return Err(Errno::PROTO) };
             // A group with two names comes twice.
@@ -298,7 +298,7 @@ impl Nslcd {
     }
 
     /// The record that was found is in the area, unless it is to be asked for again.
-    fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Query>) {
+    fn lend(&mut self, hit: &mut Hit, measured: EntrySummary, again: Option<Query>) {
         let left = self.limits.millis();
         self.long = again.map(|question| SecondAnswer::new(question, measured, left));
         *hit = Hit::Head(measured.head);
@@ -313,7 +313,7 @@ impl List {
         area: &mut Area,
         db: Db,
         wait: WaitLimit,
-    ) -> Result<Option<Measured>, Errno> {
+    ) -> Result<Option<EntrySummary>, Errno> {
         match self.state {
             ListState::Ended => return Ok(None),
             ListState::Failed(errno) => return Err(errno),
@@ -324,8 +324,8 @@ impl List {
             ListState::Open => {}
         }
         match self.connection.mark(wait)? {
-            Mark::Entry => area.read(&mut self.connection, db, wait).map(Some),
-            Mark::End => {
+            ResultCode::Begin => area.read(&mut self.connection, db, wait).map(Some),
+            ResultCode::End => {
                 self.connection.close();
                 self.state = ListState::Ended;
                 Ok(None)
@@ -346,7 +346,7 @@ impl Area {
         connection: &mut Connection,
         db: Db,
         wait: WaitLimit,
-    ) -> Result<Measured, Errno> {
+    ) -> Result<EntrySummary, Errno> {
         (self.len, self.given) = (0, 0);
         let (measured, kept) = connection.entry(db, &mut self.bytes, wait)?;
         self.len = kept;

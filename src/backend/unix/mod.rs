@@ -23,9 +23,8 @@ use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::fstat;
 use file::DbFile;
 use nssproto::entry::{Db, Record};
-use nssproto::line;
+use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
-use nssproto::stream::Meter;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
@@ -88,7 +87,7 @@ impl Source for Unix {
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
         let Hit::Line(line) = hit else { return None };
-        line::parse(line.db, self.text(window, line)?).ok()
+        line.parsed.record(self.text(window, line)?)
     }
 
     fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
@@ -98,7 +97,7 @@ impl Source for Unix {
                 ReadFrom::Enumeration => ReadFrom::Enumeration,
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
-            let mut meter = Meter::new(line.db);
+            let mut meter = LineScanner::new(line.db);
             meter.feed(self.text(&step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
@@ -199,10 +198,10 @@ impl Unix {
                     _ => None,
                 };
                 let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
-                found.map_or(Location::Absent, |Span { start, end, .. }| {
+                found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
-                    *step.hit = Hit::Line(Line { db, from, start, end, at });
+                    *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });
                     Location::At(at)
                 })
             }
