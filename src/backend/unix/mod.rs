@@ -29,6 +29,7 @@ use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// The options of nsssd-unix.
@@ -114,41 +115,33 @@ impl Source for Unix {
         }
     }
 
-    /// The error means that the file is no longer what was measured.
+    /// The error means that the file is no longer what was measured. That is asked before the first
+    /// byte and before the last one goes out; in between, what was read is hashed.
     fn piece(&mut self, step: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        let Hit::Streamed(Streamed { db, from, stamp, at, copier }) = step.hit else {
-            return Err(Errno::INVAL);
-        };
-        let own = self.files.get(*db);
-        let (file, same) = match from {
-            ReadFrom::Content | ReadFrom::File => (own.file()?, own.is_still(stamp)),
-            ReadFrom::Enumeration => {
-                let file = &step.enumerations.get(*db).as_ref().ok_or(Errno::BADF)?.file;
-                (file, Stamp::of_open(file)? == *stamp)
-            }
-        };
-        if !same {
-            return Err(Errno::STALE);
-        }
-        let window = &mut step.shared.window;
-        let mut given = 0;
-        while !copier.done() {
-            let room = out.get_mut(given..).unwrap_or_default();
-            if room.is_empty() {
-                break;
-            }
-            // As much as can be used: a line has at most one byte more for each of its area.
-            let want = usize::try_from(copier.wants()).unwrap_or(usize::MAX).min(room.len() + 64);
-            let want = want.min(window.len());
-            let block = window.get_mut(..want).unwrap_or_default();
-            let len = pread_full(file, block, *at + copier.taken())?;
-            if len < block.len() {
+        let Hit::Streamed(streamed) = step.hit else { return Err(Errno::INVAL) };
+        let own = self.files.get(streamed.db);
+        let list = step.enumerations.get(streamed.db).as_ref();
+        let file = match streamed.from {
+            // Another version may have been opened meanwhile, which the client may not read.
+            ReadFrom::Content | ReadFrom::File if own.stamp() != streamed.stamp => {
                 return Err(Errno::STALE);
             }
-            let (_, put) = copier.feed(block, room).map_err(|_| Errno::STALE)?;
-            given += put;
+            ReadFrom::Content | ReadFrom::File => own.file()?,
+            ReadFrom::Enumeration => &list.ok_or(Errno::BADF)?.file,
+        };
+        let is_first = streamed.copier.taken() == 0;
+        let given = copy(streamed, file, &mut step.shared.window, out)?;
+        let is_last = streamed.copier.done();
+        if is_first || is_last {
+            let same = match streamed.from {
+                ReadFrom::Content | ReadFrom::File => own.is_still(&streamed.stamp),
+                ReadFrom::Enumeration => Stamp::of_open(file)? == streamed.stamp,
+            };
+            if !same {
+                return Err(Errno::STALE);
+            }
         }
-        Ok((given, copier.done()))
+        Ok((given, is_last))
     }
 
     fn rewind(&mut self, hit: &mut Hit) -> bool {
@@ -276,6 +269,34 @@ fn next_entry(
         streamed.stamp = Stamp::of_open(&enumeration.file)?;
     }
     Ok(found)
+}
+
+/// Puts the next bytes of a record's strings to the front of `out`; how many.
+fn copy(
+    streamed: &mut Streamed,
+    file: &OwnedFd,
+    window: &mut [u8],
+    out: &mut [u8],
+) -> Result<usize, Errno> {
+    let Streamed { at, copier, .. } = streamed;
+    let mut given = 0;
+    while !copier.done() {
+        let room = out.get_mut(given..).unwrap_or_default();
+        if room.is_empty() {
+            break;
+        }
+        // As much as can be used: a line has at most one byte more for each of its area.
+        let want = usize::try_from(copier.wants()).unwrap_or(usize::MAX).min(room.len() + 64);
+        let want = want.min(window.len());
+        let block = window.get_mut(..want).unwrap_or_default();
+        let len = pread_full(file, block, *at + copier.taken())?;
+        if len < block.len() {
+            return Err(Errno::STALE);
+        }
+        let (_, put) = copier.feed(block, room).map_err(|_| Errno::STALE)?;
+        given += put;
+    }
+    Ok(given)
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.
