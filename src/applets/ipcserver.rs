@@ -5,7 +5,8 @@
 
 use super::{Applet, help};
 use crate::backend::script;
-use crate::backend::script::registry::{self, RunsIn};
+use crate::backend::RunsIn;
+use crate::backend::script::registry;
 use crate::backend::script::start::{SWITCH, Settings, is_local, start};
 use crate::backend::switch::Switch;
 use crate::limits::CLIENT_MILLIS;

@@ -4,7 +4,8 @@
 //! what doc/protocols/nsss.md lists in section 10.
 
 use super::{Applet, help};
-use crate::backend::script::registry::{self, RunsIn};
+use crate::backend::RunsIn;
+use crate::backend::script::registry;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Code, Error};

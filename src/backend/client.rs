@@ -1,11 +1,8 @@
-//! What a switch keeps for one client, whichever backends it asks: his enumerations, and how far
-//! the request in hand has come.
+//! What is kept for one client of any backend: where his enumerations are, how far a search has
+//! come, and where the record is that was found.
 
 use super::PerDb;
 use super::stamp::Stamp;
-use super::switch::Progress;
-use crate::limits::BACKENDS;
-use crate::sys::access::Rights;
 use nssproto::entry::Db;
 use nssproto::line::Parsed;
 use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
@@ -13,63 +10,6 @@ use nssproto::nsss::Head;
 
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
-
-/// One client of a switch; [`Switch::new_client`](super::switch::Switch::new_client) makes it.
-pub struct ClientState {
-    /// On whose behalf.
-    pub rights: Rights,
-    /// Tells clients of one switch apart.
-    pub number: u32,
-    /// Bytes of files that may still be read before others are served.
-    pub budget: u64,
-    /// One for each backend.
-    pub(super) enumerations: heapless::Vec<Enumerations, BACKENDS>,
-    /// The backend that is being asked, or that answered.
-    pub(super) slot: usize,
-    /// What those before it said.
-    pub(super) progress: Progress,
-    /// The request in hand is to be asked again: it goes on where it stopped.
-    pub(super) pending: bool,
-    /// Where a search stands.
-    pub(super) search: Search,
-    /// The record that was found.
-    pub(super) hit: Hit,
-}
-
-impl ClientState {
-    pub(super) fn new(rights: Rights, number: u32, backends: usize) -> Self {
-        let mut enumerations = heapless::Vec::new();
-        for _ in 0..backends {
-            // A switch has no more backends than there is room for.
-            let _ = enumerations.push(Enumerations::default());
-        }
-        ClientState {
-            rights,
-            number,
-            budget: 0,
-            enumerations,
-            slot: 0,
-            progress: Progress::default(),
-            pending: false,
-            search: Search::default(),
-            hit: Hit::None,
-        }
-    }
-
-    /// Whether a backend failed that should have been asked for the request in hand, so that "not
-    /// found" is not certain.
-    pub fn has_failed(&self) -> bool {
-        self.progress.has_failed()
-    }
-
-    /// Forgets the last request, before a new one.
-    pub(super) fn begin(&mut self) {
-        self.slot = 0;
-        self.progress = Progress::default();
-        self.search = Search::default();
-        self.hit = Hit::None;
-    }
-}
 
 /// Where one client is in the files of one backend.
 pub type Enumerations = PerDb<Option<Enumeration>>;

@@ -182,6 +182,15 @@ impl DerefMut for Backend {
     }
 }
 
+/// In whose process a backend runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunsIn {
+    /// That of whoever asks, a program run by hand: its ids and its environment are his.
+    Caller,
+    /// A daemon's.
+    Daemon,
+}
+
 /// How a backend ended with a request, or that it did not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

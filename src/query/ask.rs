@@ -1,9 +1,10 @@
 //! Who is asked by a program that is run by hand: a server, or backends in this process.
 
 use crate::backend::Backend;
+use crate::backend::RunsIn;
 use crate::backend::child::Child;
 use crate::backend::script::Block;
-use crate::backend::script::registry::{self, RunsIn};
+use crate::backend::script::registry;
 use crate::backend::script::start::{NamedBy, switch_of};
 use crate::backend::switch::Switch;
 use crate::sys::error::{Code, Error};

@@ -1,9 +1,8 @@
 //! What programs that are run by hand ask of a switch, and print. They may allocate.
 
 use crate::backend::Outcome;
-use crate::backend::client::ClientState;
 use crate::backend::gids::{HASH_START, hash};
-use crate::backend::switch::{Answer, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Pieces, Switch};
 use crate::limits::WINDOW;
 use crate::sys::access::Rights;
 use nssproto::entry::{Db, Gid, Name, Uid};

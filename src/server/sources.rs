@@ -1,9 +1,10 @@
 //! What an nscd answers from, in the event loop and in its workers.
 
 use crate::backend::Backend;
+use crate::backend::RunsIn;
 use crate::backend::child::Origin;
 use crate::backend::script::Block;
-use crate::backend::script::registry::{RunsIn, by_command};
+use crate::backend::script::registry::by_command;
 use crate::backend::script::start::{NamedBy, switch_of};
 use crate::backend::switch::{Slot, Switch};
 use crate::sys::error::Error;

@@ -8,8 +8,7 @@ mod connection;
 mod long;
 
 use super::client::Hit;
-use super::script::registry::RunsIn;
-use super::{Backend, Outcome, PerDb, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
 use crate::options::{Options, Spec};
 use crate::sys::access::Rights;

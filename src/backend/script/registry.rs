@@ -1,12 +1,12 @@
 //! The backends that can run in this process: a row each. A nested switch may have children of its
 //! own, and cannot.
 
-use crate::backend::Backend;
 #[cfg(feature = "nsssd-map")]
 use crate::backend::map;
 #[cfg(feature = "nsssd-nslcd")]
 use crate::backend::nslcd;
 use crate::backend::unix;
+use crate::backend::{Backend, RunsIn};
 use crate::options::{Options, Spec};
 use crate::sys::error::Error;
 use crate::sys::own;
@@ -25,15 +25,6 @@ pub struct Row {
 
 /// Makes a backend by its options and the words behind them.
 pub type Make = fn(&mut Options<'_>, &[OsString], RunsIn) -> Result<Backend, Error>;
-
-/// In whose process a backend runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunsIn {
-    /// That of whoever asks, a program run by hand: its ids and its environment are his.
-    Caller,
-    /// A daemon's.
-    Daemon,
-}
 
 /// All of them.
 pub const BACKENDS: &[Row] = &[

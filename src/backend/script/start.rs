@@ -1,10 +1,10 @@
 //! Makes a switch of the blocks of a script: our own backends in this process, programs for others.
 
 use super::grammar::{Block, TOO_MANY};
-use super::registry::{self, Row, RunsIn};
-use crate::backend::Backend;
+use super::registry::{self, Row};
 use crate::backend::child::Origin;
 use crate::backend::switch::{Slot, Switch};
+use crate::backend::{Backend, RunsIn};
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, code};

@@ -11,9 +11,9 @@ mod report;
 mod search;
 
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
-use super::script::registry::RunsIn;
+
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
 use crate::limits::RESTARTS;
 use crate::options::{Options, Spec};
 use crate::sys::access::Rights;

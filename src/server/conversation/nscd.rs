@@ -6,8 +6,7 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Wait};
-use crate::backend::client::ClientState;
-use crate::backend::switch::{Answer, Found, FoundGroups, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;

@@ -1,9 +1,8 @@
 //! One connection's conversation, without its input and output: bytes in, bytes out, and what
 //! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
 
-use crate::backend::client::ClientState;
 use crate::backend::gids::Gids;
-use crate::backend::switch::{Answer, Found, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
 use crate::server::conversation::groups::Groups;
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Rights;
