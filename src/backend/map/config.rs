@@ -201,3 +201,57 @@ impl<'a> Config<'a> {
         self.sections.iter().any(Section::derives)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(ids: Ids, gid: GidOf) -> Section<'static> {
+        let mut section = Section::new(1, SectionKind::Map, Words(b"*"));
+        (section.template.ids, section.template.gid) = (ids, gid);
+        section
+    }
+
+    #[test]
+    fn a_section_gives_groups_where_each_user_has_his_own() {
+        let range = Ids::Range { lo: 20000, size: 10 };
+        let own = section(range, GidOf::Uid);
+        let bounds = Some((20000, 20009));
+        assert_eq!((own.gives(SectionKind::Uids), own.gives(SectionKind::Gids)), (bounds, bounds));
+        let shared = section(range, GidOf::One(500));
+        let given = (shared.gives(SectionKind::Uids), shared.gives(SectionKind::Gids));
+        assert_eq!(given, (bounds, None));
+        assert!(own.derives() && !section(Ids::One(500), GidOf::Uid).derives());
+    }
+
+    #[test]
+    fn the_first_section_that_takes_a_name_decides() {
+        let mut config = Config::default();
+        for globs in [&b"ops-* adm"[..], b"*"] {
+            config.sections.push(Section::new(1, SectionKind::Map, Words(globs)));
+        }
+        config.deny.push(Words(b"ops-x"));
+        let first = |name: &[u8]| config.section_of(name).map(|s| s.globs.0.len());
+        assert_eq!((first(b"adm"), first(b"ops-a"), first(b"ada")), (Some(9), Some(9), Some(1)));
+        assert!(config.allows(b"ops-a") && !config.allows(b"ops-x") && !config.allows(b"-a"));
+        assert!(config.is_reserved(b"root") && !config.is_reserved(b"ada"));
+    }
+
+    #[test]
+    fn evidence_is_a_home_or_a_file_with_the_name_in_it() {
+        let mut require = Require::default();
+        assert!(require.is_empty() && require.add(b"owned-home", None).is_ok());
+        assert!(require.home && require.owned);
+        assert!(require.add(b"file", Some(b"/keys/%u")).is_ok() && require.files.len() == 1);
+        let bad: [(&[u8], Option<&[u8]>); 5] = [
+            (b"file", None),
+            (b"file", Some(b"keys/%u")),
+            (b"file", Some(b"/keys")),
+            (b"home", Some(b"/home")),
+            (b"house", None),
+        ];
+        for (word, path) in bad {
+            assert!(require.add(word, path).is_err(), "{word:?} {path:?}");
+        }
+    }
+}

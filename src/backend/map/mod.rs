@@ -66,7 +66,7 @@ pub struct Map {
     /// Uid and gid of the one client, where that is known.
     me: Option<Peer>,
     /// What the asker's own environment says, if that is to be believed.
-    logname: Option<&'static [u8]>,
+    logname: Option<Vec<u8>>,
     known: pairs::Pairs,
     scan: Option<scan::Scan>,
     registry: Option<registry::Registry>,
@@ -326,7 +326,7 @@ impl Map {
         uid: u32,
         login: &mut Login,
     ) -> Result<Account, Outcome> {
-        let name = self.logname.ok_or(Outcome::NotFound)?;
+        let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
         fill(login, &[name]).map_err(|_| Outcome::NotFound)?;
         let account = self.by_name(step, login)?;
         let shared = matches!(account.section.template.ids, Ids::One(_));

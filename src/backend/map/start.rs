@@ -126,7 +126,7 @@ impl Map {
                 Host::Caller => Some(Peer::of(geteuid(), getegid())),
                 _ => client(),
             },
-            logname: logname.map(|name| &*name.into_vec().leak()),
+            logname: logname.map(OsString::into_vec),
             known: Pairs::new(config.derives()),
             scan: config.derives().then(|| Scan::new(config)),
             registry: None,
