@@ -4,7 +4,10 @@
 //! this process, one event loop for all clients; a live socket is never taken over.
 
 use super::{NAMES, help};
-use crate::backend::script::{self, Whose};
+use crate::backend::RunsIn;
+use crate::backend::script;
+use crate::backend::script::registry;
+use crate::backend::script::start::{SWITCH, Settings, is_local, start};
 use crate::backend::switch::Switch;
 use crate::limits::CLIENT_MILLIS;
 use crate::options::Spec;
@@ -109,17 +112,17 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
 /// The switch of a command that can be served in this process, for as long as that.
 fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
     let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
-    let switch = match (name, script::short(name)) {
+    let switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
-        (_, Some(short)) => Switch::of(script::own_backend(short, args, Whose::Daemon)?),
+        (_, Some(row)) => Switch::of(row.make(args, RunsIn::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
-            let options = script::SWITCH.split(args)?;
-            let how = script::how(&options, NAMES)?;
+            let options = SWITCH.split(args)?;
+            let settings = Settings::given(&options, NAMES)?;
             let blocks = script::parse(options.rest)?;
-            if !script::is_local(blocks, how) {
+            if !is_local(&blocks, settings) {
                 return Ok(None);
             }
-            script::start(blocks, how, None)?
+            start(&blocks, settings, None)?
         }
         _ => return Ok(None),
     };

@@ -5,12 +5,13 @@
 //! those of nsssd-switch; a source that fails closes the connection.
 
 use super::{NAMES, help};
-use crate::backend::script::{self, Block, Sources};
+use crate::backend::script::{self, Block, registry};
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
+use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
@@ -54,9 +55,6 @@ const NSSMAP: &CStr = c"/etc/nssmap.conf";
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
 
-/// Backends that are called otherwise there.
-const RENAMED: [(&[u8], &[u8]); 2] = [(b"unix", b"files"), (b"nslcd", b"ldap")];
-
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
 
@@ -87,19 +85,18 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         _ => None,
     };
     rules.flags(&options);
-    // They live as long as the process.
-    let sources: &'static Sources = Box::leak(Box::new(sources(server, options.rest)?));
+    let sources = sources(server, options.rest)?;
     if is_asker {
-        ask(sources, identity, rules)?;
+        ask(&sources, identity, rules)?;
     } else {
-        serve(sources, socket, identity, rules, parent, args)?;
+        serve(&sources, socket, identity, rules, parent, args)?;
     }
     Ok(Exit::SUCCESS)
 }
 
 /// An asker's work.
 #[inline(never)]
-fn ask(sources: &'static Sources, identity: &Identity, rules: &Rules) -> Result<(), Error> {
+fn ask(sources: &Sources, identity: &Identity, rules: &Rules) -> Result<(), Error> {
     let mut far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
@@ -113,7 +110,7 @@ fn ask(sources: &'static Sources, identity: &Identity, rules: &Rules) -> Result<
 }
 
 fn serve(
-    sources: &'static Sources,
+    sources: &Sources,
     socket: &OsStr,
     identity: &Identity,
     rules: &'static Rules,
@@ -173,7 +170,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
     for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
         blocks.push(Block::new(*bits, vec![name.into()]));
     }
-    Ok(Sources::Own(blocks.leak()))
+    Ok(Sources::Own(blocks))
 }
 
 /// The process that this one ends with, as something to wait for.
@@ -247,13 +244,13 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
         // A server is a switch of its own; at least it has the files.
         Sources::Server(_) => return service == b"files",
     };
-    for block in *blocks {
+    for block in blocks {
         // `nsssd-nslcd`, `nssbox nslcd`.
         for word in block.command.iter().take(2) {
             let name = base(word.as_bytes());
             let name = name.strip_prefix(b"nsssd-").unwrap_or(name);
-            let renamed = RENAMED.iter().find(|(backend, _)| *backend == name);
-            if renamed.map_or(name, |(_, service)| service) == service {
+            let known = registry::by_name(name);
+            if known.map_or(name, |row| row.service.as_bytes()) == service {
                 return true;
             }
         }

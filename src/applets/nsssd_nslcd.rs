@@ -4,9 +4,9 @@
 //! what doc/protocols/nsss.md lists in section 10.
 
 use super::help;
-use crate::backend::script;
+use crate::backend::RunsIn;
+use crate::backend::script::registry;
 use crate::backend::switch::Switch;
-use crate::backend::{Backend, Source};
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -32,11 +32,11 @@ nslcd tells shadow to root only.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let mut nslcd = script::nslcd(args, None)?;
+    let mut nslcd = registry::make("nslcd", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     nslcd.serve_one_client(None);
-    let mut switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
+    let mut switch = Switch::of(nslcd);
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }

@@ -5,6 +5,7 @@
 
 use super::{NAMES, help};
 use crate::backend::script;
+use crate::backend::script::start::{SWITCH, Settings, start};
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -36,12 +37,12 @@ EXECLINE_STRICT in the environment is understood.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let options = script::SWITCH.split(args)?;
-    let how = script::how(&options, NAMES)?;
+    let options = SWITCH.split(args)?;
+    let settings = Settings::given(&options, NAMES)?;
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(options.rest)?;
-    let mut switch = script::start(blocks, how, client)?;
+    let mut switch = start(&blocks, settings, client)?;
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }

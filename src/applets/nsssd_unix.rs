@@ -4,7 +4,8 @@
 //! doc/protocols/nsss.md lists in section 10.
 
 use super::help;
-use crate::backend::script;
+use crate::backend::RunsIn;
+use crate::backend::script::registry;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
@@ -29,7 +30,7 @@ s6-ipcserver.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let unix = script::unix(args)?;
+    let unix = registry::make("unix", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     let mut switch = Switch::of(unix);

@@ -8,11 +8,11 @@ use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, NEVER, timespec};
 use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
-use nssproto::Fault;
-use nssproto::bytes::{Cursor, DECIMAL_MAX, write_decimal};
+use nssproto::DecodeError;
+use nssproto::bytes::{DECIMAL_MAX, Reader, write_decimal};
 use nssproto::entry::Record;
+use nssproto::nsss::stream::AreaChecker;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
-use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
@@ -25,13 +25,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How to get a peer, again and again.
 pub struct Origin {
-    peer: Peer,
+    kind: OriginKind,
     /// When a program may be started, in milliseconds of the clock.
     next: u64,
 }
 
-/// The two kinds of it.
-enum Peer {
+/// The two kinds of peers.
+enum OriginKind {
     Program(Vec<OsString>),
     Server(OsString),
 }
@@ -43,12 +43,12 @@ const RESTART_PAUSE: u64 = 500;
 impl Origin {
     /// A program.
     pub fn program(command: &[OsString]) -> Self {
-        Origin { peer: Peer::Program(command.to_vec()), next: 0 }
+        Origin { kind: OriginKind::Program(command.to_vec()), next: 0 }
     }
 
     /// A server's socket.
     pub fn server(path: &OsStr) -> Self {
-        Origin { peer: Peer::Server(path.to_owned()), next: 0 }
+        Origin { kind: OriginKind::Server(path.to_owned()), next: 0 }
     }
 
     /// The next start need not wait.
@@ -58,8 +58,8 @@ impl Origin {
 
     /// A new peer; `None` if there is none to be had, or it is too early to try.
     pub fn start(&mut self) -> Option<Child> {
-        match &self.peer {
-            Peer::Program(command) => {
+        match &self.kind {
+            OriginKind::Program(command) => {
                 let now = clock::millis();
                 if now < self.next {
                     return None;
@@ -67,7 +67,7 @@ impl Origin {
                 self.next = now + RESTART_PAUSE;
                 Child::spawn(command, None).ok()
             }
-            Peer::Server(path) => Child::connect(path, false).ok(),
+            OriginKind::Server(path) => Child::connect(path, false).ok(),
         }
     }
 }
@@ -91,7 +91,7 @@ pub struct Child {
     /// Bytes of the buffer in front of the area of the record that was found.
     head_len: usize,
     /// The record is larger than the buffer: what of its area is still to come.
-    check: Option<AreaCheck>,
+    check: Option<AreaChecker>,
 }
 
 impl Drop for Child {
@@ -276,7 +276,7 @@ impl Child {
         let reply = loop {
             match Reply::decode(&asked, self.held()) {
                 Ok(took) => break took,
-                Err(Fault::More(_)) => self.receive()?,
+                Err(DecodeError::Incomplete(_)) => self.receive()?,
                 Err(_) => return Err(Errno::PROTO),
             }
         };
@@ -309,7 +309,7 @@ impl Child {
     fn receive_record(&mut self, head: &Head) -> Result<(), Errno> {
         let size = self.head_len + head.area_len() as usize;
         if size > self.buffer.len() {
-            let mut check = AreaCheck::new(head);
+            let mut check = AreaChecker::new(head);
             check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
             return Ok(());
@@ -323,7 +323,7 @@ impl Child {
     fn receive_gids(&mut self, head: GroupListHead, gids: &mut Gids) -> Result<(), Errno> {
         let mut left = usize::try_from(head.sent()).map_err(|_| Errno::PROTO)?;
         loop {
-            let mut words = Cursor::new(self.held());
+            let mut words = Reader::new(self.held());
             while left > 0 {
                 let Ok(gid) = words.u32_be() else { break };
                 gids.add(gid);

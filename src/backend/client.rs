@@ -1,73 +1,15 @@
-//! What a switch keeps for one client, whichever backends it asks: his enumerations, and how far
-//! the request in hand has come.
+//! What is kept for one client of any backend: where his enumerations are, how far a search has
+//! come, and where the record is that was found.
 
 use super::PerDb;
 use super::stamp::Stamp;
-use super::switch::Progress;
-use crate::limits::BACKENDS;
-use crate::sys::access::Rights;
 use nssproto::entry::Db;
+use nssproto::line::Parsed;
+use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
 use nssproto::nsss::Head;
-use nssproto::stream::{Copier, Measured, Meter};
+
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
-
-/// One client of a switch; [`Switch::new_client`](super::switch::Switch::new_client) makes it.
-pub struct ClientState {
-    /// On whose behalf.
-    pub rights: Rights,
-    /// Tells clients of one switch apart.
-    pub number: u32,
-    /// Bytes of files that may still be read before others are served.
-    pub budget: u64,
-    /// One for each backend.
-    pub(super) enumerations: heapless::Vec<Enumerations, BACKENDS>,
-    /// The backend that is being asked, or that answered.
-    pub(super) slot: usize,
-    /// What those before it said.
-    pub(super) progress: Progress,
-    /// The request in hand is to be asked again: it goes on where it stopped.
-    pub(super) pending: bool,
-    /// Where a search stands.
-    pub(super) search: Search,
-    /// The record that was found.
-    pub(super) hit: Hit,
-}
-
-impl ClientState {
-    pub(super) fn new(rights: Rights, number: u32, backends: usize) -> Self {
-        let mut enumerations = heapless::Vec::new();
-        for _ in 0..backends {
-            // A switch has no more backends than there is room for.
-            let _ = enumerations.push(Enumerations::default());
-        }
-        ClientState {
-            rights,
-            number,
-            budget: 0,
-            enumerations,
-            slot: 0,
-            progress: Progress::default(),
-            pending: false,
-            search: Search::default(),
-            hit: Hit::None,
-        }
-    }
-
-    /// Whether a backend failed that should have been asked for the request in hand, so that "not
-    /// found" is not certain.
-    pub fn has_failed(&self) -> bool {
-        self.progress.has_failed()
-    }
-
-    /// Forgets the last request, before a new one.
-    pub(super) fn begin(&mut self) {
-        self.slot = 0;
-        self.progress = Progress::default();
-        self.search = Search::default();
-        self.hit = Hit::None;
-    }
-}
 
 /// Where one client is in the files of one backend.
 pub type Enumerations = PerDb<Option<Enumeration>>;
@@ -83,8 +25,9 @@ pub struct Enumeration {
 /// Where the search in a file of lines stands; enough to go on after others were served.
 #[derive(Clone, Copy, Default)]
 pub struct Search {
-    /// The version of the file that is searched; `None`: not begun.
-    version: Option<u32>,
+    begun: bool,
+    /// The version of the file that is searched.
+    version: u32,
     restarts: u8,
     /// Offset of the next byte to read.
     pub at: u64,
@@ -100,29 +43,28 @@ pub struct LongLine {
     /// Offset of its first byte.
     pub start: u64,
     /// What was found of it.
-    pub meter: Meter,
+    pub meter: LineScanner,
 }
 
 impl Search {
     /// Begins, or goes on; true if it went on in the same version of the file. EAGAIN: there were
     /// more than `most` others.
     pub fn resume(&mut self, version: u32, most: u8) -> Result<bool, Errno> {
-        let restarts = match self.version {
-            Some(begun) if begun == version => return Ok(true),
-            Some(_) => self.restarts + 1,
-            None => 0,
-        };
+        if self.begun && self.version == version {
+            return Ok(true);
+        }
+        let restarts = if self.begun { self.restarts + 1 } else { 0 };
         if restarts > most {
             return Err(Errno::AGAIN);
         }
-        *self = Search { version: Some(version), restarts, ..Search::default() };
+        *self = Search { begun: true, version, restarts, ..Search::default() };
         Ok(false)
     }
 
     /// Begins at an offset, unless it has begun.
     pub fn begin_at(&mut self, at: u64) {
-        if self.version.is_none() {
-            *self = Search { version: Some(0), at, ..Search::default() };
+        if !self.begun {
+            *self = Search { begun: true, at, ..Search::default() };
         }
     }
 
@@ -190,6 +132,8 @@ pub struct Line {
     pub end: usize,
     /// Its offset in the file.
     pub at: u64,
+    /// What it was found to be.
+    pub parsed: Parsed,
 }
 
 /// A line of a file that is sent in pieces.
@@ -204,13 +148,13 @@ pub struct Streamed {
     /// Offset of the line.
     pub at: u64,
     /// How far it has come.
-    pub copier: Copier,
+    pub copier: LineCopier,
 }
 
 impl Streamed {
     /// A line that was measured, in a file whose stamp is still to be told.
-    pub fn new(db: Db, from: ReadFrom, at: u64, measured: Measured) -> Self {
-        Streamed { db, from, stamp: Stamp::default(), at, copier: Copier::new(db, measured) }
+    pub fn new(db: Db, from: ReadFrom, at: u64, measured: LineSummary) -> Self {
+        Streamed { db, from, stamp: Stamp::default(), at, copier: LineCopier::new(db, measured) }
     }
 }
 

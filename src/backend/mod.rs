@@ -153,6 +153,8 @@ impl Backend {
 impl Deref for Backend {
     type Target = dyn Source;
 
+    // Inlined, the match would be at fifteen places.
+    #[inline(never)]
     fn deref(&self) -> &(dyn Source + 'static) {
         match self {
             Backend::Unix(unix) => &**unix,
@@ -168,6 +170,7 @@ impl Deref for Backend {
 }
 
 impl DerefMut for Backend {
+    #[inline(never)]
     fn deref_mut(&mut self) -> &mut (dyn Source + 'static) {
         match self {
             Backend::Unix(unix) => &mut **unix,
@@ -180,6 +183,15 @@ impl DerefMut for Backend {
             Backend::Offloaded(none) => none,
         }
     }
+}
+
+/// In whose process a backend runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunsIn {
+    /// That of whoever asks, a program run by hand: its ids and its environment are his.
+    Caller,
+    /// A daemon's.
+    Daemon,
 }
 
 /// How a backend ended with a request, or that it did not yet.

@@ -2,11 +2,13 @@
 
 use super::print;
 use crate::backend::child::Child;
-use crate::backend::client::ClientState;
 use crate::backend::gids::{HASH_START, hash};
-use crate::backend::script::{self, Block, How};
+use crate::backend::script::Block;
+use crate::backend::script::registry;
+use crate::backend::script::start::{NamedBy, switch_of};
+use crate::backend::switch::ClientState;
 use crate::backend::switch::{Answer, Switch};
-use crate::backend::{Backend, Outcome};
+use crate::backend::{Backend, Outcome, RunsIn};
 use crate::limits::WINDOW;
 use crate::sys::access::Rights;
 use crate::sys::error::{Error, Exit};
@@ -189,9 +191,6 @@ fn sources(
     }
 }
 
-/// What glibc's services are called here.
-const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
-
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
@@ -212,17 +211,14 @@ fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
         let Some(word) = command.first_mut() else {
             return Err(fail("empty service in option -s"));
         };
-        let service = GLIBCS.iter().find(|own| own.0.as_bytes() == word.as_bytes());
-        let service = service.map_or(word.as_bytes(), |own| own.1.as_bytes());
-        let Some(name) = script::in_process_as(service) else {
-            return Err(fail("unknown service:").about(OsStr::from_bytes(service)));
+        let Some(row) = registry::by_service(word.as_bytes()) else {
+            return Err(fail("unknown service:").about(word));
         };
-        *word = name.into();
-        names.push(name.as_bytes().to_vec());
+        *word = row.name.into();
+        names.push(row.name.as_bytes().to_vec());
         blocks.push(Block::new(bits.unwrap_or(0), command));
     }
     // As in glibc: one source is repeated as it is, several make a union.
-    let how = How { merge: blocks.len() > 1, ..How::default() };
-    let switch = script::start_own(blocks.leak(), how);
+    let switch = switch_of(&blocks, NamedBy::Short, RunsIn::Caller, blocks.len() > 1);
     Ok((switch.map_err(|e| e.with_exit(Exit::FAILURE))?, names))
 }

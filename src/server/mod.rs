@@ -6,4 +6,6 @@ pub mod conversation;
 mod drain;
 #[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub mod ipc;
+#[cfg(feature = "nscd")]
+pub mod sources;
 pub mod stdio;

@@ -1,7 +1,7 @@
 //! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
-use super::config::{Config, Kind};
+use super::config::{Config, SectionKind};
 use super::evidence::{Room, look_for};
 use super::{Account, Login, Map, fill, planned};
 use crate::backend::client::{Enumerations, Hit, Search};
@@ -143,7 +143,7 @@ impl Map {
         login: &Login,
     ) -> Result<Account, Outcome> {
         let account = self.by_name(step, login)?;
-        let of_name = account.section.kind == Kind::Map;
+        let of_name = account.section.kind == SectionKind::Map;
         if of_name && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 

@@ -1,8 +1,8 @@
 //! What the tools ask: the account that a name would have, and the collisions in a whole list.
 
 use super::claim::errno_of;
-use super::config::Lines;
 use super::start::fail;
+use super::text::Lines;
 use super::{Map, Unplanned, planned};
 use crate::backend::Outcome;
 use crate::backend::client::Hit;
@@ -52,7 +52,7 @@ impl Map {
 
 /// What a list of names comes to.
 #[derive(Default)]
-pub struct Found {
+pub struct Collisions {
     /// Names that were derived.
     pub derived: usize,
     /// Names that no section derives.
@@ -65,9 +65,9 @@ pub struct Found {
 
 /// Derives all names of a list, a line each, and finds those that share a uid. Who `watches` is shown
 /// now and then how many are done, of how many.
-pub fn collisions(map: &Map, text: &[u8], watches: bool) -> Result<Found, Error> {
+pub fn collisions(map: &Map, text: &[u8], watches: bool) -> Result<Collisions, Error> {
     let names = || Lines(text).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
-    let (mut found, total) = (Found::default(), names().count());
+    let (mut found, total) = (Collisions::default(), names().count());
     let mut list: Vec<(u32, &[u8], bool)> = Vec::new();
     for name in names() {
         let done = list.len() + found.refused;

@@ -10,9 +10,10 @@ pub mod config;
 mod evidence;
 mod groups;
 pub mod key;
-pub mod known;
 mod list;
 pub mod names;
+pub mod pairs;
+pub mod problem;
 mod rc;
 pub mod registry;
 mod scan;
@@ -21,6 +22,7 @@ pub mod single;
 mod slow;
 pub mod start;
 pub mod template;
+pub mod text;
 
 use super::client::Hit;
 use super::stamp::Stamp;
@@ -29,7 +31,7 @@ use crate::sys::access::{Peer, Rights};
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{Stat, fstat};
-use config::{Config, Kind, Section};
+use config::{Config, Section, SectionKind};
 use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
@@ -64,13 +66,13 @@ pub struct Map {
     /// Uid and gid of the one client, where that is known.
     me: Option<Peer>,
     /// What the asker's own environment says, if that is to be believed.
-    logname: Option<&'static [u8]>,
-    known: known::Known,
+    logname: Option<Vec<u8>>,
+    known: pairs::Pairs,
     scan: Option<scan::Scan>,
     registry: Option<registry::Registry>,
     /// The registry may not be read.
     refused: Option<Errno>,
-    groups: groups::Groups,
+    groups: groups::SectionGroups,
     /// Evidence can block.
     slow: bool,
     // What is large is elsewhere, so that the rest is near: that makes smaller code.
@@ -145,8 +147,8 @@ impl Source for Map {
                 Ok(account) => self.lend(step.hit, name.bytes(), account),
                 Err(outcome) => Err(outcome),
             },
-            Request::ByUid(uid) => self.by_number(&mut step, Kind::Uids, uid.0),
-            Request::ByGid(gid) => self.by_number(&mut step, Kind::Gids, gid.0),
+            Request::ByUid(uid) => self.by_number(&mut step, SectionKind::Uids, uid.0),
+            Request::ByGid(gid) => self.by_number(&mut step, SectionKind::Gids, gid.0),
             Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
         };
         match (answer, request) {
@@ -209,8 +211,8 @@ impl Map {
             if !self.config.allows(name) {
                 return Err(Outcome::NotFound);
             }
-            if let Some(id) = self.number_of(Kind::Uids, name, step.rights)? {
-                return self.of_number(Kind::Uids, id);
+            if let Some(id) = self.number_of(SectionKind::Uids, name, step.rights)? {
+                return self.of_number(SectionKind::Uids, id);
             }
             if self.config.is_reserved(name) {
                 return Err(Outcome::NotFound);
@@ -240,7 +242,12 @@ impl Map {
     }
 
     /// The number that `name` stands for in a section of numbers.
-    fn number_of(&self, kind: Kind, name: &[u8], rights: Rights) -> Result<Option<u32>, Outcome> {
+    fn number_of(
+        &self,
+        kind: SectionKind,
+        name: &[u8],
+        rights: Rights,
+    ) -> Result<Option<u32>, Outcome> {
         let mut depends = false;
         for section in self.config.sections.iter().filter(|s| s.kind == kind) {
             let pattern = &section.template.name;
@@ -252,7 +259,7 @@ impl Map {
                 depends = true;
                 let Peer { uid: Uid(uid), gid: Gid(gid) } =
                     self.ids_of(rights).ok_or(Outcome::failed(Errno::ACCESS))?;
-                Some(if kind == Kind::Uids { uid } else { gid })
+                Some(if kind == SectionKind::Uids { uid } else { gid })
             } else {
                 None
             };
@@ -273,7 +280,7 @@ impl Map {
         }
     }
 
-    fn of_number(&self, kind: Kind, id: u32) -> Result<Account, Outcome> {
+    fn of_number(&self, kind: SectionKind, id: u32) -> Result<Account, Outcome> {
         let section = self.config.section_of_number(kind, id).ok_or(Outcome::NotFound)?;
         Ok(Account { section, uid: id })
     }
@@ -287,21 +294,27 @@ impl Map {
     }
 
     /// The user, or the group, of a number.
-    fn by_number(&mut self, step: &mut Step<'_>, kind: Kind, id: u32) -> Result<(), Outcome> {
+    fn by_number(
+        &mut self,
+        step: &mut Step<'_>,
+        kind: SectionKind,
+        id: u32,
+    ) -> Result<(), Outcome> {
         let mut name = Login::new();
         let section = self.config.section_of_uid(id);
         let account = if let Ok(account) = self.of_number(kind, id) {
             Self::number_name(account, &mut name);
             account
-        } else if section.is_some_and(|s| kind == Kind::Uids || s.template.gid == GidOf::Uid) {
+        } else if section.is_some_and(|s| kind == SectionKind::Uids || s.template.gid == GidOf::Uid)
+        {
             self.holder(step, id, &mut name)?
-        } else if kind == Kind::Uids {
+        } else if kind == SectionKind::Uids {
             self.sharer(step, id, &mut name)?
         } else {
             return Err(Outcome::NotFound);
         };
         match kind {
-            Kind::Gids => self.lend_group(step.hit, &name, id),
+            SectionKind::Gids => self.lend_group(step.hit, &name, id),
             _ => self.lend(step.hit, &name, account),
         }
     }
@@ -313,7 +326,7 @@ impl Map {
         uid: u32,
         login: &mut Login,
     ) -> Result<Account, Outcome> {
-        let name = self.logname.ok_or(Outcome::NotFound)?;
+        let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
         fill(login, &[name]).map_err(|_| Outcome::NotFound)?;
         let account = self.by_name(step, login)?;
         let shared = matches!(account.section.template.ids, Ids::One(_));
@@ -323,7 +336,7 @@ impl Map {
     fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
         if !self.config.compat {
             if self.config.allows(name) {
-                if let Some(id) = self.number_of(Kind::Gids, name, step.rights)? {
+                if let Some(id) = self.number_of(SectionKind::Gids, name, step.rights)? {
                     return self.lend_group(step.hit, name, id);
                 }
             }
@@ -335,7 +348,7 @@ impl Map {
         }
         let account = self.by_name(step, name)?;
         match account.section.kind {
-            Kind::Map => self.lend_group(step.hit, name, account.gid()),
+            SectionKind::Map => self.lend_group(step.hit, name, account.gid()),
             _ => Err(Outcome::NotFound),
         }
     }
@@ -349,7 +362,7 @@ impl Map {
             Err(other) => return Err(other),
         };
         let section = account.section;
-        if section.kind != Kind::Map {
+        if section.kind != SectionKind::Map {
             return Ok(());
         }
         let shared = &mut *step.shared;
@@ -372,7 +385,7 @@ impl Map {
         let Template { gecos, home, shell, .. } = &account.section.template;
         let mut room = [0; DECIMAL_MAX];
         let place = match account.section.kind {
-            Kind::Map => name,
+            SectionKind::Map => name,
             _ => write_decimal(u64::from(account.uid), &mut room),
         };
         let [before, slash, place, after] = home.pieces(place);

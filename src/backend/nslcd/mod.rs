@@ -8,21 +8,43 @@ mod connection;
 mod long;
 
 use super::client::Hit;
-use super::{Outcome, PerDb, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
+use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
 use crate::sys::clock::{earlier, millis};
-use connection::{Connection, Question, Wait};
+use crate::sys::error::Error;
+use connection::{Connection, Query, WaitLimit};
 use long::SecondAnswer;
 use nssproto::entry::{Db, Name, Record};
-use nssproto::nslcd::pieces::Measured;
-use nssproto::nslcd::{Mark, Request as Ask};
+use nssproto::nslcd::stream::EntrySummary;
+use nssproto::nslcd::{Request as Ask, ResultCode};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// Where Debian's nslcd, and any other that was not built otherwise, listens.
-pub const SOCKET: &str = "/var/run/nslcd/socket";
+const SOCKET: &str = "/var/run/nslcd/socket";
+
+/// The options of nsssd-nslcd.
+pub const SPEC: Spec = Spec { values: "t", ..Spec::NONE };
+
+/// A running nslcd by the arguments of nsssd-nslcd. As nsss's program, a daemon wants to be told its
+/// socket.
+pub fn make(options: &Options<'_>, runs_in: RunsIn) -> Result<Backend, Error> {
+    let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
+    let path = match options.rest {
+        [] if runs_in == RunsIn::Caller => OsStr::new(SOCKET),
+        [] => return Err(Error::options("missing socket of nslcd")),
+        [path] => path,
+        [_, more, ..] => return Err(Error::options("a word too many:").about(more)),
+    };
+    let nslcd = Nslcd::new(path.as_bytes(), millis);
+    let nslcd = nslcd.map_err(|e| Error::system("unable to use socket", e).about(path))?;
+    Ok(Backend::Nslcd(Box::new(nslcd)))
+}
 
 /// An nslcd, and what is going on with it.
 pub struct Nslcd {
@@ -119,7 +141,7 @@ impl Source for Nslcd {
         self.drop_record();
         let own = self.limits.millis().map(|millis| start + millis);
         let until = earlier(own, self.limits.until);
-        let wait = Wait { until, for_client: self.for_client };
+        let wait = WaitLimit { until, for_client: self.for_client };
         let answer = match *request {
             Request::Next(Db::Shadow) | Request::ByName(Db::Shadow, _)
                 if !may_see_shadow(step.rights) =>
@@ -166,7 +188,7 @@ impl Source for Nslcd {
 
     fn piece(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
         let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
-        let limit = Wait { until: self.limits.until, for_client: self.for_client };
+        let limit = WaitLimit { until: self.limits.until, for_client: self.for_client };
         let piece = long.pass(&mut self.connection, &self.address, out, limit);
         match piece {
             Ok((_, false)) => self.long = Some(long),
@@ -208,17 +230,17 @@ impl Nslcd {
         list.state = ListState::Fresh;
     }
 
-    fn lookup(&mut self, step: Step<'_>, ask: Ask<'_>, wait: Wait) -> Result<Outcome, Errno> {
+    fn lookup(&mut self, step: Step<'_>, ask: Ask<'_>, wait: WaitLimit) -> Result<Outcome, Errno> {
         let Nslcd { connection, address, area, .. } = self;
-        let question = Question::new(&ask)?;
+        let question = Query::new(&ask)?;
         connection.ask(address, &question, wait)?;
-        if connection.mark(wait)? == Mark::End {
+        if connection.mark(wait)? == ResultCode::End {
             connection.close();
             return Ok(Outcome::NotFound);
         }
         let measured = area.read(connection, question.db(), wait)?;
         // One is due: of two, nobody can tell which is meant.
-        if connection.mark(wait)? != Mark::End || !area.answers(&measured.head, &ask) {
+        if connection.mark(wait)? != ResultCode::End || !area.answers(&measured.head, &ask) {
             return Err(Errno::PROTO);
         }
         connection.close();
@@ -228,7 +250,7 @@ impl Nslcd {
     }
 
     /// The next entry of an enumeration, which is read from its connection as it is asked for.
-    fn next(&mut self, step: Step<'_>, db: Db, wait: Wait) -> Result<Outcome, Errno> {
+    fn next(&mut self, step: Step<'_>, db: Db, wait: WaitLimit) -> Result<Outcome, Errno> {
         let Nslcd { lists, address, area, .. } = self;
         let list = lists.get_mut(db);
         let entry = list.next(address, area, db, wait);
@@ -240,7 +262,7 @@ impl Nslcd {
             // By its name: the rest of the list is behind it in this connection.
             false => {
                 let name = area.name().and_then(Name::new).ok_or(Errno::NAMETOOLONG)?;
-                Some(Question::new(&Ask::ByName(db, name))?)
+                Some(Query::new(&Ask::ByName(db, name))?)
             }
         };
         self.lend(step.hit, measured, again);
@@ -248,12 +270,17 @@ impl Nslcd {
     }
 
     /// The groups that list a user.
-    fn groups(&mut self, step: Step<'_>, user: Name<'_>, wait: Wait) -> Result<Outcome, Errno> {
+    fn groups(
+        &mut self,
+        step: Step<'_>,
+        user: Name<'_>,
+        wait: WaitLimit,
+    ) -> Result<Outcome, Errno> {
         let Nslcd { connection, address, .. } = self;
-        let question = Question::new(&Ask::GroupsOf(user))?;
+        let question = Query::new(&Ask::GroupsByMember(user))?;
         connection.ask(address, &question, wait)?;
         let mut last = None;
-        while connection.mark(wait)? == Mark::Entry {
+        while connection.mark(wait)? == ResultCode::Begin {
             let (measured, _) = connection.entry(Db::Group, &mut [], wait)?;
             let Head::Group { gid, .. } = measured.head else { return Err(Errno::PROTO) };
             // A group with two names comes twice.
@@ -266,7 +293,7 @@ impl Nslcd {
     }
 
     /// The record that was found is in the area, unless it is to be asked for again.
-    fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Question>) {
+    fn lend(&mut self, hit: &mut Hit, measured: EntrySummary, again: Option<Query>) {
         let left = self.limits.millis();
         self.long = again.map(|question| SecondAnswer::new(question, measured, left));
         *hit = Hit::Head(measured.head);
@@ -280,20 +307,20 @@ impl List {
         address: &SocketAddrUnix,
         area: &mut Area,
         db: Db,
-        wait: Wait,
-    ) -> Result<Option<Measured>, Errno> {
+        wait: WaitLimit,
+    ) -> Result<Option<EntrySummary>, Errno> {
         match self.state {
             ListState::Ended => return Ok(None),
             ListState::Failed(errno) => return Err(errno),
             ListState::Fresh => {
-                self.connection.ask(address, &Question::new(&Ask::All(db))?, wait)?;
+                self.connection.ask(address, &Query::new(&Ask::All(db))?, wait)?;
                 self.state = ListState::Open;
             }
             ListState::Open => {}
         }
         match self.connection.mark(wait)? {
-            Mark::Entry => area.read(&mut self.connection, db, wait).map(Some),
-            Mark::End => {
+            ResultCode::Begin => area.read(&mut self.connection, db, wait).map(Some),
+            ResultCode::End => {
                 self.connection.close();
                 self.state = ListState::Ended;
                 Ok(None)
@@ -309,7 +336,12 @@ impl List {
 
 impl Area {
     /// Reads an entry, and keeps its area if there is room for it, else its beginning.
-    fn read(&mut self, connection: &mut Connection, db: Db, wait: Wait) -> Result<Measured, Errno> {
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        db: Db,
+        wait: WaitLimit,
+    ) -> Result<EntrySummary, Errno> {
         (self.len, self.given) = (0, 0);
         let (measured, kept) = connection.entry(db, &mut self.bytes, wait)?;
         self.len = kept;

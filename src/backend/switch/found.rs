@@ -1,8 +1,7 @@
 //! What a switch answers. A record or a list of groups is lent out: whoever has it gives it back by
 //! dropping it, once, and nothing else can be asked of the switch before.
 
-use super::Switch;
-use crate::backend::client::ClientState;
+use super::{ClientState, Switch};
 use crate::backend::gids::Gids;
 use nssproto::entry::Record;
 use nssproto::nsss::Head;

@@ -1,10 +1,11 @@
 //! Asks backends in order. A single backend is a switch with one place.
 
+mod client;
 mod decision;
 mod found;
 
 use super::child::Origin;
-use super::client::{ClientState, Search};
+use super::client::Search;
 use super::{Backend, Outcome, Shared, Source, Step};
 use crate::sys::access::Rights;
 use crate::sys::clock;
@@ -14,6 +15,7 @@ use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
+pub use client::ClientState;
 pub use decision::Progress;
 pub use found::{Answer, Found, FoundGroups, Pieces};
 

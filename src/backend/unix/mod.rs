@@ -11,23 +11,37 @@ mod report;
 mod search;
 
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
+
 use super::stamp::Stamp;
-use super::{Outcome, PerDb, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
 use crate::limits::RESTARTS;
+use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
+use crate::sys::error::Error;
 use crate::sys::file::pread_full;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::fstat;
 use file::DbFile;
 use nssproto::entry::{Db, Record};
-use nssproto::line;
+use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
-use nssproto::stream::Meter;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+
+/// The options of nsssd-unix.
+pub const SPEC: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
+
+/// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
+/// nsss ignores them.
+pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
+    let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
+    let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
+    Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
+}
 
 /// The three files.
 pub struct Unix {
@@ -74,7 +88,7 @@ impl Source for Unix {
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
         let Hit::Line(line) = hit else { return None };
-        line::parse(line.db, self.text(window, line)?).ok()
+        line.parsed.record(self.text(window, line)?)
     }
 
     fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
@@ -84,7 +98,7 @@ impl Source for Unix {
                 ReadFrom::Enumeration => ReadFrom::Enumeration,
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
-            let mut meter = Meter::new(line.db);
+            let mut meter = LineScanner::new(line.db);
             meter.feed(self.text(&step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
@@ -101,41 +115,33 @@ impl Source for Unix {
         }
     }
 
-    /// The error means that the file is no longer what was measured.
+    /// The error means that the file is no longer what was measured. That is asked before the first
+    /// byte and before the last one goes out; in between, what was read is hashed.
     fn piece(&mut self, step: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        let Hit::Streamed(Streamed { db, from, stamp, at, copier }) = step.hit else {
-            return Err(Errno::INVAL);
-        };
-        let own = self.files.get(*db);
-        let (file, same) = match from {
-            ReadFrom::Content | ReadFrom::File => (own.file()?, own.is_still(stamp)),
-            ReadFrom::Enumeration => {
-                let file = &step.enumerations.get(*db).as_ref().ok_or(Errno::BADF)?.file;
-                (file, Stamp::of_open(file)? == *stamp)
-            }
-        };
-        if !same {
-            return Err(Errno::STALE);
-        }
-        let window = &mut step.shared.window;
-        let mut given = 0;
-        while !copier.done() {
-            let room = out.get_mut(given..).unwrap_or_default();
-            if room.is_empty() {
-                break;
-            }
-            // As much as can be used: a line has at most one byte more for each of its area.
-            let want = usize::try_from(copier.wants()).unwrap_or(usize::MAX).min(room.len() + 64);
-            let want = want.min(window.len());
-            let block = window.get_mut(..want).unwrap_or_default();
-            let len = pread_full(file, block, *at + copier.taken())?;
-            if len < block.len() {
+        let Hit::Streamed(streamed) = step.hit else { return Err(Errno::INVAL) };
+        let own = self.files.get(streamed.db);
+        let list = step.enumerations.get(streamed.db).as_ref();
+        let file = match streamed.from {
+            // Another version may have been opened meanwhile, which the client may not read.
+            ReadFrom::Content | ReadFrom::File if own.stamp() != streamed.stamp => {
                 return Err(Errno::STALE);
             }
-            let (_, put) = copier.feed(block, room).map_err(|_| Errno::STALE)?;
-            given += put;
+            ReadFrom::Content | ReadFrom::File => own.file()?,
+            ReadFrom::Enumeration => &list.ok_or(Errno::BADF)?.file,
+        };
+        let is_first = streamed.copier.taken() == 0;
+        let given = copy(streamed, file, &mut step.shared.window, out)?;
+        let is_last = streamed.copier.done();
+        if is_first || is_last {
+            let same = match streamed.from {
+                ReadFrom::Content | ReadFrom::File => own.is_still(&streamed.stamp),
+                ReadFrom::Enumeration => Stamp::of_open(file)? == streamed.stamp,
+            };
+            if !same {
+                return Err(Errno::STALE);
+            }
         }
-        Ok((given, copier.done()))
+        Ok((given, is_last))
     }
 
     fn rewind(&mut self, hit: &mut Hit) -> bool {
@@ -185,10 +191,10 @@ impl Unix {
                     _ => None,
                 };
                 let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
-                found.map_or(Location::Absent, |Span { start, end, .. }| {
+                found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
-                    *step.hit = Hit::Line(Line { db, from, start, end, at });
+                    *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });
                     Location::At(at)
                 })
             }
@@ -263,6 +269,34 @@ fn next_entry(
         streamed.stamp = Stamp::of_open(&enumeration.file)?;
     }
     Ok(found)
+}
+
+/// Puts the next bytes of a record's strings to the front of `out`; how many.
+fn copy(
+    streamed: &mut Streamed,
+    file: &OwnedFd,
+    window: &mut [u8],
+    out: &mut [u8],
+) -> Result<usize, Errno> {
+    let Streamed { at, copier, .. } = streamed;
+    let mut given = 0;
+    while !copier.done() {
+        let room = out.get_mut(given..).unwrap_or_default();
+        if room.is_empty() {
+            break;
+        }
+        // As much as can be used: a line has at most one byte more for each of its area.
+        let want = usize::try_from(copier.wants()).unwrap_or(usize::MAX).min(room.len() + 64);
+        let want = want.min(window.len());
+        let block = window.get_mut(..want).unwrap_or_default();
+        let len = pread_full(file, block, *at + copier.taken())?;
+        if len < block.len() {
+            return Err(Errno::STALE);
+        }
+        let (_, put) = copier.feed(block, room).map_err(|_| Errno::STALE)?;
+        given += put;
+    }
+    Ok(given)
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.

@@ -15,10 +15,10 @@ use memchr::arch::all::packedpair::Pair as Indices;
 use memchr::arch::x86_64::sse2::packedpair::Finder as Pair;
 use memchr::memchr;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
-use nssproto::entry::{Db, Name, Record};
-use nssproto::line;
+use nssproto::entry::{Db, Name};
+use nssproto::line::stream::{LineScanner, LineSummary};
+use nssproto::line::{Parsed, parse_group};
 use nssproto::nsss::Head;
-use nssproto::stream::{Measured, Meter, lists};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -34,23 +34,26 @@ pub enum Want<'a> {
 }
 
 impl Want<'_> {
-    /// Whether a whole line is wanted. Of a group that lists the member the gid is collected.
-    fn takes(self, db: Db, line: &[u8], gids: &mut Gids) -> bool {
-        let Ok(record) = line::parse(db, line) else { return false };
-        match (self, record) {
-            (Want::Any, _) => true,
-            (Want::Key(LookupKey::Name(name)), record) => record.name() == name,
-            (Want::Key(LookupKey::Id(id)), record) => record.id() == Some(id),
-            (Want::Member(user), Record::Group(group)) if lists(group.members, user) => {
+    /// What a whole line says, if it is wanted. Of a group that lists the member the gid is collected.
+    fn takes(self, db: Db, line: &[u8], gids: &mut Gids) -> Option<Parsed> {
+        if let Want::Member(user) = self {
+            let group = parse_group(line).ok().filter(|group| group.members.contains(user));
+            if let Some(group) = group {
                 gids.add(group.gid.0);
-                false
             }
-            (Want::Member(_), _) => false,
+            return None;
         }
+        let parsed = Parsed::new(db, line).ok()?;
+        let is_wanted = match self {
+            Want::Key(LookupKey::Name(name)) => parsed.record(line)?.name() == name,
+            Want::Key(LookupKey::Id(id)) => parsed.record(line)?.id() == Some(id),
+            Want::Any | Want::Member(_) => true,
+        };
+        is_wanted.then_some(parsed)
     }
 
     /// The same of a line that was measured.
-    fn takes_long(self, line: &Measured, gids: &mut Gids) -> bool {
+    fn takes_long(self, line: &LineSummary, gids: &mut Gids) -> bool {
         let id = match line.head {
             Head::Passwd { uid, .. } => Some(uid.0),
             Head::Group { gid, .. } => Some(gid.0),
@@ -133,12 +136,12 @@ impl<'a> Finder<'a> {
 
     /// The first good line in `block` that is wanted. Members are collected, and the search goes on
     /// to the end of the block.
-    pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<Span> {
+    pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<(Span, Parsed)> {
         let mut from = 0;
         while from < block.len() {
             let span = span_at(block, self.candidate(block, from)?);
-            if self.want.takes(self.db, span.of(block), gids) {
-                return Some(span);
+            if let Some(parsed) = self.want.takes(self.db, span.of(block), gids) {
+                return Some((span, parsed));
             }
             from = span.next;
         }
@@ -212,9 +215,18 @@ fn behind_last_lf(block: &[u8]) -> usize {
 }
 
 /// The line of `block` that starts at `at`, if it is wanted.
-pub fn line_at(db: Db, block: &[u8], at: usize, want: Want<'_>, gids: &mut Gids) -> Option<Span> {
+pub fn line_at(
+    db: Db,
+    block: &[u8],
+    at: usize,
+    want: Want<'_>,
+    gids: &mut Gids,
+) -> Option<(Span, Parsed)> {
     let span = span_at(block, at);
-    (span.start == at && want.takes(db, span.of(block), gids)).then_some(span)
+    if span.start != at {
+        return None;
+    }
+    want.takes(db, span.of(block), gids).map(|parsed| (span, parsed))
 }
 
 /// Reads `file` on from where the search stands until a line that is wanted, and leaves the search
@@ -264,16 +276,16 @@ pub fn search(
                 return Ok(Some(Location::Absent));
             }
             if size == WINDOW {
-                search.long = Some(LongLine { start: search.at, meter: Meter::new(db) });
+                search.long = Some(LongLine { start: search.at, meter: LineScanner::new(db) });
             }
             size = WINDOW;
             continue;
         }
         let base = search.at;
-        if let Some(Span { start, end, next }) = finder.find(lines, gids) {
+        if let Some((Span { start, end, next }, parsed)) = finder.find(lines, gids) {
             search.at = base + next as u64;
             let at = base + start as u64;
-            *step.hit = Hit::Line(Line { db, from, start, end, at });
+            *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });
             return Ok(Some(Location::At(at)));
         }
         search.at += lines.len() as u64;

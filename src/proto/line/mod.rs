@@ -2,7 +2,7 @@
 //! doc/protocols/nsss.md, section 6.
 //!
 //! A line comes without its LF. Nothing is trimmed, nothing is a comment, and a NUL ends the
-//! line for the parser. For lines that are not at hand in one piece see [`crate::stream`].
+//! line for the parser. For lines that are not at hand in one piece see [`stream`].
 //!
 //! ```
 //! use nssproto::entry::{Db, Record};
@@ -15,27 +15,32 @@
 //! let mut copy = [0; 64];
 //! let len = line::encode(&record, &mut copy).unwrap();
 //! assert_eq!(copy[..len], text[..]);
-//! # Ok::<(), &str>(())
+//! # Ok::<(), nssproto::Malformed>(())
 //! ```
 
+mod copy;
+pub mod stream;
 mod write;
 
 pub use write::{LineWriter, encode, write};
 
+use crate::Malformed;
 use crate::bytes::{decimal_u32, decimal_u64};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
 use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
 pub mod why {
+    use crate::Malformed;
+
     /// Fewer colons than the database needs.
-    pub const FIELDS: &str = "too few fields";
+    pub const FIELDS: Malformed = Malformed("too few fields");
     /// Not decimal digits below 2^32.
-    pub const UID: &str = "bad uid";
+    pub const UID: Malformed = Malformed("bad uid");
     /// Not decimal digits below 2^32.
-    pub const GID: &str = "bad gid";
+    pub const GID: Malformed = Malformed("bad gid");
     /// Not empty and not decimal digits below 2^64.
-    pub const NUMBER: &str = "bad number";
+    pub const NUMBER: Malformed = Malformed("bad number");
 }
 
 /// A line of `db`; the error says why it has to be skipped.
@@ -44,40 +49,12 @@ pub mod why {
 /// - group: four fields; everything after the third colon is the member list.
 /// - shadow: nine fields. The flag ends at a ninth colon, if there is one, and what follows is
 ///   ignored.
-pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
-    let (count, most) = match db {
-        Db::Passwd => (7, 7),
-        Db::Group => (4, 4),
-        Db::Shadow => (9, 10),
-    };
-    let mut fields = [&[][..]; 9];
-    split(line, most, fields.get_mut(..count).unwrap_or_default())?;
-    let [name, password, third, fourth, gecos, home, shell, ..] = fields;
-    let number = |text, why| decimal_u32(text).ok_or(why);
-    Ok(match db {
-        Db::Passwd => {
-            let (uid, gid) = (Uid(number(third, why::UID)?), Gid(number(fourth, why::GID)?));
-            Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
-        }
-        Db::Group => {
-            let (gid, members) = (Gid(number(third, why::GID)?), Members::from_field(fourth));
-            Record::Group(Group { name, password, gid, members })
-        }
-        Db::Shadow => {
-            let [_, _, texts @ ..] = fields;
-            let mut numbers = [Shadow::EMPTY; 7];
-            for (number, text) in numbers.iter_mut().zip(texts) {
-                if !text.is_empty() {
-                    *number = decimal_u64(text).ok_or(why::NUMBER)?;
-                }
-            }
-            Record::Shadow(Shadow { name, password, numbers })
-        }
-    })
+pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
+    Fields::of(db, line).map(|fields| fields.record(db))
 }
 
 /// A line of passwd; see [`parse`].
-pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
+pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, Malformed> {
     match parse(Db::Passwd, line)? {
         Record::Passwd(record) => Ok(record),
         _ => Err(why::FIELDS),
@@ -85,7 +62,7 @@ pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
 }
 
 /// A line of group; see [`parse`].
-pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
+pub fn parse_group(line: &[u8]) -> Result<Group<'_>, Malformed> {
     match parse(Db::Group, line)? {
         Record::Group(record) => Ok(record),
         _ => Err(why::FIELDS),
@@ -93,21 +70,120 @@ pub fn parse_group(line: &[u8]) -> Result<Group<'_>, &'static str> {
 }
 
 /// A line of shadow; see [`parse`].
-pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, Malformed> {
     match parse(Db::Shadow, line)? {
         Record::Shadow(record) => Ok(record),
         _ => Err(why::FIELDS),
     }
 }
 
-/// Splits a line, which a NUL may end, at colons into at most so many parts.
-fn split<'a>(line: &'a [u8], most: usize, fields: &mut [&'a [u8]]) -> Result<(), &'static str> {
-    let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
-    let mut parts = line.splitn(most, |b| *b == b':');
-    for field in fields {
-        *field = parts.next().ok_or(why::FIELDS)?;
+/// A line that was parsed, without its bytes: the numbers, and where the texts are. It gives the
+/// record again without a second parse, which a search needs that lends its result later.
+///
+/// ```
+/// use nssproto::entry::Db;
+/// use nssproto::line::{Parsed, parse};
+///
+/// let text = b"staff:x:50:ada,bob";
+/// let parsed = Parsed::new(Db::Group, text)?;
+/// assert_eq!(parsed.record(text), parse(Db::Group, text).ok());
+/// # Ok::<(), nssproto::Malformed>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    db: Db,
+    /// Bytes of each field.
+    lens: [usize; 9],
+    numbers: [u64; 7],
+    members: u32,
+}
+
+impl Parsed {
+    /// Parses a line of `db`; see [`parse`].
+    pub fn new(db: Db, line: &[u8]) -> Result<Self, Malformed> {
+        let Fields { fields, numbers, members } = Fields::of(db, line)?;
+        Ok(Parsed { db, lens: fields.map(<[u8]>::len), numbers, members })
     }
-    Ok(())
+
+    /// The record of the same line; `None`: this line is too short to be the same.
+    pub fn record<'a>(&self, line: &'a [u8]) -> Option<Record<'a>> {
+        let (mut fields, mut at) = ([&[][..]; 9], 0);
+        for (field, len) in fields.iter_mut().zip(self.lens).take(count(self.db)) {
+            *field = line.get(at..)?.get(..len)?;
+            at += len + 1;
+        }
+        Some(Fields { fields, numbers: self.numbers, members: self.members }.record(self.db))
+    }
+}
+
+/// How many fields a line has.
+fn count(db: Db) -> usize {
+    match db {
+        Db::Passwd => 7,
+        Db::Group => 4,
+        Db::Shadow => 9,
+    }
+}
+
+/// What a line is made of.
+struct Fields<'a> {
+    fields: [&'a [u8]; 9],
+    /// Those fields that are numbers, in their order.
+    numbers: [u64; 7],
+    /// How many members the last field of a group has.
+    members: u32,
+}
+
+impl<'a> Fields<'a> {
+    /// Splits a line, which a NUL may end, and reads its numbers.
+    fn of(db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
+        let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
+        // The last field takes all colons that are left, but for the flag of shadow.
+        let mut parts = line.splitn(count(db) + usize::from(db == Db::Shadow), |b| *b == b':');
+        let mut fields = [&[][..]; 9];
+        for field in fields.iter_mut().take(count(db)) {
+            *field = parts.next().ok_or(why::FIELDS)?;
+        }
+        let [_, _, texts @ ..] = fields;
+        let [third, fourth, ..] = texts;
+        let (mut numbers, mut members) = ([Shadow::EMPTY; 7], 0);
+        let id = |text, why| decimal_u32(text).map(u64::from).ok_or(why);
+        match (db, &mut numbers) {
+            (Db::Passwd, [uid, gid, ..]) => {
+                (*uid, *gid) = (id(third, why::UID)?, id(fourth, why::GID)?);
+            }
+            (Db::Group, [gid, ..]) => {
+                *gid = id(third, why::GID)?;
+                members = Members::from_field(fourth).remaining();
+            }
+            (Db::Shadow, numbers) => {
+                for (number, text) in numbers.iter_mut().zip(texts) {
+                    if !text.is_empty() {
+                        *number = decimal_u64(text).ok_or(why::NUMBER)?;
+                    }
+                }
+            }
+        }
+        Ok(Fields { fields, numbers, members })
+    }
+
+    fn record(&self, db: Db) -> Record<'a> {
+        let [name, password, _, fourth, gecos, home, shell, ..] = self.fields;
+        let numbers = self.numbers;
+        // Those of passwd and group are below 2^32.
+        let [first, second, ..] = numbers.map(|number| number as u32);
+        match db {
+            Db::Passwd => {
+                let (uid, gid) = (Uid(first), Gid(second));
+                Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
+            }
+            Db::Group => {
+                let members = Members::from_counted_field(fourth, self.members);
+                Record::Group(Group { name, password, gid: Gid(first), members })
+            }
+            Db::Shadow => Record::Shadow(Shadow { name, password, numbers }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -151,5 +227,23 @@ mod tests {
         for line in [&b"a:*:1:2:3:::4:5"[..], b"a:*:1:2:3:::4:5:", b"a:*:1:2:3:::4:5:any:thing"] {
             assert_eq!(parse_shadow(line).unwrap().numbers, [1, 2, 3, e, e, 4, 5], "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_parsed_line_gives_its_record_again() {
+        for (db, text) in [
+            (Db::Passwd, &b"a:x:001:02:g,e:/home:/bin/sh:x"[..]),
+            (Db::Passwd, b"::1:2:::"),
+            (Db::Passwd, b"a:x:1:1:g:h:s\0h"),
+            (Db::Group, b"g::5:"),
+            (Db::Group, b"g:pw:0005:,a,\0b"),
+            (Db::Shadow, b"s:!:1:::::7:"),
+            (Db::Shadow, b"a:*:1:2:3:::4:5:any:thing"),
+        ] {
+            let (parsed, whole) = (Parsed::new(db, text).unwrap(), parse(db, text).unwrap());
+            assert_eq!(parsed.record(text), Some(whole), "{text:?}");
+            assert_eq!(parsed.record(b"a"), None);
+        }
+        assert_eq!(Parsed::new(Db::Group, b"g:x"), Err(why::FIELDS));
     }
 }

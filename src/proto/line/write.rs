@@ -1,7 +1,7 @@
 //! Records as lines: the way back of [`super::parse`].
 
-use crate::Fault;
-use crate::bytes::{DECIMAL_MAX, Sink, write_decimal};
+use crate::EncodeError;
+use crate::bytes::{DECIMAL_MAX, Writer, write_decimal};
 use crate::entry::{Record, Shadow};
 use crate::nsss::Head;
 use core::convert::Infallible;
@@ -21,14 +21,14 @@ pub fn write<E>(record: &Record<'_>, mut put: impl FnMut(&[u8]) -> Result<(), E>
 }
 
 /// Writes `record` as its line, without LF, to the front of `out`; the number of bytes written.
-/// [`Fault::Room`] tells the size that it needs. See [`write`](write()).
-pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
+/// [`EncodeError::NoSpace`] tells the size that it needs. See [`write`](write()).
+pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
     let mut size = 0;
     let Ok(()) = write(record, |piece| {
         size += piece.len();
         Ok::<(), Infallible>(())
     });
-    let mut sink = Sink::new(out, size)?;
+    let mut sink = Writer::new(out, size)?;
     let Ok(()) = write(record, |piece| {
         sink.put(piece);
         Ok::<(), Infallible>(())
@@ -130,7 +130,10 @@ mod tests {
         for room in 0..20 {
             let mut out = [0xa5; 20];
             if room < text.len() {
-                assert_eq!(encode(&record, &mut out[..room]), Err(Fault::Room(text.len())));
+                assert_eq!(
+                    encode(&record, &mut out[..room]),
+                    Err(EncodeError::NoSpace(text.len()))
+                );
                 assert_eq!(out, [0xa5; 20]);
             } else {
                 assert_eq!(encode(&record, &mut out[..room]), Ok(text.len()));

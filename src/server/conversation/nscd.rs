@@ -6,16 +6,15 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Wait};
-use crate::backend::client::ClientState;
-use crate::backend::switch::{Answer, Found, FoundGroups, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
 use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::Fault;
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::nscd::long::{HEADER_MAX, Strings, Survey};
-use nssproto::nscd::{self, Kind, REQUEST_MAX, Request};
+use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
+use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
 use nssproto::nsss;
+use nssproto::{DecodeError, EncodeError};
 
 /// The state of a connection.
 pub struct Nscd {
@@ -46,11 +45,11 @@ enum State {
     /// There are no groups; whether there is such a user.
     IsUser,
     /// The strings of a record are being measured.
-    Survey(Pieces, Survey),
+    Survey(Pieces, HeaderWriter),
     /// The record is asked for again, since its source cannot go back.
-    Again(Strings),
+    Again(StringsWriter),
     /// The strings of a record are being sent.
-    Strings(Pieces, Strings),
+    Strings(Pieces, StringsWriter),
     /// Ends once the output is sent.
     Closing(End),
 }
@@ -141,7 +140,7 @@ impl Nscd {
         let input = self.input.get(..self.have).unwrap_or_default();
         let took = match Request::decode(input) {
             Ok(took) => took,
-            Err(Fault::More(_)) => return Need::Input,
+            Err(DecodeError::Incomplete(_)) => return Need::Input,
             Err(_) => {
                 // What belongs to it may still be in the socket.
                 self.more = true;
@@ -153,11 +152,11 @@ impl Nscd {
         let groups_of = |user| Question::GroupList { max: u64::MAX, user };
         // `None`: nobody can have that name or number.
         let (question, kind) = match took.value {
-            Request::PasswdByName(name) => (by_name(Db::Passwd, name), Kind::Passwd),
-            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), Kind::Passwd),
-            Request::GroupByName(name) => (by_name(Db::Group, name), Kind::Group),
-            Request::GroupByGid(gid) => (gid.map(Question::ByGid), Kind::Group),
-            Request::Initgroups(user) => (Name::new(user).map(groups_of), Kind::Initgroups),
+            Request::PasswdByName(name) => (by_name(Db::Passwd, name), ReplyKind::Passwd),
+            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), ReplyKind::Passwd),
+            Request::GroupByName(name) => (by_name(Db::Group, name), ReplyKind::Group),
+            Request::GroupByGid(gid) => (gid.map(Question::ByGid), ReplyKind::Group),
+            Request::Initgroups(user) => (Name::new(user).map(groups_of), ReplyKind::Initgroups),
             Request::Unserved(size) => {
                 let written = nscd::encode_unserved(size, out.room());
                 return lookup.answer(out, written);
@@ -168,9 +167,8 @@ impl Nscd {
                 let written = nscd::encode_invalidated(known, out.room());
                 return lookup.answer(out, written);
             }
-            Request::Invalidate(_) | Request::Descriptor | Request::Control => {
-                return lookup.close(End::Refused);
-            }
+            // Invalidate from others, Descriptor, Control.
+            _ => return lookup.close(End::Refused),
         };
         let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
@@ -199,7 +197,7 @@ impl Lookup {
     }
 
     /// Ends with what an encoder wrote.
-    fn answer(&mut self, out: &mut Output, written: Result<usize, Fault>) -> Need {
+    fn answer(&mut self, out: &mut Output, written: Result<usize, EncodeError>) -> Need {
         match written {
             Ok(len) => {
                 out.add(len);
@@ -210,7 +208,7 @@ impl Lookup {
     }
 
     /// Ends where nothing was found: only if everyone was asked.
-    fn none(&mut self, out: &mut Output, kind: Kind) -> Need {
+    fn none(&mut self, out: &mut Output, kind: ReplyKind) -> Need {
         if self.client.has_failed() {
             return self.close(End::Failed);
         }
@@ -224,7 +222,7 @@ impl Lookup {
         switch: &mut Switch,
         out: &mut Output,
         question: &Question<'_>,
-        kind: Kind,
+        kind: ReplyKind,
     ) -> Need {
         let asked = match (&self.state, *question) {
             (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
@@ -345,8 +343,8 @@ enum NextStep {
     Worker,
     /// It goes on when the output has been sent.
     Flush,
-    Measure(Pieces, Survey),
-    SendStrings(Pieces, Strings),
+    Measure(Pieces, HeaderWriter),
+    SendStrings(Pieces, StringsWriter),
     /// There are no groups; whether there is such a user is another question.
     AskForUser,
     NoGroups,
@@ -367,13 +365,13 @@ fn begin_record(found: Found<'_>, out: &mut Output, question: &Question<'_>) -> 
                 out.add(len);
                 return NextStep::Close(End::Answered);
             }
-            Err(Fault::Room(_)) => {}
+            Err(EncodeError::NoSpace(_)) => {}
             Err(_) => return NextStep::Close(End::Failed),
         }
     }
     let survey = match found.into_pieces() {
         Some((head, pieces)) if fits(question, None, head.id()) => {
-            Survey::new(head).map(|s| (pieces, s))
+            HeaderWriter::new(head).map(|s| (pieces, s))
         }
         _ => None,
     };
@@ -381,7 +379,7 @@ fn begin_record(found: Found<'_>, out: &mut Output, question: &Question<'_>) -> 
 }
 
 /// Goes on with a record that was measured, if it is still the same.
-fn go_on_again(found: Found<'_>, strings: Strings) -> NextStep {
+fn go_on_again(found: Found<'_>, strings: StringsWriter) -> NextStep {
     match found.into_pieces() {
         Some((head, pieces)) if head == strings.head() => NextStep::SendStrings(pieces, strings),
         _ => NextStep::Break,

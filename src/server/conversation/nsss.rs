@@ -1,15 +1,14 @@
 //! One connection's conversation, without its input and output: bytes in, bytes out, and what
 //! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
 
-use crate::backend::client::ClientState;
 use crate::backend::gids::Gids;
-use crate::backend::switch::{Answer, Found, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
 use crate::server::conversation::groups::Groups;
 use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::Fault;
-use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
+use nssproto::EncodeError;
+use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
 use rustix::io::Errno;
 
 /// What a connection reads at a time: a request and a good part of those written ahead.
@@ -51,13 +50,13 @@ impl Exchange {
     fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
             Ok(took) => took,
-            Err(Unfit::More(_)) => return Need::Input,
-            Err(Unfit::Refuse { len }) => return self.answer(out, proto_errno(), len),
-            Err(Unfit::TooLong) => {
+            Err(RequestError::Incomplete(_)) => return Need::Input,
+            Err(RequestError::InvalidName { len }) => return self.answer(out, proto_errno(), len),
+            Err(RequestError::NameTooLong) => {
                 out.push(proto_errno());
                 return self.close(End::Protocol);
             }
-            Err(Unfit::Opcode(_)) => return self.close(End::Protocol),
+            Err(_) => return self.close(End::Protocol),
         };
         let (request, len) = (took.value, took.len);
         if let Request::SetTimeout { millis } = request {
@@ -165,7 +164,7 @@ fn begin_record(found: Found<'_>, out: &mut Output) -> NextStep {
                 out.add(size);
                 return NextStep::Done;
             }
-            Err(Fault::Room(_)) => {}
+            Err(EncodeError::NoSpace(_)) => {}
             Err(_) => return NextStep::Status(Errno::NAMETOOLONG.raw_os_error() as u8),
         }
     }
