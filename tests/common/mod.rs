@@ -44,20 +44,16 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection must stay silent and open to count as such.
 pub const QUIET: Duration = Duration::from_millis(60);
 
-/// The names that the executable answers to as argv\[0\].
-pub const APPLETS: [&str; 11] = [
-    "getent",
-    "groups",
-    "id",
-    "ipcserver",
-    "nscd",
-    "nsssd-map",
-    "nsssd-nslcd",
-    "nsssd-switch",
-    "nsssd-unix",
-    "whoami",
-    "with-nscd",
-];
+/// The names that the executable answers to as argv\[0\], as its own table has them.
+pub const APPLETS: [&str; nssbox::applets::APPLETS.len()] = {
+    let mut names = [""; nssbox::applets::APPLETS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = nssbox::applets::APPLETS[at].name;
+        at += 1;
+    }
+    names
+};
 
 /// A directory of one test, mode 0755, removed with all it holds when dropped.
 ///

@@ -1,49 +1,33 @@
-//! The file that a command runs, and whether that is this very executable, so that it can run
-//! inside this process.
+//! Programs: the file that a command runs, and whether that is this very executable.
 
 use super::file::{base, join, path};
-use super::spawn::SELF;
-use crate::sys::stat::{fstat, stat};
+use super::stat::{fstat, stat};
 use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// The names of all applets, short ones and those that this build leaves out included: any other
-/// name of the executable takes the applet from its first argument.
-pub const APPLETS: &[&str] = &[
-    "getent",
-    "groups",
-    "id",
-    "ipcserver",
-    "map",
-    "nscd",
-    "nslcd",
-    "nsssd-map",
-    "nsssd-nslcd",
-    "nsssd-switch",
-    "nsssd-unix",
-    "switch",
-    "unix",
-    "whoami",
-    "with-nscd",
-];
+/// How this executable is found. It need not be there any more under its name.
+pub const SELF: &CStr = c"/proc/self/exe";
 
-/// If `command` would start our own executable, the applet's name and its arguments. Any symlink
-/// name counts: what decides is device and inode of /proc/self/exe. Without /proc no command is our
-/// own, and all are started as usual.
-pub fn applet(command: &[OsString]) -> Option<(&'static str, &[OsString])> {
+/// If `command` would start this very executable, the one of `names` that it would be called by,
+/// and its arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
+/// Without /proc no command is our own, and all are started as usual.
+pub fn own_command<'a>(
+    command: &'a [OsString],
+    names: &[&'static str],
+) -> Option<(&'static str, &'a [OsString])> {
     let (program, args) = command.split_first()?;
     if !is_ours(&find(program.as_bytes()).ok()?) {
         return None;
     }
-    let known = |name: &[u8]| APPLETS.iter().find(|applet| applet.as_bytes() == name);
-    if let Some(applet) = known(base(program.as_bytes())) {
-        return Some((applet, args));
+    let known = |word: &[u8]| names.iter().find(|name| name.as_bytes() == word).copied();
+    if let Some(name) = known(base(program.as_bytes())) {
+        return Some((name, args));
     }
-    // `nssbox nsssd-unix`, `nssbox unix`, whatever nssbox is called there.
-    let (applet, args) = args.split_first()?;
-    Some((known(applet.as_bytes())?, args))
+    // By another name, the first argument says what it is called as.
+    let (name, args) = args.split_first()?;
+    Some((known(name.as_bytes())?, args))
 }
 
 /// Whether a file is our own executable.
