@@ -1,8 +1,8 @@
 //! The script of the switch, against the grammar of doc/protocols/nsss.md, section 7.
 
 use super::number;
-use crate::backend::script;
-use crate::sys::error::code;
+use nssbox::backend::script;
+use nssbox::sys::error::code;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
