@@ -4,6 +4,8 @@
 //! interface for others. That is `nssproto`, the codecs.
 
 #![forbid(unsafe_code)]
+// A build with a few applets needs only parts of what they share.
+#![cfg_attr(not(feature = "small"), allow(dead_code))]
 
 pub mod applets;
 pub mod backend;

@@ -17,8 +17,6 @@ pub struct Spec {
     pub values: &'static str,
     /// Letters behind one that takes them back: in `qQv`, `-q` does so with `-Q` and `-v` before it.
     pub cancels: &'static [&'static str],
-    /// Letters with a value of which each one given counts.
-    pub repeat: &'static str,
     /// Long options, `--` included, that stand alone.
     pub long: &'static [&'static str],
     /// Long options that are another way to write a letter.
@@ -27,15 +25,16 @@ pub struct Spec {
 
 impl Spec {
     /// No options at all; to be filled in.
-    pub const NONE: Spec =
-        Spec { flags: "", values: "", cancels: &[], repeat: "", long: &[], alias: &[] };
+    pub const NONE: Spec = Spec { flags: "", values: "", cancels: &[], long: &[], alias: &[] };
 }
 
-/// The options of a command line, for as long as the process lives; what follows them was returned
-/// beside.
+/// The options of a command line, which has been found good. Each question reads it again.
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     spec: &'a Spec,
-    given: Vec<Given<'a>>,
+    args: &'a [OsString],
+    /// What follows them.
+    pub rest: &'a [OsString],
     /// They ended with `--`.
     pub closed: bool,
 }
@@ -52,39 +51,14 @@ struct Given<'a> {
 const LONG: u8 = 0;
 
 impl Spec {
-    /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are
-    /// usage errors: an unknown option, a missing value.
-    pub fn split<'a>(
-        &'a self,
-        args: &'a [OsString],
-    ) -> Result<(&'a mut Options<'a>, &'a [OsString]), Error> {
-        let options = Box::leak(Box::new(Options { spec: self, given: Vec::new(), closed: false }));
-        let mut rest = args;
-        while let [word, behind @ ..] = rest {
-            let bytes = word.as_bytes();
-            let [b'-', letters @ ..] = bytes else { break };
-            if letters.is_empty() {
-                break;
-            }
-            rest = behind;
-            if word == "--" {
-                options.closed = true;
-                break;
-            }
-            if self.long.iter().any(|long| word == long) {
-                options.given.push(Given { letter: LONG, word: bytes });
-            } else if let Some((letter, value)) = self.aliased(bytes) {
-                options.take(letter, value, &mut rest)?;
-            } else if letters.starts_with(b"-") {
-                return Err(unknown(bytes));
-            } else {
-                let mut letters = letters;
-                while let [letter, joined @ ..] = letters {
-                    letters = options.take(*letter, joined, &mut rest)?;
-                }
-            }
+    /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are usage
+    /// errors: an unknown option, a missing value.
+    pub fn split<'a>(&'a self, args: &'a [OsString]) -> Result<Options<'a>, Error> {
+        let mut walk = Walk { spec: self, rest: args, letters: &[], closed: false };
+        for given in walk.by_ref() {
+            given?;
         }
-        Ok((options, rest))
+        Ok(Options { spec: self, args, rest: walk.rest, closed: walk.closed })
     }
 
     /// The letter that a long option stands for, and its value if it has one joined to it.
@@ -111,65 +85,100 @@ fn unknown(option: &[u8]) -> Error {
     Error::options("unknown option").about(OsStr::from_bytes(option))
 }
 
-impl<'a> Options<'a> {
-    /// Takes an option. If it has a value that is `joined` or else the next word; what is left of
-    /// `joined`.
-    fn take(
-        &mut self,
-        letter: u8,
-        joined: &'a [u8],
-        rest: &mut &'a [OsString],
-    ) -> Result<&'a [u8], Error> {
-        let (mut value, mut left) = (&b""[..], joined);
+/// Goes through the options in front of a command line. An error is the last thing it has.
+struct Walk<'a> {
+    spec: &'a Spec,
+    rest: &'a [OsString],
+    /// Of the word in front of `rest`.
+    letters: &'a [u8],
+    closed: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Takes an option. If it has a value that is `joined` or else the next word.
+    fn take(&mut self, letter: u8, joined: &'a [u8]) -> Result<Given<'a>, Error> {
+        let (mut word, mut left) = (&b""[..], joined);
         if has(self.spec.values, letter) {
-            (value, left) = (joined, b"");
+            (word, left) = (joined, b"");
             if joined.is_empty() {
-                let [word, behind @ ..] = *rest else {
+                let [next, behind @ ..] = self.rest else {
                     let option = [b'-', letter];
                     let option = OsStr::from_bytes(&option);
                     return Err(Error::options("missing value of option").about(option));
                 };
-                (value, *rest) = (word.as_bytes(), behind);
+                (word, self.rest) = (next.as_bytes(), behind);
             }
         } else if !has(self.spec.flags, letter) {
             return Err(unknown(&[b'-', letter]));
         }
-        self.given.push(Given { letter, word: value });
-        Ok(left)
+        self.letters = left;
+        Ok(Given { letter, word })
     }
+}
 
-    /// The value of `option` (`-t`); of one that repeats the next one.
-    pub fn word(&mut self, option: &'static str) -> Option<&'a OsStr> {
-        let at = self.find(option)?;
-        Some(OsStr::from_bytes(self.given.remove(at).word))
-    }
+impl<'a> Iterator for Walk<'a> {
+    type Item = Result<Given<'a>, Error>;
 
-    /// Where `option` was given, unless it was taken back.
-    fn find(&self, option: &str) -> Option<usize> {
-        let letter = match option.as_bytes() {
-            [b'-', letter] => *letter,
-            _ => LONG,
-        };
-        let is = |given: &Given<'_>| {
-            given.letter == letter && (letter != LONG || given.word == option.as_bytes())
-        };
-        if has(self.spec.repeat, letter) {
-            return self.given.iter().position(is);
-        }
-        for (at, given) in self.given.iter().enumerate().rev() {
-            if is(given) {
-                return Some(at);
-            }
-            let by = |c: &&str| c.as_bytes().first() == Some(&given.letter) && has(c, letter);
-            if self.spec.cancels.iter().any(by) {
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.letters.is_empty() {
+            let (word, behind) = self.rest.split_first()?;
+            let letters = word.as_bytes().strip_prefix(b"-").filter(|rest| !rest.is_empty())?;
+            self.rest = behind;
+            if word == "--" {
+                self.closed = true;
                 return None;
             }
+            let word = word.as_bytes();
+            if self.spec.long.iter().any(|long| word == long.as_bytes()) {
+                return Some(Ok(Given { letter: LONG, word }));
+            }
+            if let Some((letter, value)) = self.spec.aliased(word) {
+                return Some(self.take(letter, value));
+            }
+            if letters.starts_with(b"-") {
+                return Some(Err(unknown(word)));
+            }
+            self.letters = letters;
         }
-        None
+        let (letter, joined) = self.letters.split_first()?;
+        Some(self.take(*letter, joined))
+    }
+}
+
+impl<'a> Options<'a> {
+    /// Each option, in order.
+    fn given(&self) -> impl Iterator<Item = Given<'a>> + use<'a> {
+        Walk { spec: self.spec, rest: self.args, letters: &[], closed: false }.flatten()
+    }
+
+    /// The value of `option` (`-t`), unless it was taken back.
+    pub fn word(&self, option: &str) -> Option<&'a OsStr> {
+        let mut found = None;
+        for given in self.given() {
+            let by =
+                |c: &&str| c.as_bytes().first() == Some(&given.letter) && has(c, letter(option));
+            if given.is(option) {
+                found = Some(OsStr::from_bytes(given.word));
+            } else if self.spec.cancels.iter().any(by) {
+                found = None;
+            }
+        }
+        found
+    }
+
+    /// The values of an option of which each one counts.
+    pub fn words(&self, option: &str) -> Vec<&'a OsStr> {
+        let mut words = Vec::new();
+        for given in self.given() {
+            if given.is(option) {
+                words.push(OsStr::from_bytes(given.word));
+            }
+        }
+        words
     }
 
     /// A decimal number, at most `most`.
-    pub fn number(&mut self, option: &'static str, most: u64) -> Result<Option<u64>, Error> {
+    pub fn number(&self, option: &str, most: u64) -> Result<Option<u64>, Error> {
         let Some(value) = self.word(option) else { return Ok(None) };
         match decimal_u64(value.as_bytes()) {
             Some(number) if number <= most => Ok(Some(number)),
@@ -178,28 +187,42 @@ impl<'a> Options<'a> {
     }
 
     /// Whether `flag` (`-v`, `--spawn`) was given.
-    pub fn flag(&self, flag: &'static str) -> bool {
-        self.find(flag).is_some()
+    pub fn flag(&self, flag: &str) -> bool {
+        self.word(flag).is_some()
+    }
+}
+
+/// The letter of an option that is written `-t`.
+fn letter(option: &str) -> u8 {
+    match option.as_bytes() {
+        [b'-', letter] => *letter,
+        _ => LONG,
+    }
+}
+
+impl Given<'_> {
+    fn is(&self, option: &str) -> bool {
+        self.letter == letter(option) && (self.letter != LONG || self.word == option.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::error::Exit;
 
     const SPEC: Spec = Spec {
         flags: "1vqdD",
         values: "cps",
         cancels: &["vq", "qv", "dD", "Dd"],
-        repeat: "s",
         long: &["--spawn"],
         alias: &[("--service", 's'), ("--verbose", 'v')],
     };
 
-    fn split(line: &str) -> Result<(&'static mut Options<'static>, Vec<String>), Error> {
+    fn split(line: &str) -> Result<(Options<'static>, Vec<String>), Error> {
         let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let (options, rest) = SPEC.split(args.leak())?;
-        Ok((options, rest.iter().map(|w| w.to_str().unwrap().to_owned()).collect()))
+        let options = SPEC.split(args.leak())?;
+        Ok((options, options.rest.iter().map(|w| w.to_str().unwrap().to_owned()).collect()))
     }
 
     #[test]
@@ -229,7 +252,7 @@ mod tests {
     fn long_ones_are_their_letters() {
         let (o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
         assert!(o.flag("-v") && !o.closed);
-        let services: Vec<_> = std::iter::from_fn(|| o.word("-s")).collect();
+        let services = o.words("-s");
         assert_eq!(services, ["a", "b", "c"]);
         assert_eq!(rest, ["x"]);
         assert!(split("--verbose=1").is_err());
@@ -239,7 +262,7 @@ mod tests {
     #[test]
     fn what_is_unknown_or_incomplete_is_a_usage_error() {
         for line in ["-x", "-vx", "--nonsense", "-c"] {
-            assert!(split(line).is_err_and(|e| e.usage && e.code == 100), "{line}");
+            assert!(split(line).is_err_and(|e| e.usage && e.exit == Exit::USAGE), "{line}");
         }
         for line in ["-c x", "-c -1", "-c 201", "-c18446744073709551616"] {
             assert!(split(line).unwrap().0.number("-c", 200).is_err(), "{line}");

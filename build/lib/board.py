@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-KEYS = ("board triple libc debian rustflags features qemu budget budgeted kernel machine "
-        "console").split()
+KEYS = "board triple libc debian rustflags features qemu budget kernel machine console".split()
 SCRIPT = Path(sys.argv[0]).name
 
 
@@ -71,9 +71,9 @@ class Target:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def judged(self):
-        """Where build/cross puts an executable with the features that the budget is for."""
-        return self.out("budgeted", "nssbox")
+    def applets(self):
+        """What its executable can be called as."""
+        return applets(self.features)
 
     def executable(self):
         """What build/cross made."""
@@ -81,6 +81,34 @@ class Target:
         if not path.exists():
             raise Fatal(f"{path} is missing: run build/cross {self.name} first")
         return path
+
+
+# A row of the table in src/applets/mod.rs: the module, and the name.
+ROW = re.compile(r'^ +\w+: "([\w-]+)"( or |,)', re.M)
+
+
+def manifest():
+    """Cargo.toml."""
+    return tomllib.loads((TREE / "Cargo.toml").read_text())
+
+
+def enabled(features):
+    """The features that these bring (separated by commas, as cargo takes them), themselves included."""
+    known, found, todo = manifest()["features"], set(), features.split(",")
+    while todo:
+        name = todo.pop()
+        # `dep:CRATE` and `CRATE/FEATURE` are about libraries.
+        if name in known and name not in found:
+            found.add(name)
+            todo += known[name]
+    return found
+
+
+def applets(features):
+    """The applets of a build with these features, sorted: those of the table that they name."""
+    table = (TREE / "src/applets/mod.rs").read_text().partition("\napplets! {\n")[2].partition("\n}\n")[0]
+    found = enabled(features)
+    return [name for name, _ in ROW.findall(table) if name in found]
 
 
 def names():

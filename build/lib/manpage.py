@@ -3,17 +3,30 @@ blocks, `code`, **strong**, *emphasis* and links. Nothing else is used there."""
 
 import re
 
-# Those of doc/ that are pages: the section, and further names. 1nssbox and 8nssbox are for names
-# that Debian has, too.
-PAGES = {
-    "nssbox": ("1", []), "getent": ("1nssbox", []), "id": ("1nssbox", ["groups", "whoami"]),
-    "ipcserver": ("8", []), "nsssd-map": ("8", []), "nsssd-nslcd": ("8", []),
-    "nsssd-switch": ("8", []), "nsssd-unix": ("8", []), "nscd": ("8nssbox", []),
-}
+# Names that Debian has, too: their pages are in sections of their own.
+DEBIANS = ("getent", "groups", "id", "nscd", "whoami")
+# What is run by hand is in section 1; these are in section 8.
+DAEMONS = re.compile(r"nsssd-|nscd$|ipcserver$")
 INLINE = re.compile(r"(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*]+)\*(?![\w*])|\[([^\]]+)\]\(([^)\s]+)\)", re.S)
 ITEM = re.compile(r"^( *)(?:[-*]|(\d+)\.) +(.*)$")
 MANUAL = re.compile(r"(?:.*/)?([\w-]+)\.md(#.*)?$")
 DOCUMENTS = "/usr/share/doc/nssbox/"
+
+
+def section(name):
+    """Of a command."""
+    return ("8" if DAEMONS.match(name) else "1") + ("nssbox" if name in DEBIANS else "")
+
+
+def pages(folder, applets):
+    """The files of doc/ that are pages: [(path, the names in its heading)]. Such a page begins with
+    a heading of names, the first one its own, and is about `nssbox` or one of these applets."""
+    found = []
+    for path in sorted(folder.glob("*.md")):
+        names = path.read_text().partition("\n")[0].removeprefix("# ").split(", ")
+        if names[0] == path.stem and path.stem in ("nssbox", *applets):
+            found.append((path, names))
+    return found
 
 
 def page(text, title, section, date, sections):

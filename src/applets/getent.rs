@@ -4,23 +4,21 @@
 //! passwd, group, shadow and initgroups are asked through nsss, the other databases are read
 //! from their files.
 
-use super::Applet;
 use crate::backend::Outcome;
 use crate::options::Spec;
-use crate::query::ask::sources;
-use crate::query::etcdb;
-use crate::query::names::Names;
-use crate::sys::error::{Code, Error, unable};
+use crate::query::ask::Resolver;
+use crate::query::{etcdb, print};
+use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
-use crate::sys::output::{Output, push_decimal};
+use crate::sys::output::Output;
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::line::LineWriter;
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &["\
+/// What `--help` prints.
+pub const USAGE: &[&str] = &["\
 Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
 
 Prints what is known of each KEY, or all there is. DATABASE is one of
@@ -44,24 +42,17 @@ cannot be listed, 64 unknown option.
 
 /// Exit codes of glibc's getent.
 mod exit {
-    use super::Code;
+    use super::Exit;
 
-    pub const FOUND: Code = 0;
-    pub const FAILURE: Code = 1;
-    pub const NOT_FOUND: Code = 2;
-    pub const NO_ENUMERATION: Code = 3;
-    /// EX_USAGE of sysexits.h, as argp has it.
-    pub const OPTION: Code = 64;
+    pub const FOUND: Exit = Exit::SUCCESS;
+    pub const FAILURE: Exit = Exit::FAILURE;
+    pub const NOT_FOUND: Exit = Exit::new(2);
+    pub const NO_ENUMERATION: Exit = Exit::new(3);
 }
-
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "getent", short: "getent", usage: USAGE, usage_code: exit::OPTION, main };
 
 const SPEC: Spec = Spec {
     flags: "iAV?",
     values: "sS",
-    repeat: "s",
     long: &["--explain"],
     alias: &[
         ("--service", 's'),
@@ -76,7 +67,7 @@ const SPEC: Spec = Spec {
 
 /// Who answers for a database.
 #[derive(Clone, Copy)]
-enum Source {
+enum Provider {
     /// An nsss server or backends.
     Nsss(Db),
     /// The same, with the groups of users.
@@ -88,25 +79,25 @@ enum Source {
 }
 
 /// The databases that etcdb has not.
-const DATABASES: [(&str, Source); 8] = [
-    ("passwd", Source::Nsss(Db::Passwd)),
-    ("group", Source::Nsss(Db::Group)),
-    ("shadow", Source::Nsss(Db::Shadow)),
-    ("initgroups", Source::Groups),
-    ("ahosts", Source::Nobody),
-    ("ahostsv4", Source::Nobody),
-    ("ahostsv6", Source::Nobody),
-    ("netgroup", Source::Nobody),
+const DATABASES: [(&str, Provider); 8] = [
+    ("passwd", Provider::Nsss(Db::Passwd)),
+    ("group", Provider::Nsss(Db::Group)),
+    ("shadow", Provider::Nsss(Db::Shadow)),
+    ("initgroups", Provider::Groups),
+    ("ahosts", Provider::Nobody),
+    ("ahostsv4", Provider::Nobody),
+    ("ahostsv6", Provider::Nobody),
+    ("netgroup", Provider::Nobody),
 ];
 
-fn find(database: &[u8]) -> Option<Source> {
+fn find(database: &[u8]) -> Option<Provider> {
     let own = DATABASES.iter().find(|own| own.0.as_bytes() == database).map(|own| own.1);
-    own.or(etcdb::is_database(database).then_some(Source::Etc))
+    own.or(etcdb::is_database(database).then_some(Provider::Etc))
 }
 
 /// A command line.
 #[derive(Default)]
-struct Asked<'a> {
+struct CommandLine<'a> {
     services: Vec<&'a OsStr>,
     socket: Option<&'a OsStr>,
     explain: bool,
@@ -116,75 +107,66 @@ struct Asked<'a> {
     words: Vec<&'a [u8]>,
 }
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let mut asked = Asked::default();
-    parse(args, &mut asked)?;
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let mut line = CommandLine::default();
+    parse(args, &mut line)?;
     let mut out = Output::default();
-    let code = answer(&asked, &mut out);
-    let flushed = out.flush().map_err(output);
+    let code = answer(&line, &mut out);
+    let flushed = out.flush().map_err(print::unwritten);
     let code = code?;
     flushed?;
     Ok(code)
 }
 
-fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<Code, Error> {
-    if asked.help || asked.version {
+fn answer(line: &CommandLine<'_>, out: &mut Output) -> Result<Exit, Error> {
+    if line.help || line.version {
         let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
-        let text = if asked.help { USAGE } else { &[version] };
-        text.iter().try_for_each(|piece| out.put(piece.as_bytes())).map_err(output)?;
+        let text = if line.help { USAGE } else { &[version] };
+        text.iter().try_for_each(|piece| out.put(piece.as_bytes())).map_err(print::unwritten)?;
         return Ok(exit::FOUND);
     }
-    let Some((database, keys)) = asked.words.split_first() else {
-        return Err(Error::options("wrong number of arguments").with_code(exit::FAILURE));
+    let Some((database, keys)) = line.words.split_first() else {
+        return Err(Error::options("wrong number of arguments").with_exit(exit::FAILURE));
     };
     let wrong = match find(database) {
-        Some(Source::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
-        Some(Source::Groups) => return groups(names(database, asked)?, keys, out),
-        Some(Source::Nsss(db)) => return records(db, names(database, asked)?, keys, out),
-        Some(Source::Etc) => return local(database, keys, out),
-        Some(Source::Nobody) => Error::usage("database is not served by nssbox:"),
+        Some(Provider::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
+        Some(Provider::Groups) => return groups(resolver(database, line)?, keys, out),
+        Some(Provider::Nsss(db)) => return records(db, resolver(database, line)?, keys, out),
+        Some(Provider::Etc) => return local(database, keys, out),
+        Some(Provider::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
     };
-    Err(wrong.about(OsStr::from_bytes(database)).with_code(exit::FAILURE))
+    Err(wrong.about(OsStr::from_bytes(database)).with_exit(exit::FAILURE))
 }
 
 /// Options may stand anywhere, as with glibc.
-fn parse<'a>(args: &'a [OsString], asked: &mut Asked<'a>) -> Result<(), Error> {
+fn parse<'a>(args: &'a [OsString], line: &mut CommandLine<'a>) -> Result<(), Error> {
     let mut rest = args;
     loop {
-        let (given, behind) = SPEC.split(rest)?;
-        while let Some(service) = given.word("-s") {
-            asked.services.push(service);
+        let given = SPEC.split(rest)?;
+        line.services.extend(given.words("-s"));
+        line.socket = given.word("-S").or(line.socket);
+        line.explain |= given.flag("--explain");
+        line.version |= given.flag("-V");
+        line.help |= given.flag("-?");
+        let words = if given.closed { given.rest.len() } else { given.rest.len().min(1) };
+        for word in given.rest.iter().take(words) {
+            line.words.push(word.as_bytes());
         }
-        asked.socket = given.word("-S").or(asked.socket);
-        asked.explain |= given.flag("--explain");
-        asked.version |= given.flag("-V");
-        asked.help |= given.flag("-?");
-        let words = if given.closed { behind.len() } else { behind.len().min(1) };
-        for word in behind.iter().take(words) {
-            asked.words.push(word.as_bytes());
-        }
-        rest = behind.get(words..).unwrap_or_default();
+        rest = given.rest.get(words..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(());
         }
     }
 }
 
-fn output(errno: Errno) -> Error {
-    if errno == Errno::PIPE {
-        // `getent passwd | head`: the reader has seen enough.
-        return Error::silent(exit::FAILURE);
-    }
-    Error::system("unable to write to stdout", errno).with_code(exit::FAILURE)
-}
-
-fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<Code, Error> {
+fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<Exit, Error> {
     let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
     match etcdb::answer(database, b"/etc", keys, &mut put) {
-        Ok(etcdb::Outcome::Found) => Ok(exit::FOUND),
-        Ok(etcdb::Outcome::NotFound) => Ok(exit::NOT_FOUND),
-        Ok(etcdb::Outcome::NoEnumeration) => Err(no_enumeration(database)),
+        Ok(etcdb::Status::Found) => Ok(exit::FOUND),
+        Ok(etcdb::Status::NotFound) => Ok(exit::NOT_FOUND),
+        Ok(etcdb::Status::NoEnumeration) => Err(no_enumeration(database)),
         Err(failure) => {
             let mut message = Message::new("getent", "fatal");
             message.text("unable to ").text(failure.what).text(" ").path(&failure.path);
@@ -196,13 +178,13 @@ fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<Code, Erro
 
 fn no_enumeration(database: &[u8]) -> Error {
     let error = Error::usage("enumeration not supported on").about(OsStr::from_bytes(database));
-    error.with_code(exit::NO_ENUMERATION)
+    error.with_exit(exit::NO_ENUMERATION)
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
+fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Box<Resolver>, Error> {
     let mut list = None;
-    for service in &asked.services {
+    for service in &line.services {
         let bytes = service.as_bytes();
         // `DATABASE:LIST` is for that one alone.
         let mut rest = etcdb::Text(bytes);
@@ -213,22 +195,23 @@ fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error
         }
         if find(name).is_none() {
             let error = Error::usage("unknown database name:").about(OsStr::from_bytes(name));
-            return Err(error.with_code(exit::FAILURE));
+            return Err(error.with_exit(exit::FAILURE));
         }
         if name == database {
             list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    let (switch, names) = sources(list, asked.socket)?;
-    if asked.explain {
-        switch.explain(names);
-    }
-    Ok(Names::of(switch))
+    Resolver::open(list, line.socket, line.explain)
 }
 
 /// passwd, group, shadow: by key, or all.
-fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<Code, Error> {
-    let mut code = exit::FOUND;
+fn records(
+    db: Db,
+    mut resolver: Box<Resolver>,
+    keys: &[&[u8]],
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    let mut exit = exit::FOUND;
     for key in keys {
         let request = match (db, etcdb::number(key)) {
             (Db::Passwd, Some(id)) => Some(Request::ByUid(Uid(id))),
@@ -236,51 +219,37 @@ fn records(db: Db, names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Resul
             _ => Name::new(key).map(|name| Request::ByName(db, name)),
         };
         let outcome = match request {
-            Some(request) => print(names, db, &request, out)?,
+            Some(request) => record(&mut resolver, db, &request, out)?,
             None => Outcome::NotFound,
         };
         if outcome != Outcome::Found {
-            code = exit::NOT_FOUND;
+            exit = exit::NOT_FOUND;
         }
     }
     while keys.is_empty() {
-        match print(names, db, &Request::Next(db), out)? {
+        match record(&mut resolver, db, &Request::Next(db), out)? {
             Outcome::Found => {}
             Outcome::Failed(errno) if !is_usual(errno) => return Ok(exit::FAILURE),
             _ => break,
         }
     }
-    Ok(code)
+    Ok(exit)
 }
 
-/// Asks, and prints the record as a line. A failure is told.
-fn print(
-    names: &mut Names,
+/// Asks, and prints the record that is found. A failure is told.
+fn record(
+    resolver: &mut Resolver,
     db: Db,
     request: &Request<'_>,
     out: &mut Output,
 ) -> Result<Outcome, Error> {
-    let outcome = names.ask(request, 0);
-    if let Outcome::Failed(errno) = outcome {
-        tell_failure(db, errno);
+    let outcome = resolver.ask(request, 0);
+    match outcome {
+        Outcome::Found => print::record(resolver, out)?,
+        Outcome::Failed(errno) => warn_of_failure(db, errno),
+        _ => {}
     }
-    if outcome != Outcome::Found {
-        return Ok(outcome);
-    }
-    let (mut line, mut written) = (None, Ok(()));
-    let taken = names.take(db, &mut |head, area| {
-        let line = line.get_or_insert_with(|| LineWriter::new(*head));
-        if written.is_ok() {
-            written = line.feed(area, |piece| out.put(piece));
-        }
-    });
-    taken.map_err(broken)?;
-    written.and_then(|()| out.put(b"\n")).map_err(output)?;
     Ok(outcome)
-}
-
-fn broken(errno: Errno) -> Error {
-    unable("unable to read a record to its end")(errno).with_code(exit::FAILURE)
 }
 
 /// A file that is missing, or not for this user: glibc lists nothing then, and is content.
@@ -288,40 +257,29 @@ fn is_usual(errno: u8) -> bool {
     [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
 }
 
-fn tell_failure(db: Db, errno: u8) {
+fn warn_of_failure(db: Db, errno: u8) {
     let mut message = Message::warning("getent");
     message.text("unable to look up in ").text(db.name());
     message.text(": ").errno(Errno::from_raw_os_error(errno.into())).send();
 }
 
-/// Width of a name in front of its groups.
-const PADDED: usize = 21;
-
-/// initgroups: the groups that list each user, on a line. Exit 0 for unknown users, too.
-fn groups(names: &mut Names, keys: &[&[u8]], out: &mut Output) -> Result<Code, Error> {
-    let mut code = exit::FOUND;
+/// initgroups: the groups that list each user. Exit 0 for unknown users, too.
+fn groups(mut resolver: Box<Resolver>, keys: &[&[u8]], out: &mut Output) -> Result<Exit, Error> {
+    let mut exit = exit::FOUND;
     for key in keys {
         let mut gids = Vec::new();
-        match Name::new(key).map(|user| names.groups(user, &mut gids)) {
-            Some(Ok(false)) => return Err(broken(Errno::STALE)),
+        match Name::new(key).map(|user| resolver.groups(user, &mut gids)) {
+            Some(Ok(false)) => return Err(print::broken(Errno::STALE)),
             Some(Err(errno)) => {
-                tell_failure(Db::Group, errno);
+                warn_of_failure(Db::Group, errno);
                 if !is_usual(errno) {
-                    code = exit::FAILURE;
+                    exit = exit::FAILURE;
                     continue;
                 }
             }
             Some(Ok(true)) | None => {}
         }
-        let mut line = key.to_vec();
-        line.resize(line.len().max(PADDED), b' ');
-        // 2^32-1 stands for none, and glibc leaves it out.
-        for gid in gids.into_iter().filter(|gid| *gid != u32::MAX) {
-            line.push(b' ');
-            push_decimal(&mut line, gid);
-        }
-        line.push(b'\n');
-        out.put(&line).map_err(output)?;
+        print::groups(key, &gids, out)?;
     }
-    Ok(code)
+    Ok(exit)
 }

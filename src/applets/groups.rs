@@ -2,13 +2,14 @@
 //!
 //! Follows coreutils' groups (doc/id.md). Differs: asks nsss or backends of its own.
 
-use super::{Applet, help};
+use super::help;
 use crate::options::Spec;
 use crate::query::identity::{SOURCE, Style, print};
-use crate::sys::error::{Code, Error};
+use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: groups [-s LIST] [-S SOCKET] [USER...]
 
@@ -17,13 +18,10 @@ Prints the names of the groups of each USER, or of this process.
     help::ASKS,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "groups", short: "groups", usage: USAGE, usage_code: 1, main };
-
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, users) = SPEC.split(args)?;
-    print("groups", Style::NAMES, options, users)
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = SPEC.split(args)?;
+    print("groups", Style::NAMES, &options)
 }

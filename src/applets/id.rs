@@ -3,13 +3,14 @@
 //! Follows coreutils' id: options and output (doc/id.md). Differs: asks nsss or backends of its
 //! own, so that it needs no C library that does; no security contexts.
 
-use super::{Applet, help};
+use super::help;
 use crate::options::Spec;
 use crate::query::identity::{SOURCE, Style, What, print};
-use crate::sys::error::{Code, Error};
+use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: id [-s LIST] [-S SOCKET] [-u | -g | -G] [-n] [-r] [-z] [USER...]
 
@@ -25,9 +26,6 @@ Prints user and groups of each USER, or of this process.
 ",
     help::ASKS,
 ];
-
-/// The row of the table.
-pub const APPLET: Applet = Applet { name: "id", short: "id", usage: USAGE, usage_code: 1, main };
 
 const SPEC: Spec = Spec {
     flags: "augGnrzZ",
@@ -47,8 +45,9 @@ const SPEC: Spec = Spec {
 /// Which options say what is printed.
 const ONLY: [(&str, What); 3] = [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)];
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, users) = SPEC.split(args)?;
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = SPEC.split(args)?;
     let mut what = What::All;
     for (flag, only) in &ONLY {
         if options.flag(flag) {
@@ -73,8 +72,8 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     }
     let (separator, end): (u8, &[u8]) = match (zero, what) {
         (false, _) => (b' ', b"\n"),
-        (true, What::Groups) if users.len() > 1 => (0, b"\0\0"),
+        (true, What::Groups) if options.rest.len() > 1 => (0, b"\0\0"),
         (true, _) => (0, b"\0"),
     };
-    print("id", Style { what, names, real, separator, end }, options, users)
+    print("id", Style { what, names, real, separator, end }, &options)
 }

@@ -3,7 +3,7 @@
 //! Follows s6-ipcserver (doc/ipcserver.md). Differs: nssbox's own nsss daemons are served in
 //! this process, one event loop for all clients; a live socket is never taken over.
 
-use super::{Applet, help};
+use super::{NAMES, help};
 use crate::backend::script::{self, Whose};
 use crate::backend::switch::Switch;
 use crate::limits::CLIENT_MILLIS;
@@ -11,12 +11,14 @@ use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, ready};
 use crate::server::ipc::{Rules, Service, serve};
-use crate::sys::error::{Code, Error};
-use crate::sys::{own, privilege};
+use crate::sys::error::{Error, Exit};
+use crate::sys::privilege;
+use crate::sys::program::own_command;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: ipcserver [OPTION]... PATH PROG...
 
@@ -38,10 +40,6 @@ milliseconds there for a client to finish a request or reply (1000).
     help::SERVER_END,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "ipcserver", short: "ipcserver", usage: USAGE, usage_code: 100, main };
-
 const SPEC: Spec = Spec {
     flags: "qQvdDPp1U",
     values: "cCbaGgul",
@@ -50,23 +48,26 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, rest) = SPEC.split(args)?;
-    let [path, command @ ..] = rest else { return Err(Error::options("missing path and program")) };
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = SPEC.split(args)?;
+    let [path, command @ ..] = options.rest else {
+        return Err(Error::options("missing path and program"));
+    };
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
     // As s6-ipcserver does, a number out of range is brought into it.
-    let rules = Rules::given("ipcserver", u64::MAX, options)?;
+    let rules = Rules::given("ipcserver", u64::MAX, &options)?;
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;
-    let identity = Identity::given(options)?;
+    let identity = Identity::given(&options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
     let place = Place { path, mode, backlog, replace, swap, patience };
     rules.client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
     rules.credentials = !options.flag("-P");
-    rules.flags(options);
+    rules.flags(&options);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
         rules.hidden = &["UID", "GID", "GIDLIST"];
@@ -86,7 +87,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
         None => Service::Program(command),
     };
     serve(listener, rules, service)?;
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }
 
 /// Octal, at most 0777; 0777 if absent.
@@ -107,14 +108,14 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
 
 /// The switch of a command that can be served in this process, for as long as that.
 fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
-    let Some((name, args)) = own::applet(command) else { return Ok(None) };
+    let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
     let switch = match (name, script::short(name)) {
         // One that blocks, too: its wrong command line is told at once.
         (_, Some(short)) => Switch::of(script::own_backend(short, args, Whose::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
-            let (options, words) = script::SWITCH.split(args)?;
-            let how = script::how(options)?;
-            let blocks = script::parse(words)?;
+            let options = script::SWITCH.split(args)?;
+            let how = script::how(&options, NAMES)?;
+            let blocks = script::parse(options.rest)?;
             if !script::is_local(blocks, how) {
                 return Ok(None);
             }

@@ -1,10 +1,9 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Code, Error, code};
+use crate::sys::error::{Error, Exit};
 use crate::sys::file::{base, join, path};
 use crate::sys::output::Output;
-use crate::sys::own::is_ours;
-use crate::sys::spawn::SELF;
+use crate::sys::program::{SELF, is_ours};
 use crate::sys::stat::lstat;
 use rustix::fs::{AtFlags, CWD, FileType, linkat, readlink, rename, symlink, unlink};
 use rustix::io::Errno;
@@ -12,48 +11,62 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+mod help;
+
 /// Exit code for an applet that does not exist.
-const UNKNOWN: Code = 127;
+const UNKNOWN: Exit = Exit::new(127);
 
 /// One applet.
 pub struct Applet {
     /// The name that it is called by.
     pub name: &'static str,
-    /// A shorter name for `nssbox NAME`; the same name if there is none.
-    pub short: &'static str,
+    /// Shorter names for `nssbox NAME`.
+    pub short: &'static [&'static str],
     /// What `--help` prints, in pieces.
-    pub usage: &'static [&'static str],
+    usage: &'static [&'static str],
     /// Exit code for a wrong command line.
-    pub usage_code: Code,
-    /// Does the work; the exit code.
-    pub main: fn(&[OsString]) -> Result<Code, Error>,
+    usage_exit: Exit,
+    /// Does the work.
+    main: fn(&[OsString]) -> Result<Exit, Error>,
 }
 
-mod help;
-
-/// A line adds an applet: its module, and its row of the table.
+/// A row adds an applet: its module, which has `USAGE` and `main`; its name, which is its feature,
+/// too; a shorter name, if it has one; its exit code for a wrong command line.
 macro_rules! applets {
-    ($($module:ident => $feature:literal,)*) => {
-        $(#[cfg(feature = $feature)] mod $module;)*
-        /// All applets of this build, sorted by name.
-        pub const APPLETS: &[Applet] = &[
-            $(#[cfg(feature = $feature)] $module::APPLET,)*
-        ];
+    ($($module:ident: $name:literal $(or $short:literal)?, $usage_exit:expr;)*) => {
+        $(#[cfg(feature = $name)] mod $module;)*
+
+        /// The applets of this build, sorted by name.
+        pub const APPLETS: &[Applet] = &[$(
+            #[cfg(feature = $name)]
+            Applet {
+                name: $name,
+                short: &[$($short)?],
+                usage: $module::USAGE,
+                usage_exit: $usage_exit,
+                main: $module::main,
+            },
+        )*];
+
+        /// The names of all applets, short ones and those that this build leaves out included: any
+        /// other name of the executable takes the applet from its first argument.
+        pub const NAMES: &[&str] = &[$($name, $($short,)?)*];
     };
 }
 
 applets! {
-    getent => "getent",
-    groups => "groups",
-    id => "id",
-    ipcserver => "ipcserver",
-    nscd => "nscd",
-    nsssd_map => "nsssd-map",
-    nsssd_nslcd => "nsssd-nslcd",
-    nsssd_switch => "nsssd-switch",
-    nsssd_unix => "nsssd-unix",
-    whoami => "whoami",
-    with_nscd => "with-nscd",
+    // EX_USAGE of sysexits.h, as glibc's argp has it.
+    getent: "getent", Exit::new(64);
+    groups: "groups", Exit::FAILURE;
+    id: "id", Exit::FAILURE;
+    ipcserver: "ipcserver", Exit::USAGE;
+    nscd: "nscd", Exit::USAGE;
+    nsssd_map: "nsssd-map" or "map", Exit::USAGE;
+    nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE;
+    nsssd_switch: "nsssd-switch" or "switch", Exit::USAGE;
+    nsssd_unix: "nsssd-unix" or "unix", Exit::USAGE;
+    whoami: "whoami", Exit::FAILURE;
+    with_nscd: "with-nscd", Exit::USAGE;
 }
 
 const USAGE: &str = "\
@@ -70,35 +83,36 @@ Users and groups for small machines. APPLET --help tells what that one does.
 pub fn main(args: &[OsString]) -> ExitCode {
     let (program, args) = args.split_first().map_or((&[][..], &[][..]), |(p, a)| (p.as_bytes(), a));
     let name = base(program);
-    let code = match find(name) {
+    let exit = match find(name) {
         Some(applet) => run(applet, args),
         None => nssbox(name, args),
     };
-    ExitCode::from(code as u8)
+    ExitCode::from(exit.code())
 }
 
 /// The applet of this name, short ones included.
 pub fn find(name: &[u8]) -> Option<&'static Applet> {
-    APPLETS.iter().find(|a| a.name.as_bytes() == name || a.short.as_bytes() == name)
+    let is = |word: &str| word.as_bytes() == name;
+    APPLETS.iter().find(|applet| is(applet.name) || applet.short.iter().any(|word| is(word)))
 }
 
 /// Runs an applet, and prints the error that it ends with; the exit code.
-pub fn run(applet: &Applet, args: &[OsString]) -> Code {
+pub fn run(applet: &Applet, args: &[OsString]) -> Exit {
     let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
     if args.iter().take_while(is_option).any(|word| word == "--help") {
         return print(applet.usage);
     }
     match (applet.main)(args) {
-        Ok(code) => code,
+        Ok(exit) => exit,
         Err(error) => {
             error.print(applet.name);
-            if error.code == code::USAGE { applet.usage_code } else { error.code }
+            if error.exit == Exit::USAGE { applet.usage_exit } else { error.exit }
         }
     }
 }
 
 /// nssbox by its own name, or by one that is no applet's; the exit code.
-pub fn nssbox(name: &[u8], args: &[OsString]) -> Code {
+pub fn nssbox(name: &[u8], args: &[OsString]) -> Exit {
     // Words are compared as such, not matched: a pattern would be compared byte by byte.
     let Some((first, rest)) = args.split_first() else {
         return if name == "nssbox".as_bytes() { print(&[USAGE]) } else { unknown(name) };
@@ -113,9 +127,9 @@ pub fn nssbox(name: &[u8], args: &[OsString]) -> Code {
         install(rest).map_or_else(
             |error| {
                 error.print("nssbox");
-                error.code
+                error.exit
             },
-            |()| 0,
+            |()| Exit::SUCCESS,
         )
     } else if let Some(applet) = find(first.as_bytes()) {
         run(applet, rest)
@@ -125,12 +139,12 @@ pub fn nssbox(name: &[u8], args: &[OsString]) -> Code {
     }
 }
 
-fn unknown(name: &[u8]) -> Code {
+fn unknown(name: &[u8]) -> Exit {
     Error::usage("no such applet:").about(OsStr::from_bytes(name)).print("nssbox");
     UNKNOWN
 }
 
-fn list() -> Code {
+fn list() -> Exit {
     let mut names = String::new();
     for applet in APPLETS {
         names.push_str(applet.name);
@@ -139,11 +153,14 @@ fn list() -> Code {
     print(&[&names])
 }
 
-/// Prints to standard output; 1 if that fails.
-fn print(pieces: &[&str]) -> Code {
+/// Prints to standard output.
+fn print(pieces: &[&str]) -> Exit {
     let mut out = Output::default();
     let done = pieces.iter().try_for_each(|piece| out.put(piece.as_bytes()));
-    done.and_then(|()| out.flush()).is_err().into()
+    match done.and_then(|()| out.flush()) {
+        Ok(()) => Exit::SUCCESS,
+        Err(_) => Exit::FAILURE,
+    }
 }
 
 /// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is
@@ -195,30 +212,17 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_and_names_are_not_ambiguous() {
-        assert!(APPLETS.windows(2).all(|w| w[0].name < w[1].name));
-        let mut names: Vec<_> = APPLETS.iter().flat_map(|a| [a.name, a.short]).collect();
+        assert!(APPLETS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        let mut names = NAMES.to_vec();
         names.sort_unstable();
         names.dedup();
-        let short = APPLETS.iter().filter(|a| a.short != a.name).count();
-        assert_eq!(names.len(), APPLETS.len() + short);
-    }
-
-    #[test]
-    fn every_name_is_known_to_who_tells_our_commands_from_others() {
-        let names = APPLETS.iter().flat_map(|a| [a.name, a.short]);
-        for name in names {
-            assert!(crate::sys::own::APPLETS.contains(&name), "{name}");
-        }
+        assert_eq!(names.len(), NAMES.len());
     }
 
     #[test]
     fn every_usage_starts_with_the_applets_name() {
-        for applet in APPLETS {
-            assert!(
-                applet.usage.concat().starts_with(&["Usage: ", applet.name].concat()),
-                "{}",
-                applet.name
-            );
+        for Applet { name, usage, .. } in APPLETS {
+            assert!(usage.concat().starts_with(&["Usage: ", name].concat()), "{name}");
         }
     }
 }

@@ -4,14 +4,14 @@
 //! (doc/nscd.md). Differs: keeps no cache and passes no descriptors of one; its sources are
 //! those of nsssd-switch; a source that fails closes the connection.
 
-use super::{Applet, help};
+use super::{NAMES, help};
 use crate::backend::script::{self, Block, Sources};
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID};
 use crate::options::Spec;
 use crate::server::ipc::listen::{Place, listener};
 use crate::server::ipc::setup::{Identity, clamp, ready};
 use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
-use crate::sys::error::{Code, Error, unable};
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege;
@@ -24,7 +24,8 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: nscd [OPTION]... [SCRIPT...]
 
@@ -43,10 +44,6 @@ Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 ",
     help::SERVER_END,
 ];
-
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "nscd", short: "nscd", usage: USAGE, usage_code: 100, main };
 
 /// Where both C libraries ask; it cannot be changed there.
 const SOCKET: &str = "/var/run/nscd/socket";
@@ -72,32 +69,32 @@ const SPEC: Spec = Spec {
     cancels: &["qv", "vq"],
     long: &[ASKER],
     alias: &[("--parent", 'P')],
-    ..Spec::NONE
 };
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, script) = SPEC.split(args)?;
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
-    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), options)?;
+    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     rules.oldest_gives_way = true;
-    let identity = Identity::given(options)?;
+    let identity = Identity::given(&options)?;
     let is_asker = options.flag(ASKER);
     let parent = match options.word("-P") {
         Some(pid) if !is_asker => Some(parent(pid)?),
         _ => None,
     };
-    rules.flags(options);
+    rules.flags(&options);
     // They live as long as the process.
-    let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
+    let sources: &'static Sources = Box::leak(Box::new(sources(server, options.rest)?));
     if is_asker {
         ask(sources, identity, rules)?;
     } else {
         serve(sources, socket, identity, rules, parent, args)?;
     }
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }
 
 /// An asker's work.
@@ -165,7 +162,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
     match server {
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
         Some(path) => return Ok(Sources::Server(path.to_owned())),
-        None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?)),
+        None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?, NAMES)),
         None => {}
     }
     // A failure of the local files ends the search: nobody may take a local name meanwhile.
@@ -244,7 +241,7 @@ fn warn_of_uncovered(sources: &Sources) {
 /// Whether a source of nsswitch.conf is asked, as far as that can be known.
 fn covers(sources: &Sources, service: &[u8]) -> bool {
     let blocks = match sources {
-        Sources::Own(blocks) | Sources::Script(blocks) => blocks,
+        Sources::Own(blocks) | Sources::Script(blocks, _) => blocks,
         // A server is a switch of its own; at least it has the files.
         Sources::Server(_) => return service == b"files",
     };

@@ -4,13 +4,13 @@
 //! Follows libnss_map in what a single template answers (doc/nsssd-map.md). Differs: names are
 //! checked, a second format.
 
-use super::{Applet, help};
+use super::help;
 use crate::backend::map::start::{Host, Plan, SPEC, fail, lasting};
 use crate::backend::map::{Map, collisions, key, put, show};
 use crate::backend::switch::{Backend, Switch};
 use crate::options::Spec;
 use crate::server::stdio;
-use crate::sys::error::{Code, Error, unable};
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{read_all, read_path};
 use crate::sys::output;
 use crate::sys::privilege;
@@ -21,7 +21,8 @@ use rustix::termios::isatty;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: nsssd-map [-f FILE] [-c] [-r WHAT]...
    or: nsssd-map [-c] -n FILE
@@ -50,18 +51,12 @@ Tools, exit code 1 if something is wrong:
     help::DAEMON_END,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "nsssd-map", short: "map", usage: USAGE, usage_code: 100, main };
-
-/// A tool found something wrong.
-const WRONG: Code = 1;
-
 /// The tools' options, too.
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, words) = TOOLS.split(args)?;
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
         if options.flag(one) {
@@ -72,7 +67,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
         }
     }
     let value = options.word(task).unwrap_or_default().as_bytes();
-    let mut plan = Plan::take(options)?;
+    let mut plan = Plan::take(&options)?;
     match task {
         "-n" => {
             plan.file = lasting(value);
@@ -81,14 +76,14 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
         "-u" => foretell(plan, value),
         "-k" => {
             key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
-            Ok(0)
+            Ok(Exit::SUCCESS)
         }
-        "-l" => list(plan, words.first()),
+        "-l" => list(plan, options.rest.first()),
         _ => serve(plan),
     }
 }
 
-fn serve(plan: Plan) -> Result<Code, Error> {
+fn serve(plan: Plan) -> Result<Exit, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     // Key and registry are root's.
@@ -97,15 +92,15 @@ fn serve(plan: Plan) -> Result<Code, Error> {
     map.guard();
     let switch = Switch::of(Backend::Map(map));
     stdio::serve(switch, timeout)?;
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }
 
-fn check_file(plan: Plan) -> Result<Code, Error> {
-    Map::open(plan, Host::Check).map_err(|e| e.with_code(WRONG))?;
-    Ok(0)
+fn check_file(plan: Plan) -> Result<Exit, Error> {
+    Map::open(plan, Host::Check).map_err(|e| e.with_exit(Exit::FAILURE))?;
+    Ok(Exit::SUCCESS)
 }
 
-fn foretell(plan: Plan, name: &[u8]) -> Result<Code, Error> {
+fn foretell(plan: Plan, name: &[u8]) -> Result<Exit, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
     let head = map.foretell(name)?;
     let Some(Record::Passwd(user)) = map.record(&head) else {
@@ -118,7 +113,7 @@ fn foretell(plan: Plan, name: &[u8]) -> Result<Code, Error> {
     print(&out)
 }
 
-fn list(plan: Plan, file: Option<&OsString>) -> Result<Code, Error> {
+fn list(plan: Plan, file: Option<&OsString>) -> Result<Exit, Error> {
     let map = Map::open(plan, Host::Tool)?;
     let (text, name) = match file {
         Some(file) => (read_path(file.as_bytes()), file.as_bytes()),
@@ -137,10 +132,10 @@ fn list(plan: Plan, file: Option<&OsString>) -> Result<Code, Error> {
     put(out, found.refused, b" refused, ");
     put(out, found.pairs, b" collisions\n");
     show(out);
-    Ok(if found.pairs == 0 { 0 } else { WRONG })
+    Ok(if found.pairs == 0 { Exit::SUCCESS } else { Exit::FAILURE })
 }
 
-fn print(text: &[u8]) -> Result<Code, Error> {
+fn print(text: &[u8]) -> Result<Exit, Error> {
     output::print(text).map_err(unable("unable to write to stdout"))?;
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }

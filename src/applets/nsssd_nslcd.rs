@@ -3,15 +3,16 @@
 //! Follows nsss's nsssd-nslcd (doc/nsssd-nslcd.md). Differs: a limit by default, GRP_GETLIST,
 //! what doc/protocols/nsss.md lists in section 10.
 
-use super::{Applet, help};
+use super::help;
 use crate::backend::script;
 use crate::backend::switch::{Backend, Switch};
 use crate::server::stdio;
-use crate::sys::error::{Code, Error};
+use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
 use std::ffi::OsString;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: nsssd-nslcd [-t MS] SOCKET
 ",
@@ -28,16 +29,13 @@ nslcd tells shadow to root only.
     help::DAEMON_END,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "nsssd-nslcd", short: "nslcd", usage: USAGE, usage_code: 100, main };
-
-fn main(args: &[OsString]) -> Result<Code, Error> {
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let mut nslcd = script::nslcd(args, None)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     nslcd.watch_client();
     let switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
     stdio::serve(switch, timeout)?;
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }

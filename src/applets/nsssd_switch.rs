@@ -3,14 +3,15 @@
 //! Follows nsss's nsssd-switch as documented (doc/nsssd-switch.md). Differs: `-m`, `--spawn`,
 //! backends of our own run in process; what doc/protocols/nsss.md lists in section 10.
 
-use super::{Applet, help};
+use super::{NAMES, help};
 use crate::backend::script;
 use crate::server::stdio;
-use crate::sys::error::{Code, Error};
+use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
 use std::ffi::OsString;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: nsssd-switch [-t MS] [-m] [--spawn] BITFIELD BACKEND... \"\" [BITFIELD BACKEND... \"\"]...
 ",
@@ -33,17 +34,14 @@ EXECLINE_STRICT in the environment is understood.
     help::DAEMON_END,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "nsssd-switch", short: "switch", usage: USAGE, usage_code: 100, main };
-
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, script) = script::SWITCH.split(args)?;
-    let how = script::how(options)?;
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = script::SWITCH.split(args)?;
+    let how = script::how(&options, NAMES)?;
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    let blocks = script::parse(script)?;
+    let blocks = script::parse(options.rest)?;
     let switch = script::start(blocks, how, client)?;
     stdio::serve(switch, timeout)?;
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }

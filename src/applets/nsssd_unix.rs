@@ -3,15 +3,16 @@
 //! Follows nsss's nsssd-unix (doc/nsssd-unix.md). Differs: `-d`, `-v`; what
 //! doc/protocols/nsss.md lists in section 10.
 
-use super::{Applet, help};
+use super::help;
 use crate::backend::script;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
-use crate::sys::error::{Code, Error};
+use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
 use std::ffi::OsString;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: nsssd-unix [-d DIR] [-v]
 ",
@@ -26,15 +27,12 @@ s6-ipcserver.
     help::DAEMON_END,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "nsssd-unix", short: "unix", usage: USAGE, usage_code: 100, main };
-
-fn main(args: &[OsString]) -> Result<Code, Error> {
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let unix = script::unix(args)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
     let switch = Switch::of(unix);
     stdio::serve(switch, timeout)?;
-    Ok(0)
+    Ok(Exit::SUCCESS)
 }

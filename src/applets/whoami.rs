@@ -2,13 +2,14 @@
 //!
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
-use super::{Applet, help};
+use super::help;
 use crate::options::Spec;
 use crate::query::identity::{SOURCE, Style, What, print};
-use crate::sys::error::{Code, Error};
+use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
 
-const USAGE: &[&str] = &[
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
     "\
 Usage: whoami [-s LIST] [-S SOCKET]
 
@@ -17,16 +18,13 @@ Prints the name of the user who runs it.
     help::ASKS,
 ];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "whoami", short: "whoami", usage: USAGE, usage_code: 1, main };
-
 const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, rest) = SPEC.split(args)?;
-    if let Some(word) = rest.first() {
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let options = SPEC.split(args)?;
+    if let Some(word) = options.rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    print("whoami", Style { what: What::Name, ..Style::NAMES }, options, rest)
+    print("whoami", Style { what: What::Name, ..Style::NAMES }, &options)
 }

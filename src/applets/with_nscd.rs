@@ -3,9 +3,8 @@
 //! nscd is a child that ends with the program; the program takes our place, so that whoever
 //! started us waits for it.
 
-use super::Applet;
 use crate::sys::clock::timespec;
-use crate::sys::error::{Code, Error, code, unable};
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::message::Message;
 use crate::sys::spawn::{Command, become_program};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
@@ -19,7 +18,8 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-const USAGE: &[&str] = &["\
+/// What `--help` prints.
+pub const USAGE: &[&str] = &["\
 Usage: with-nscd [-k] [-n] [NSCD-OPTION...] [SCRIPT...] -- PROG [ARGUMENT...]
 
 Starts nscd (see nscd --help), waits until it can be asked, and becomes PROG.
@@ -33,22 +33,19 @@ nscd ends when PROG does.
 Exit codes: PROG's; 100 usage, 111 system, 126 or 127 if PROG cannot be run.
 "];
 
-/// The row of the table.
-pub const APPLET: Applet =
-    Applet { name: "with-nscd", short: "with-nscd", usage: USAGE, usage_code: 100, main };
-
 /// Milliseconds for nscd to be ready: it binds a socket, and that is all.
 const READY_MILLIS: u64 = 5000;
 
 /// Exit codes of env(1) and its like.
 mod exit {
-    use super::Code;
+    use super::Exit;
 
-    pub const CANNOT_RUN: Code = 126;
-    pub const NOT_FOUND: Code = 127;
+    pub const CANNOT_RUN: Exit = Exit::new(126);
+    pub const NOT_FOUND: Exit = Exit::new(127);
 }
 
-fn main(args: &[OsString]) -> Result<Code, Error> {
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let (mut strict, mut no_privileges, mut rest) = (false, false, args);
     while let [word, behind @ ..] = rest {
         let [b'-', letters @ ..] = word.as_bytes() else { break };
@@ -68,7 +65,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
 
     if let Err(error) = start(nscd) {
         // Its command line is ours.
-        if strict || error.code == code::USAGE {
+        if strict || error.exit == Exit::USAGE {
             return Err(error);
         }
         error.print("with-nscd");
@@ -82,7 +79,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     let Err(errno) = become_program(command);
     let missing = errno == Errno::NOENT;
     let code = if missing { exit::NOT_FOUND } else { exit::CANNOT_RUN };
-    Err(Error::system("unable to run", errno).about(program).with_code(code))
+    Err(Error::system("unable to run", errno).about(program).with_exit(code))
 }
 
 /// Starts nscd and waits until it is ready. What it cannot do it tells by itself.
@@ -90,8 +87,8 @@ fn start(options: &[OsString]) -> Result<(), Error> {
     let ended = launch(options).map_err(unable("unable to start nscd"))?;
     match ended.map(|status| status.exit_status()) {
         None => Ok(()),
-        Some(Some(code)) if Code::try_from(code) == Ok(code::USAGE) => {
-            Err(Error::silent(code::USAGE))
+        Some(Some(code)) if code == i32::from(Exit::USAGE.code()) => {
+            Err(Error::silent(Exit::USAGE))
         }
         Some(_) => Err(Error::system("nscd did not get ready", Errno::CHILD)),
     }

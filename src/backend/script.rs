@@ -10,11 +10,11 @@ use super::switch::{Backend, Slot, Switch};
 use super::unix::Unix;
 use crate::limits::BACKENDS;
 use crate::options::{Options, Spec};
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
-use crate::sys::own;
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
 use crate::sys::privilege::{Client, become_client};
+use crate::sys::program::own_command;
 use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -85,10 +85,14 @@ fn unquote(word: &OsString, strict: u32, block: usize, at: usize) -> Result<OsSt
             .send();
     }
     if strict > 1 {
-        return Err(Error::silent(code::USAGE));
+        return Err(Error::silent(Exit::USAGE));
     }
     Ok(word.clone())
 }
+
+/// The names that this executable is called by, also those that are no backends': `id unix` is not
+/// `unix`.
+pub type Names = &'static [&'static str];
 
 /// How a script's backends are run.
 #[derive(Clone, Copy, Default)]
@@ -99,24 +103,27 @@ pub struct How {
     pub merge: bool,
     /// Our own backends are started as programs, too.
     pub spawn: bool,
+    /// The names that this executable is called by.
+    pub names: Names,
 }
 
 /// The options of nsssd-switch.
 pub const SWITCH: Spec = Spec { flags: "m", values: "t", long: &["--spawn"], ..Spec::NONE };
 
 /// Takes the options of nsssd-switch.
-pub fn how(options: &mut Options<'_>) -> Result<How, Error> {
+pub fn how(options: &Options<'_>, names: Names) -> Result<How, Error> {
     let millis = options.number("-t", u64::from(u32::MAX))?.unwrap_or(0) as u32;
     Ok(How {
         timeout: (millis != 0).then_some(millis),
         merge: options.flag("-m"),
         spawn: options.flag("--spawn"),
+        names,
     })
 }
 
 /// Whether every backend of the script can run in this process.
 pub fn is_local(blocks: &[Block], how: How) -> bool {
-    !how.spawn && blocks.iter().all(|b| in_process(b.command).is_some())
+    !how.spawn && blocks.iter().all(|b| in_process(b.command, how.names).is_some())
 }
 
 /// The backends that can run in this process, by their short names. A nested switch may have
@@ -141,8 +148,8 @@ pub fn in_process_as(short: &[u8]) -> Option<&'static str> {
 }
 
 /// The command of a backend that can run in this process: its short name and its arguments.
-fn in_process(command: &[OsString]) -> Option<(&'static str, &[OsString])> {
-    let (name, args) = own::applet(command)?;
+fn in_process(command: &[OsString], names: Names) -> Option<(&'static str, &[OsString])> {
+    let (name, args) = own_command(command, names)?;
     Some((short(name)?, args))
 }
 
@@ -180,8 +187,8 @@ pub fn own_backend(name: &str, args: &[OsString], whose: Whose) -> Result<Backen
 /// The same for one of several. One that has failed is told and missing: as a program it would
 /// end, and the others go on. Only a wrong command line is an error.
 fn one_of_several(name: &str, args: &[OsString], whose: Whose) -> Result<Backend, Error> {
-    own_backend(name, args, whose).or_else(|error| match error.code {
-        code::USAGE => Err(error),
+    own_backend(name, args, whose).or_else(|error| match error.exit {
+        Exit::USAGE => Err(error),
         _ => {
             error.print(&["nsssd-", name].concat());
             Ok(Backend::Missing)
@@ -192,8 +199,8 @@ fn one_of_several(name: &str, args: &[OsString], whose: Whose) -> Result<Backend
 /// How the blocks of a list name their backends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Named {
-    /// By commands, of which some are our own.
-    Command,
+    /// By commands, of which those with these names may be our own.
+    Command(Names),
     /// By commands that are started as they are.
     Program,
     /// By our own backends' short names.
@@ -211,7 +218,7 @@ fn switch_of(
     let mut slots = Vec::with_capacity(blocks.len());
     for Block { bits, command } in blocks {
         let own = match named {
-            Named::Command => in_process(command),
+            Named::Command(names) => in_process(command, names),
             Named::Program => None,
             Named::Short => command
                 .split_first()
@@ -238,7 +245,7 @@ pub fn start(
     how: How,
     client: Option<Client>,
 ) -> Result<&'static mut Switch, Error> {
-    let named = if how.spawn { Named::Program } else { Named::Command };
+    let named = if how.spawn { Named::Program } else { Named::Command(how.names) };
     let switch = switch_of(blocks, named, Whose::Daemon, how.merge)?;
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
@@ -261,8 +268,8 @@ pub fn start_own(blocks: &[Block], how: How) -> Result<&'static mut Switch, Erro
 pub enum Sources {
     /// Backends of our own by their short names.
     Own(&'static [Block]),
-    /// A script.
-    Script(&'static [Block]),
+    /// A script, and the names of this executable.
+    Script(&'static [Block], Names),
     /// A server of the nsss protocol, at this socket.
     Server(OsString),
 }
@@ -273,7 +280,9 @@ impl Sources {
     fn switch(&'static self) -> Result<&'static mut Switch, Error> {
         match self {
             Sources::Own(blocks) => switch_of(blocks, Named::Short, Whose::Daemon, true),
-            Sources::Script(blocks) => switch_of(blocks, Named::Command, Whose::Daemon, true),
+            Sources::Script(blocks, names) => {
+                switch_of(blocks, Named::Command(names), Whose::Daemon, true)
+            }
             Sources::Server(path) => {
                 let origin = Some(Origin::server(path));
                 let slot = Slot { bits: 0, backend: Backend::Elsewhere, origin };
@@ -311,8 +320,8 @@ impl Sources {
 
     /// Whether one of them is a program, and not ours or not to be run in process.
     pub fn start_programs(&self) -> bool {
-        matches!(self, Sources::Script(blocks)
-            if blocks.iter().any(|b| in_process(b.command).is_none()))
+        matches!(self, Sources::Script(blocks, names)
+            if blocks.iter().any(|b| in_process(b.command, names).is_none()))
     }
 }
 
@@ -335,7 +344,7 @@ pub const UNIX: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
 pub fn unix(args: &[OsString]) -> Result<Backend, Error> {
-    let (options, _) = UNIX.split(args)?;
+    let options = UNIX.split(args)?;
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
     Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
@@ -348,9 +357,9 @@ pub const NSLCD: Spec = Spec { values: "t", ..Spec::NONE };
 /// A running nslcd by the arguments of nsssd-nslcd; `usual` is its socket where none is named.
 #[cfg(feature = "nsssd-nslcd")]
 pub fn nslcd(args: &[OsString], usual: Option<&OsStr>) -> Result<Nslcd, Error> {
-    let (options, words) = NSLCD.split(args)?;
+    let options = NSLCD.split(args)?;
     let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
-    let path = match words {
+    let path = match options.rest {
         [] => usual.ok_or_else(|| Error::options("missing socket of nslcd"))?,
         [path] => path,
         [_, more, ..] => return Err(Error::options("a word too many:").about(more)),

@@ -1,22 +1,174 @@
-//! Who is asked by a program that is run by hand: a server, or backends in this process.
+//! What programs that are run by hand ask: a server, or backends in this process. They may allocate.
 
 use crate::backend::child::Child;
+use crate::backend::gids::{HASH_START, hash};
 use crate::backend::script::{self, Block, How};
 use crate::backend::switch::{Backend, Switch};
-use crate::sys::error::{Code, Error};
+use crate::backend::{Client, Outcome};
+use crate::limits::WINDOW;
+use crate::sys::access::Rights;
+use crate::sys::error::{Error, Exit};
 use nssproto::bytes::decimal_u32;
+use nssproto::entry::{Db, Gid, Name, Record, Uid};
+use nssproto::nsss::{Head, Request};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// Where the server of an nsss system listens, fixed when nsss is built.
 const SOCKET: &str = "/run/service/nsssd/s";
 
-/// Exit code for what the user has wrong, as coreutils and getent have it.
-const FAILURE: Code = 1;
+/// Asks one question after the other, and keeps what was said.
+pub struct Resolver {
+    switch: &'static mut Switch,
+    client: Client,
+    /// A piece of a record.
+    room: Vec<u8>,
+    /// Why the last account is not known, if that is a failure.
+    pub failure: Option<Errno>,
+}
 
-/// The backends of `list`, else the server at `socket`, else the usual server, else the local
-/// files; and their names. Errors exit 1.
-pub fn sources(
+/// What is known of a user or a group.
+pub struct Account {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its uid or gid.
+    pub id: u32,
+    /// A user's primary group; a group's own number.
+    pub gid: u32,
+}
+
+/// A record that was found, or a piece of it.
+pub enum Found<'a> {
+    /// All of it.
+    Whole(&'a Record<'a>),
+    /// The next bytes of its strings, behind a head that is always the same.
+    Part(&'a Head, &'a [u8]),
+}
+
+impl Resolver {
+    /// Asks the backends of `list`, else the server at `socket`, else the usual server, else the
+    /// local files. `explain`: what each of them says is told on standard error. Errors exit 1.
+    pub fn open(
+        list: Option<&OsStr>,
+        socket: Option<&OsStr>,
+        explain: bool,
+    ) -> Result<Box<Self>, Error> {
+        let (switch, names) = sources(list, socket)?;
+        if explain {
+            switch.explain(names);
+        }
+        let mut client = Client::new(Rights::Own, 0);
+        switch.admit(&mut client);
+        Ok(Box::new(Resolver { switch, client, room: vec![0; WINDOW], failure: None }))
+    }
+
+    /// The user of this name.
+    pub fn user(&mut self, name: &[u8]) -> Option<Account> {
+        self.account(&Request::ByName(Db::Passwd, Name::new(name)?))
+    }
+
+    /// The user (of passwd) or the group of this number.
+    pub fn number(&mut self, db: Db, id: u32) -> Option<Account> {
+        let by_uid = db == Db::Passwd;
+        self.account(&if by_uid { Request::ByUid(Uid(id)) } else { Request::ByGid(Gid(id)) })
+    }
+
+    fn account(&mut self, request: &Request<'_>) -> Option<Account> {
+        self.failure = None;
+        match self.ask(request, 0) {
+            Outcome::Found => {}
+            Outcome::Failed(errno) => {
+                self.failure = Some(Errno::from_raw_os_error(errno.into()));
+                return None;
+            }
+            _ => return None,
+        }
+        let (mut account, mut named) = (Account { name: Vec::new(), id: 0, gid: 0 }, false);
+        let taken = self.take(&mut |found| match found {
+            Found::Whole(record) => {
+                account.name.extend_from_slice(record.name());
+                (account.id, account.gid) = match record {
+                    Record::Passwd(user) => (user.uid.0, user.gid.0),
+                    Record::Group(group) => (group.gid.0, group.gid.0),
+                    Record::Shadow(_) => (0, 0),
+                };
+            }
+            Found::Part(head, strings) => {
+                (account.id, account.gid) = match head {
+                    Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
+                    Head::Group { gid, .. } => (gid.0, gid.0),
+                    Head::Shadow { .. } => (0, 0),
+                };
+                // The name comes first; the rest is taken so that the next question can be asked.
+                if !named {
+                    let end = strings.iter().position(|byte| *byte == 0);
+                    let name = strings.get(..end.unwrap_or(strings.len())).unwrap_or_default();
+                    account.name.extend_from_slice(name);
+                    named = end.is_some();
+                }
+            }
+        });
+        self.failure = taken.err();
+        self.failure.is_none().then_some(account)
+    }
+
+    /// Asks one question.
+    pub fn ask(&mut self, request: &Request<'_>, skip: u64) -> Outcome {
+        self.client.begin();
+        self.client.turn = u64::MAX;
+        self.switch.ask(&mut self.client, request, skip)
+    }
+
+    /// Gives the record that was found to `put`.
+    pub fn take(&mut self, put: &mut dyn FnMut(Found<'_>)) -> Result<(), Errno> {
+        let Resolver { switch, client, room, .. } = self;
+        if let Some(record) = switch.record(client) {
+            put(Found::Whole(&record));
+            switch.taken(client);
+            return Ok(());
+        }
+        let head = *switch.long(client).ok_or(Errno::IO)?;
+        loop {
+            let (len, last) = switch.area(client, room)?;
+            put(Found::Part(&head, room.get(..len).unwrap_or_default()));
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds the groups that list a user; false if they changed meanwhile.
+    /// The error is the errno of a failure.
+    pub fn groups(&mut self, user: Name<'_>, all: &mut Vec<u32>) -> Result<bool, u8> {
+        let request = Request::GroupList { max: u64::MAX, user };
+        let (mut taken, mut total, mut taken_hash) = (0, 0, HASH_START);
+        loop {
+            match self.ask(&request, taken) {
+                Outcome::Groups => {}
+                Outcome::Failed(errno) => return Err(errno),
+                _ => return Ok(true),
+            }
+            let (gids, passed) = self.switch.gids().after_skipped();
+            let now = self.switch.gids().total();
+            let changed = passed != taken_hash || (taken > 0 && total != now);
+            if changed || (gids.is_empty() && taken < now) {
+                return Ok(false);
+            }
+            total = now;
+            taken_hash = hash(taken_hash, gids);
+            all.extend_from_slice(gids);
+            taken += gids.len() as u64;
+            self.switch.taken(&self.client);
+            if taken >= total {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Who is asked, and the names of the backends.
+fn sources(
     list: Option<&OsStr>,
     socket: Option<&OsStr>,
 ) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
@@ -32,7 +184,7 @@ pub fn sources(
         // As nsss does: only a failed connect falls back to the files.
         Err(_) if socket.is_none() => backends(OsStr::new("unix")),
         Err(errno) => {
-            Err(Error::system("unable to connect to", errno).about(path).with_code(FAILURE))
+            Err(Error::system("unable to connect to", errno).about(path).with_exit(Exit::FAILURE))
         }
     }
 }
@@ -44,7 +196,7 @@ const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
 ///
 /// The switch, and the names of its backends. Errors exit 1.
 fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
-    let fail = |what| Error::usage(what).with_code(FAILURE);
+    let fail = |what| Error::usage(what).with_exit(Exit::FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
         let (mut bits, mut command) = (None, Vec::new());
@@ -72,5 +224,5 @@ fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> 
     // As in glibc: one source is repeated as it is, several make a union.
     let how = How { merge: blocks.len() > 1, ..How::default() };
     let switch = script::start_own(blocks.leak(), how);
-    Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
+    Ok((switch.map_err(|e| e.with_exit(Exit::FAILURE))?, names))
 }

@@ -1,20 +1,15 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
 use crate::options::Options;
-use crate::query::ask::sources;
-use crate::query::names::{Known, Names};
-use crate::sys::error::{Code, Error};
+use crate::query::ask::{Account, Resolver};
+use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
 use crate::sys::output::{self, push_decimal};
 use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
-use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-
-/// Exit code for a name that was not found.
-pub const FAILURE: Code = 1;
 
 /// Options with a value: where to ask.
 pub const SOURCE: &str = "sS";
@@ -85,26 +80,21 @@ impl Person<'_> {
 struct Printer {
     program: &'static str,
     style: Style,
-    known: &'static mut Names,
+    resolver: Box<Resolver>,
     text: Vec<u8>,
     good: bool,
 }
 
 /// Prints each user, or this process, as the sources know them that the command line names; the
 /// exit code.
-pub fn print(
-    program: &'static str,
-    style: Style,
-    options: &mut Options<'_>,
-    users: &[OsString],
-) -> Result<Code, Error> {
+pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Result<Exit, Error> {
     let (list, socket) = (options.word("-s"), options.word("-S"));
-    let known = Names::of(sources(list, socket)?.0);
-    let mut out = Printer { program, style, known, text: Vec::new(), good: true };
-    if users.is_empty() {
+    let resolver = Resolver::open(list, socket, false)?;
+    let mut out = Printer { program, style, resolver, text: Vec::new(), good: true };
+    if options.rest.is_empty() {
         out.person(&Person::ourselves());
     }
-    for user in users.iter().map(|user| user.as_bytes()) {
+    for user in options.rest.iter().map(|user| user.as_bytes()) {
         if let Some(person) = out.find(user) {
             out.person(&person);
             continue;
@@ -112,9 +102,9 @@ pub fn print(
         out.good = false;
         Message::warning(program).text("no such user: ").quoted(user).send();
     }
-    let fail = |e| Error::system("unable to write to stdout", e).with_code(FAILURE);
+    let fail = |e| Error::system("unable to write to stdout", e).with_exit(Exit::FAILURE);
     output::print(&out.text).map_err(fail)?;
-    Ok(if out.good { 0 } else { FAILURE })
+    Ok(if out.good { Exit::SUCCESS } else { Exit::FAILURE })
 }
 
 impl Printer {
@@ -123,13 +113,13 @@ impl Printer {
         let number = given.strip_prefix(b"+");
         let mut found = None;
         if number.is_none() {
-            found = self.known.user(given);
+            found = self.resolver.user(given);
         }
         if found.is_none() {
             let uid = decimal_u32(number.unwrap_or(given))?;
-            found = self.known.number(Db::Passwd, uid);
+            found = self.resolver.number(Db::Passwd, uid);
         }
-        let Known { name, id, gid } = found?;
+        let Account { name, id, gid } = found?;
         Some(Person { given: Some(given), name, uid: id, euid: id, gid, egid: gid })
     }
 
@@ -180,14 +170,14 @@ impl Printer {
 
     /// The name of a user or a group; false, and told, if there is none.
     fn name(&mut self, db: Db, id: u32) -> bool {
-        if let Some(known) = self.known.number(db, id) {
-            self.bytes(&known.name);
+        if let Some(account) = self.resolver.number(db, id) {
+            self.bytes(&account.name);
             return true;
         }
         let what = if db == Db::Passwd { "user" } else { "group" };
         let mut message = Message::warning(self.program);
         message.text("cannot find name for ").text(what).text(" ID ").number(id.into());
-        if let Some(errno) = self.known.failure {
+        if let Some(errno) = self.resolver.failure {
             message.text(": ").errno(errno);
         }
         message.send();
@@ -199,9 +189,9 @@ impl Printer {
     fn both(&mut self, label: &str, db: Db, id: u32) {
         self.bytes(label.as_bytes());
         push_decimal(&mut self.text, id);
-        if let Some(known) = self.known.number(db, id) {
+        if let Some(account) = self.resolver.number(db, id) {
             self.bytes(b"(");
-            self.bytes(&known.name);
+            self.bytes(&account.name);
             self.bytes(b")");
         }
     }
@@ -210,7 +200,7 @@ impl Printer {
     fn groups(&mut self, person: &Person<'_>, first: &[u32]) {
         let mut all = first.to_vec();
         let looked = if person.given.is_some() {
-            match Name::new(&person.name).map(|name| self.known.groups(name, &mut all)) {
+            match Name::new(&person.name).map(|name| self.resolver.groups(name, &mut all)) {
                 Some(Ok(false)) => Err(Errno::STALE),
                 Some(Err(errno)) => Err(Errno::from_raw_os_error(errno.into())),
                 _ => Ok(()),

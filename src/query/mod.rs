@@ -1,7 +1,6 @@
 //! What getent, id, groups and whoami share: whom to ask, and how answers are printed.
 
 pub mod ask;
-#[cfg(feature = "getent")]
 pub mod etcdb;
 pub mod identity;
-pub mod names;
+pub mod print;

@@ -5,7 +5,7 @@ use super::conversation::{Conversation, End, Need, Output};
 use crate::backend::switch::Switch;
 use crate::sys::access::Rights;
 use crate::sys::clock::timespec;
-use crate::sys::error::{Error, code, unable};
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::no_alloc;
 use crate::sys::privilege::gain_no_more;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -40,7 +40,7 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     let ended = no_alloc(|| converse(switch, exchange, &mut out, timeout));
     switch.end();
     ended.map_err(|Failure(what, errno)| match what {
-        UNINTELLIGIBLE => Error::system(what, errno).with_code(code::PROTOCOL),
+        UNINTELLIGIBLE => Error::system(what, errno).with_exit(Exit::PROTOCOL),
         _ => Error::system(what, errno),
     })
 }

@@ -5,19 +5,31 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// An exit code, 0 to 255. A word, so that a result of it or an error is returned in registers.
-pub type Code = usize;
+/// An exit code. A word, so that a result of it or an error is returned in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(usize);
 
-/// Exit codes that several applets share.
-pub mod code {
-    use super::Code;
-
+impl Exit {
+    /// All is well.
+    pub const SUCCESS: Exit = Exit(0);
+    /// A tool found something wrong, or did not find what it was asked for.
+    pub const FAILURE: Exit = Exit(1);
     /// The peer broke the protocol.
-    pub const PROTOCOL: Code = 1;
+    pub const PROTOCOL: Exit = Exit(1);
     /// Wrong usage.
-    pub const USAGE: Code = 100;
+    pub const USAGE: Exit = Exit(100);
     /// A system call failed, or a deadline passed.
-    pub const SYSTEM: Code = 111;
+    pub const SYSTEM: Exit = Exit(111);
+
+    /// One that has another meaning.
+    pub const fn new(code: u8) -> Self {
+        Exit(code as usize)
+    }
+
+    /// What the process's parent sees.
+    pub const fn code(self) -> u8 {
+        self.0 as u8
+    }
 }
 
 /// An error that ends an applet. It is printed once, in main. Boxed, since each `?` moves it: that
@@ -29,7 +41,7 @@ pub struct Error(Box<Story>);
 #[derive(Debug)]
 pub struct Story {
     /// The process's exit code.
-    pub code: Code,
+    pub exit: Exit,
     what: &'static str,
     subject: Option<Vec<u8>>,
     cause: Option<Errno>,
@@ -47,18 +59,18 @@ impl std::ops::Deref for Error {
 
 impl Error {
     #[inline(never)]
-    fn new(code: Code, what: &'static str, cause: Option<Errno>) -> Self {
-        Error(Box::new(Story { code, what, subject: None, cause, usage: false }))
+    fn new(exit: Exit, what: &'static str, cause: Option<Errno>) -> Self {
+        Error(Box::new(Story { exit, what, subject: None, cause, usage: false }))
     }
 
     /// A failed system call, exit 111. `what` is `unable to …`.
     pub fn system(what: &'static str, cause: Errno) -> Self {
-        Error::new(code::SYSTEM, what, Some(cause))
+        Error::new(Exit::SYSTEM, what, Some(cause))
     }
 
     /// Wrong usage, exit 100, that `what` tells whole.
     pub fn usage(what: &'static str) -> Self {
-        Error::new(code::USAGE, what, None)
+        Error::new(Exit::USAGE, what, None)
     }
 
     /// A wrong command line, exit 100: where to find the right one follows.
@@ -69,13 +81,13 @@ impl Error {
     }
 
     /// Ends without a word.
-    pub fn silent(code: Code) -> Self {
-        Error::new(code, "", None)
+    pub fn silent(exit: Exit) -> Self {
+        Error::new(exit, "", None)
     }
 
     /// Another exit code.
-    pub fn with_code(mut self, code: Code) -> Self {
-        self.0.code = code;
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.0.exit = exit;
         self
     }
 

@@ -7,10 +7,10 @@ pub mod error;
 pub mod file;
 pub mod message;
 pub mod output;
-pub mod own;
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+#[cfg(feature = "server")]
 pub mod passed;
 pub mod privilege;
+pub mod program;
 pub mod sandbox;
 pub mod socket;
 pub mod spawn;
@@ -27,7 +27,6 @@ pub fn untouched(len: usize) -> Vec<u8> {
 }
 
 /// Inside such a stretch, what has to allocate and gives back: starting a process.
-#[cfg(feature = "nscd")]
 pub fn may_alloc<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(feature = "abort-on-alloc")]
     return assert_no_alloc::permit_alloc(work);

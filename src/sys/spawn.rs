@@ -2,7 +2,7 @@
 
 use super::errno;
 use super::file::path;
-use super::own::find;
+use super::program::{SELF, find};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
@@ -10,11 +10,8 @@ use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid}
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-#[cfg(feature = "with-nscd")]
+#[cfg(feature = "server")]
 use std::{convert::Infallible, sync::atomic::AtomicBool};
-
-/// How this executable is found. It need not be there any more under its name.
-pub const SELF: &CStr = c"/proc/self/exe";
 
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
@@ -34,7 +31,7 @@ impl Command {
         Command::of(false, &[], words)
     }
 
-    /// This executable, as the applet that is the first of these words.
+    /// This executable, called by the first of these words.
     pub fn ourselves(first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         Command::of(true, first, rest)
     }
@@ -67,17 +64,17 @@ impl Command {
 
     /// Takes a variable out.
     pub fn unset(&mut self, name: &str) {
-        while let Some(at) = self.place(name) {
+        while let Some(at) = self.position(name) {
             self.environment.remove(at);
         }
     }
 
     /// Whether a variable is set.
     pub fn has(&self, name: &str) -> bool {
-        self.place(name).is_some()
+        self.position(name).is_some()
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
+    fn position(&self, name: &str) -> Option<usize> {
         self.environment.iter().position(|variable| {
             let value = variable.as_bytes().strip_prefix(name.as_bytes());
             value.is_some_and(|value| value.first() == Some(&b'='))
@@ -117,7 +114,7 @@ impl Command {
 }
 
 /// Becomes the program that the first of these words names; comes back only if it cannot be run.
-#[cfg(feature = "with-nscd")]
+#[cfg(feature = "server")]
 pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
     let words = words(&[], command)?;
     let file = find(program(&words))?;

@@ -100,8 +100,8 @@ class Missing(Folder):
         good = (TREE / "targets/mips").read_text()
         old, board.TREE = board.TREE, tree
         self.addCleanup(setattr, board, "TREE", old)
-        for text, why in ((good + "colour red\n", "line 13: unknown, doubled or empty key: colour"),
-                          (good + "qemu -\n", "line 13: unknown, doubled or empty key: qemu"),
+        for text, why in ((good + "colour red\n", "line 12: unknown, doubled or empty key: colour"),
+                          (good + "qemu -\n", "line 12: unknown, doubled or empty key: qemu"),
                           (good.replace("console    -\n", ""), "missing: console"),
                           (re.sub("(?m)^budget .*", "budget 1 MB", good), "budget is no number of bytes: 1 MB")):
             (tree / "targets/mips").write_text(text)
@@ -173,17 +173,15 @@ class Budget(Folder):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
-    def test_the_executable_with_the_features_it_is_for_is_the_one_that_is_judged(self):
-        budget = int(board.Target("mips").budget)
-        path = self.executable("mips", budget + 1)
-        small = path.parent / "budgeted/nssbox"
-        small.parent.mkdir()
-        small.write_bytes(path.read_bytes()[:budget])
-        done = self.script("size", "mips")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn(f"total    of the budget{' ' * 24}{budget:>10,}", done.stdout)
-        small.write_bytes(path.read_bytes())
-        self.fails_with(self.script("size", "mips"), "size: fatal: over budget: mips")
+class Features(Folder):
+    def test_applets_are_those_of_the_table_with_what_they_need(self):
+        self.assertEqual(board.applets("with-nscd,id"), ["id", "nscd", "with-nscd"])
+        self.assertEqual(board.applets("default"), board.applets("small"))
+        done = self.script("applets", "small")
+        self.assertEqual((done.returncode, done.stdout.split()), (0, board.applets("small")))
+        # A row without a feature, or a feature that is misspelt, would be missing.
+        rows = re.findall(r"(?m)^    \w+: \"", (TREE / "src/applets/mod.rs").read_text())
+        self.assertEqual(len(board.applets(",".join(board.manifest()["features"]))), len(rows))
 
 
 class Sources(Folder):
@@ -227,7 +225,7 @@ class Package(Folder):
         # Each applet has a page, and nothing runs at installation.
         applets = {name.rsplit("/", 1)[1] for name in names if name.startswith("usr/lib/nssbox/bin/")}
         pages = {name.rsplit("/", 1)[1].split(".")[0] for name in names if "/man/man" in name and name.endswith(".gz")}
-        self.assertEqual(len(applets), 11)
+        self.assertEqual(applets, set(board.applets("small")))
         self.assertLessEqual(applets | {"nssbox"}, pages)
         control = subprocess.run(["dpkg-deb", "-I", path], stdout=subprocess.PIPE, text=True, check=True)
         self.assertNotRegex(control.stdout, "postinst|preinst|postrm|prerm")
@@ -248,8 +246,7 @@ class Pages(Folder):
 
     @unittest.skipUnless(shutil.which("man") and shutil.which("groff"), "no man and groff")
     def test_man_has_no_complaint_about_any_page(self):
-        for name in manpage.PAGES:
-            path = TREE / "doc" / f"{name}.md"
+        for path, _ in manpage.pages(TREE / "doc", board.applets("small")):
             page = self.folder / f"{path.stem}.8"
             page.write_text(manpage.page(path.read_text(), path.stem, "8", "2020-01-01", {}))
             done = subprocess.run(["man", "--warnings", "-l", page], stdout=subprocess.PIPE,

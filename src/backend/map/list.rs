@@ -5,7 +5,7 @@ use super::config::Lines;
 use super::start::fail;
 use super::{Hit, Map, Unplanned, planned};
 use crate::backend::Outcome;
-use crate::sys::error::{Code, Error, code};
+use crate::sys::error::{Error, Exit};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
@@ -13,12 +13,9 @@ use rustix::stdio::stderr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Exit code of a tool that found what it was to look for.
-const FOUND_FAULT: Code = 1;
-
 /// What the tools say of such a name.
 fn refused(name: &[u8], what: &'static str) -> Error {
-    Error::usage(what).with_code(FOUND_FAULT).about(OsStr::from_bytes(name))
+    Error::usage(what).with_exit(Exit::FAILURE).about(OsStr::from_bytes(name))
 }
 
 const UNABLE: &str = "unable to derive a uid of";
@@ -47,7 +44,7 @@ impl Map {
         let mut hit = Hit::None;
         match (self.lend(&mut hit, name, account), hit) {
             (Ok(_), Hit::Map(head)) => Ok(head),
-            _ => Err(refused(name, "a record that is too long for").with_code(code::SYSTEM)),
+            _ => Err(refused(name, "a record that is too long for").with_exit(Exit::SYSTEM)),
         }
     }
 }

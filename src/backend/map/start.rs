@@ -11,7 +11,7 @@ use super::{Keyed, Map, sections, single, slow};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::access::Peer;
-use crate::sys::error::{Error, code};
+use crate::sys::error::{Error, Exit};
 use crate::sys::file::{open_path, read_all, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
@@ -39,8 +39,7 @@ const DENY_FILE: &str = "deny-file is writable by others, or another user's, or 
 const REGISTRY: &str = "registry is writable by others, or another user's, or no file:";
 
 /// The options of nsssd-map that concern answers.
-pub const SPEC: Spec =
-    Spec { flags: "cL", values: "fr", repeat: "r", long: &["--help"], ..Spec::NONE };
+pub const SPEC: Spec = Spec { flags: "cL", values: "fr", long: &["--help"], ..Spec::NONE };
 
 /// In whose process the map runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +69,10 @@ pub struct Plan {
 
 impl Plan {
     /// Takes the options.
-    pub fn take(options: &mut Options) -> Result<Self, Error> {
+    pub fn take(options: &Options) -> Result<Self, Error> {
         let file = options.word("-f").map_or(FILE, |file| lasting(file.as_bytes()));
         let mut plan = Plan { file, ..Plan::default() };
-        while let Some(word) = options.word("-r") {
+        for word in options.words("-r") {
             let word = lasting(word.as_bytes());
             let (what, path) = cut(word, b':');
             let wrong = |what| Error::options(what).about(OsStr::from_bytes(word));
@@ -93,8 +92,8 @@ pub fn lasting(word: &[u8]) -> &'static [u8] {
 impl Map {
     /// A map by the arguments of nsssd-map. Words that are no options are ignored.
     pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
-        let (options, _) = SPEC.split(args)?;
-        Map::open(Plan::take(options)?, host)
+        let options = SPEC.split(args)?;
+        Map::open(Plan::take(&options)?, host)
     }
 
     /// Reads everything. Whatever is wrong is told with file and line; the error then says that
@@ -313,7 +312,7 @@ pub fn fail(what: &'static str, about: &[u8], errno: Errno) -> Error {
 }
 
 fn unusable(what: &'static str, path: &[u8]) -> Error {
-    Error::usage(what).with_code(code::SYSTEM).about(OsStr::from_bytes(path))
+    Error::usage(what).with_exit(Exit::SYSTEM).about(OsStr::from_bytes(path))
 }
 
 fn wrong_config(path: &[u8]) -> Error {

@@ -23,7 +23,7 @@ pub use text::{Text, number};
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Status {
     /// Every key was found, or there was none and the database is written.
     Found,
     /// At least one key was not found.
@@ -97,9 +97,9 @@ pub fn answer(
     dir: &[u8],
     keys: &[&[u8]],
     out: &mut Out<'_>,
-) -> Result<Outcome, Box<Failure>> {
+) -> Result<Status, Box<Failure>> {
     let Some((name, kind)) = find(database) else {
-        return Ok(Outcome::NotFound);
+        return Ok(Status::NotFound);
     };
     let mut etc = Etc { dir, out, name, kind, text: Vec::new(), found: false, multi: None };
     let outcome = etc.answer(keys);
@@ -126,20 +126,20 @@ impl Etc<'_> {
     /// Output is kept until there is this much of it: few writes, and little memory.
     const ENOUGH: usize = 16 * 1024;
 
-    fn answer(&mut self, keys: &[&[u8]]) -> Result<Outcome, Box<Failure>> {
+    fn answer(&mut self, keys: &[&[u8]]) -> Result<Status, Box<Failure>> {
         if keys.is_empty() {
             // glibc has no call for it either.
             if self.kind == Kind::Ethers {
-                return Ok(Outcome::NoEnumeration);
+                return Ok(Status::NoEnumeration);
             }
             self.look_up(None)?;
         }
-        let mut outcome = Outcome::Found;
+        let mut outcome = Status::Found;
         for key in keys {
             self.found = false;
             self.look_up(Some(key))?;
             if !self.found {
-                outcome = Outcome::NotFound;
+                outcome = Status::NotFound;
             }
         }
         Ok(outcome)

@@ -1,7 +1,7 @@
-//! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
+//! What the databases answer, by file and key. tests/it/getent/etc.rs compares more of it with glibc.
 
 use super::address::{Family, parse, push_v6};
-use super::{DATABASES, Outcome, answer, is_database};
+use super::{DATABASES, Status, answer, is_database};
 use rustix::io::Errno;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
@@ -33,7 +33,7 @@ impl Files {
 
     /// The output for `database`, which must end that way.
     #[track_caller]
-    fn ask(&self, database: &str, keys: &[&[u8]], end: Outcome) -> Vec<u8> {
+    fn ask(&self, database: &str, keys: &[&[u8]], end: Status) -> Vec<u8> {
         let mut out = Vec::new();
         let mut put = |bytes: &[u8]| {
             out.extend_from_slice(bytes);
@@ -61,12 +61,12 @@ const NAMES: [&str; 8] = {
 fn check(database: &str, content: &str, found: &[(&str, &str)], missing: &[&str]) {
     let files = Files::new(&[(database, content.as_bytes())]);
     for (key, line) in found {
-        let out = files.ask(database, &[key.as_bytes()], Outcome::Found);
+        let out = files.ask(database, &[key.as_bytes()], Status::Found);
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out, *line, "{database} {key}");
     }
     for key in missing {
-        let out = files.ask(database, &[key.as_bytes()], Outcome::NotFound);
+        let out = files.ask(database, &[key.as_bytes()], Status::NotFound);
         assert_eq!(out, b"", "{database} {key}");
     }
 }
@@ -85,10 +85,10 @@ fn only_the_eight_names_are_databases() {
 fn missing_file_finds_nothing_and_is_enumerated_as_empty() {
     let files = Files::new(&[]);
     for name in NAMES.iter().filter(|name| **name != "ethers") {
-        assert_eq!(files.ask(name, &[], Outcome::Found), b"");
+        assert_eq!(files.ask(name, &[], Status::Found), b"");
     }
     for name in NAMES {
-        assert_eq!(files.ask(name, &[b"x"], Outcome::NotFound), b"");
+        assert_eq!(files.ask(name, &[b"x"], Status::NotFound), b"");
     }
 }
 
@@ -136,7 +136,7 @@ fn output_that_cannot_be_written_is_a_failure() {
 #[test]
 fn all_keys_are_asked_though_one_is_missing() {
     let files = Files::new(&[("rpc", b"a 1\nb 2\n")]);
-    let out = files.ask("rpc", &[b"a", b"x", b"2"], Outcome::NotFound);
+    let out = files.ask("rpc", &[b"a", b"x", b"2"], Status::NotFound);
     assert_eq!(out, b"a               1\nb               2\n");
 }
 
@@ -144,17 +144,17 @@ fn all_keys_are_asked_though_one_is_missing() {
 fn bytes_need_not_be_text_and_nul_ends_a_line() {
     let files = Files::new(&[("rpc", b"\xff 1 \xfe\nb 2 c\0d e\nf\0 3\ng 4")]);
     let all = b"\xff               1  \xfe\nb               2  c\ng               4\n";
-    assert_eq!(files.ask("rpc", &[], Outcome::Found), all);
-    let out = files.ask("rpc", &[b"\xfe", b"c"], Outcome::Found);
+    assert_eq!(files.ask("rpc", &[], Status::Found), all);
+    let out = files.ask("rpc", &[b"\xfe", b"c"], Status::Found);
     assert_eq!(out, &all[..all.len() - 18]);
-    files.ask("rpc", &[b"d"], Outcome::NotFound);
+    files.ask("rpc", &[b"d"], Status::NotFound);
 }
 
 #[test]
 fn indented_last_line_without_newline_is_read_as_it_stands() {
     // glibc 2.36 makes `22/tcpcp` of it.
     let files = Files::new(&[("services", b"  abc 22/tcp")]);
-    let out = files.ask("services", &[], Outcome::Found);
+    let out = files.ask("services", &[], Status::Found);
     assert_eq!(out, b"abc                   22/tcp\n");
 }
 
@@ -166,11 +166,11 @@ fn lines_longer_than_any_buffer_are_served() {
     }
     let file = format!("a: x\nlong: {members}\nz: y\n");
     let files = Files::new(&[("aliases", file.as_bytes())]);
-    let out = files.ask("aliases", &[], Outcome::Found);
+    let out = files.ask("aliases", &[], Status::Found);
     let long = format!("long:           {members}\n");
     let expected = format!("a:              x\n{long}z:              y\n");
     assert!(out == expected.as_bytes());
-    assert!(files.ask("aliases", &[b"LONG"], Outcome::Found) == long.as_bytes());
+    assert!(files.ask("aliases", &[b"LONG"], Status::Found) == long.as_bytes());
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn long_enumeration_is_complete() {
         expected.push_str(&format!("{:<15} {i}\n", format!("name{i}")));
     }
     let files = Files::new(&[("rpc", file.as_bytes())]);
-    assert!(files.ask("rpc", &[], Outcome::Found) == expected.as_bytes());
+    assert!(files.ask("rpc", &[], Status::Found) == expected.as_bytes());
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn ethers_writes_names_as_the_key_spells_them() {
         &["bad", "1:2:3:4:5", "1:2:3:4:5:7", ""],
     );
     let files = Files::new(&[("ethers", b"1:2:3:4:5:6 a\n")]);
-    assert_eq!(files.ask("ethers", &[], Outcome::NoEnumeration), b"");
+    assert_eq!(files.ask("ethers", &[], Status::NoEnumeration), b"");
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn included_aliases_stand_in_place_of_the_file() {
     let path = files.0.to_str().unwrap();
     let text = format!("x: first, :include:{path}/list, :include:{path}/none, last\n");
     fs::write(files.0.join("aliases"), text).unwrap();
-    let out = files.ask("aliases", &[b"x"], Outcome::Found);
+    let out = files.ask("aliases", &[b"x"], Status::Found);
     assert_eq!(out, b"x:              first, a, b , c d, last\n");
 }
 
@@ -351,7 +351,7 @@ fn hosts_prefers_ipv6_and_takes_the_first_line_of_a_name() {
 #[test]
 fn hosts_puts_all_lines_of_a_name_together_if_host_conf_says_so() {
     let files = [("hosts", HOSTS.as_bytes()), ("host.conf", b"multi off\nMulti  on # c\n")];
-    let out = Files::new(&files).ask("hosts", &[b"www"], Outcome::Found);
+    let out = Files::new(&files).ask("hosts", &[b"www"], Status::Found);
     // The name of a later line follows its aliases, unless it is the first line's name.
     let names = "web.example WEB www www www web mail";
     let expected =
@@ -362,7 +362,7 @@ fn hosts_puts_all_lines_of_a_name_together_if_host_conf_says_so() {
 #[test]
 fn hosts_enumerates_what_ipv4_can_express() {
     let files = Files::new(&[("hosts", HOSTS.as_bytes())]);
-    let out = files.ask("hosts", &[], Outcome::Found);
+    let out = files.ask("hosts", &[], Status::Found);
     let expected = "127.0.0.1       localhost\n127.0.0.1       localhost ip6-localhost\n\
                     10.0.0.1        web.example WEB www\n10.0.0.2        www\n\
                     10.0.0.3        mail www web\n";

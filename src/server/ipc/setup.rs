@@ -31,7 +31,7 @@ fn id(text: &[u8]) -> Result<u32, Error> {
 
 /// The value of an option, or that of a variable if the environment is asked.
 fn text<'a>(
-    options: &mut Options<'a>,
+    options: &Options<'a>,
     option: &'static str,
     variable: &str,
     from_environment: bool,
@@ -45,7 +45,7 @@ fn text<'a>(
 
 impl Identity {
     /// `-G`, `-g`, `-u`, and `-U` for those that were not given; for as long as the process lives.
-    pub fn given(options: &mut Options<'_>) -> Result<&'static Self, Error> {
+    pub fn given(options: &Options<'_>) -> Result<&'static Self, Error> {
         let from_environment = options.flag("-U");
         let groups = text(options, "-G", "GIDLIST", from_environment);
         let gid = text(options, "-g", "GID", from_environment);
@@ -96,7 +96,7 @@ impl Rules {
     pub fn given(
         name: &'static str,
         per_uid: u64,
-        options: &mut Options<'_>,
+        options: &Options<'_>,
     ) -> Result<&'static mut Self, Error> {
         let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
         let max = clamp(max, CONNECTIONS.1);
@@ -115,7 +115,7 @@ impl Rules {
     }
 
     /// `-q`, `-v`, `-1`.
-    pub fn flags(&mut self, options: &mut Options<'_>) {
+    pub fn flags(&mut self, options: &Options<'_>) {
         self.verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
         self.newline = options.flag("-1");
     }

@@ -7,7 +7,7 @@ use crate::server::conversation::Wait;
 use crate::server::ipc::desk::{Desk, Job};
 use crate::sys::clock::millis;
 use crate::sys::may_alloc;
-use crate::sys::spawn::SELF;
+use crate::sys::program::SELF;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;

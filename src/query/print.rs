@@ -1,0 +1,56 @@
+//! Records and groups as getent prints them.
+
+use super::ask::{Found, Resolver};
+use crate::sys::error::{Error, Exit, unable};
+use crate::sys::output::{Output, push_decimal};
+use nssproto::line::{self, LineWriter};
+use rustix::io::Errno;
+
+/// Prints the record that was found as a line of its file.
+pub fn record(resolver: &mut Resolver, out: &mut Output) -> Result<(), Error> {
+    let (mut line, mut written) = (None, Ok(()));
+    let taken = resolver.take(&mut |found| {
+        if written.is_err() {
+            return;
+        }
+        written = match found {
+            Found::Whole(record) => line::write(record, |text| out.put(text)),
+            Found::Part(head, strings) => {
+                let line = line.get_or_insert_with(|| LineWriter::new(*head));
+                line.feed(strings, |text| out.put(text))
+            }
+        };
+    });
+    taken.map_err(broken)?;
+    written.and_then(|()| out.put(b"\n")).map_err(unwritten)
+}
+
+/// Width of a name in front of its groups.
+const PADDED: usize = 21;
+
+/// Prints a user and the groups that list him, on a line.
+pub fn groups(user: &[u8], gids: &[u32], out: &mut Output) -> Result<(), Error> {
+    let mut line = user.to_vec();
+    line.resize(line.len().max(PADDED), b' ');
+    // 2^32-1 stands for none, and glibc leaves it out.
+    for gid in gids.iter().filter(|gid| **gid != u32::MAX) {
+        line.push(b' ');
+        push_decimal(&mut line, *gid);
+    }
+    line.push(b'\n');
+    out.put(&line).map_err(unwritten)
+}
+
+/// A record that changed, or went away, before it was taken to its end.
+pub fn broken(errno: Errno) -> Error {
+    unable("unable to read a record to its end")(errno).with_exit(Exit::FAILURE)
+}
+
+/// Standard output takes no more.
+pub fn unwritten(errno: Errno) -> Error {
+    if errno == Errno::PIPE {
+        // `getent passwd | head`: the reader has seen enough.
+        return Error::silent(Exit::FAILURE);
+    }
+    Error::system("unable to write to stdout", errno).with_exit(Exit::FAILURE)
+}

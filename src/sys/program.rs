@@ -1,0 +1,74 @@
+//! Programs: the file that a command runs, and whether that is this very executable.
+
+use super::file::{base, join, path};
+use super::stat::{fstat, stat};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// How this executable is found. It need not be there any more under its name.
+pub const SELF: &CStr = c"/proc/self/exe";
+
+/// If `command` would start this very executable, the one of `names` that it would be called by,
+/// and its arguments. Any symlink name counts: what decides is device and inode of /proc/self/exe.
+/// Without /proc no command is our own, and all are started as usual.
+pub fn own_command<'a>(
+    command: &'a [OsString],
+    names: &[&'static str],
+) -> Option<(&'static str, &'a [OsString])> {
+    let (program, args) = command.split_first()?;
+    if !is_ours(&find(program.as_bytes()).ok()?) {
+        return None;
+    }
+    let known = |word: &[u8]| names.iter().find(|name| name.as_bytes() == word).copied();
+    if let Some(name) = known(base(program.as_bytes())) {
+        return Some((name, args));
+    }
+    // By another name, the first argument says what it is called as.
+    let (name, args) = args.split_first()?;
+    Some((known(name.as_bytes())?, args))
+}
+
+/// Whether a file is our own executable.
+pub fn is_ours(file: &CStr) -> bool {
+    // Opened, not asked by its name: qemu-user stands in for the former alone.
+    let ours = openat(CWD, SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(fstat);
+    match (ours, stat(file)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
+}
+
+/// The file that execvp(3) would run, and its errors.
+pub fn find(program: &[u8]) -> Result<CString, Errno> {
+    if program.contains(&b'/') {
+        return path(program);
+    }
+    let mut error = Errno::NOENT;
+    if program.is_empty() {
+        return Err(error);
+    }
+    let dirs = std::env::var_os("PATH");
+    let dirs = dirs.as_deref().unwrap_or(OsStr::new("/usr/local/bin:/bin:/usr/bin"));
+    for dir in dirs.as_bytes().split(|b| *b == b':') {
+        let Ok(file) = path(&join(dir, program)) else { continue };
+        match runs(&file) {
+            Ok(()) => return Ok(file),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            // There may be another one.
+            Err(errno @ (Errno::ACCESS | Errno::NAMETOOLONG)) => error = errno,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(error)
+}
+
+/// Whether a file can be run.
+fn runs(file: &CStr) -> Result<(), Errno> {
+    access(file, Access::EXEC_OK)?;
+    match FileType::from_raw_mode(stat(file)?.st_mode) {
+        FileType::RegularFile => Ok(()),
+        _ => Err(Errno::ACCESS),
+    }
+}
