@@ -1,34 +1,23 @@
 //! The corpus of each fuzz target, run through that target: what a fuzzer has found stays found.
 //! See tests/fuzz/README.md.
-//!
-//! The targets need parts of the program that no library has; those sources are taken in here as
-//! tests/fuzz/src/lib.rs does, at the places that `crate::` paths expect.
 
 #![forbid(unsafe_code)]
-#![allow(dead_code, unused_imports, missing_docs, reason = "nobody uses all of what is taken in")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
-#[path = "../src/backend/mod.rs"]
-mod backend;
-#[path = "../src/limits.rs"]
-mod limits;
-#[path = "../src/options.rs"]
-mod options;
-#[path = "../src/server/mod.rs"]
-mod server;
-#[path = "../src/sys/mod.rs"]
-mod sys;
-
-#[path = "common/naive.rs"]
+#[path = "support/naive.rs"]
+#[allow(dead_code, reason = "the targets take what they need")]
 mod naive;
 #[path = "fuzz/src/targets/mod.rs"]
 mod targets;
-#[path = "common/wire.rs"]
-#[allow(clippy::expect_used, reason = "a test fails by panicking")]
+#[path = "support/wire.rs"]
+#[allow(dead_code, reason = "the targets take what they need")]
 mod wire;
-/// Where the naive reader looks for the bytes of the wire.
-mod common {
-    pub use crate::wire::*;
-}
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! Replays tests/vectors/map and map-derive.json against `nsssd-map`, safe and compat.
 //!
 //! Homes are moved into a directory of the test: the prefix is put in front of `/home` wherever
-//! the vectors have it. Files of root's need root.
+//! the vectors have it. Files of root's need root. A program of its own, since build/vectors runs it.
 #![cfg(feature = "nsssd-map")]
 #![allow(
     clippy::unwrap_used,
@@ -12,16 +12,16 @@
     reason = "a test fails by panicking"
 )]
 
-mod common;
+mod support;
 
-use common::{
-    Daemon, TempDir, by_id, by_name, group_reply, grouplist, grouplist_reply, is_root, nsssd, op,
-    passwd_reply, run_to_end, shadow_reply, skip, tool,
-};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
+use support::{
+    Daemon, TempDir, by_id, by_name, group_reply, grouplist, grouplist_reply, is_root, nsssd, op,
+    passwd_reply, run_to_end, shadow_reply, skip, tool,
+};
 
 const NOT_FOUND: [u8; 1] = [255];
 

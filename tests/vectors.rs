@@ -16,20 +16,16 @@
     reason = "a test fails by panicking"
 )]
 
-mod common;
-#[path = "common/nslcd.rs"]
-mod nslcd;
-#[path = "common/vector.rs"]
-mod vector;
+mod support;
 
-use common::{Connection, DEADLINE, Daemon, Got, QUIET, Server, TempDir, fakebackend};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use nslcd::FakeNslcd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
-use vector::{Step, Then, Vector};
+use support::nslcd::FakeNslcd;
+use support::vector::{self, Step, Then, Vector};
+use support::{Connection, DEADLINE, Daemon, Got, QUIET, Server, TempDir, fakebackend};
 
 const SETS: [&str; 3] = ["nsss", "nsss-chain", "nsss-documented"];
 
@@ -103,9 +99,9 @@ fn trials(path: &Path) -> Vec<Trial> {
 }
 
 fn trial(vector: &Vector, mode: Mode) -> Result<Completion, Failed> {
-    if !common::is_root() && (vector.needs_root || vector.name.starts_with("root-")) {
+    if !support::is_root() && (vector.needs_root || vector.name.starts_with("root-")) {
         let why = "privileges can be dropped by root only";
-        common::skip(&vector.name, why);
+        support::skip(&vector.name, why);
         return Ok(Completion::ignored_with(why));
     }
     let stage = Stage::new(vector);
@@ -135,7 +131,7 @@ impl Stage {
         let dir = TempDir::new();
         let bin = dir.bin();
         let me = env::current_exe().expect("the path of this test");
-        common::link(&me, &bin, fakebackend::NAME);
+        support::link(&me, &bin, fakebackend::NAME);
         let etc = dir.subdirectory("etc");
         for (name, mode) in [("passwd", 0o644), ("group", 0o644), ("shadow", 0o600)] {
             let content = fs::read(vector.input.join(name)).expect("an input file");
@@ -169,7 +165,7 @@ impl Stage {
 
 fn on_a_socket_pair(vector: &Vector, stage: &Stage, argv: &[String]) -> Result<(), String> {
     let (name, args) = argv.split_first().expect("a program");
-    let mut command = common::nsssd(&stage.bin, name);
+    let mut command = support::nsssd(&stage.bin, name);
     command.args(args);
     for (name, value) in &vector.env {
         match value {

@@ -3,7 +3,7 @@
 //!
 //! `fake DIR [NUMBER:ACT]…`: the files of DIR; what to do with the request of that number, from 0.
 
-use crate::naive::Naive;
+use crate::support::naive::Naive;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::{env, fs, process};

@@ -1,9 +1,9 @@
 //! The decision table of doc/protocols/nsss.md, section 7, worked out backend by backend.
 
 use crate::Plan;
-use crate::common::{grouplist_reply, op};
 use crate::fake::{Act, PIECE};
-use crate::naive::Naive;
+use crate::support::naive::Naive;
+use crate::support::{grouplist_reply, op};
 
 const NOT_FOUND: u8 = 255;
 const EIO: u8 = 5;

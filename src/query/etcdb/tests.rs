@@ -1,4 +1,4 @@
-//! What the databases answer, by file and key. tests/getent_etc.rs compares more of it with glibc.
+//! What the databases answer, by file and key. tests/it/getent/etc.rs compares more of it with glibc.
 
 use super::address::{Family, parse, push_v6};
 use super::{DATABASES, Status, answer, is_database};

@@ -2,13 +2,13 @@
 
 use super::stage::Dir;
 use super::{first, number};
-use crate::backend::map::config::{Config, Section, SectionKind};
-use crate::backend::map::names::{Letters, fits, glob_fault, is_reserved, matches};
-use crate::backend::map::pairs::Pairs;
-use crate::backend::map::problem::Problem;
-use crate::backend::map::registry::Registry;
-use crate::backend::map::template::{GidOf, Ids, Pattern, Template};
-use crate::backend::map::{sections, single};
+use nssbox::backend::map::config::{Config, Section, SectionKind};
+use nssbox::backend::map::names::{Letters, fits, glob_fault, is_reserved, matches};
+use nssbox::backend::map::pairs::Pairs;
+use nssbox::backend::map::problem::Problem;
+use nssbox::backend::map::registry::Registry;
+use nssbox::backend::map::template::{GidOf, Ids, Pattern, Template};
+use nssbox::backend::map::{sections, single};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -53,7 +53,7 @@ fn second_format(text: &[u8]) {
     assert_eq!(read(&[text, b"\n # end\n\n"].concat()), shown);
     if !text.contains(&b'\r') {
         let dos = text.split(|b| *b == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]);
-        let long = |l: &[u8]| l.len() >= crate::backend::map::template::LINE_MAX;
+        let long = |l: &[u8]| l.len() >= nssbox::backend::map::template::LINE_MAX;
         if !text.split(|b| *b == b'\n').any(long) {
             assert_eq!(read(&dos), shown);
         }

@@ -3,11 +3,12 @@
 use super::stage::{Peer, Scene, serve};
 use super::{number, same};
 use crate::naive::Naive;
-use crate::server::conversation::Conversation as _;
-use crate::server::nscd::Nscd;
-use crate::sys::access::Rights;
 use crate::wire::{by_id, by_name, grouplist, op};
+use nssbox::server::conversation::Conversation as _;
+use nssbox::server::conversation::nscd::Nscd;
+use nssbox::sys::access::{self, Rights};
 use nssproto::DecodeError;
+use nssproto::entry::{Gid, Uid};
 use nssproto::nscd::{REQUEST_MAX, Request};
 
 /// One request.
@@ -60,8 +61,8 @@ pub fn nscd_session(data: &[u8]) {
     let mut switch = scene.switch(true);
     let count = if scene.flags & 4 == 0 { 1 } else { 2 };
     let root = scene.flags & 8 != 0;
-    let asker = Rights::Peer { uid: if root { 0 } else { 1000 }, gid: 0 };
-    let client = |number| Nscd::new(asker, number, &switch);
+    let rights = Rights::Peer(access::Peer { uid: Uid(if root { 0 } else { 1000 }), gid: Gid(0) });
+    let client = |number| Nscd::new(rights, number, &switch);
     let mut peers: Vec<_> = (0..count).map(|n| Peer::new(client(n), &scene)).collect();
     serve(&mut peers, &mut switch);
     let (reply, closed) = naive(&scene, root);

@@ -1,8 +1,8 @@
 //! The script of the switch, against the grammar of doc/protocols/nsss.md, section 7.
 
 use super::number;
-use crate::backend::script;
-use crate::sys::error::code;
+use nssbox::backend::script;
+use nssbox::sys::error::Exit;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
@@ -21,7 +21,7 @@ pub fn switch_script(data: &[u8]) {
                 blocks.iter().map(|b| (b.bits, b.command.iter().map(bytes).collect())).collect();
             assert_eq!(got, want, "{words:?}");
         }
-        (Err(error), None) => assert_eq!(error.code, code::USAGE),
+        (Err(error), None) => assert_eq!(error.exit, Exit::USAGE),
         (Ok(_), None) => panic!("{words:?} was taken"),
         (Err(error), Some(_)) => panic!("{words:?} was refused: {error:?}"),
     }

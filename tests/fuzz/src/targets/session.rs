@@ -2,9 +2,9 @@
 
 use super::stage::{Peer, Scene, serve};
 use crate::naive::Naive;
-use crate::server::conversation::Conversation as _;
-use crate::server::exchange::Exchange;
-use crate::sys::access::Rights;
+use nssbox::server::conversation::Conversation as _;
+use nssbox::server::conversation::nsss::Exchange;
+use nssbox::sys::access::Rights;
 
 /// EPROTO, which every architecture but Alpha, MIPS, PA-RISC and SPARC calls so.
 const EPROTO: u8 = 71;

@@ -1,10 +1,10 @@
 //! Files for what reads files, and connections without sockets.
 
 use super::{cut, first};
-use crate::backend::Backend;
-use crate::backend::switch::Switch;
-use crate::backend::unix::Unix;
-use crate::server::conversation::{Conversation, Need, Output};
+use nssbox::backend::Backend;
+use nssbox::backend::switch::Switch;
+use nssbox::backend::unix::Unix;
+use nssbox::server::conversation::{Conversation, Need, Output};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,7 +75,7 @@ impl<'a> Scene<'a> {
             Unix::new(dir.as_os_str().as_bytes(), false).expect("a directory")
         });
         let slot =
-            crate::backend::switch::Slot { bits: 0, backend: Backend::Unix(unix), origin: None };
+            nssbox::backend::switch::Slot { bits: 0, backend: Backend::Unix(unix), origin: None };
         Switch::new(vec![slot], merge)
     }
 

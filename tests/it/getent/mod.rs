@@ -1,0 +1,9 @@
+//! `getent`.
+
+mod asking;
+mod databases;
+mod etc;
+mod glibc;
+mod hostile;
+mod lines;
+mod sources;

@@ -1,0 +1,197 @@
+//! Who may see what of a server that answers in one process: a client sees the files that it
+//! could read itself. Nearly all of it needs root, to be several users.
+
+use crate::support::ipcserver::house::{
+    ask_big, ask_one, ask_secret, big, for_each_program, furnish, one, secret, unix,
+};
+use crate::support::ipcserver::{Bench, NOBODY, OURS, connect_as};
+use crate::support::{by_id, by_name, grouplist, is_root, op, skip};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+
+/// The status of a client that may not read a file.
+const EACCES: u8 = 13;
+
+#[test]
+fn shadow_is_shown_to_those_who_may_read_it() {
+    if !is_root() {
+        return skip("shadow_is_shown_to_those_who_may_read_it", "needs root");
+    }
+    // Owner, group and mode of the file; uid and gid of the client; whether it may.
+    let cases = [
+        ((0, 0, 0o600), (0, 0), true),
+        ((0, 0, 0o000), (0, 0), true),
+        ((0, 0, 0o600), (NOBODY, NOBODY), false),
+        ((0, 0, 0o600), (NOBODY, 0), false),
+        ((0, 42, 0o640), (NOBODY, 42), true),
+        ((0, 42, 0o640), (NOBODY, NOBODY), false),
+        ((0, 42, 0o620), (NOBODY, 42), false),
+        ((NOBODY, 0, 0o400), (NOBODY, NOBODY), true),
+        ((0, 0, 0o604), (NOBODY, NOBODY), true),
+        // The owner's own bits count for the owner, and the group's for the group.
+        ((NOBODY, 42, 0o044), (NOBODY, 42), false),
+        ((0, 42, 0o604), (NOBODY, 42), false),
+    ];
+    for_each_program(|bench, program| {
+        let server = bench.start(&[], program);
+        for (file, client, allowed) in cases {
+            let (owner, group, mode) = file;
+            chown(bench.dir.join("shadow"), Some(owner), Some(group)).expect("chown");
+            bench.dir.chmod("shadow", mode);
+            let (uid, gid) = client;
+            let client = connect_as(&server, uid, gid);
+            println!("file {owner}:{group} {mode:o}, client {uid}:{gid}");
+            if allowed {
+                client.expect(&ask_secret(), &secret());
+            } else {
+                client.expect(&ask_secret(), &[EACCES]);
+                client.expect(&[op::SHADOW_GET], &[EACCES]);
+            }
+            client.expect(&ask_one(), &one());
+        }
+    });
+}
+
+#[test]
+fn what_root_was_shown_is_not_shown_to_the_next_client() {
+    if !is_root() {
+        return skip("what_root_was_shown_is_not_shown_to_the_next_client", "needs root");
+    }
+    for_each_program(|bench, program| {
+        let server = bench.start(&[], program);
+        let (root, nobody) = (server.connect(), connect_as(&server, NOBODY, NOBODY));
+        for _ in 0..3 {
+            root.expect(&ask_secret(), &secret());
+            nobody.expect(&ask_secret(), &[EACCES]);
+            root.expect(&[op::SHADOW_GET], &secret());
+            nobody.expect(&[op::SHADOW_GET], &[EACCES]);
+            root.expect(&[op::SHADOW_END], &[0]);
+            nobody.expect(&[op::SHADOW_END], &[0]);
+        }
+    });
+}
+
+#[test]
+fn rights_are_looked_at_for_each_question() {
+    if !is_root() {
+        return skip("rights_are_looked_at_for_each_question", "needs root");
+    }
+    for_each_program(|bench, program| {
+        let server = bench.start(&[], program);
+        let client = connect_as(&server, NOBODY, NOBODY);
+        client.expect(&ask_secret(), &[EACCES]);
+        bench.dir.chmod("shadow", 0o644);
+        client.expect(&ask_secret(), &secret());
+        bench.dir.chmod("shadow", 0o600);
+        client.expect(&ask_secret(), &[EACCES]);
+    });
+}
+
+#[test]
+fn a_name_that_is_not_in_shadow_is_not_given_away() {
+    if !is_root() {
+        return skip("a_name_that_is_not_in_shadow_is_not_given_away", "needs root");
+    }
+    for_each_program(|bench, program| {
+        let server = bench.start(&[], program);
+        let missing = by_name(op::SHADOW_GETBYNAME, "missing");
+        server.connect().expect(&missing, &[255]);
+        connect_as(&server, NOBODY, NOBODY).expect(&missing, &[EACCES]);
+    });
+}
+
+#[test]
+fn passwd_and_group_have_rights_as_well() {
+    if !is_root() {
+        return skip("passwd_and_group_have_rights_as_well", "needs root");
+    }
+    for_each_program(|bench, program| {
+        bench.dir.chmod("passwd", 0o600);
+        bench.dir.chmod("group", 0o600);
+        let server = bench.start(&[], program);
+        let (root, nobody) = (server.connect(), connect_as(&server, NOBODY, NOBODY));
+        root.expect(&ask_one(), &one());
+        root.expect(&ask_big(), &big());
+        for request in [
+            ask_one(),
+            by_id(op::PWD_GETBYUID, 1001),
+            vec![op::PWD_GET],
+            ask_big(),
+            by_id(op::GRP_GETBYGID, 5),
+            vec![op::GRP_GET],
+            grouplist(10, "one"),
+        ] {
+            nobody.expect(&request, &[EACCES]);
+        }
+        root.expect(&by_id(op::PWD_GETBYUID, 1001), &one());
+    });
+}
+
+#[test]
+fn without_credentials_shadow_is_shown_to_nobody() {
+    for_each_program(|bench, program| {
+        bench.dir.chmod("shadow", 0o644);
+        let server = bench.start(&["-P"], program);
+        let client = server.connect();
+        client.expect(&ask_secret(), &[EACCES]);
+        client.expect(&[op::SHADOW_GET], &[EACCES]);
+        client.expect(&ask_one(), &one());
+        client.expect(&ask_big(), &big());
+        if is_root() {
+            let nobody = connect_as(&server, NOBODY, NOBODY);
+            nobody.expect(&ask_secret(), &[EACCES]);
+            nobody.expect(&ask_one(), &one());
+        }
+    });
+}
+
+#[test]
+fn an_ordinary_user_sees_shadow_as_the_system_has_it() {
+    if is_root() {
+        return; // Covered with more users above.
+    }
+    for_each_program(|bench, program| {
+        let server = bench.start(&[], program);
+        let client = server.connect();
+        client.expect(&ask_secret(), &secret());
+        bench.dir.chmod("shadow", 0o000);
+        client.expect(&ask_secret(), &[EACCES]);
+        client.expect(&ask_one(), &one());
+    });
+}
+
+#[test]
+fn a_server_that_gave_its_rights_away_shows_shadow_to_nobody() {
+    if !is_root() {
+        return skip("a_server_that_gave_its_rights_away_shows_shadow_to_nobody", "needs root");
+    }
+    for_each_program(|bench, program| {
+        let server = bench.start(&["-u", "65534", "-g", "65534", "-G", ""], program);
+        for client in [server.connect(), connect_as(&server, NOBODY, NOBODY)] {
+            client.expect(&ask_secret(), &[EACCES]);
+            client.expect(&ask_one(), &one());
+        }
+    });
+}
+
+#[test]
+fn a_server_of_an_ordinary_user_answers_others() {
+    if !is_root() {
+        return skip("a_server_of_an_ordinary_user_answers_others", "needs root");
+    }
+    let bench = Bench::new(OURS).open_to_all();
+    furnish(&bench);
+    bench.dir.chmod("", 0o777);
+    let mut command = bench.command();
+    command.uid(NOBODY).gid(NOBODY);
+    let server = bench.start_command(command, &[], &unix(&bench));
+    for client in [server.connect(), connect_as(&server, 1234, 1234)] {
+        client.expect(&ask_one(), &one());
+        client.expect(&ask_secret(), &[EACCES]);
+    }
+    // Its own file it may read, but shows it to those only who could.
+    chown(bench.dir.join("shadow"), Some(NOBODY), None).expect("chown");
+    server.connect().expect(&ask_secret(), &secret());
+    connect_as(&server, NOBODY, NOBODY).expect(&ask_secret(), &secret());
+    connect_as(&server, 1234, 1234).expect(&ask_secret(), &[EACCES]);
+}

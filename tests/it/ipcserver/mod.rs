@@ -1,0 +1,7 @@
+//! `ipcserver`.
+
+mod access;
+mod options;
+mod serve;
+mod service;
+mod spawned;

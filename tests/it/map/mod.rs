@@ -1,0 +1,7 @@
+//! `nsssd-map`.
+
+mod bad;
+mod doc;
+mod flaws;
+mod numbers;
+mod uids;

@@ -1,0 +1,7 @@
+//! `nsssd-nslcd`.
+
+mod doc;
+mod hostile;
+mod ldap;
+mod lookups;
+mod real;

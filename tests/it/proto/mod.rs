@@ -1,0 +1,4 @@
+//! The codecs against recorded exchanges.
+
+mod nscd;
+mod nsss;

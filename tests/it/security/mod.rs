@@ -1,0 +1,21 @@
+//! The table of doc/security.md.
+#![cfg(all(
+    // With a sandbox its directories are opened besides, as paths.
+    not(feature = "sandbox"),
+    feature = "getent",
+    feature = "groups",
+    feature = "id",
+    feature = "ipcserver",
+    feature = "nscd",
+    feature = "nsssd-map",
+    feature = "nsssd-nslcd",
+    feature = "nsssd-switch",
+    feature = "nsssd-unix",
+    feature = "whoami",
+    feature = "with-nscd"
+))]
+
+mod page;
+mod trace;
+mod traces;
+mod watch;

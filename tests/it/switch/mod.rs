@@ -1,0 +1,7 @@
+//! `nsssd-switch`.
+
+mod children;
+mod hostile;
+mod merge;
+mod options;
+mod own;

@@ -1,0 +1,10 @@
+//! `nsssd-unix`.
+
+mod changes;
+mod large;
+mod many;
+mod odd;
+mod random;
+mod stdio;
+mod streamed;
+mod verbose;
