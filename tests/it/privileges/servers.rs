@@ -180,7 +180,7 @@ fn nscd_its_askers_and_their_programs_keep_nothing_of_roots() {
     }
     let bench = nscd::Bench::new("", "");
     // A busy machine takes longer to look than a client has by default.
-    let options = [&DROP[..], &["-t", "10000"]].concat();
+    let options = [&DROP[..], &["-t", "4000"]].concat();
     let command = bench.scripted(&options, &[(0, &bench.unix()), (0, &HANGS)]);
     let server = Server::start_command(with_groups(&command), server_socket(&bench));
     let client = Connection::connect(server.socket());
