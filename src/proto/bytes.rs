@@ -117,7 +117,7 @@ impl<'a> Writer<'a> {
 
 /// FNV-1a: two passes over what may change in between must see the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fnv1a(u64);
+pub(crate) struct Fnv1a(u64);
 
 impl Fnv1a {
     /// The hash of no bytes.

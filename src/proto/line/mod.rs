@@ -171,7 +171,8 @@ impl<'a> Fields<'a> {
         let [name, password, _, fourth, gecos, home, shell, ..] = self.fields;
         let numbers = self.numbers;
         // Those of passwd and group are below 2^32.
-        let [first, second, ..] = numbers.map(|number| number as u32);
+        let [first, second, ..] = numbers;
+        let (first, second) = (first as u32, second as u32);
         match db {
             Db::Passwd => {
                 let (uid, gid) = (Uid(first), Gid(second));
