@@ -7,7 +7,7 @@ use crate::support::{have_program, is_root, skip};
 fn the_worked_example_of_nslcd_does_what_the_page_says() {
     let test = "the_worked_example_of_nslcd_does_what_the_page_says";
     let Some(unpacked) = std::env::var_os("NSSBOX_TEST_LDAP") else {
-        return skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/ldap/unpack");
+        return skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/peers");
     };
     if !is_root() || !have_program("unshare") {
         return skip(test, "needs root and unshare");

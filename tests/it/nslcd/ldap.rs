@@ -1,6 +1,6 @@
 //! A real LDAP directory: Debian's slapd on a socket, with users and groups made here, and
 //! Debian's nslcd in front of it, in a mount namespace where /etc and /run are the test's own.
-//! Neither is installed: tests/ldap/unpack puts their packages into a folder, which
+//! Neither is installed: tests/peers puts their packages into a folder, which
 //! NSSBOX_TEST_LDAP names.
 
 use crate::support::{
@@ -44,7 +44,7 @@ impl Directory {
     #[track_caller]
     pub fn start(test: &str) -> Option<Directory> {
         let Some(unpacked) = env::var_os("NSSBOX_TEST_LDAP") else {
-            skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/ldap/unpack");
+            skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/peers");
             return None;
         };
         if !is_root() || !have_program("unshare") {

@@ -179,7 +179,9 @@ fn nscd_its_askers_and_their_programs_keep_nothing_of_roots() {
         return skip(test, "needs an executable that others can reach");
     }
     let bench = nscd::Bench::new("", "");
-    let command = bench.scripted(&DROP, &[(0, &bench.unix()), (0, &HANGS)]);
+    // A busy machine takes longer to look than a client has by default.
+    let options = [&DROP[..], &["-t", "4000"]].concat();
+    let command = bench.scripted(&options, &[(0, &bench.unix()), (0, &HANGS)]);
     let server = Server::start_command(with_groups(&command), server_socket(&bench));
     let client = Connection::connect(server.socket());
     client.send(&request(ask::USER, "nobody-has-this"));

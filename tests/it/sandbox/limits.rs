@@ -58,7 +58,7 @@ fn etc(dir: &TempDir) -> String {
 /// Something that answers the nsss protocol from `etc`.
 enum Nsss {
     Daemon(Daemon),
-    Server(Connection, Server),
+    Server { client: Connection, _server: Server },
 }
 
 impl Nsss {
@@ -66,7 +66,7 @@ impl Nsss {
     fn expect(&self, request: &[u8], reply: &[u8]) {
         match self {
             Nsss::Daemon(daemon) => daemon.expect(request, reply),
-            Nsss::Server(client, _) => client.expect(request, reply),
+            Nsss::Server { client, .. } => client.expect(request, reply),
         }
     }
 }
@@ -86,7 +86,7 @@ fn for_each(case: impl Fn(&TempDir, &Nsss)) {
             let nsss = if served {
                 let server = Server::start(&bin, dir.path(), &[], &words);
                 let client = server.connect();
-                Nsss::Server(client, server)
+                Nsss::Server { client, _server: server }
             } else {
                 let mut command = nsssd(&bin, words[0]);
                 command.args(&words[1..]);
