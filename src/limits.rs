@@ -27,39 +27,39 @@ pub const TURN: u64 = 2 * 1024 * 1024;
 /// How often a search starts again because its file was replaced meanwhile.
 pub const RESTARTS: u8 = 4;
 
-/// Connections of ipcserver and nscd, default and most.
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
+/// Connections of a socket of ipcserver or nscd, default and most.
 pub const CONNECTIONS: (u32, u32) = (256, 8192);
 
 /// Milliseconds that a client may take, since its last progress, to send the rest of a request
 /// or to take more of a reply. Only for what is served in one process, where a client that
 /// stops holds a place of the table; NSSSD_TIMEOUT sets another. It is no deadline for our
 /// answer, which waits for nothing.
-#[cfg(feature = "ipcserver")]
 pub const CLIENT_MILLIS: u32 = 1000;
 
 /// Connections of one user to nscd, which are short: over it, his oldest one without a complete
 /// request gives way.
-#[cfg(feature = "nscd")]
 pub const NSCD_PER_UID: u32 = 64;
 
 /// Milliseconds for a client of nscd to send its request, since it came. Both C libraries send
 /// it with the connect.
-#[cfg(feature = "nscd")]
 pub const REQUEST_MILLIS: u32 = 1000;
 
 /// Milliseconds until the first byte of nscd's answer, by default, and most: glibc waits 5 s,
 /// musl for ever.
-#[cfg(feature = "nscd")]
 pub const LOOKUP_MILLIS: (u32, u32) = (200, 4000);
 
-/// Processes of nscd for sources that may block, each with connections of its own to them.
-#[cfg(feature = "nscd")]
-pub const SLOW_ASKERS: usize = 4;
+/// Processes of a server for sources that may block, each with connections of its own to them.
+pub const WORKERS: usize = 4;
+
+/// As many besides may be kept by clients who enumerate: an enumeration stays with one process.
+pub const KEPT_WORKERS: usize = 4;
+
+/// Milliseconds after which one that is kept, and was not asked for so long, is given to somebody
+/// else who enumerates.
+pub const KEPT_IDLE_MILLIS: u64 = 1000;
 
 /// Milliseconds for a whole reply of a source that may block, after its deadline: a client that
-/// reads slowly keeps one of the few askers.
-#[cfg(feature = "nscd")]
+/// reads slowly keeps one of the few workers.
 pub const SLOW_REPLY_MILLIS: u32 = 5000;
 
 /// Milliseconds for a whole exchange with nslcd, by default; nsss's has none. nslcd itself

@@ -6,11 +6,13 @@
 use super::{Applet, help};
 use crate::backend::script::{self, Whose};
 use crate::backend::switch::Switch;
-use crate::limits::CLIENT_MILLIS;
 use crate::options::Spec;
-use crate::server::ipc::listen::{Place, listener};
-use crate::server::ipc::setup::{Identity, ready};
-use crate::server::ipc::{Rules, Service, serve};
+use crate::server::Settings;
+use crate::server::conversation::Protocol;
+use crate::server::event_loop::{Service, Sources, serve};
+use crate::server::listener::{Listener, Place};
+use crate::server::setup::{Connections, Identity, ready};
+use crate::server::spawned;
 use crate::sys::error::{Code, Error};
 use crate::sys::{own, privilege};
 use std::ffi::{OsStr, OsString};
@@ -56,36 +58,37 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
-    // As s6-ipcserver does, a number out of range is brought into it.
-    let rules = Rules::given("ipcserver", u64::MAX, options)?;
+    let mut limits = Connections::given(options)?.limits(u64::MAX);
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;
     let identity = Identity::given(options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
-    let place = Place { path, mode, backlog, replace, swap, patience };
-    rules.client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
-    rules.credentials = !options.flag("-P");
-    rules.flags(options);
+    let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed: true };
+    if let Some(millis) = privilege::exchange_timeout()? {
+        limits.patience.client_millis = millis;
+    }
+    limits.credentials = !options.flag("-P");
+    let mut settings = Settings::given("ipcserver", options);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
-        rules.hidden = &["UID", "GID", "GIDLIST"];
+        settings.hidden = &["UID", "GID", "GIDLIST"];
     }
     // What is wrong with a script of ours is told before the socket is made.
     let switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
-    let listener = listener(&place)?;
+    let listener = Listener::open(&place, limits)?;
     identity.assume()?;
-    let service = match switch {
+    match switch {
         Some(switch) => {
-            ready(switch, rules);
+            ready(switch, limits.max);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
-            Service::Switch(switch)
+            let services = vec![Service { protocol: Protocol::Nsss, listener }];
+            serve(services, &settings, Sources { switch, workers: None }, None)?;
         }
-        None => Service::Program(command),
-    };
-    serve(listener, rules, service)?;
+        None => spawned::serve(listener, &settings, command)?,
+    }
     Ok(0)
 }
 

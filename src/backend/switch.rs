@@ -204,7 +204,9 @@ impl Switch {
     /// know, in the order in which they are met.
     fn ask_in_order(&mut self, client: &mut Client, request: &Request<'_>) -> Outcome {
         let merges = self.merge && matches!(request, Request::GroupList { .. });
-        if merges && self.slots.iter().any(|s| matches!(s.backend, Backend::Elsewhere)) {
+        // An enumeration stays with one process, too.
+        let whole = merges || matches!(request, Request::Next(_));
+        if whole && self.slots.iter().any(|s| matches!(s.backend, Backend::Elsewhere)) {
             return Outcome::Elsewhere;
         }
         while let Some(slot) = self.slots.get(client.slot) {
@@ -292,6 +294,16 @@ impl Switch {
             (Backend::Nslcd(nslcd), Hit::Nslcd(head)) => nslcd.record(head),
             (Backend::Child(child), Hit::Child(head)) => child.record(head),
             _ => None,
+        }
+    }
+
+    /// Whether another process has told the record that was found, and not a file.
+    pub fn was_told(&self, client: &Client) -> bool {
+        match self.slots.get(client.slot).map(|slot| &slot.backend) {
+            #[cfg(feature = "nsssd-nslcd")]
+            Some(Backend::Nslcd(_)) => true,
+            Some(Backend::Child(_)) => true,
+            _ => false,
         }
     }
 

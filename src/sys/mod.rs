@@ -8,13 +8,13 @@ pub mod file;
 pub mod message;
 pub mod output;
 pub mod own;
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
 pub mod passed;
 pub mod privilege;
 pub mod sandbox;
 pub mod socket;
 pub mod spawn;
 pub mod stat;
+pub mod stream;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.
@@ -27,7 +27,6 @@ pub fn untouched(len: usize) -> Vec<u8> {
 }
 
 /// Inside such a stretch, what has to allocate and gives back: starting a process.
-#[cfg(feature = "nscd")]
 pub fn may_alloc<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(feature = "abort-on-alloc")]
     return assert_no_alloc::permit_alloc(work);

@@ -72,6 +72,11 @@ impl Command {
         }
     }
 
+    /// What to look for along PATH.
+    pub fn name(&self) -> &[u8] {
+        program(&self.words)
+    }
+
     /// Whether a variable is set.
     pub fn has(&self, name: &str) -> bool {
         self.place(name).is_some()

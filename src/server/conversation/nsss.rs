@@ -1,27 +1,92 @@
-//! One connection's conversation, without its input and output: bytes in, bytes out, and what
-//! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
+//! A client of the nsss protocol, without input and output: requests and replies until it leaves.
+//! Whoever moves the bytes may block, or serve others meanwhile.
 
+use super::groups::Groups;
+use super::hidden::Hidden;
+use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::switch::Switch;
 use crate::backend::{Client, Outcome};
-use crate::server::conversation::groups::Groups;
-use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::Fault;
+use nssproto::entry::Db;
 use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
+use nssproto::{Fault, Took};
 use rustix::io::Errno;
 
 /// What a connection reads at a time: a request and a good part of those written ahead.
 const INPUT: usize = 512;
 
 /// The state of a connection.
-pub struct Exchange {
+pub struct Nsss {
     input: [u8; INPUT],
     have: usize,
     state: State,
     groups: Groups,
+    /// What hides the password of the record in hand, if its client may not know it.
+    hidden: Option<Hidden>,
+    lists: Lists,
     client: Client,
     idle_millis: u32,
+}
+
+/// What a request is where it matters who answers it.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The next entry of an enumeration.
+    Next(Db),
+    /// The beginning or the end of one.
+    Restart(Db),
+    /// What no other request has to do with.
+    Lookup(Option<Db>),
+}
+
+impl Kind {
+    fn of(request: &Request<'_>) -> Self {
+        match *request {
+            Request::Next(db) => Kind::Next(db),
+            Request::Rewind(db) | Request::End(db) => Kind::Restart(db),
+            _ => Kind::Lookup(request.db()),
+        }
+    }
+
+    fn db(self) -> Option<Db> {
+        match self {
+            Kind::Next(db) | Kind::Restart(db) => Some(db),
+            Kind::Lookup(db) => db,
+        }
+    }
+}
+
+/// The enumerations that a worker has: it is the same one from entry to entry.
+#[derive(Clone, Copy, Default)]
+struct Lists {
+    /// A bit for each database whose enumeration was begun there.
+    begun: u8,
+    /// The worker is lost, and so is where they stood.
+    lost: bool,
+}
+
+impl Lists {
+    fn bit(db: Db) -> u8 {
+        match db {
+            Db::Passwd => 1,
+            Db::Group => 2,
+            Db::Shadow => 4,
+        }
+    }
+
+    fn has(self, db: Db) -> bool {
+        self.begun & Lists::bit(db) != 0
+    }
+
+    fn begin(&mut self, db: Db) {
+        self.begun |= Lists::bit(db);
+    }
+
+    fn end(&mut self, db: Db) {
+        self.begun &= !Lists::bit(db);
+        self.lost &= self.begun != 0;
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -36,7 +101,7 @@ enum State {
     Closing(End),
 }
 
-impl Exchange {
+impl Nsss {
     /// Whether it is between two requests.
     pub fn is_idle(&self) -> bool {
         self.have == 0 && matches!(self.state, State::Reading)
@@ -52,9 +117,9 @@ impl Exchange {
         let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
             Ok(took) => took,
             Err(Unfit::More(_)) => return Need::Input,
-            Err(Unfit::Refuse { len }) => return self.answer(out, proto_errno(), len),
+            Err(Unfit::Refuse { len }) => return self.fail(out, Errno::PROTO, len),
             Err(Unfit::TooLong) => {
-                out.push(proto_errno());
+                out.push(Errno::PROTO.raw_os_error() as u8);
                 return self.close(End::Protocol);
             }
             Err(Unfit::Opcode(_)) => return self.close(End::Protocol),
@@ -64,28 +129,62 @@ impl Exchange {
             self.idle_millis = millis;
             return self.answer(out, status::OK, len);
         }
-        if let State::Reading = self.state {
-            self.client.begin();
-            self.groups = Groups::NONE;
-            self.state = State::Asking;
-        }
+        let kind = Kind::of(&request);
         let max = match request {
             Request::GroupList { max, .. } => max,
             _ => 0,
         };
+        if let State::Reading = self.state {
+            match kind {
+                Kind::Next(db) | Kind::Restart(db) if self.lists.has(db) && !self.lists.lost => {
+                    self.state = State::Asking;
+                    return Need::Worker(Which::Kept);
+                }
+                Kind::Next(db) if self.lists.has(db) => return self.fail(out, Errno::IO, len),
+                Kind::Restart(db) => self.lists.end(db),
+                _ => {}
+            }
+            self.client.begin();
+            self.groups = Groups::NONE;
+            self.state = State::Asking;
+        }
         match switch.ask(&mut self.client, &request, self.groups.sent()) {
             Outcome::Pending => Need::Turn,
-            Outcome::Found => self.send_record(switch, out, len),
+            Outcome::Found => self.send_record(switch, out, kind, len),
             Outcome::Groups => self.send_groups(switch, out, max, len),
             // A list that was begun cannot become a failure.
             _ if self.groups.sent() > 0 => self.close(End::Broken),
             Outcome::Done => self.answer(out, status::OK, len),
             Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
             Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead | Outcome::Elsewhere => {
-                self.answer(out, Errno::IO.raw_os_error() as u8, len)
-            }
+            Outcome::Dead => self.fail(out, Errno::IO, len),
+            Outcome::Elsewhere => self.ask_worker(kind, out, len),
         }
+    }
+
+    /// Only a source that may block knows more.
+    fn ask_worker(&mut self, kind: Kind, out: &mut Output, len: usize) -> Need {
+        self.client.begin();
+        match kind {
+            // Nothing was begun there that could end.
+            Kind::Restart(_) => self.answer(out, status::OK, len),
+            // Secrets are told to us, and not to him.
+            _ if kind.db() == Some(Db::Shadow) && !self.client.rights.are_ours() => {
+                self.fail(out, Errno::ACCESS, len)
+            }
+            Kind::Next(_) if self.lists.lost => self.fail(out, Errno::IO, len),
+            Kind::Next(db) => {
+                let first = self.lists.begun == 0;
+                self.lists.begin(db);
+                Need::Worker(if first { Which::New } else { Which::Kept })
+            }
+            Kind::Lookup(_) => Need::Worker(Which::Any),
+        }
+    }
+
+    /// Answers a failure to the request that is `len` bytes long.
+    fn fail(&mut self, out: &mut Output, errno: Errno, len: usize) -> Need {
+        self.answer(out, errno.raw_os_error() as u8, len)
     }
 
     /// Answers a bare status to the request that is `len` bytes long.
@@ -108,20 +207,38 @@ impl Exchange {
     }
 
     /// Sends a record whole if it fits, else its head and as much of its strings as fits.
-    fn send_record(&mut self, switch: &mut Switch, out: &mut Output, len: usize) -> Need {
+    fn send_record(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        kind: Kind,
+        len: usize,
+    ) -> Need {
+        let secret = switch.was_told(&self.client) && !self.client.rights.are_ours();
+        if secret && kind.db() == Some(Db::Shadow) {
+            switch.taken(&self.client);
+            return self.fail(out, Errno::ACCESS, len);
+        }
+        self.hidden = secret.then_some(Hidden::START);
         let whole = match switch.record(&self.client) {
             Some(record) => nsss::encode(&record, out.room()),
             None => Err(Fault::Room(0)),
         };
         match whole {
             Ok(size) => {
+                if let (Some(hidden), Some(head)) =
+                    (&mut self.hidden, switch.long(&mut self.client))
+                {
+                    let strings = size.saturating_sub(head.area_len() as usize);
+                    hidden.pass(out.room().get_mut(strings..size).unwrap_or_default());
+                }
                 out.add(size);
                 switch.taken(&self.client);
                 self.take(len);
                 return Need::Flush;
             }
             Err(Fault::Room(_)) => {}
-            Err(_) => return self.answer(out, Errno::NAMETOOLONG.raw_os_error() as u8, len),
+            Err(_) => return self.fail(out, Errno::NAMETOOLONG, len),
         }
         let Some(head) = switch.long(&mut self.client) else {
             return self.close(End::Broken);
@@ -138,6 +255,9 @@ impl Exchange {
     fn send_area(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         match switch.area(&mut self.client, out.room()) {
             Ok((len, ended)) => {
+                if let Some(hidden) = &mut self.hidden {
+                    hidden.pass(out.room().get_mut(..len).unwrap_or_default());
+                }
                 out.add(len);
                 if ended {
                     self.state = State::Reading;
@@ -175,15 +295,17 @@ impl Exchange {
     }
 }
 
-impl Conversation for Exchange {
+impl Conversation for Nsss {
     fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
         let mut client = Client::new(rights, number);
         switch.admit(&mut client);
-        Exchange {
+        Nsss {
             input: [0; INPUT],
             have: 0,
             state: State::Reading,
             groups: Groups::NONE,
+            hidden: None,
+            lists: Lists::default(),
             client,
             idle_millis: 0,
         }
@@ -197,29 +319,20 @@ impl Conversation for Exchange {
         self.have = (self.have + len).min(INPUT);
     }
 
-    #[cfg(feature = "nscd")]
-    fn request(&self) -> &[u8] {
-        self.input.get(..self.have).unwrap_or_default()
-    }
-
     fn waits_for_input(&self) -> bool {
         matches!(self.state, State::Reading)
-    }
-
-    /// Replies end here with a status, and a client that gets none has lost its server anyway.
-    fn drains(&self) -> bool {
-        false
     }
 
     fn turn_left(&self) -> u64 {
         self.client.turn
     }
 
-    fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
+    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
         let limit = match wait {
             Wait::Turn => 0,
+            Wait::Worker => return Some(millis() + u64::from(patience.lookup_millis)),
             Wait::Input if self.is_idle() => self.idle_millis,
-            Wait::Input | Wait::Output => client_millis,
+            Wait::Input | Wait::Output => patience.client_millis,
         };
         (limit != 0).then(|| millis() + u64::from(limit))
     }
@@ -236,8 +349,32 @@ impl Conversation for Exchange {
             State::Record => self.send_area(switch, out),
         }
     }
-}
 
-fn proto_errno() -> u8 {
-    Errno::PROTO.raw_os_error() as u8
+    fn request(&self) -> &[u8] {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let len = Request::decode(input).map_or(0, |took| took.len);
+        input.get(..len).unwrap_or_default()
+    }
+
+    fn answered(&mut self) {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let Ok(Took { value, len }) = Request::decode(input) else { return };
+        if let Request::End(db) = value {
+            self.lists.end(db);
+        }
+        self.take(len);
+    }
+
+    fn unanswered(&mut self, out: &mut Output) -> Need {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let Ok(Took { value, len }) = Request::decode(input) else {
+            return self.close(End::Failed);
+        };
+        self.lists.lost |= matches!(Kind::of(&value), Kind::Next(_) | Kind::Restart(_));
+        self.fail(out, Errno::IO, len)
+    }
+
+    fn keeps_worker(&self) -> bool {
+        self.lists.begun != 0
+    }
 }
