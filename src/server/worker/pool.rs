@@ -249,7 +249,12 @@ impl Pool {
         }
         match word {
             Word::Begun => Heard::Begun(session),
-            Word::Answered => Heard::Answered(session),
+            Word::Answered => {
+                if !Kind::Kept.places().contains(&at) {
+                    worker.session = None;
+                }
+                Heard::Answered(session)
+            }
             Word::Ended(end) => {
                 worker.session = None;
                 Heard::Ended(session, end)
@@ -257,22 +262,24 @@ impl Pool {
         }
     }
 
-    /// The session of a worker needs it no longer.
+    /// The session that keeps a worker needs it no longer.
     pub fn release(&mut self, at: usize) {
         if let Some(worker) = self.places.get_mut(at).and_then(|place| place.worker.as_mut()) {
             worker.session = None;
         }
     }
 
-    /// Forgets a session that ends, and ends the worker that has it; whether that was busy with it.
+    /// Forgets a session that ends, and ends the workers that have it; whether one was busy with it.
     pub fn forget(&mut self, session: usize) -> bool {
         self.stop_waiting(session);
-        let has_it = |place: &&mut Place| {
-            place.worker.as_ref().is_some_and(|worker| worker.session == Some(session))
-        };
-        let Some(place) = self.places.iter_mut().find(has_it) else { return false };
-        let busy = place.worker.as_ref().is_some_and(|worker| worker.busy);
-        place.vacate(&mut self.dying);
+        let mut busy = false;
+        // It may keep one while another answers it.
+        for place in &mut self.places {
+            if let Some(worker) = place.worker.as_ref().filter(|w| w.session == Some(session)) {
+                busy |= worker.busy;
+                place.vacate(&mut self.dying);
+            }
+        }
         busy
     }
 
