@@ -1,9 +1,9 @@
 //! The codec of nsss against the recorded exchanges, both ways, and against noise.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test panics")]
 
-use nssproto::Fault;
-use nssproto::nsss::{Head, Reply, Request, Unfit, encode};
-use nssproto::stream::AreaCheck;
+use nssproto::EncodeError;
+use nssproto::nsss::stream::AreaChecker;
+use nssproto::nsss::{Head, Reply, Request, RequestError, encode};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -71,9 +71,13 @@ fn both_ways(name: &str, head: Head, head_len: usize, reply: &[u8]) {
     assert_eq!(encode(&record, &mut out), Ok(reply.len()), "{name}");
     assert_eq!(out, reply, "{name}");
     for cut in 0..reply.len() {
-        assert_eq!(encode(&record, &mut out[..cut]), Err(Fault::Room(reply.len())), "{name}");
+        assert_eq!(
+            encode(&record, &mut out[..cut]),
+            Err(EncodeError::NoSpace(reply.len())),
+            "{name}"
+        );
     }
-    let mut check = AreaCheck::new(&head);
+    let mut check = AreaChecker::new(&head);
     assert_eq!(check.feed(&reply[head_len..]), Ok(()), "{name}");
     assert_eq!(check.left(), 0, "{name}");
 }
@@ -116,13 +120,14 @@ fn noise_is_refused_or_read_within_its_bounds() {
                     if let Reply::Record(head) = reply.value {
                         // Whatever it announces, nothing outside the slice is touched.
                         let _ = head.record(&bytes[reply.len..]);
-                        let _ = AreaCheck::new(&head).feed(&bytes[reply.len..]);
+                        let _ = AreaChecker::new(&head).feed(&bytes[reply.len..]);
                     }
                 }
             }
-            Err(Unfit::More(n)) => assert!(n > 0),
-            Err(Unfit::Refuse { len: skipped }) => assert!(skipped <= len),
-            Err(Unfit::TooLong | Unfit::Opcode(_)) => {}
+            Err(RequestError::Incomplete(n)) => assert!(n > 0),
+            Err(RequestError::InvalidName { len: skipped }) => assert!(skipped <= len),
+            Err(RequestError::NameTooLong | RequestError::UnknownOpcode(_)) => {}
+            Err(other) => panic!("{other}"),
         }
     }
 }

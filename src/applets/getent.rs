@@ -9,12 +9,13 @@ use crate::backend::Outcome;
 use crate::options::Spec;
 use crate::query::ask::sources;
 use crate::query::etcdb;
+use crate::query::explain;
 use crate::query::names::Names;
 use crate::sys::error::{Code, Error, unable};
 use crate::sys::message::Message;
 use crate::sys::output::{Output, push_decimal};
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::line::FromArea;
+use nssproto::line::LineWriter;
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -139,8 +140,8 @@ fn answer(asked: &Asked<'_>, out: &mut Output) -> Result<Code, Error> {
     };
     let wrong = match find(database) {
         Some(Source::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
-        Some(Source::Groups) => return groups(names(database, asked)?, keys, out),
-        Some(Source::Nsss(db)) => return records(db, names(database, asked)?, keys, out),
+        Some(Source::Groups) => return groups(&mut names(database, asked)?, keys, out),
+        Some(Source::Nsss(db)) => return records(db, &mut names(database, asked)?, keys, out),
         Some(Source::Etc) => return local(database, keys, out),
         Some(Source::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
@@ -200,7 +201,7 @@ fn no_enumeration(database: &[u8]) -> Error {
 }
 
 /// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error> {
+fn names(database: &[u8], asked: &Asked<'_>) -> Result<Names, Error> {
     let mut list = None;
     for service in &asked.services {
         let bytes = service.as_bytes();
@@ -219,9 +220,9 @@ fn names(database: &[u8], asked: &Asked<'_>) -> Result<&'static mut Names, Error
             list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    let (switch, names) = sources(list, asked.socket)?;
+    let (mut switch, names) = sources(list, asked.socket)?;
     if asked.explain {
-        switch.explain(names);
+        switch.observe(explain::to_stderr(names));
     }
     Ok(Names::of(switch))
 }
@@ -269,7 +270,7 @@ fn print(
     }
     let (mut line, mut written) = (None, Ok(()));
     let taken = names.take(db, &mut |head, area| {
-        let line = line.get_or_insert_with(|| FromArea::new(*head));
+        let line = line.get_or_insert_with(|| LineWriter::new(*head));
         if written.is_ok() {
             written = line.feed(area, |piece| out.put(piece));
         }

@@ -4,12 +4,15 @@
 //! this process, one event loop for all clients; a live socket is never taken over.
 
 use super::{Applet, help};
-use crate::backend::script::{self, Whose};
+use crate::backend::RunsIn;
+use crate::backend::script;
+use crate::backend::script::registry;
+use crate::backend::script::start::{SWITCH, Settings, is_local, start};
 use crate::backend::switch::Switch;
 use crate::options::Spec;
-use crate::server::Settings;
+use crate::server::ServerOptions;
 use crate::server::conversation::Protocol;
-use crate::server::event_loop::{Service, Sources, serve};
+use crate::server::event_loop::{Service, serve};
 use crate::server::listener::{Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
 use crate::server::spawned;
@@ -69,10 +72,10 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
         limits.patience.client_millis = millis;
     }
     limits.credentials = !options.flag("-P");
-    let mut settings = Settings::given("ipcserver", options);
+    let mut server_options = ServerOptions::given("ipcserver", options);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
-        settings.hidden = &["UID", "GID", "GIDLIST"];
+        server_options.hidden = &["UID", "GID", "GIDLIST"];
     }
     // What is wrong with a script of ours is told before the socket is made.
     let switch = if options.flag("--spawn") { None } else { in_process(command)? };
@@ -85,9 +88,9 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             let services = vec![Service { protocol: Protocol::Nsss, listener }];
-            serve(services, &settings, Sources { switch, workers: None }, None)?;
+            serve(services, &server_options, switch, None, None)?;
         }
-        None => spawned::serve(listener, &settings, command)?,
+        None => spawned::serve(listener, &server_options, command)?,
     }
     Ok(0)
 }
@@ -111,24 +114,24 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
 /// The switch of a command that can be served in this process, for as long as that.
 fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
     let Some((name, args)) = own::applet(command) else { return Ok(None) };
-    let switch = match (name, script::short(name)) {
+    let switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
-        (_, Some(short)) => Switch::of(script::own_backend(short, args, Whose::Daemon)?),
+        (_, Some(row)) => Switch::of(row.make(args, RunsIn::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
-            let (options, words) = script::SWITCH.split(args)?;
-            let how = script::how(options)?;
+            let (options, words) = SWITCH.split(args)?;
+            let settings = Settings::given(options)?;
             let blocks = script::parse(words)?;
-            if !script::is_local(blocks, how) {
+            if !is_local(&blocks, settings) {
                 return Ok(None);
             }
-            script::start(blocks, how, None)?
+            start(&blocks, settings, None)?
         }
         _ => return Ok(None),
     };
     // A switch that can block is run for each client in a process of its own.
     if switch.may_block() {
-        switch.end();
         return Ok(None);
     }
-    Ok(Some(switch))
+    // It is served as long as the process lives.
+    Ok(Some(Box::leak(switch)))
 }

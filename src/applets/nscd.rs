@@ -5,15 +5,16 @@
 //! those of nsssd-switch; a source that fails closes the connection.
 
 use super::{Applet, help};
-use crate::backend::script::{self, Block, Sources};
+use crate::backend::script::{self, Block, registry};
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
-use crate::server::Settings;
+use crate::server::ServerOptions;
 use crate::server::acceptor::Limits;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Listener, Place};
 use crate::server::setup::{Connections, Identity, clamp, ready};
+use crate::server::sources::Sources;
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
 use crate::sys::error::{Code, Error, unable};
@@ -64,9 +65,6 @@ const NSSMAP: &CStr = c"/etc/nssmap.conf";
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
 
-/// Backends that are called otherwise there.
-const RENAMED: [(&[u8], &[u8]); 2] = [(b"unix", b"files"), (b"nslcd", b"ldap")];
-
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
 
@@ -110,20 +108,19 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
         Some(pid) if !is_worker => Some(parent(pid)?),
         _ => None,
     };
-    let settings = Settings::given("nscd", options);
-    // They live as long as the process.
-    let sources: &'static Sources = Box::leak(Box::new(sources(server, script)?));
+    let server_options = ServerOptions::given("nscd", options);
+    let sources = sources(server, script)?;
     if is_worker {
-        work(sources, &identity, patience)?;
+        work(&sources, &identity, patience)?;
     } else {
-        serve(sources, &services, &identity, &settings, parent, args)?;
+        serve(&sources, &services, &identity, &server_options, parent, args)?;
     }
     Ok(0)
 }
 
 /// A worker's work.
-fn work(sources: &'static Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
-    let far = sources.far()?;
+fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
+    let mut far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -132,20 +129,20 @@ fn work(sources: &'static Sources, identity: &Identity, patience: Patience) -> R
     if !sources.start_programs() {
         far.sandbox().enter();
     }
-    worker::main::serve(far, patience)
+    worker::main::serve(&mut far, patience)
 }
 
 fn serve(
-    sources: &'static Sources,
+    sources: &Sources,
     endpoints: &[Endpoint<'_>],
     identity: &Identity,
-    settings: &Settings,
+    server_options: &ServerOptions,
     parent: Option<OwnedFd>,
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
-    let (near, others) = sources.near()?;
-    let verbose = settings.log.verbosity > 0;
+    let (mut near, others) = sources.near()?;
+    let verbose = server_options.log.verbosity > 0;
     if verbose {
         warn_of_uncovered(sources);
     }
@@ -187,8 +184,8 @@ fn serve(
         workers.end();
     }
     assumed?;
-    ready(near, most);
-    event_loop::serve(services, settings, event_loop::Sources { switch: near, workers }, parent)
+    ready(&mut near, most);
+    event_loop::serve(services, server_options, &mut near, workers, parent)
 }
 
 /// The backends that the command line names, or the usual ones.
@@ -205,7 +202,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
     for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
         blocks.push(Block::new(*bits, vec![name.into()]));
     }
-    Ok(Sources::Own(blocks.leak()))
+    Ok(Sources::Own(blocks))
 }
 
 /// The process that this one ends with, as something to wait for.
@@ -278,13 +275,13 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
         // A server is a switch of its own; at least it has the files.
         Sources::Server(_) => return service == b"files",
     };
-    for block in *blocks {
+    for block in blocks {
         // `nsssd-nslcd`, `nssbox nslcd`.
         for word in block.command.iter().take(2) {
             let name = base(word.as_bytes());
             let name = name.strip_prefix(b"nsssd-").unwrap_or(name);
-            let renamed = RENAMED.iter().find(|(backend, _)| *backend == name);
-            if renamed.map_or(name, |(_, service)| service) == service {
+            let known = registry::by_name(name);
+            if known.map_or(name, |row| row.service.as_bytes()) == service {
                 return true;
             }
         }

@@ -7,7 +7,8 @@
 use super::{Applet, help};
 use crate::backend::map::start::{Host, Plan, SPEC, fail, lasting};
 use crate::backend::map::{Map, collisions, key, put, show};
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::switch::Switch;
+use crate::backend::{Backend, Source};
 use crate::options::Spec;
 use crate::server::stdio;
 use crate::sys::error::{Code, Error, unable};
@@ -78,7 +79,7 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
             plan.file = lasting(value);
             check_file(plan)
         }
-        "-u" => foretell(plan, value),
+        "-u" => preview(plan, value),
         "-k" => {
             key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
             Ok(0)
@@ -95,8 +96,8 @@ fn serve(plan: Plan) -> Result<Code, Error> {
     let map = Map::open(plan, Host::Daemon)?;
     privilege::become_client(client)?;
     map.guard();
-    let switch = Switch::of(Backend::Map(map));
-    stdio::serve(switch, timeout)?;
+    let mut switch = Switch::of(Backend::Map(map));
+    stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }
 
@@ -105,10 +106,10 @@ fn check_file(plan: Plan) -> Result<Code, Error> {
     Ok(0)
 }
 
-fn foretell(plan: Plan, name: &[u8]) -> Result<Code, Error> {
+fn preview(plan: Plan, name: &[u8]) -> Result<Code, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
-    let head = map.foretell(name)?;
-    let Some(Record::Passwd(user)) = map.record(&head) else {
+    let head = map.preview(name)?;
+    let Some(Record::Passwd(user)) = map.record_of(&head) else {
         return Err(unable("unable to print")(Errno::INVAL));
     };
     let mut out = [user.name, b":", user.password, b":"].concat();

@@ -4,8 +4,9 @@
 //! what doc/protocols/nsss.md lists in section 10.
 
 use super::{Applet, help};
-use crate::backend::script;
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::RunsIn;
+use crate::backend::script::registry;
+use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Code, Error};
 use crate::sys::privilege;
@@ -33,11 +34,11 @@ pub const APPLET: Applet =
     Applet { name: "nsssd-nslcd", short: "nslcd", usage: USAGE, usage_code: 100, main };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let mut nslcd = script::nslcd(args, None)?;
+    let mut nslcd = registry::make("nslcd", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
-    nslcd.watch_client();
-    let switch = Switch::of(Backend::Nslcd(Box::new(nslcd)));
-    stdio::serve(switch, timeout)?;
+    nslcd.serve_one_client(None);
+    let mut switch = Switch::of(nslcd);
+    stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

@@ -5,6 +5,7 @@
 
 use super::{Applet, help};
 use crate::backend::script;
+use crate::backend::script::start::{SWITCH, Settings, start};
 use crate::server::stdio;
 use crate::sys::error::{Code, Error};
 use crate::sys::privilege;
@@ -38,12 +39,12 @@ pub const APPLET: Applet =
     Applet { name: "nsssd-switch", short: "switch", usage: USAGE, usage_code: 100, main };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let (options, script) = script::SWITCH.split(args)?;
-    let how = script::how(options)?;
+    let (options, script) = SWITCH.split(args)?;
+    let settings = Settings::given(options)?;
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(script)?;
-    let switch = script::start(blocks, how, client)?;
-    stdio::serve(switch, timeout)?;
+    let mut switch = start(&blocks, settings, client)?;
+    stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

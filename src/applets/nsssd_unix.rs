@@ -4,7 +4,8 @@
 //! doc/protocols/nsss.md lists in section 10.
 
 use super::{Applet, help};
-use crate::backend::script;
+use crate::backend::RunsIn;
+use crate::backend::script::registry;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Code, Error};
@@ -31,10 +32,10 @@ pub const APPLET: Applet =
     Applet { name: "nsssd-unix", short: "unix", usage: USAGE, usage_code: 100, main };
 
 fn main(args: &[OsString]) -> Result<Code, Error> {
-    let unix = script::unix(args)?;
+    let unix = registry::make("unix", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;
-    let switch = Switch::of(unix);
-    stdio::serve(switch, timeout)?;
+    let mut switch = Switch::of(unix);
+    stdio::serve(&mut switch, timeout)?;
     Ok(0)
 }

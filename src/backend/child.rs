@@ -1,17 +1,18 @@
 //! A backend that is another program, or a server: asked over a stream as a client asks, and
 //! not trusted. What breaks the protocol, ends or is late has failed for good.
 
+use super::client::Hit;
 use super::gids::Gids;
-use super::{Hit, Outcome};
+use super::{Outcome, Source, Step};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, NEVER, timespec};
 use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
-use nssproto::Fault;
-use nssproto::bytes::{Cursor, DECIMAL_MAX, write_decimal};
+use nssproto::DecodeError;
+use nssproto::bytes::{DECIMAL_MAX, Reader, write_decimal};
 use nssproto::entry::Record;
+use nssproto::nsss::stream::AreaChecker;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
-use nssproto::stream::AreaCheck;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
@@ -24,15 +25,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How to get a peer, again and again.
 pub struct Origin {
-    how: How,
+    kind: OriginKind,
     /// When a program may be started, in milliseconds of the clock.
     next: u64,
 }
 
-/// The two ways.
-enum How {
-    Spawn(&'static [OsString]),
-    Connect(&'static OsStr),
+/// The two kinds of peers.
+enum OriginKind {
+    Program(Vec<OsString>),
+    Server(OsString),
 }
 
 /// Milliseconds between two starts of a program: one that fails at once must not keep the
@@ -41,13 +42,13 @@ const RESTART_PAUSE: u64 = 500;
 
 impl Origin {
     /// A program.
-    pub fn program(command: &'static [OsString]) -> Self {
-        Origin { how: How::Spawn(command), next: 0 }
+    pub fn program(command: &[OsString]) -> Self {
+        Origin { kind: OriginKind::Program(command.to_vec()), next: 0 }
     }
 
     /// A server's socket.
-    pub fn server(path: &'static OsStr) -> Self {
-        Origin { how: How::Connect(path), next: 0 }
+    pub fn server(path: &OsStr) -> Self {
+        Origin { kind: OriginKind::Server(path.to_owned()), next: 0 }
     }
 
     /// The next start need not wait.
@@ -57,8 +58,8 @@ impl Origin {
 
     /// A new peer; `None` if there is none to be had, or it is too early to try.
     pub fn start(&mut self) -> Option<Child> {
-        match self.how {
-            How::Spawn(command) => {
+        match &self.kind {
+            OriginKind::Program(command) => {
                 let now = clock::millis();
                 if now < self.next {
                     return None;
@@ -66,7 +67,7 @@ impl Origin {
                 self.next = now + RESTART_PAUSE;
                 Child::spawn(command, None).ok()
             }
-            How::Connect(path) => Child::connect(path, false).ok(),
+            OriginKind::Server(path) => Child::connect(path, false).ok(),
         }
     }
 }
@@ -90,7 +91,7 @@ pub struct Child {
     /// Bytes of the buffer in front of the area of the record that was found.
     head_len: usize,
     /// The record is larger than the buffer: what of its area is still to come.
-    check: Option<AreaCheck>,
+    check: Option<AreaChecker>,
 }
 
 impl Drop for Child {
@@ -99,6 +100,94 @@ impl Drop for Child {
         if let (true, Some(process)) = (self.dead, self.process.take()) {
             let _ = process.wait();
         }
+    }
+}
+
+impl Source for Child {
+    fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
+        if self.dead {
+            self.reap();
+            return Outcome::Dead;
+        }
+        self.start_clock();
+        let exchanged = self.exchange(request, &mut step.shared.gids, step.hit);
+        exchanged.unwrap_or_else(|_| self.give_up())
+    }
+
+    fn asks_others(&self) -> bool {
+        true
+    }
+
+    fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        hit.head()?.record(self.held()).ok()
+    }
+
+    fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
+        step.hit.head()
+    }
+
+    fn piece(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        self.area(out).inspect_err(|_| {
+            self.give_up();
+        })
+    }
+
+    fn release(&mut self) {
+        // Of a larger record there is more to come: see `look`.
+        if self.check.is_none() {
+            self.have = 0;
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    fn has_answered(&self) -> bool {
+        self.answered
+    }
+
+    fn limit(&mut self, millis: u32, until: Option<u64>) {
+        self.timeout = Some(millis);
+        self.until = until.unwrap_or(NEVER);
+    }
+
+    /// Its stream (0) and its process (1), where a byte, or the end, tells that it has failed. Of
+    /// one that has failed, only its end is of interest, until it has been seen.
+    fn watched(&self, which: usize) -> Option<BorrowedFd<'_>> {
+        match (which, self.dead) {
+            (0, false) => Some(self.stream.as_fd()),
+            (0, true) => None,
+            (_, dead) => {
+                self.pidfd.as_ref().filter(|_| !dead || self.process.is_some()).map(AsFd::as_fd)
+            }
+        }
+    }
+
+    fn fail(&mut self) {
+        self.give_up();
+    }
+
+    /// Notices a peer that has ended, said something unasked, or was not heard to the end.
+    fn look(&mut self) {
+        if self.dead {
+            return self.reap();
+        }
+        let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
+        let left_over = self.have > 0 || self.check.is_some();
+        if left_over || (0..2).filter_map(|n| self.watched(n)).any(|fd| heard(fd) != Ok(0)) {
+            self.give_up();
+        }
+    }
+
+    fn reap(&mut self) {
+        if self.dead && self.process.as_mut().is_some_and(Process::has_ended) {
+            self.process = None;
+        }
+    }
+
+    fn must_be_polled(&self) -> bool {
+        self.dead && self.process.is_some() && self.pidfd.is_none()
     }
 }
 
@@ -151,27 +240,8 @@ impl Child {
         }
     }
 
-    /// What to watch between requests, stream (0) and process (1): a byte, or the end, tells that
-    /// the peer has failed.
-    ///
-    /// Of one that has failed, only its end is of interest, until it has been seen.
-    pub fn watched(&self, which: usize) -> Option<BorrowedFd<'_>> {
-        match (which, self.dead) {
-            (0, false) => Some(self.stream.as_fd()),
-            (0, true) => None,
-            (_, dead) => {
-                self.pidfd.as_ref().filter(|_| !dead || self.process.is_some()).map(AsFd::as_fd)
-            }
-        }
-    }
-
-    /// It has failed, its end has not been seen yet, and nothing will tell of it.
-    pub fn must_be_polled(&self) -> bool {
-        self.dead && self.process.is_some() && self.pidfd.is_none()
-    }
-
-    /// Between requests, when something was heard of a peer that has nothing to say.
-    pub fn fail(&mut self) -> Outcome {
+    /// It has failed for good, and is ended.
+    fn give_up(&mut self) -> Outcome {
         if let (false, Some(process)) = (self.dead, &self.process) {
             process.kill();
         }
@@ -180,59 +250,10 @@ impl Child {
         Outcome::Dead
     }
 
-    /// Takes note of the end of a process that has failed, so that none stays a zombie.
-    pub fn reap(&mut self) {
-        if self.dead && self.process.as_mut().is_some_and(Process::has_ended) {
-            self.process = None;
-        }
-    }
-
-    /// Sets the milliseconds for an answer or a piece of it, and until when an answer must have
-    /// come in any case.
-    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
-        self.timeout = Some(millis);
-        self.until = until.unwrap_or(NEVER);
-    }
-
-    /// Whether it ever answered.
-    pub fn has_answered(&self) -> bool {
-        self.answered
-    }
-
     /// From now on, an answer or a piece of it is waited for.
     fn start_clock(&mut self) {
         let own = self.timeout.map_or(NEVER, |t| clock::millis() + u64::from(t));
         self.deadline = own.min(self.until);
-    }
-
-    /// Between requests: notices a peer that has ended, said something unasked, or was not heard
-    /// to the end.
-    pub fn look(&mut self) {
-        if self.dead {
-            return self.reap();
-        }
-        let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
-        let left_over = self.have > 0 || self.check.is_some();
-        if left_over || (0..2).filter_map(|n| self.watched(n)).any(|fd| heard(fd) != Ok(0)) {
-            self.fail();
-        }
-    }
-
-    /// Whether it failed for good.
-    pub fn is_dead(&self) -> bool {
-        self.dead
-    }
-
-    /// Asks, and waits for the answer up to the buffer's size.
-    // Its room is not for the stack of every lookup.
-    #[inline(never)]
-    pub fn ask(&mut self, request: &Request<'_>, gids: &mut Gids, hit: &mut Hit) -> Outcome {
-        if self.dead {
-            self.reap();
-            return Outcome::Dead;
-        }
-        self.start_clock();
-        self.exchange(request, gids, hit).unwrap_or_else(|_| self.fail())
     }
 
     fn exchange(
@@ -259,7 +280,7 @@ impl Child {
         let reply = loop {
             match Reply::decode(&asked, self.held()) {
                 Ok(took) => break took,
-                Err(Fault::More(_)) => self.receive()?,
+                Err(DecodeError::Incomplete(_)) => self.receive()?,
                 Err(_) => return Err(Errno::PROTO),
             }
         };
@@ -276,7 +297,7 @@ impl Child {
             Reply::Record(head) => {
                 self.head_len = reply.len;
                 self.receive_record(&head)?;
-                *hit = Hit::Child(head);
+                *hit = Hit::Head(head);
                 return Ok(Outcome::Found);
             }
         };
@@ -292,7 +313,7 @@ impl Child {
     fn receive_record(&mut self, head: &Head) -> Result<(), Errno> {
         let size = self.head_len + head.area_len() as usize;
         if size > self.buffer.len() {
-            let mut check = AreaCheck::new(head);
+            let mut check = AreaChecker::new(head);
             check.feed(self.held()).map_err(|_| Errno::PROTO)?;
             self.check = Some(check);
             return Ok(());
@@ -306,7 +327,7 @@ impl Child {
     fn receive_gids(&mut self, head: GroupListHead, gids: &mut Gids) -> Result<(), Errno> {
         let mut left = usize::try_from(head.sent()).map_err(|_| Errno::PROTO)?;
         loop {
-            let mut words = Cursor::new(self.held());
+            let mut words = Reader::new(self.held());
             while left > 0 {
                 let Ok(gid) = words.u32_be() else { break };
                 gids.add(gid);
@@ -326,27 +347,8 @@ impl Child {
         Ok(())
     }
 
-    /// The record that was found, if it is whole.
-    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
-        head.record(self.held()).ok()
-    }
-
-    /// A record that was lent whole has been taken: the buffer is free for the next one.
-    pub fn taken(&mut self) {
-        if self.check.is_none() {
-            self.have = 0;
-        }
-    }
-
     /// The next bytes of the area of the record that was found, and whether it ends with them.
-    /// The error means that the peer failed, and the reply cannot be ended.
-    pub fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        self.area_checked(out).inspect_err(|_| {
-            self.fail();
-        })
-    }
-
-    fn area_checked(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+    fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
         if self.have <= self.head_len {
             self.have = 0;
             self.head_len = 0;

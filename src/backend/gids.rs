@@ -152,3 +152,91 @@ impl Gids {
         (after, hash(HASH_START, before))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collected(gids: &Gids) -> (Vec<u32>, u64) {
+        (gids.after_skipped().0.to_vec(), gids.total())
+    }
+
+    #[test]
+    fn a_list_has_one_owner_until_he_gives_it_back() {
+        let mut gids = Gids::new(false);
+        assert!(gids.claim(1) && gids.claim(1) && !gids.claim(2));
+        gids.release(2);
+        assert!(gids.is_claimed_by(1));
+        gids.release(1);
+        assert!(gids.claim(2));
+    }
+
+    #[test]
+    fn what_was_sent_is_passed_over_and_hashed() {
+        let mut gids = Gids::new(false);
+        gids.start(2);
+        [5, 6, 7, 7].iter().for_each(|gid| gids.add(*gid));
+        assert_eq!(collected(&gids), (vec![7, 7], 4));
+        assert_eq!(gids.after_skipped().1, hash(HASH_START, &[5, 6]));
+        // A list that is another one shows it.
+        gids.start(2);
+        [5, 8, 7, 7].iter().for_each(|gid| gids.add(*gid));
+        assert_ne!(gids.after_skipped().1, hash(HASH_START, &[5, 6]));
+    }
+
+    #[test]
+    fn without_a_merge_the_next_backend_begins_anew() {
+        let mut gids = Gids::new(false);
+        gids.start(0);
+        gids.add(5);
+        gids.keep();
+        gids.next_backend();
+        gids.add(6);
+        assert_eq!(collected(&gids), (vec![6], 1));
+    }
+
+    #[test]
+    fn a_merge_keeps_each_once_of_those_who_ended_well() {
+        let mut gids = Gids::new(true);
+        gids.start(1);
+        [5, 6, 5].iter().for_each(|gid| gids.add(*gid));
+        gids.keep();
+        gids.next_backend();
+        // This one breaks off.
+        gids.add(7);
+        gids.next_backend();
+        [6, 8].iter().for_each(|gid| gids.add(*gid));
+        gids.keep();
+        assert_eq!(collected(&gids), (vec![6, 8], 3));
+        assert_eq!(gids.after_skipped().1, hash(HASH_START, &[5]));
+    }
+
+    #[test]
+    fn a_merge_of_more_than_fit_overflows_and_a_list_of_one_backend_does_not() {
+        let more = MERGED_GROUPS as u32 + 1;
+        let mut gids = Gids::new(true);
+        gids.start(0);
+        (0..more).for_each(|gid| gids.add(gid));
+        assert!(gids.overflowed());
+        gids.next_backend();
+        assert!(!gids.overflowed());
+        gids.add_unsent(1);
+        assert!(gids.overflowed());
+
+        let mut gids = Gids::new(false);
+        gids.start(0);
+        (0..more).for_each(|gid| gids.add(gid));
+        gids.add_unsent(3);
+        assert!(!gids.overflowed());
+        assert_eq!(collected(&gids), ((0..more - 1).collect(), u64::from(more) + 3));
+    }
+
+    #[test]
+    fn a_peer_is_asked_for_what_has_room() {
+        let mut gids = Gids::new(false);
+        gids.start(10);
+        assert_eq!(gids.worth_asking(5), 5);
+        assert_eq!(gids.worth_asking(u64::MAX), 10 + MERGED_GROUPS as u64);
+        assert_eq!(Gids::new(true).worth_asking(5), ASKED_BY_MERGE);
+    }
+}

@@ -2,27 +2,206 @@
 //! found is lent to the caller, who encodes it for himself.
 
 pub mod child;
+pub mod client;
 pub mod gids;
 #[cfg(feature = "nsssd-map")]
 pub mod map;
+mod none;
 #[cfg(feature = "nsssd-nslcd")]
 pub mod nslcd;
 pub mod script;
+pub mod stamp;
 pub mod switch;
 pub mod unix;
 
 use crate::limits::WINDOW;
 use crate::sys::access::Rights;
+use crate::sys::sandbox::Sandbox;
 use crate::sys::untouched;
+use client::{Enumerations, Hit, Search};
 use gids::Gids;
-use nssproto::nsss::Head;
+use nssproto::entry::{Db, Record};
+use nssproto::nsss::{Head, Request};
+use rustix::io::Errno;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::BorrowedFd;
 
-/// How a request ended, or that it did not yet.
+/// Something that answers. What it does not need it leaves out.
+///
+/// The switch calls [`Source::ask`] until that no longer says [`Outcome::Pending`]. Behind
+/// [`Outcome::Found`] comes either [`Source::record`], or [`Source::begin_pieces`] and then
+/// [`Source::piece`] to the last one, and [`Source::release`] unless it was taken in pieces.
+/// [`switch::Found`] sees to that order.
+pub trait Source {
+    /// Serves one request, or as much of it as fits the client's budget.
+    fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome;
+
+    /// The record that was found, if it is whole.
+    fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        let _ = (window, hit);
+        None
+    }
+
+    /// The head of the record that was found, whose strings will be taken in pieces.
+    fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
+        let _ = step;
+        None
+    }
+
+    /// Puts the next bytes of the strings to the front of `out`: how many, and whether they are the
+    /// last. The error means that the reply cannot be ended.
+    fn piece(&mut self, step: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        let _ = (step, out);
+        Err(Errno::INVAL)
+    }
+
+    /// Goes back to the first byte of the strings. False where that cannot be: ask again.
+    fn rewind(&mut self, hit: &mut Hit) -> bool {
+        let _ = hit;
+        false
+    }
+
+    /// The record that was found is no longer used.
+    fn release(&mut self) {}
+
+    /// Whether a lookup can block, so that it must not run where others wait.
+    fn may_block(&self) -> bool {
+        false
+    }
+
+    /// Whether it is another process that answers, by our rights and not by the client's.
+    fn asks_others(&self) -> bool {
+        false
+    }
+
+    /// Whether it has failed for good.
+    fn is_dead(&self) -> bool {
+        false
+    }
+
+    /// Names what must stay allowed once all has been started.
+    fn allow(&self, sandbox: &mut Sandbox) {
+        let _ = sandbox;
+    }
+
+    /// Hides what it knows from other processes, after a change of user.
+    fn guard(&self) {}
+
+    /// Makes sure that its files can be opened when all descriptors are in use.
+    fn reserve_descriptors(&mut self) {}
+
+    /// Milliseconds that another process may take to go on with its answer, and until when it must
+    /// have begun it.
+    fn limit(&mut self, millis: u32, until: Option<u64>) {
+        let _ = (millis, until);
+    }
+
+    /// It runs for a single client, who is on our standard output; `millis`: after so many, the
+    /// switch gives it up for good.
+    fn serve_one_client(&mut self, millis: Option<u32>) {
+        let _ = millis;
+    }
+
+    /// What to watch while no request is in hand, number 0 and 1: it is readable when the backend
+    /// has failed.
+    fn watched(&self, which: usize) -> Option<BorrowedFd<'_>> {
+        let _ = which;
+        None
+    }
+
+    /// What was watched was readable.
+    fn fail(&mut self) {}
+
+    /// Between requests: takes note of a failure meanwhile.
+    fn look(&mut self) {}
+
+    /// Takes note of the end of a process, so that none stays a zombie.
+    fn reap(&mut self) {}
+
+    /// There is a process of whose end nothing will tell: call [`Source::reap`] now and then.
+    fn must_be_polled(&self) -> bool {
+        false
+    }
+
+    /// Whether it ever answered: if it has failed since, another one of its kind may do better.
+    fn has_answered(&self) -> bool {
+        false
+    }
+}
+
+/// A backend where the switch keeps it.
+pub enum Backend {
+    /// Local files, in process.
+    Unix(Box<unix::Unix>),
+    /// Templates, in process.
+    #[cfg(feature = "nsssd-map")]
+    Map(Box<map::Map>),
+    /// A running nslcd, asked by this process.
+    #[cfg(feature = "nsssd-nslcd")]
+    Nslcd(Box<nslcd::Nslcd>),
+    /// Another program or a server.
+    Child(Box<child::Child>),
+    /// One that is not started yet, or could not be.
+    NotStarted(none::NotStarted),
+    /// One that may block, where nothing may: a worker process asks it.
+    Offloaded(none::Offloaded),
+}
+
+impl Backend {
+    /// One that is not started yet, or could not be.
+    pub const NOT_STARTED: Backend = Backend::NotStarted(none::NotStarted);
+
+    /// One that a worker process asks.
+    pub const OFFLOADED: Backend = Backend::Offloaded(none::Offloaded);
+}
+
+impl Deref for Backend {
+    type Target = dyn Source;
+
+    fn deref(&self) -> &(dyn Source + 'static) {
+        match self {
+            Backend::Unix(unix) => &**unix,
+            #[cfg(feature = "nsssd-map")]
+            Backend::Map(map) => &**map,
+            #[cfg(feature = "nsssd-nslcd")]
+            Backend::Nslcd(nslcd) => &**nslcd,
+            Backend::Child(child) => &**child,
+            Backend::NotStarted(none) => none,
+            Backend::Offloaded(none) => none,
+        }
+    }
+}
+
+impl DerefMut for Backend {
+    fn deref_mut(&mut self) -> &mut (dyn Source + 'static) {
+        match self {
+            Backend::Unix(unix) => &mut **unix,
+            #[cfg(feature = "nsssd-map")]
+            Backend::Map(map) => &mut **map,
+            #[cfg(feature = "nsssd-nslcd")]
+            Backend::Nslcd(nslcd) => &mut **nslcd,
+            Backend::Child(child) => &mut **child,
+            Backend::NotStarted(none) => none,
+            Backend::Offloaded(none) => none,
+        }
+    }
+}
+
+/// In whose process a backend runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunsIn {
+    /// That of whoever asks, a program run by hand: its ids and its environment are his.
+    Caller,
+    /// A daemon's.
+    Daemon,
+}
+
+/// How a backend ended with a request, or that it did not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Done; there is nothing to send but the status.
     Done,
-    /// A record was found: see [`switch::Switch::record`].
+    /// A record was found: see [`Source::record`].
     Found,
     /// The groups were collected: see [`gids::Gids`].
     Groups,
@@ -32,119 +211,83 @@ pub enum Outcome {
     Failed(u8),
     /// The backend failed for good.
     Dead,
-    /// The turn is over: ask again, with the same request.
+    /// The budget is used up: ask again, with the same request.
     Pending,
-    /// Only a backend that may block can tell, and this process must not ask it.
-    Elsewhere,
+    /// Only a backend that may block can tell: a worker has to ask.
+    NeedsWorker,
 }
 
 impl Outcome {
     /// A failed system call.
-    pub fn failed(errno: rustix::io::Errno) -> Self {
+    pub fn failed(errno: Errno) -> Self {
         // Larger numbers than a status byte holds exist on MIPS only, for sockets.
         Outcome::Failed(u8::try_from(errno.raw_os_error()).unwrap_or(5).clamp(1, 254))
     }
 }
 
-/// What one client has going: who he is, his enumerations, and the request in hand.
-pub struct Client {
-    /// On whose behalf.
-    pub rights: Rights,
-    /// Tells clients of one server apart.
-    pub number: u32,
-    /// Bytes of files that may still be read in this turn.
-    pub turn: u64,
-    /// One for each backend: the places of three enumerations.
-    places: heapless::Vec<unix::Places, { crate::limits::BACKENDS }>,
-    /// The backend that is being asked, or that answered.
-    slot: usize,
-    /// What the last backend said that was really asked.
-    last: Option<Outcome>,
-    /// A backend that should have been asked has failed, so that "not found" is not certain.
-    failed: bool,
-    /// Where a search stands.
-    search: unix::Search,
-    /// The record that was found.
-    hit: Hit,
-}
-
-impl Client {
-    /// A client of nothing yet.
-    // Inlined, it would be at four places.
-    #[inline(never)]
-    pub fn new(rights: Rights, number: u32) -> Self {
-        Client {
-            rights,
-            number,
-            turn: 0,
-            places: heapless::Vec::new(),
-            slot: 0,
-            last: None,
-            failed: false,
-            search: unix::Search::default(),
-            hit: Hit::None,
-        }
-    }
-
-    /// Whether a backend failed that should have been asked for the request in hand.
-    pub fn has_failed(&self) -> bool {
-        self.failed
-    }
-
-    /// Before each new request.
-    #[inline(never)]
-    pub fn begin(&mut self) {
-        self.slot = 0;
-        self.last = None;
-        self.failed = false;
-        self.search = unix::Search::default();
-        self.hit = Hit::None;
-    }
-}
-
-/// Where the record that was found stands.
-#[derive(Clone, Copy)]
-pub enum Hit {
-    /// Nothing yet.
-    None,
-    /// A whole line in a source's content, or in the window: its range there, its offset in
-    /// the file.
-    Line { of: unix::Place, start: usize, end: usize, at: u64 },
-    /// A line in a file that is sent in pieces.
-    Long(unix::Long),
-    /// In the buffer of a child, whole or its beginning.
-    Child(Head),
-    /// In the map, whole.
-    #[cfg(feature = "nsssd-map")]
-    Map(Head),
-    /// In the buffer of what nslcd said, whole or its beginning.
-    #[cfg(feature = "nsssd-nslcd")]
-    Nslcd(Head),
-}
-
-/// What all backends of a process share, so that a client costs little.
+/// What all backends of a switch share, so that a client costs little.
 pub struct Shared {
     /// What is read of files larger than what is kept of them.
     pub window: Vec<u8>,
     /// The groups of one user.
     pub gids: Gids,
-    /// What was looked at with this number was looked at after the requests in hand had come;
-    /// 0: look again for each.
-    round: u64,
+    /// All requests that are asked while it stays the same had come before the first of them was
+    /// asked, so that one look at a file does for them; 0: look for each.
+    pub batch: u64,
 }
 
 impl Shared {
     /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
     pub fn new(merge: bool) -> Self {
-        Shared { window: untouched(WINDOW), gids: Gids::new(merge), round: 0 }
+        Shared { window: untouched(WINDOW), gids: Gids::new(merge), batch: 0 }
     }
 }
 
-/// What an in-process backend is given for one step.
+/// What a backend is given for one step.
 pub struct Step<'a> {
-    shared: &'a mut Shared,
-    rights: Rights,
-    turn: &'a mut u64,
-    search: &'a mut unix::Search,
-    hit: &'a mut Hit,
+    /// What all backends share.
+    pub shared: &'a mut Shared,
+    /// On whose behalf.
+    pub rights: Rights,
+    /// Bytes of files that may still be read in this step.
+    pub budget: &'a mut u64,
+    /// Where the search of this request stands.
+    pub search: &'a mut Search,
+    /// The client's enumerations in this backend.
+    pub enumerations: &'a mut Enumerations,
+    /// Where the record stands that was found.
+    pub hit: &'a mut Hit,
+}
+
+/// One of a kind for each database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PerDb<T> {
+    passwd: T,
+    group: T,
+    shadow: T,
+}
+
+impl<T> PerDb<T> {
+    /// Makes one for each.
+    pub fn new(mut make: impl FnMut(Db) -> T) -> Self {
+        PerDb { passwd: make(Db::Passwd), group: make(Db::Group), shadow: make(Db::Shadow) }
+    }
+
+    /// That of a database.
+    pub fn get(&self, db: Db) -> &T {
+        match db {
+            Db::Passwd => &self.passwd,
+            Db::Group => &self.group,
+            Db::Shadow => &self.shadow,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, db: Db) -> &mut T {
+        match db {
+            Db::Passwd => &mut self.passwd,
+            Db::Group => &mut self.group,
+            Db::Shadow => &mut self.shadow,
+        }
+    }
 }

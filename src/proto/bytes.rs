@@ -1,18 +1,18 @@
 //! The only code that touches offsets: a checked reader, a checked writer, decimal numbers.
 
-use crate::Fault;
+use crate::{DecodeError, EncodeError};
 
 /// Reads from the front of a slice.
 #[derive(Clone, Copy, Debug)]
-pub struct Cursor<'a> {
+pub struct Reader<'a> {
     rest: &'a [u8],
     taken: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Cursor { rest: bytes, taken: 0 }
+        Reader { rest: bytes, taken: 0 }
     }
 
     /// Bytes read so far.
@@ -20,21 +20,21 @@ impl<'a> Cursor<'a> {
         self.taken
     }
 
-    /// The next `len` bytes, or [`Fault::More`] with the number that is missing.
-    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+    /// The next `len` bytes, or [`DecodeError::Incomplete`] with the number that is missing.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         match self.rest.split_at_checked(len) {
             Some((head, rest)) => {
                 self.rest = rest;
                 self.taken += len;
                 Ok(head)
             }
-            None => Err(Fault::More(len - self.rest.len())),
+            None => Err(DecodeError::Incomplete(len - self.rest.len())),
         }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let Some((head, rest)) = self.rest.split_first_chunk() else {
-            return Err(Fault::More(N - self.rest.len()));
+            return Err(DecodeError::Incomplete(N - self.rest.len()));
         };
         self.rest = rest;
         self.taken += N;
@@ -42,42 +42,42 @@ impl<'a> Cursor<'a> {
     }
 
     /// One byte.
-    pub fn u8(&mut self) -> Result<u8, Fault> {
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[b]| b)
     }
 
     /// Four bytes, big-endian.
-    pub fn u32_be(&mut self) -> Result<u32, Fault> {
+    pub fn u32_be(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// Four bytes in the machine's own order, as in nscd.
-    pub fn u32_ne(&mut self) -> Result<u32, Fault> {
+    pub fn u32_ne(&mut self) -> Result<u32, DecodeError> {
         self.u32_be().map(u32::to_be)
     }
 
     /// Eight bytes, big-endian.
-    pub fn u64_be(&mut self) -> Result<u64, Fault> {
+    pub fn u64_be(&mut self) -> Result<u64, DecodeError> {
         let high = self.u32_be()?;
         Ok(u64::from(high) << 32 | u64::from(self.u32_be()?))
     }
 }
 
 /// Writes to the front of a slice. Whoever uses it has checked the whole size with
-/// [`Sink::new`], so that a unit is written whole or not at all.
+/// [`Writer::new`], so that a unit is written whole or not at all.
 #[derive(Debug)]
-pub struct Sink<'a> {
+pub struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
 }
 
-impl<'a> Sink<'a> {
-    /// A writer of a unit of `size` bytes; [`Fault::Room`] if `out` is smaller.
-    pub fn new(out: &'a mut [u8], size: usize) -> Result<Self, Fault> {
+impl<'a> Writer<'a> {
+    /// A writer of a unit of `size` bytes; [`EncodeError::NoSpace`] if `out` is smaller.
+    pub fn new(out: &'a mut [u8], size: usize) -> Result<Self, EncodeError> {
         if out.len() < size {
-            return Err(Fault::Room(size));
+            return Err(EncodeError::NoSpace(size));
         }
-        Ok(Sink { out, at: 0 })
+        Ok(Writer { out, at: 0 })
     }
 
     /// Bytes written so far.
@@ -117,11 +117,11 @@ impl<'a> Sink<'a> {
 
 /// FNV-1a: two passes over what may change in between must see the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hash(u64);
+pub struct Fnv1a(u64);
 
-impl Hash {
+impl Fnv1a {
     /// The hash of no bytes.
-    pub const START: Hash = Hash(0xcbf2_9ce4_8422_2325);
+    pub const START: Fnv1a = Fnv1a(0xcbf2_9ce4_8422_2325);
 
     /// Takes the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -227,17 +227,17 @@ mod tests {
 
     #[test]
     fn a_short_slice_tells_what_is_missing() {
-        let mut c = Cursor::new(&[1, 2, 3]);
-        assert_eq!(c.u32_be(), Err(Fault::More(1)));
+        let mut c = Reader::new(&[1, 2, 3]);
+        assert_eq!(c.u32_be(), Err(DecodeError::Incomplete(1)));
         assert_eq!(c.u8(), Ok(1));
-        assert_eq!(c.take(9), Err(Fault::More(7)));
+        assert_eq!(c.take(9), Err(DecodeError::Incomplete(7)));
         assert_eq!(c.taken(), 1);
     }
 
     #[test]
     fn a_sink_that_is_too_small_writes_nothing() {
         let mut out = [0xa5; 3];
-        assert_eq!(Sink::new(&mut out, 4).err(), Some(Fault::Room(4)));
+        assert_eq!(Writer::new(&mut out, 4).err(), Some(EncodeError::NoSpace(4)));
         assert_eq!(out, [0xa5; 3]);
     }
 }

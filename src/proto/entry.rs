@@ -1,6 +1,6 @@
 //! The records that all codecs share. Every field is bytes, not UTF-8, and borrowed.
 
-use crate::bytes::Cursor;
+use crate::bytes::Reader;
 
 /// The three databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +127,14 @@ impl<'a> Members<'a> {
     /// `a,` and `,a` have an empty member each.
     pub fn from_field(field: &'a [u8]) -> Self {
         let commas = field.iter().filter(|b| **b == b',').count();
-        let left =
+        let count =
             if field.is_empty() { 0 } else { u32::try_from(commas).unwrap_or(u32::MAX - 1) + 1 };
-        Members { bytes: field, form: Form::Separated(b','), left }
+        Self::from_counted_field(field, count)
+    }
+
+    /// The member field of a group line, whose members were counted before.
+    pub(crate) fn from_counted_field(field: &'a [u8], count: u32) -> Self {
+        Members { bytes: field, form: Form::Separated(b','), left: count }
     }
 
     /// `count` strings, each closed by a NUL, as nsss sends them; the caller has counted them.
@@ -149,6 +154,11 @@ impl<'a> Members<'a> {
         self.left
     }
 
+    /// Whether `name` is one of those that are left.
+    pub fn contains(mut self, name: Name<'_>) -> bool {
+        self.any(|member| member == name.bytes())
+    }
+
     /// Bytes of all names that are left, one NUL for each included.
     pub fn area_len(&self) -> usize {
         match self.form {
@@ -166,7 +176,7 @@ impl<'a> Iterator for Members<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
         let Form::Separated(separator) = self.form else {
-            let mut c = Cursor::new(self.bytes);
+            let mut c = Reader::new(self.bytes);
             let len = c.u32_be().ok()?;
             let member = c.take(len as usize).ok()?;
             self.bytes = self.bytes.get(c.taken()..)?;

@@ -6,38 +6,42 @@
 //!   borrows from the input. A length is checked before it is used.
 //! - Encoders write nothing past the slice they are given, and write a whole unit or nothing.
 //! - What is larger than any buffer (a group of 100,000 members) is handled in pieces of any
-//!   size: [`stream`] measures, copies and checks it without keeping it.
+//!   size: the modules named `stream` measure, copy and check it without keeping it.
 //! - No I/O, no clock, no state outside the values.
 //!
 //! Offsets are touched in [`bytes`] only; nothing here indexes a slice.
+//!
+//! A protocol is a folder: `mod.rs` says what goes over the wire and gives whole requests, replies
+//! and records, its module `stream` what is larger than a buffer. All share the records of
+//! [`entry`] and the errors below.
+//!
+//! Everything is decoded from the front of what has been received so far. A stream is read until
+//! [`DecodeError::Incomplete`] comes no more:
+//!
+//! ```
+//! use nssproto::{DecodeError, nslcd::ResultCode};
+//!
+//! let received = [0, 0, 0];
+//! assert_eq!(ResultCode::decode(&received), Err(DecodeError::Incomplete(1)));
+//! let received = [0, 0, 0, 1, 0, 0];
+//! let decoded = ResultCode::decode(&received).unwrap();
+//! assert_eq!(decoded.value, ResultCode::Begin);
+//! assert_eq!(received[decoded.len..], [0, 0]);
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod bytes;
 pub mod entry;
+mod error;
 pub mod line;
 pub mod nscd;
 pub mod nslcd;
 pub mod nsss;
-pub mod stream;
 
-/// Why bytes were refused, or could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The input ends early; at least this many further bytes are needed.
-    More(usize),
-    /// No further bytes can make this valid. The text says what is wrong.
-    Bad(&'static str),
-    /// The output slice is too small; this many bytes are needed in all.
-    Room(usize),
-}
+pub use error::{DecodeError, Decoded, EncodeError, Malformed};
 
-/// A decoded value and the number of bytes it took from the front of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Took<T> {
-    /// What was decoded.
-    pub value: T,
-    /// Bytes taken from the input.
-    pub len: usize,
-}
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct Readme;

@@ -1,8 +1,12 @@
 //! Who is asked by a program that is run by hand: a server, or backends in this process.
 
+use crate::backend::Backend;
+use crate::backend::RunsIn;
 use crate::backend::child::Child;
-use crate::backend::script::{self, Block, How};
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::script::Block;
+use crate::backend::script::registry;
+use crate::backend::script::start::{NamedBy, switch_of};
+use crate::backend::switch::Switch;
 use crate::sys::error::{Code, Error};
 use nssproto::bytes::decimal_u32;
 use std::ffi::OsStr;
@@ -19,7 +23,7 @@ const FAILURE: Code = 1;
 pub fn sources(
     list: Option<&OsStr>,
     socket: Option<&OsStr>,
-) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
+) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
     if let Some(list) = list {
         return backends(list);
     }
@@ -37,13 +41,10 @@ pub fn sources(
     }
 }
 
-/// What glibc's services are called here.
-const GLIBCS: [(&str, &str); 2] = [("files", "unix"), ("ldap", "nslcd")];
-
 /// `[BITFIELD] BACKEND [ARGUMENT]...; ...`
 ///
 /// The switch, and the names of its backends. Errors exit 1.
-fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> {
+fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
     let fail = |what| Error::usage(what).with_code(FAILURE);
     let (mut blocks, mut names) = (Vec::new(), Vec::new());
     for part in list.as_bytes().split(|b| *b == b';') {
@@ -60,17 +61,14 @@ fn backends(list: &OsStr) -> Result<(&'static mut Switch, Vec<Vec<u8>>), Error> 
         let Some(word) = command.first_mut() else {
             return Err(fail("empty service in option -s"));
         };
-        let service = GLIBCS.iter().find(|own| own.0.as_bytes() == word.as_bytes());
-        let service = service.map_or(word.as_bytes(), |own| own.1.as_bytes());
-        let Some(name) = script::in_process_as(service) else {
-            return Err(fail("unknown service:").about(OsStr::from_bytes(service)));
+        let Some(row) = registry::by_service(word.as_bytes()) else {
+            return Err(fail("unknown service:").about(word));
         };
-        *word = name.into();
-        names.push(name.as_bytes().to_vec());
+        *word = row.name.into();
+        names.push(row.name.as_bytes().to_vec());
         blocks.push(Block::new(bits.unwrap_or(0), command));
     }
     // As in glibc: one source is repeated as it is, several make a union.
-    let how = How { merge: blocks.len() > 1, ..How::default() };
-    let switch = script::start_own(blocks.leak(), how);
+    let switch = switch_of(&blocks, NamedBy::Short, RunsIn::Caller, blocks.len() > 1);
     Ok((switch.map_err(|e| e.with_code(FAILURE))?, names))
 }

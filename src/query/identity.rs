@@ -85,7 +85,7 @@ impl Person<'_> {
 struct Printer {
     program: &'static str,
     style: Style,
-    known: &'static mut Names,
+    known: Names,
     text: Vec<u8>,
     good: bool,
 }

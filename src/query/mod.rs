@@ -3,5 +3,7 @@
 pub mod ask;
 #[cfg(feature = "getent")]
 pub mod etcdb;
+#[cfg(feature = "getent")]
+pub mod explain;
 pub mod identity;
 pub mod names;

@@ -1,8 +1,8 @@
 //! What programs that are run by hand ask of a switch, and print. They may allocate.
 
+use crate::backend::Outcome;
 use crate::backend::gids::{HASH_START, hash};
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
+use crate::backend::switch::{Answer, ClientState, Pieces, Switch};
 use crate::limits::WINDOW;
 use crate::sys::access::Rights;
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -11,12 +11,22 @@ use rustix::io::Errno;
 
 /// Asks, and keeps what was said.
 pub struct Names {
-    switch: &'static mut Switch,
-    client: Client,
+    switch: Box<Switch>,
+    client: ClientState,
     /// A reply, or a piece of one.
     room: Vec<u8>,
+    found: FoundRecord,
     /// Why the last user or group is not known, if that is a failure.
     pub failure: Option<Errno>,
+}
+
+/// The record that was found last.
+enum FoundRecord {
+    None,
+    /// A reply in `room`, so many bytes long.
+    Whole(usize),
+    /// Its head; the rest is taken in pieces.
+    Long(Head, Pieces),
 }
 
 /// What is known of a user or a group.
@@ -31,14 +41,12 @@ pub struct Known {
 }
 
 impl Names {
-    /// Asks these backends, until the program ends.
-    pub fn of(switch: &'static mut Switch) -> &'static mut Self {
+    /// Asks these backends.
+    pub fn of(switch: Box<Switch>) -> Self {
         // A record that lies in the window has room here.
         let room = vec![0; WINDOW + Head::MAX];
-        let client = Client::new(Rights::Own, 0);
-        let names = Box::leak(Box::new(Names { switch, client, room, failure: None }));
-        names.switch.admit(&mut names.client);
-        names
+        let client = switch.new_client(Rights::Own, 0);
+        Names { switch, client, room, found: FoundRecord::None, failure: None }
     }
 
     /// The user of this name.
@@ -82,35 +90,50 @@ impl Names {
         self.failure.is_none().then_some(known)
     }
 
-    /// Asks one question.
+    /// Asks one question; behind [`Outcome::Found`] see [`Names::take`].
     pub fn ask(&mut self, request: &Request<'_>, skip: u64) -> Outcome {
-        self.client.begin();
-        self.client.turn = u64::MAX;
-        self.switch.ask(&mut self.client, request, skip)
+        self.client.budget = u64::MAX;
+        self.found = FoundRecord::None;
+        match self.switch.ask(&mut self.client, request, skip) {
+            Answer::Done => Outcome::Done,
+            Answer::Groups(_) => Outcome::Groups,
+            Answer::NotFound => Outcome::NotFound,
+            Answer::Failed(errno) => Outcome::Failed(errno),
+            Answer::Pending => Outcome::Pending,
+            Answer::NeedsWorker => Outcome::NeedsWorker,
+            Answer::Found(found) => {
+                let record = found.record();
+                let whole = record.and_then(|record| nsss::encode(&record, &mut self.room).ok());
+                self.found = match whole {
+                    Some(size) => FoundRecord::Whole(size),
+                    None => found
+                        .into_pieces()
+                        .map_or(FoundRecord::None, |(h, p)| FoundRecord::Long(h, p)),
+                };
+                Outcome::Found
+            }
+        }
     }
 
     /// Gives the record of `db` that was found: its head, with each piece of its strings.
     pub fn take(&mut self, db: Db, put: &mut dyn FnMut(&Head, &[u8])) -> Result<(), Errno> {
-        let Names { switch, client, room, .. } = self;
-        let whole = switch.record(client).and_then(|record| nsss::encode(&record, room).ok());
-        let (head, mut start, mut end);
-        if let Some(size) = whole {
-            let took = Head::decode(db, room.get(1..size).unwrap_or_default());
-            let took = took.map_err(|_| Errno::IO)?;
-            (head, start, end) = (took.value, 1 + took.len, size);
-            switch.taken(client);
-        } else {
-            head = *switch.long(client).ok_or(Errno::IO)?;
-            (start, end) = (0, 0);
-        }
-        let mut last = whole.is_some();
+        let Names { switch, client, room, found, .. } = self;
+        let (head, mut pieces) = match std::mem::replace(found, FoundRecord::None) {
+            FoundRecord::None => return Err(Errno::IO),
+            FoundRecord::Whole(size) => {
+                let took = Head::decode(db, room.get(1..size).unwrap_or_default());
+                let took = took.map_err(|_| Errno::IO)?;
+                put(&took.value, room.get(1 + took.len..size).unwrap_or_default());
+                return Ok(());
+            }
+            FoundRecord::Long(head, pieces) => (head, pieces),
+        };
         loop {
-            put(&head, room.get(start..end).unwrap_or_default());
+            let (len, last) = pieces.next(switch, client, room)?;
+            put(&head, room.get(..len).unwrap_or_default());
             if last {
                 return Ok(());
             }
-            start = 0;
-            (end, last) = switch.area(client, room)?;
         }
     }
 
@@ -120,13 +143,14 @@ impl Names {
         let request = Request::GroupList { max: u64::MAX, user };
         let (mut taken, mut total, mut taken_hash) = (0, 0, HASH_START);
         loop {
-            match self.ask(&request, taken) {
-                Outcome::Groups => {}
-                Outcome::Failed(errno) => return Err(errno),
+            self.client.budget = u64::MAX;
+            let found = match self.switch.ask(&mut self.client, &request, taken) {
+                Answer::Groups(found) => found,
+                Answer::Failed(errno) => return Err(errno),
                 _ => return Ok(true),
-            }
-            let (gids, passed) = self.switch.gids().after_skipped();
-            let now = self.switch.gids().total();
+            };
+            let (gids, passed) = found.gids().after_skipped();
+            let now = found.gids().total();
             let changed = passed != taken_hash || (taken > 0 && total != now);
             if changed || (gids.is_empty() && taken < now) {
                 return Ok(false);
@@ -135,7 +159,6 @@ impl Names {
             taken_hash = hash(taken_hash, gids);
             all.extend_from_slice(gids);
             taken += gids.len() as u64;
-            self.switch.taken(&self.client);
             if taken >= total {
                 return Ok(true);
             }

@@ -12,6 +12,7 @@ pub mod schedule;
 mod session;
 pub mod setup;
 pub mod signals;
+pub mod sources;
 pub mod spawned;
 pub mod stdio;
 pub mod worker;
@@ -19,7 +20,7 @@ pub mod worker;
 use log::Log;
 
 /// How a server presents itself.
-pub struct Settings {
+pub struct ServerOptions {
     /// Its messages.
     pub log: Log,
     /// A newline on standard output tells that clients can be served.

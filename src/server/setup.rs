@@ -1,7 +1,7 @@
 //! What every server of a socket does before it serves: whom it becomes, how many clients it
 //! admits, how many descriptors it has.
 
-use super::Settings;
+use super::ServerOptions;
 use super::acceptor::Limits;
 use super::conversation::Patience;
 use super::log::Log;
@@ -111,11 +111,11 @@ impl Connections {
     }
 }
 
-impl Settings {
+impl ServerOptions {
     /// `-q`, `-v`, `-1`, after all options with values.
     pub fn given(name: &'static str, options: &mut Options<'_>) -> Self {
         let verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
-        Settings { log: Log { name, verbosity }, newline: options.flag("-1"), hidden: &[] }
+        ServerOptions { log: Log { name, verbosity }, newline: options.flag("-1"), hidden: &[] }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Ended programs are noticed by SIGCHLD, which every kernel has, and which costs no
 //! descriptor for each of them.
 
-use super::Settings;
+use super::ServerOptions;
 use super::acceptor::{Accepted, Acceptor, PAUSE};
 use super::listener::{Listener, tell_ready};
 use super::signals::{Signal, Signals};
@@ -29,13 +29,17 @@ struct Running {
 }
 
 /// Serves until a signal ends it.
-pub fn serve(listener: Listener, settings: &Settings, command: &[OsString]) -> Result<(), Error> {
+pub fn serve(
+    listener: Listener,
+    server_options: &ServerOptions,
+    command: &[OsString],
+) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
-    settings.log.starting();
-    let mut acceptor = Acceptor::new(listener, settings.log);
+    server_options.log.starting();
+    let mut acceptor = Acceptor::new(listener, server_options.log);
     let mut running: Vec<Running> = Vec::new();
-    let mut program = program(command, settings.hidden).map_err(unable("unable to spawn"))?;
-    tell_ready(settings.newline);
+    let mut program = program(command, server_options.hidden).map_err(unable("unable to spawn"))?;
+    tell_ready(server_options.newline);
     loop {
         let now = millis();
         let pause_ends = acceptor.pause_ends;

@@ -1,7 +1,7 @@
 //! Files, and their names.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::io::{Errno, pread, read, retry_on_intr};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,6 +42,19 @@ pub fn read_all(file: BorrowedFd<'_>, most: usize) -> Result<Vec<u8>, Errno> {
             return Ok(text);
         }
     }
+}
+
+/// Reads from offset `at` until `room` is full or the file ends; the number of bytes. Less than
+/// `room` means that the file ended there.
+pub fn pread_full(file: &OwnedFd, room: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut len = 0;
+    while let Some(rest) = room.get_mut(len..).filter(|r| !r.is_empty()) {
+        match retry_on_intr(|| pread(file, &mut *rest, at + len as u64))? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    Ok(len)
 }
 
 /// The path of `name` in the directory `dir`.

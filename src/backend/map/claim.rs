@@ -1,10 +1,12 @@
 //! Whether a derived uid belongs to its name: by the pins, then by the registry, or where there
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
-use super::config::{Config, Kind};
+use super::config::{Config, SectionKind};
 use super::evidence::{Room, look_for};
 use super::{Account, Login, Map, fill, planned};
+use crate::backend::client::{Enumerations, Hit, Search};
 use crate::backend::{Outcome, Shared, Step};
+use crate::sys::access::Rights;
 use crate::sys::message::Message;
 use rustix::io::Errno;
 use std::ptr;
@@ -80,7 +82,7 @@ impl Map {
         read.map_err(Outcome::failed)
     }
 
-    /// Brings what a scan found up to date, or as far as the turn goes.
+    /// Brings what a scan found up to date, or as far as the budget goes.
     fn refresh_scan(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         self.read_on(step)?;
         let Map { config, known, scan, key, .. } = self;
@@ -92,7 +94,7 @@ impl Map {
             known.forget_found();
             scan.start();
         }
-        scan.go_on(step.turn, |section, name| match planned(config, key, name) {
+        scan.go_on(step.budget, |section, name| match planned(config, key, name) {
             // Only a name that belongs to the section whose directory it is in.
             Ok(account) if ptr::eq(account.section, section) => known.find(name, account.uid),
             _ => {}
@@ -141,18 +143,21 @@ impl Map {
         login: &Login,
     ) -> Result<Account, Outcome> {
         let account = self.by_name(step, login)?;
-        let of_name = account.section.kind == Kind::Map;
+        let of_name = account.section.kind == SectionKind::Map;
         if of_name && account.uid == uid { Ok(account) } else { Err(Outcome::NotFound) }
     }
 
-    /// What would be said of `name` if it were admitted: the tools' question. Nothing is kept.
-    pub(super) fn foresee(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        let mut shared = Shared::new(false);
-        let (mut turn, mut search) = (u64::MAX, Default::default());
-        let mut hit = crate::backend::Hit::None;
-        let rights = crate::sys::access::Rights::Own;
-        let (turn, search, hit) = (&mut turn, &mut search, &mut hit);
-        self.claim(&mut Step { shared: &mut shared, rights, turn, search, hit }, name, uid, false)
+    /// Whether `name` could have `uid` if it were admitted: the tools' question. Nothing is kept.
+    pub(super) fn check_claim(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
+        let mut step = Step {
+            shared: &mut Shared::new(false),
+            rights: Rights::Own,
+            budget: &mut { u64::MAX },
+            search: &mut Search::default(),
+            enumerations: &mut Enumerations::default(),
+            hit: &mut Hit::None,
+        };
+        self.claim(&mut step, name, uid, false)
     }
 }
 

@@ -2,51 +2,7 @@
 
 use super::names::{self, Letters};
 use super::template::{GidOf, Ids, Pattern, Template};
-use crate::sys::message::Message;
-
-/// Words that blanks separate.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Words<'a>(pub &'a [u8]);
-
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let blank = |b: &u8| matches!(b, b' ' | b'\t');
-        let start = self.0.iter().position(|b| !blank(b))?;
-        let text = self.0.get(start..)?;
-        let end = text.iter().position(blank).unwrap_or(text.len());
-        let (word, rest) = text.split_at_checked(end)?;
-        self.0 = rest;
-        Some(word)
-    }
-}
-
-/// What stands before the first `byte` of a text, and what behind it; `None` if it is not there.
-pub fn cut(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
-    match text.iter().position(|b| *b == byte) {
-        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
-        None => (text, None),
-    }
-}
-
-/// The lines of a text, without their LF. One with an LF at its end has no empty line behind it.
-#[derive(Clone, Copy, Debug)]
-pub struct Lines<'a>(pub &'a [u8]);
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    #[inline(never)]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (line, rest) = cut(self.0, b'\n');
-        self.0 = rest.unwrap_or_default();
-        Some(line)
-    }
-}
+use super::text::Words;
 
 /// All of a configuration. Its texts are those of the files it was read from.
 #[derive(Debug, Default)]
@@ -66,7 +22,7 @@ pub struct Config<'a> {
     /// Sections, in their order.
     pub sections: Vec<Section<'a>>,
     /// Supplementary groups of all sections, in their order.
-    pub groups: Vec<Named<'a>>,
+    pub groups: Vec<NamedGroup<'a>>,
     /// Names of templates that are users by themselves.
     pub own: Vec<&'a [u8]>,
     /// A single line as libnss_map reads it, taken as libnss_map takes it.
@@ -86,7 +42,7 @@ pub struct Pin<'a> {
 
 /// A group that some section names.
 #[derive(Debug)]
-pub struct Named<'a> {
+pub struct NamedGroup<'a> {
     /// The first line of the section.
     pub line: u32,
     /// Its name.
@@ -97,7 +53,7 @@ pub struct Named<'a> {
 
 /// What a section answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum SectionKind {
     /// Names: `map GLOB…`, or the whole of the first format.
     #[default]
     Map,
@@ -113,7 +69,7 @@ pub struct Section<'a> {
     /// Its first line.
     pub line: u32,
     /// What it answers.
-    pub kind: Kind,
+    pub kind: SectionKind,
     /// Which names; none in a section of numbers.
     pub globs: Words<'a>,
     /// First and last number; of a section of numbers only.
@@ -130,7 +86,7 @@ impl<'a> Section<'a> {
     /// The beginning of one; what it gives follows.
     // Inlined, it would be at four places.
     #[inline(never)]
-    pub fn new(line: u32, kind: Kind, globs: Words<'a>) -> Self {
+    pub fn new(line: u32, kind: SectionKind, globs: Words<'a>) -> Self {
         Section { line, kind, globs, ..Section::default() }
     }
 
@@ -146,9 +102,9 @@ impl<'a> Section<'a> {
 
     /// The first and the last number that it gives to users, or to groups; `None` if it gives none,
     /// or one group that others have, too.
-    pub fn gives(&self, kind: Kind) -> Option<(u32, u32)> {
+    pub fn gives(&self, kind: SectionKind) -> Option<(u32, u32)> {
         match self.kind {
-            Kind::Map if kind == Kind::Uids || self.template.gid == GidOf::Uid => {
+            SectionKind::Map if kind == SectionKind::Uids || self.template.gid == GidOf::Uid => {
                 self.template.ids.bounds()
             }
             _ if self.kind == kind => Some(self.numbers),
@@ -236,7 +192,7 @@ impl<'a> Config<'a> {
     }
 
     /// The section of numbers that has `id`.
-    pub fn section_of_number(&self, kind: Kind, id: u32) -> Option<&Section<'a>> {
+    pub fn section_of_number(&self, kind: SectionKind, id: u32) -> Option<&Section<'a>> {
         self.sections.iter().find(|s| s.kind == kind && s.has_number(id))
     }
 
@@ -246,48 +202,56 @@ impl<'a> Config<'a> {
     }
 }
 
-/// Something that is wrong in a file.
-#[derive(Debug)]
-pub struct Problem<'a> {
-    /// Its line, from 1.
-    pub line: u64,
-    /// What is wrong.
-    pub what: &'static str,
-    /// With which word; may be empty.
-    pub word: &'a [u8],
-    /// It is only worth telling.
-    pub warning: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Problem<'a> {
-    /// Adds an error.
-    pub fn add(list: &mut Vec<Self>, line: u32, what: &'static str, word: &'a [u8]) {
-        list.push(Problem { line: line.into(), what, word, warning: false });
+    fn section(ids: Ids, gid: GidOf) -> Section<'static> {
+        let mut section = Section::new(1, SectionKind::Map, Words(b"*"));
+        (section.template.ids, section.template.gid) = (ids, gid);
+        section
     }
 
-    /// Adds something that is only worth telling.
-    pub fn warn(list: &mut Vec<Self>, line: u32, what: &'static str) {
-        list.push(Problem { line: line.into(), what, word: b"", warning: true });
+    #[test]
+    fn a_section_gives_groups_where_each_user_has_his_own() {
+        let range = Ids::Range { lo: 20000, size: 10 };
+        let own = section(range, GidOf::Uid);
+        let bounds = Some((20000, 20009));
+        assert_eq!((own.gives(SectionKind::Uids), own.gives(SectionKind::Gids)), (bounds, bounds));
+        let shared = section(range, GidOf::One(500));
+        let given = (shared.gives(SectionKind::Uids), shared.gives(SectionKind::Gids));
+        assert_eq!(given, (bounds, None));
+        assert!(own.derives() && !section(Ids::One(500), GidOf::Uid).derives());
     }
-}
 
-/// How bad something in a file is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// It is only worth telling.
-    Warning,
-    /// What cannot be used for it.
-    Fatal,
-}
-
-/// `nsssd-map: fatal: FILE:LINE: WHAT WORD` on standard error. Does not allocate.
-pub fn tell_line(file: &[u8], line: u32, level: Level, what: &str, word: &[u8]) {
-    let kind = if level == Level::Fatal { "fatal" } else { "warning" };
-    let mut message = Message::new("nsssd-map", kind);
-    message.path(file).text(":").number(line.into()).text(": ");
-    message.text(what);
-    if !word.is_empty() {
-        message.text(" ").quoted(word);
+    #[test]
+    fn the_first_section_that_takes_a_name_decides() {
+        let mut config = Config::default();
+        for globs in [&b"ops-* adm"[..], b"*"] {
+            config.sections.push(Section::new(1, SectionKind::Map, Words(globs)));
+        }
+        config.deny.push(Words(b"ops-x"));
+        let first = |name: &[u8]| config.section_of(name).map(|s| s.globs.0.len());
+        assert_eq!((first(b"adm"), first(b"ops-a"), first(b"ada")), (Some(9), Some(9), Some(1)));
+        assert!(config.allows(b"ops-a") && !config.allows(b"ops-x") && !config.allows(b"-a"));
+        assert!(config.is_reserved(b"root") && !config.is_reserved(b"ada"));
     }
-    message.send();
+
+    #[test]
+    fn evidence_is_a_home_or_a_file_with_the_name_in_it() {
+        let mut require = Require::default();
+        assert!(require.is_empty() && require.add(b"owned-home", None).is_ok());
+        assert!(require.home && require.owned);
+        assert!(require.add(b"file", Some(b"/keys/%u")).is_ok() && require.files.len() == 1);
+        let bad: [(&[u8], Option<&[u8]>); 5] = [
+            (b"file", None),
+            (b"file", Some(b"keys/%u")),
+            (b"file", Some(b"/keys")),
+            (b"home", Some(b"/home")),
+            (b"house", None),
+        ];
+        for (word, path) in bad {
+            assert!(require.add(word, path).is_err(), "{word:?} {path:?}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The gids of the groups that sections name, from /etc/group as it is now.
 
-use super::config::{Level, Named, cut, tell_line};
+use super::config::NamedGroup;
+use super::problem::{Level, tell_line};
+use super::text::cut;
 use crate::backend::gids::Gids;
-use crate::backend::unix::Stamp;
+use crate::backend::stamp::Stamp;
 use crate::sys::file::open;
 use crate::sys::stat::stat;
 use nssproto::line::parse_group;
@@ -15,15 +17,15 @@ pub const FILE: &CStr = c"/etc/group";
 
 /// All of them.
 #[derive(Default)]
-pub struct Groups {
-    named: Vec<Named<'static>>,
+pub struct SectionGroups {
+    named: Vec<NamedGroup<'static>>,
     stamp: Option<Stamp>,
 }
 
-impl Groups {
+impl SectionGroups {
     /// The groups of all sections; nothing is read yet.
-    pub fn new(named: Vec<Named<'static>>) -> Self {
-        Groups { named, stamp: None }
+    pub fn new(named: Vec<NamedGroup<'static>>) -> Self {
+        SectionGroups { named, stamp: None }
     }
 
     /// No section has groups, so the file is never read.
@@ -94,6 +96,6 @@ impl Groups {
 }
 
 /// The gid of a group; never 0.
-fn given(named: &Named) -> Option<u32> {
+fn given(named: &NamedGroup) -> Option<u32> {
     named.gid.filter(|gid| *gid != 0)
 }

@@ -12,23 +12,23 @@ pub struct Key(u64, u64);
 
 /// Why a key file is no key.
 #[derive(Debug)]
-pub enum Fault {
+pub enum KeyError {
     /// It cannot be read.
     System(Errno),
     /// It is not what it should be.
     Bad(&'static str),
 }
 
-impl From<Errno> for Fault {
+impl From<Errno> for KeyError {
     fn from(errno: Errno) -> Self {
-        Fault::System(errno)
+        KeyError::System(errno)
     }
 }
 
 impl Key {
     /// Reads 32 hexadecimal digits, and perhaps a newline, from a file that only its owner, root
     /// or we, can read.
-    pub fn read(path: &[u8]) -> Result<Self, Fault> {
+    pub fn read(path: &[u8]) -> Result<Self, KeyError> {
         let file = open_path(path, OFlags::RDONLY, Mode::empty())?;
         let stat = super::look_at(&file)?;
         let what = if !super::is_file(&stat) {
@@ -46,7 +46,7 @@ impl Key {
                 None => "the key does not hold a key: 32 hexadecimal digits:",
             }
         };
-        Err(Fault::Bad(what))
+        Err(KeyError::Bad(what))
     }
 
     fn parse(text: &[u8]) -> Option<Self> {

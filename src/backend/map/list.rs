@@ -1,10 +1,11 @@
 //! What the tools ask: the account that a name would have, and the collisions in a whole list.
 
 use super::claim::errno_of;
-use super::config::Lines;
 use super::start::fail;
-use super::{Hit, Map, Unplanned, planned};
+use super::text::Lines;
+use super::{Map, Unplanned, planned};
 use crate::backend::Outcome;
+use crate::backend::client::Hit;
 use crate::sys::error::{Code, Error, code};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::nsss::Head;
@@ -25,15 +26,15 @@ const UNABLE: &str = "unable to derive a uid of";
 
 impl Map {
     /// The head of the record that `name` would have, whether it is admitted or not; see
-    /// [`Map::record`]. A name that is refused, or collides, is an error, exit 1.
-    pub fn foretell(&mut self, name: &[u8]) -> Result<Head, Error> {
+    /// [`Map::record_of`]. A name that is refused, or collides, is an error, exit 1.
+    pub fn preview(&mut self, name: &[u8]) -> Result<Head, Error> {
         let account = match planned(self.config, &self.key, name) {
             Ok(account) => account,
             Err(Unplanned::Refused(why)) => return Err(refused(name, why)),
             Err(Unplanned::Failed(errno)) => return Err(fail(UNABLE, name, errno)),
         };
         if account.section.derives() {
-            match self.foresee(name, account.uid) {
+            match self.check_claim(name, account.uid) {
                 Ok(()) => {}
                 Err(Outcome::NotFound) => {
                     return Err(refused(name, "the uid has another owner; not given to"));
@@ -46,7 +47,7 @@ impl Map {
         }
         let mut hit = Hit::None;
         match (self.lend(&mut hit, name, account), hit) {
-            (Ok(_), Hit::Map(head)) => Ok(head),
+            (Ok(_), Hit::Head(head)) => Ok(head),
             _ => Err(refused(name, "a record that is too long for").with_code(code::SYSTEM)),
         }
     }
@@ -54,7 +55,7 @@ impl Map {
 
 /// What a list of names comes to.
 #[derive(Default)]
-pub struct Found {
+pub struct Collisions {
     /// Names that were derived.
     pub derived: usize,
     /// Names that no section derives.
@@ -67,9 +68,9 @@ pub struct Found {
 
 /// Derives all names of a list, a line each, and finds those that share a uid. Who `watches` is shown
 /// now and then how many are done, of how many.
-pub fn collisions(map: &Map, text: &[u8], watches: bool) -> Result<Found, Error> {
+pub fn collisions(map: &Map, text: &[u8], watches: bool) -> Result<Collisions, Error> {
     let names = || Lines(text).map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
-    let (mut found, total) = (Found::default(), names().count());
+    let (mut found, total) = (Collisions::default(), names().count());
     let mut list: Vec<(u32, &[u8], bool)> = Vec::new();
     for name in names() {
         let done = list.len() + found.refused;

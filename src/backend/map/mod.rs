@@ -10,9 +10,10 @@ pub mod config;
 mod evidence;
 mod groups;
 pub mod key;
-pub mod known;
 mod list;
 pub mod names;
+pub mod pairs;
+pub mod problem;
 mod rc;
 pub mod registry;
 mod scan;
@@ -21,14 +22,16 @@ pub mod single;
 mod slow;
 pub mod start;
 pub mod template;
+pub mod text;
 
-use super::unix::Stamp;
-use super::{Hit, Outcome, Step};
+use super::client::Hit;
+use super::stamp::Stamp;
+use super::{Outcome, Source, Step};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{Stat, fstat};
-use config::{Config, Kind, Section};
+use config::{Config, Section, SectionKind};
 use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
@@ -63,13 +66,13 @@ pub struct Map {
     /// Uid and gid of the one client, where that is known.
     me: Option<Peer>,
     /// What the asker's own environment says, if that is to be believed.
-    logname: Option<&'static [u8]>,
-    known: known::Known,
+    logname: Option<Vec<u8>>,
+    known: pairs::Pairs,
     scan: Option<scan::Scan>,
     registry: Option<registry::Registry>,
     /// The registry may not be read.
     refused: Option<Errno>,
-    groups: groups::Groups,
+    groups: groups::SectionGroups,
     /// Evidence can block.
     slow: bool,
     // What is large is elsewhere, so that the rest is near: that makes smaller code.
@@ -126,21 +129,50 @@ fn is_safe(stat: &Stat, owner: u32) -> bool {
     is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
 }
 
-impl Map {
-    /// Whether a lookup can block, so that it must not run where others wait.
-    pub fn may_block(&self) -> bool {
+impl Source for Map {
+    fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
+        let answer = match *request {
+            Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {
+                return Outcome::Done;
+            }
+            // Nobody can tell who might exist.
+            Request::Next(_) => return Outcome::NotFound,
+            Request::ByName(Db::Group, name) => self.group_by_name(&mut step, name.bytes()),
+            Request::ByName(Db::Shadow, name) if self.config.compat => {
+                // libnss_map looks at nothing here.
+                self.lend_shadow(step.hit, name.bytes())
+            }
+            Request::ByName(db, name) => match self.by_name(&mut step, name.bytes()) {
+                Ok(_) if db == Db::Shadow => self.lend_shadow(step.hit, name.bytes()),
+                Ok(account) => self.lend(step.hit, name.bytes(), account),
+                Err(outcome) => Err(outcome),
+            },
+            Request::ByUid(uid) => self.by_number(&mut step, SectionKind::Uids, uid.0),
+            Request::ByGid(gid) => self.by_number(&mut step, SectionKind::Gids, gid.0),
+            Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
+        };
+        match (answer, request) {
+            (Err(outcome), _) => outcome,
+            (Ok(()), Request::GroupList { .. }) => Outcome::Groups,
+            (Ok(()), _) => Outcome::Found,
+        }
+    }
+
+    fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        self.record_of(&hit.head()?)
+    }
+
+    fn may_block(&self) -> bool {
         self.slow
     }
 
-    /// To be called after a change of user, which can make a process readable again.
-    pub fn guard(&self) {
+    fn guard(&self) {
         if matches!(self.key, Keyed::With(_)) {
             keep_secret();
         }
     }
 
-    /// Names to the sandbox what is opened after the start.
-    pub fn allow(&self, sandbox: &mut Sandbox) {
+    fn allow(&self, sandbox: &mut Sandbox) {
         let path = |bytes| Path::new(OsStr::from_bytes(bytes));
         if !self.groups.is_empty() {
             sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
@@ -164,51 +196,23 @@ impl Map {
             sandbox.list_later(|| path(dir()).into());
         }
     }
+}
 
-    /// Serves one request, or as much of it as fits the turn.
-    #[inline(never)]
-    pub fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
-        let answer = match *request {
-            Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {
-                return Outcome::Done;
-            }
-            // Nobody can tell who might exist.
-            Request::Next(_) => return Outcome::NotFound,
-            Request::ByName(Db::Group, name) => self.group_by_name(&mut step, name.bytes()),
-            Request::ByName(Db::Shadow, name) if self.config.compat => {
-                // libnss_map looks at nothing here.
-                self.lend_shadow(step.hit, name.bytes())
-            }
-            Request::ByName(db, name) => match self.by_name(&mut step, name.bytes()) {
-                Ok(_) if db == Db::Shadow => self.lend_shadow(step.hit, name.bytes()),
-                Ok(account) => self.lend(step.hit, name.bytes(), account),
-                Err(outcome) => Err(outcome),
-            },
-            Request::ByUid(uid) => self.by_number(&mut step, Kind::Uids, uid.0),
-            Request::ByGid(gid) => self.by_number(&mut step, Kind::Gids, gid.0),
-            Request::GroupList { user, .. } => self.groups_of(&mut step, user.bytes()),
-        };
-        match (answer, request) {
-            (Err(outcome), _) => outcome,
-            (Ok(()), Request::GroupList { .. }) => Outcome::Groups,
-            (Ok(()), _) => Outcome::Found,
-        }
-    }
-
-    /// The record that was found.
-    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
+impl Map {
+    /// The record with this head.
+    pub fn record_of(&self, head: &Head) -> Option<Record<'_>> {
         head.record(&self.area).ok()
     }
 
     /// The account of a name, if it is admitted. The error is "not found", a failure, or that the
-    /// turn is over.
+    /// budget is used up.
     fn by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<Account, Outcome> {
         if !self.config.compat {
             if !self.config.allows(name) {
                 return Err(Outcome::NotFound);
             }
-            if let Some(id) = self.number_of(Kind::Uids, name, step.rights)? {
-                return self.of_number(Kind::Uids, id);
+            if let Some(id) = self.number_of(SectionKind::Uids, name, step.rights)? {
+                return self.of_number(SectionKind::Uids, id);
             }
             if self.config.is_reserved(name) {
                 return Err(Outcome::NotFound);
@@ -238,7 +242,12 @@ impl Map {
     }
 
     /// The number that `name` stands for in a section of numbers.
-    fn number_of(&self, kind: Kind, name: &[u8], rights: Rights) -> Result<Option<u32>, Outcome> {
+    fn number_of(
+        &self,
+        kind: SectionKind,
+        name: &[u8],
+        rights: Rights,
+    ) -> Result<Option<u32>, Outcome> {
         let mut depends = false;
         for section in self.config.sections.iter().filter(|s| s.kind == kind) {
             let pattern = &section.template.name;
@@ -250,7 +259,7 @@ impl Map {
                 depends = true;
                 let Peer { uid: Uid(uid), gid: Gid(gid) } =
                     self.ids_of(rights).ok_or(Outcome::failed(Errno::ACCESS))?;
-                Some(if kind == Kind::Uids { uid } else { gid })
+                Some(if kind == SectionKind::Uids { uid } else { gid })
             } else {
                 None
             };
@@ -271,7 +280,7 @@ impl Map {
         }
     }
 
-    fn of_number(&self, kind: Kind, id: u32) -> Result<Account, Outcome> {
+    fn of_number(&self, kind: SectionKind, id: u32) -> Result<Account, Outcome> {
         let section = self.config.section_of_number(kind, id).ok_or(Outcome::NotFound)?;
         Ok(Account { section, uid: id })
     }
@@ -285,21 +294,27 @@ impl Map {
     }
 
     /// The user, or the group, of a number.
-    fn by_number(&mut self, step: &mut Step<'_>, kind: Kind, id: u32) -> Result<(), Outcome> {
+    fn by_number(
+        &mut self,
+        step: &mut Step<'_>,
+        kind: SectionKind,
+        id: u32,
+    ) -> Result<(), Outcome> {
         let mut name = Login::new();
         let section = self.config.section_of_uid(id);
         let account = if let Ok(account) = self.of_number(kind, id) {
             Self::number_name(account, &mut name);
             account
-        } else if section.is_some_and(|s| kind == Kind::Uids || s.template.gid == GidOf::Uid) {
+        } else if section.is_some_and(|s| kind == SectionKind::Uids || s.template.gid == GidOf::Uid)
+        {
             self.holder(step, id, &mut name)?
-        } else if kind == Kind::Uids {
+        } else if kind == SectionKind::Uids {
             self.sharer(step, id, &mut name)?
         } else {
             return Err(Outcome::NotFound);
         };
         match kind {
-            Kind::Gids => self.lend_group(step.hit, &name, id),
+            SectionKind::Gids => self.lend_group(step.hit, &name, id),
             _ => self.lend(step.hit, &name, account),
         }
     }
@@ -311,7 +326,7 @@ impl Map {
         uid: u32,
         login: &mut Login,
     ) -> Result<Account, Outcome> {
-        let name = self.logname.ok_or(Outcome::NotFound)?;
+        let name = self.logname.as_deref().ok_or(Outcome::NotFound)?;
         fill(login, &[name]).map_err(|_| Outcome::NotFound)?;
         let account = self.by_name(step, login)?;
         let shared = matches!(account.section.template.ids, Ids::One(_));
@@ -321,7 +336,7 @@ impl Map {
     fn group_by_name(&mut self, step: &mut Step<'_>, name: &[u8]) -> Result<(), Outcome> {
         if !self.config.compat {
             if self.config.allows(name) {
-                if let Some(id) = self.number_of(Kind::Gids, name, step.rights)? {
+                if let Some(id) = self.number_of(SectionKind::Gids, name, step.rights)? {
                     return self.lend_group(step.hit, name, id);
                 }
             }
@@ -333,7 +348,7 @@ impl Map {
         }
         let account = self.by_name(step, name)?;
         match account.section.kind {
-            Kind::Map => self.lend_group(step.hit, name, account.gid()),
+            SectionKind::Map => self.lend_group(step.hit, name, account.gid()),
             _ => Err(Outcome::NotFound),
         }
     }
@@ -347,7 +362,7 @@ impl Map {
             Err(other) => return Err(other),
         };
         let section = account.section;
-        if section.kind != Kind::Map {
+        if section.kind != SectionKind::Map {
             return Ok(());
         }
         let shared = &mut *step.shared;
@@ -370,7 +385,7 @@ impl Map {
         let Template { gecos, home, shell, .. } = &account.section.template;
         let mut room = [0; DECIMAL_MAX];
         let place = match account.section.kind {
-            Kind::Map => name,
+            SectionKind::Map => name,
             _ => write_decimal(u64::from(account.uid), &mut room),
         };
         let [before, slash, place, after] = home.pieces(place);
@@ -381,7 +396,7 @@ impl Map {
         )
         .map_err(Outcome::failed)?;
         let (uid, gid) = (Uid(account.uid), Gid(account.gid()));
-        *hit = Hit::Map(Head::Passwd { uid, gid, len: area.len() as u32 });
+        *hit = Hit::Head(Head::Passwd { uid, gid, len: area.len() as u32 });
         Ok(())
     }
 
@@ -389,7 +404,7 @@ impl Map {
     fn lend_shadow(&mut self, hit: &mut Hit, name: &[u8]) -> Result<(), Outcome> {
         // No hash is like this; some programs take "!" for a locked account.
         fill(&mut *self.area, &[name, b"\0NP\0"]).map_err(Outcome::failed)?;
-        *hit = Hit::Map(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
+        *hit = Hit::Head(Head::Shadow { numbers: SHADOW, len: self.area.len() as u32 });
         Ok(())
     }
 
@@ -397,7 +412,7 @@ impl Map {
     fn lend_group(&mut self, hit: &mut Hit, name: &[u8], gid: u32) -> Result<(), Outcome> {
         fill(&mut *self.area, &[name, b"\0x\0"]).map_err(Outcome::failed)?;
         let len = self.area.len() as u32;
-        *hit = Hit::Map(Head::Group { gid: Gid(gid), len, members: 0 });
+        *hit = Hit::Head(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! `.nssmaprc` in a home: a group line, whose gid its user gets.
 
-use super::config::Lines;
+use super::text::Lines;
 use crate::backend::Outcome;
 use crate::sys::file::open;
 use crate::sys::stat::Stat;

@@ -1,9 +1,10 @@
 //! The registry: `UID NAME EPOCH` lines, only ever appended to, by several processes without a
 //! lock. Of two lines for one uid the first wins, and so the first uid of a name.
 
-use super::config::{Level, cut, tell_line};
-use super::known::Known;
 use super::names::{Letters, fits};
+use super::pairs::Pairs;
+use super::problem::{Level, tell_line};
+use super::text::cut;
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::{Stat, lstat};
@@ -81,7 +82,7 @@ impl Registry {
     }
 
     /// Reads what was appended since, by whomever, through `window`.
-    pub fn refresh(&mut self, known: &mut Known, window: &mut [u8]) -> Result<(), Errno> {
+    pub fn refresh(&mut self, known: &mut Pairs, window: &mut [u8]) -> Result<(), Errno> {
         let mut stat = super::look_at(&self.file)?;
         let replaced = self.is_replaced(&stat);
         if replaced {
@@ -140,7 +141,7 @@ impl Registry {
         Ok(stat)
     }
 
-    fn take(&self, line: &[u8], known: &mut Known) {
+    fn take(&self, line: &[u8], known: &mut Pairs) {
         if line.is_empty() {
             return;
         }
@@ -165,7 +166,7 @@ impl Registry {
         &mut self,
         name: &[u8],
         uid: u32,
-        known: &mut Known,
+        known: &mut Pairs,
         window: &mut [u8],
     ) -> Result<(), Errno> {
         let mut tries = 0;

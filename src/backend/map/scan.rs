@@ -6,27 +6,27 @@
 use super::config::{Config, Section};
 use super::template::Pattern;
 use crate::backend::Outcome;
-use crate::backend::unix::Stamp;
+use crate::backend::stamp::Stamp;
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::stat;
 use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 /// Bytes of directory entries that are read at a time: about a thousand names.
 const BLOCK: usize = 32 * 1024;
 
-/// What a byte of directory entries costs of a turn, in bytes of files: names are looked at
+/// What a byte of directory entries costs of the budget, in bytes of files: names are looked at
 /// one by one.
 const COST: u32 = 8;
 
 /// One directory.
 struct Dir {
     section: &'static Section<'static>,
-    path: &'static CStr,
+    path: CString,
     /// What an entry has around the name.
     entry: Pattern<'static>,
     /// What it must be; `None` where more of the path follows it.
@@ -39,7 +39,7 @@ struct Dir {
 
 /// All directories of a configuration.
 pub struct Scan {
-    dirs: &'static mut [Dir],
+    dirs: Vec<Dir>,
     /// The one that is being read, or the number of them.
     at: usize,
     open: Option<OwnedFd>,
@@ -76,8 +76,6 @@ impl Scan {
             };
             let Some((path, before)) = directory(pattern) else { continue };
             let Ok(path) = c_path(path) else { continue };
-            // It lives as long as the configuration.
-            let path = Box::leak(path.into_boxed_c_str());
             let after = pattern.after.unwrap_or_default();
             let slash = after.iter().position(|b| *b == b'/');
             let kind = if slash.is_none() { Some(kind) } else { None };
@@ -85,18 +83,12 @@ impl Scan {
             let entry = Pattern { before, slash: false, after };
             dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
         }
-        Scan {
-            at: dirs.len(),
-            dirs: dirs.leak(),
-            open: None,
-            ran: false,
-            block: Box::new_uninit_slice(BLOCK),
-        }
+        Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
     }
 
     /// All of them.
     pub fn directories(&self) -> impl Iterator<Item = &CStr> {
-        self.dirs.iter().map(|dir| dir.path)
+        self.dirs.iter().map(|dir| &*dir.path)
     }
 
     /// Whether one is under way.
@@ -106,7 +98,7 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same = |dir: &Dir| dir.settled && super::stamp(stat(dir.path)).ok() == dir.stamp;
+        let same = |dir: &Dir| dir.settled && super::stamp(stat(&dir.path)).ok() == dir.stamp;
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -116,14 +108,14 @@ impl Scan {
         self.open = None;
     }
 
-    /// Goes on for a turn, with each name that was found. The error is that the turn is over, or a
+    /// Goes on as far as the budget goes, with each name that was found. The error is that it is used up, or a
     /// directory that cannot be read.
     pub fn go_on(
         &mut self,
-        turn: &mut u64,
+        budget: &mut u64,
         each: impl FnMut(&'static Section<'static>, &[u8]),
     ) -> Result<(), Outcome> {
-        let done = self.read(turn, each);
+        let done = self.read(budget, each);
         if done != Err(Outcome::Pending) {
             self.at = self.dirs.len();
             self.ran = done.is_ok();
@@ -133,11 +125,11 @@ impl Scan {
 
     fn read(
         &mut self,
-        turn: &mut u64,
+        budget: &mut u64,
         mut each: impl FnMut(&'static Section<'static>, &[u8]),
     ) -> Result<(), Outcome> {
         while let Some(dir) = self.dirs.get_mut(self.at) {
-            if *turn == 0 {
+            if *budget == 0 {
                 return Err(Outcome::Pending);
             }
             let opened = match self.open.take() {
@@ -165,7 +157,7 @@ impl Scan {
                     break;
                 }
             }
-            *turn = turn.saturating_sub(u64::from(read * COST));
+            *budget = budget.saturating_sub(u64::from(read * COST));
             if read == 0 {
                 self.at += 1;
             } else {
@@ -179,7 +171,7 @@ impl Scan {
 /// Opens a directory and takes note of how it looks; `None` if it is not there.
 fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
     let now = clock::file_time();
-    let fd = match open(dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+    let fd = match open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => {
             (dir.stamp, dir.settled) = (None, true);

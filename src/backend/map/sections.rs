@@ -1,10 +1,12 @@
 //! The second format: `nssmap 2`, then settings and sections. Every error is kept, with its line.
 
-use super::config::{Config, Kind, Lines, Named, Pin, Problem, Section, Words};
+use super::config::{Config, NamedGroup, Pin, Section, SectionKind};
 use super::names::{Letters, fits, glob_fault};
+use super::problem::Problem;
 use super::template::{
     self, CONTROL, GidOf, Ids, LINE_MAX, NO_HOME, Pattern, TOO_FEW, TOO_LONG, fields, text_fault,
 };
+use super::text::{Lines, Words};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 
 /// What the first line is.
@@ -22,7 +24,7 @@ enum Word {
     Names,
     Deny,
     Pin,
-    Section(Kind),
+    Section(SectionKind),
     Template,
     Require,
     Groups,
@@ -38,9 +40,9 @@ const WORDS: &[(&str, Word, u8, u8)] = &[
     ("names", Word::Names, 1, 1),
     ("deny", Word::Deny, 1, u8::MAX),
     ("pin", Word::Pin, 2, 2),
-    ("map", Word::Section(Kind::Map), 0, u8::MAX),
-    ("uids", Word::Section(Kind::Uids), 0, u8::MAX),
-    ("gids", Word::Section(Kind::Gids), 0, u8::MAX),
+    ("map", Word::Section(SectionKind::Map), 0, u8::MAX),
+    ("uids", Word::Section(SectionKind::Uids), 0, u8::MAX),
+    ("gids", Word::Section(SectionKind::Gids), 0, u8::MAX),
     ("template", Word::Template, 0, u8::MAX),
     ("require", Word::Require, 1, 2),
     ("groups", Word::Groups, 1, u8::MAX),
@@ -72,7 +74,7 @@ struct Reader<'a, 'p> {
 
 /// Reads a whole file.
 pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let section = &mut Section::new(0, Kind::Map, Words::default());
+    let section = &mut Section::new(0, SectionKind::Map, Words::default());
     let mut reader = Reader { config, problems, line: 0, word: b"", section, has_template: false };
     for line in Lines(text) {
         reader.line += 1;
@@ -84,7 +86,7 @@ pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Prob
             }
         }
     }
-    reader.begin(Section::new(0, Kind::Map, Words::default()));
+    reader.begin(Section::new(0, SectionKind::Map, Words::default()));
     check(reader.config, reader.problems);
 }
 
@@ -105,7 +107,7 @@ impl<'a> Reader<'a, '_> {
             if self.section.line == 0 {
                 return Err("outside of a section:");
             }
-            if self.section.kind != Kind::Map && *word != Word::Template {
+            if self.section.kind != SectionKind::Map && *word != Word::Template {
                 return Err("not in a section of numbers:");
             }
         }
@@ -153,7 +155,7 @@ impl<'a> Reader<'a, '_> {
             Word::Groups => {
                 let line = self.section.line;
                 for name in rest {
-                    self.config.groups.push(Named { line, name, gid: None });
+                    self.config.groups.push(NamedGroup { line, name, gid: None });
                 }
             }
         }
@@ -182,11 +184,17 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    fn section(&mut self, kind: Kind, rest: Words<'a>, range: &'a [u8], count: u8) -> Checked {
-        let globs = if kind == Kind::Map { rest } else { Words::default() };
+    fn section(
+        &mut self,
+        kind: SectionKind,
+        rest: Words<'a>,
+        range: &'a [u8],
+        count: u8,
+    ) -> Checked {
+        let globs = if kind == SectionKind::Map { rest } else { Words::default() };
         self.begin(Section::new(self.line, kind, globs));
         self.word = b"";
-        if kind == Kind::Map {
+        if kind == SectionKind::Map {
             return if count == 0 {
                 Err("a section without a glob")
             } else {
@@ -228,28 +236,28 @@ impl<'a> Reader<'a, '_> {
         let [name, _, id, gid, gecos, home, shell] = &parts;
         let mut home = *home;
         let template = &mut self.section.template;
-        if kind != Kind::Gids || count == parts.len() {
+        if kind != SectionKind::Gids || count == parts.len() {
             if count < parts.len() {
                 return Err(TOO_FEW);
             }
             text_fault(&parts)?;
-            if kind != Kind::Map && home.is_empty() {
+            if kind != SectionKind::Map && home.is_empty() {
                 return Err(NO_HOME);
             }
             self.word = id;
-            if kind == Kind::Map {
+            if kind == SectionKind::Map {
                 template.ids = template::ids(id)?;
             } else if *id != b"=" {
                 return Err("in a section of numbers the id must be =, not");
             }
             template.gid = GidOf::Uid;
-            if *gid == b"0" && kind != Kind::Map {
+            if *gid == b"0" && kind != SectionKind::Map {
                 // Container platforms run any uid with group 0.
                 template.gid = GidOf::One(0);
             } else if *gid != b"=" {
                 self.word = gid;
                 template.gid = GidOf::One(template::id(gid)?);
-            } else if kind == Kind::Map && !matches!(template.ids, Ids::Range { .. }) {
+            } else if kind == SectionKind::Map && !matches!(template.ids, Ids::Range { .. }) {
                 return Err("a gid of the user's own needs a range of uids, not");
             }
             (template.gecos, template.shell) = (gecos, shell);
@@ -262,12 +270,12 @@ impl<'a> Reader<'a, '_> {
         }
         self.word = name;
         template.name = Pattern::literal(name);
-        if kind != Kind::Map {
+        if kind != SectionKind::Map {
             name_numbers(&mut template.name, name, last)?;
         }
         self.word = home;
         match kind {
-            Kind::Map => template.home.parse_home(home)?,
+            SectionKind::Map => template.home.parse_home(home)?,
             _ => template.home.parse(home)?,
         }
         self.has_template = true;
@@ -286,22 +294,22 @@ fn check<'a>(config: &Config<'a>, problems: &mut Vec<Problem<'a>>) {
     let (mut numbers, mut gids, mut first) = (0, false, 0);
     let (mut derives, mut registers) = (false, false);
     for section in &config.sections {
-        if section.kind == Kind::Map {
+        if section.kind == SectionKind::Map {
             first = if first == 0 { section.line } else { first };
             derives |= section.derives();
             registers |= section.derives() && !section.require.is_empty();
             continue;
         }
-        gids |= section.kind == Kind::Gids;
+        gids |= section.kind == SectionKind::Gids;
         numbers += 1;
         if numbers == NUMBERS_MAX + 1 {
             Problem::add(problems, section.line, "more than 8 sections of numbers", b"");
         }
     }
-    overlaps(config, Kind::Uids, problems);
+    overlaps(config, SectionKind::Uids, problems);
     // Those of the maps alone were told as uids.
     if gids {
-        overlaps(config, Kind::Gids, problems);
+        overlaps(config, SectionKind::Gids, problems);
     }
     if derives && config.key.is_none() {
         Problem::add(problems, first, "a range needs a key", b"");
@@ -326,7 +334,7 @@ fn check<'a>(config: &Config<'a>, problems: &mut Vec<Problem<'a>>) {
 }
 
 /// Ranges must not overlap; only equal single ids may be.
-fn overlaps(config: &Config, kind: Kind, problems: &mut Vec<Problem>) {
+fn overlaps(config: &Config, kind: SectionKind, problems: &mut Vec<Problem>) {
     for (at, section) in config.sections.iter().enumerate() {
         let Some((low, high)) = section.gives(kind) else { continue };
         let meets = |other: &Section| {

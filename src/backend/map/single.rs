@@ -1,9 +1,11 @@
 //! The first format: the single line of libnss_map, safe or as libnss_map takes it.
 
-use super::config::{Config, Kind, Lines, Problem, Section, Words};
+use super::config::{Config, Section, SectionKind};
+use super::problem::Problem;
 use super::template::{
     self, GidOf, Ids, LINE_MAX, Pattern, TOO_FEW, TOO_LONG, Template, fields, text_fault,
 };
+use super::text::{Lines, Words};
 use nssproto::bytes::{decimal_u32, decimal_u64};
 
 /// Ids below this become this, as they always did.
@@ -66,7 +68,7 @@ fn take<'a>(
         Some(_) => template::id(text),
     };
     let (ids, gid) = (Ids::One(id(uid)?), GidOf::One(id(gid)?));
-    let mut section = Section::new(line, Kind::Map, Words(b"*"));
+    let mut section = Section::new(line, SectionKind::Map, Words(b"*"));
     // The slash is always added, as libnss_map does.
     let (name, home) = (Pattern::literal(name), Pattern::prefix(home));
     section.template = Template { name, ids, gid, gecos, home, shell };

@@ -1,13 +1,16 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
-use super::config::{Config, Kind, Level, Lines, Problem, Require, Section, Words, cut, tell_line};
-use super::groups::Groups;
+use super::config::{Config, Require, Section, SectionKind};
+use super::groups::SectionGroups;
 use super::key::{self, Key};
-use super::known::Known;
+use super::pairs::Pairs;
+use super::problem::{Level, Problem, tell_line};
 use super::registry::Registry;
 use super::scan::Scan;
+use super::text::{Lines, Words, cut};
 use super::{Keyed, Map, sections, single, slow};
+use crate::backend::{Backend, RunsIn};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
 use crate::sys::access::Peer;
@@ -42,11 +45,20 @@ const REGISTRY: &str = "registry is writable by others, or another user's, or no
 pub const SPEC: Spec =
     Spec { flags: "cL", values: "fr", repeat: "r", long: &["--help"], ..Spec::NONE };
 
+/// A map by the arguments of nsssd-map. Words that are no options are ignored.
+pub fn make(options: &mut Options<'_>, _: &[OsString], runs_in: RunsIn) -> Result<Backend, Error> {
+    let host = match runs_in {
+        RunsIn::Caller => Host::Caller,
+        RunsIn::Daemon => Host::Daemon,
+    };
+    Map::open(Plan::take(options)?, host).map(Backend::Map)
+}
+
 /// In whose process the map runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// The asker's own: its environment counts.
-    Asker,
+    Caller,
     /// A daemon's.
     Daemon,
     /// A tool that works on names: it changes nothing, and tells errors only.
@@ -91,12 +103,6 @@ pub fn lasting(word: &[u8]) -> &'static [u8] {
 }
 
 impl Map {
-    /// A map by the arguments of nsssd-map. Words that are no options are ignored.
-    pub fn by_args(args: &[OsString], host: Host) -> Result<Box<Self>, Error> {
-        let (options, _) = SPEC.split(args)?;
-        Map::open(Plan::take(options)?, host)
-    }
-
     /// Reads everything. Whatever is wrong is told with file and line; the error then says that
     /// this is so, exit 111.
     pub fn open(plan: Plan, host: Host) -> Result<Box<Self>, Error> {
@@ -110,18 +116,18 @@ impl Map {
             section.require = plan.require;
         }
         find_own(config);
-        let groups = Groups::new(std::mem::take(&mut config.groups));
+        let groups = SectionGroups::new(std::mem::take(&mut config.groups));
         let config = &*config;
         let logname = if plan.logname { std::env::var_os("LOGNAME") } else { None };
         let mut map = Box::new(Map {
             config,
             key: Keyed::Refused(Errno::NOKEY),
             me: match host {
-                Host::Asker => Some(Peer::of(geteuid(), getegid())),
+                Host::Caller => Some(Peer::of(geteuid(), getegid())),
                 _ => client(),
             },
-            logname: logname.map(|name| &*name.into_vec().leak()),
-            known: Known::new(config.derives()),
+            logname: logname.map(OsString::into_vec),
+            known: Pairs::new(config.derives()),
             scan: config.derives().then(|| Scan::new(config)),
             registry: None,
             refused: None,
@@ -155,13 +161,15 @@ impl Map {
                 keep_secret();
                 self.key = Keyed::With(key);
             }
-            Err(key::Fault::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
+            Err(key::KeyError::System(errno @ (Errno::ACCESS | Errno::PERM))) => {
                 let what = "may not read the key, so derived users cannot be looked up:";
                 tell_line(config, line, Level::Warning, what, path);
                 self.key = Keyed::Refused(errno);
             }
-            Err(key::Fault::System(errno)) => return Err(fail("unable to read key", path, errno)),
-            Err(key::Fault::Bad(what)) => {
+            Err(key::KeyError::System(errno)) => {
+                return Err(fail("unable to read key", path, errno));
+            }
+            Err(key::KeyError::Bad(what)) => {
                 tell_line(config, line, Level::Fatal, what, path);
                 return Err(wrong_config(config));
             }
@@ -173,7 +181,7 @@ impl Map {
     fn read_registry(&mut self, file: &[u8], host: Host, window: &mut [u8]) -> Result<(), Error> {
         let Some((line, path)) = self.config.registry else { return Ok(()) };
         let fail = |errno| fail("unable to use registry", path, errno);
-        let create = matches!(host, Host::Asker | Host::Daemon);
+        let create = matches!(host, Host::Caller | Host::Daemon);
         let (mut registry, stat) = match Registry::open(path, create) {
             Ok(Some(opened)) => opened,
             Ok(None) => return Ok(()),
@@ -188,7 +196,7 @@ impl Map {
         if !super::is_safe(&stat, geteuid().as_raw()) {
             return Err(unusable(REGISTRY, path));
         }
-        if matches!(host, Host::Asker | Host::Tool) {
+        if matches!(host, Host::Caller | Host::Tool) {
             registry.be_quiet();
         }
         registry.refresh(&mut self.known, window).map_err(fail)?;
@@ -204,7 +212,7 @@ impl Map {
                 continue;
             };
             doubts = true;
-            if host != Host::Asker {
+            if host != Host::Caller {
                 tell_line(file, pin.line, Level::Warning, what, pin.name);
             }
         }
@@ -217,7 +225,7 @@ fn find_own(config: &mut Config<'static>) {
     let text = read_path(b"/etc/passwd").unwrap_or_default();
     for line in Lines(&text) {
         let (name, behind) = cut(line, b':');
-        let is_own = |s: &&Section| s.kind == Kind::Map && s.template.name.before == name;
+        let is_own = |s: &&Section| s.kind == SectionKind::Map && s.template.name.before == name;
         if let Some(section) = config.sections.iter().find(is_own).filter(|_| behind.is_some()) {
             config.own.push(section.template.name.before);
         }
@@ -327,7 +335,9 @@ fn tell_open_sections(config: &Config, file: &[u8], second: bool) {
         (_, true) => "without require, every well-formed name exists",
         _ => "every well-formed name exists (see -r)",
     };
-    for section in config.sections.iter().filter(|s| s.kind == Kind::Map && s.require.is_empty()) {
+    for section in
+        config.sections.iter().filter(|s| s.kind == SectionKind::Map && s.require.is_empty())
+    {
         tell_line(file, section.line, Level::Warning, what, b"");
     }
 }

@@ -1,6 +1,6 @@
 //! One template: seven fields as in passwd(5), with places for the name and the number.
 
-use super::config::cut;
+use super::text::cut;
 use nssproto::bytes::{decimal_u32, decimal_u64};
 
 /// Longest line of a configuration: with the longest name, a record still fits one piece of a
@@ -283,5 +283,33 @@ mod tests {
         assert_eq!(whole(b"/").unwrap(), b"/n");
         assert_eq!(whole(b"/srv/%u/home").unwrap(), b"/srv/n/home");
         assert!(whole(b"/%u/%u").is_err());
+    }
+
+    #[test]
+    fn a_name_is_found_in_its_place_only() {
+        let mut pattern = Pattern::default();
+        pattern.parse(b"u-%u.x").unwrap();
+        assert_eq!(pattern.name_in(b"u-ada.x"), Some(&b"ada"[..]));
+        assert_eq!(pattern.name_in(b"u-.x"), Some(&b""[..]));
+        assert_eq!((pattern.name_in(b"u-ada"), pattern.name_in(b"v-ada.x")), (None, None));
+        assert_eq!(Pattern::literal(b"u-ada.x").name_in(b"u-ada.x"), None);
+    }
+
+    #[test]
+    fn the_last_field_takes_further_colons() {
+        let (parts, count) = fields(b"n:x:1:2:g:/h:/bin/sh:-x");
+        assert_eq!((parts[6], count), (&b"/bin/sh:-x"[..], 7));
+        assert_eq!(fields(b"n:x").1, 2);
+    }
+
+    #[test]
+    fn plain_fields_are_judged() {
+        let judged = |line: &'static [u8]| text_fault(&fields(line).0);
+        assert!(judged(b"n:x:1000:1000:g:/home:/bin/sh").is_ok());
+        assert!(judged(b"n:x:1000:1000:g::/bin/sh").is_ok());
+        assert_eq!(judged(b"n:x:1000:1000:g:home:/bin/sh"), Err(NO_HOME));
+        assert_eq!(judged(b"n:x:1000:1000:\x1bg:/home:/bin/sh"), Err(CONTROL));
+        assert!(judged(b"n:x:1000:1000:g:/home:").is_err());
+        assert!(judged(b"n:x:1000:1000:g:/home:/bin/sh:").is_err());
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::limits::NSLCD_INPUT;
 use crate::sys::clock::{self, timespec};
-use nssproto::nslcd::pieces::{Measured, Passage};
-use nssproto::nslcd::{Mark, Request, Start};
-use nssproto::{Fault, Took, entry::Db};
+use nssproto::nslcd::stream::{EntryReader, EntrySummary};
+use nssproto::nslcd::{ReplyHeader, Request, ResultCode};
+use nssproto::{DecodeError, Decoded, entry::Db};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -17,14 +17,14 @@ use std::time::Duration;
 
 /// How long to wait, and for whom.
 #[derive(Clone, Copy)]
-pub struct Wait {
+pub struct WaitLimit {
     /// A time of the clock, in milliseconds; `None`: without end.
     pub until: Option<u64>,
     /// Our own standard output is the client's: if he leaves, nobody needs the answer.
     pub for_client: bool,
 }
 
-impl Wait {
+impl WaitLimit {
     /// Milliseconds that are left; the error if there are none.
     fn left(&self) -> Result<Option<u64>, Errno> {
         let left = self.until.map(|until| until.saturating_sub(clock::millis()));
@@ -34,19 +34,19 @@ impl Wait {
 
 /// A request as it is sent.
 #[derive(Clone, Copy)]
-pub struct Question {
+pub struct Query {
     bytes: [u8; Request::MAX],
     len: usize,
     action: u32,
     db: Db,
 }
 
-impl Question {
+impl Query {
     /// Of this request.
     pub fn new(request: &Request<'_>) -> Result<Self, Errno> {
         let mut bytes = [0; Request::MAX];
         let len = request.encode(&mut bytes).map_err(|_| Errno::INVAL)?;
-        Ok(Question { bytes, len, action: request.action(), db: request.db() })
+        Ok(Query { bytes, len, action: request.action(), db: request.db() })
     }
 
     /// Whose entries are asked for.
@@ -79,8 +79,8 @@ impl Connection {
     pub fn ask(
         &mut self,
         address: &SocketAddrUnix,
-        question: &Question,
-        wait: Wait,
+        question: &Query,
+        wait: WaitLimit,
     ) -> Result<(), Errno> {
         self.close();
         let flags = SocketFlags::CLOEXEC;
@@ -101,13 +101,13 @@ impl Connection {
         }
         self.stream = Some(stream);
         self.send(question.bytes.get(..question.len).unwrap_or_default(), wait)?;
-        self.read(wait, |bytes| Start::decode(question.action, bytes)).map(|_| ())
+        self.read(wait, |bytes| ReplyHeader::decode(question.action, bytes)).map(|_| ())
     }
 
     /// Whether another entry follows.
-    pub fn mark(&mut self, wait: Wait) -> Result<Mark, Errno> {
-        let mark = self.read(wait, Mark::decode)?;
-        if mark == Mark::End && self.have.0 != self.have.1 {
+    pub fn mark(&mut self, wait: WaitLimit) -> Result<ResultCode, Errno> {
+        let mark = self.read(wait, ResultCode::decode)?;
+        if mark == ResultCode::End && self.have.0 != self.have.1 {
             // Nothing may follow the end.
             return Err(Errno::PROTO);
         }
@@ -120,14 +120,14 @@ impl Connection {
         &mut self,
         db: Db,
         area: &mut [u8],
-        wait: Wait,
-    ) -> Result<(Measured, usize), Errno> {
-        let (mut passage, mut kept) = (Passage::new(db), 0);
+        wait: WaitLimit,
+    ) -> Result<(EntrySummary, usize), Errno> {
+        let (mut passage, mut kept) = (EntryReader::new(db), 0);
         loop {
             kept += self.feed(&mut passage, area.get_mut(kept..).unwrap_or_default())?;
             let taken = passage.measure(self.bytes()).map_err(|_| Errno::PROTO)?;
             self.take(taken);
-            match passage.measured() {
+            match passage.summary() {
                 Some(measured) => return Ok((measured, kept)),
                 None => self.receive(wait)?,
             }
@@ -136,7 +136,7 @@ impl Connection {
 
     /// Lets what was received of an entry pass, as far as `out` has room for its area; how much
     /// of that there was.
-    pub fn feed(&mut self, passage: &mut Passage, out: &mut [u8]) -> Result<usize, Errno> {
+    pub fn feed(&mut self, passage: &mut EntryReader, out: &mut [u8]) -> Result<usize, Errno> {
         let (taken, put) = passage.feed(self.bytes(), out).map_err(|_| Errno::PROTO)?;
         self.take(taken);
         Ok(put)
@@ -157,8 +157,8 @@ impl Connection {
 
     fn read<T>(
         &mut self,
-        wait: Wait,
-        decode: impl Fn(&[u8]) -> Result<Took<T>, Fault>,
+        wait: WaitLimit,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, DecodeError>,
     ) -> Result<T, Errno> {
         loop {
             match decode(self.bytes()) {
@@ -166,14 +166,14 @@ impl Connection {
                     self.take(took.len);
                     return Ok(took.value);
                 }
-                Err(Fault::More(_)) => self.receive(wait)?,
+                Err(DecodeError::Incomplete(_)) => self.receive(wait)?,
                 Err(_) => return Err(Errno::PROTO),
             }
         }
     }
 
     /// Reads what there is, at least a byte.
-    pub fn receive(&mut self, wait: Wait) -> Result<(), Errno> {
+    pub fn receive(&mut self, wait: WaitLimit) -> Result<(), Errno> {
         let stream = self.stream.as_ref().ok_or(Errno::PIPE)?;
         // What is left is the beginning of a number.
         self.buffer.copy_within(self.have.0..self.have.1, 0);
@@ -199,7 +199,7 @@ impl Connection {
         }
     }
 
-    fn send(&mut self, mut bytes: &[u8], wait: Wait) -> Result<(), Errno> {
+    fn send(&mut self, mut bytes: &[u8], wait: WaitLimit) -> Result<(), Errno> {
         let stream = self.stream.as_ref().ok_or(Errno::PIPE)?;
         while !bytes.is_empty() {
             match send(stream, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
@@ -216,7 +216,7 @@ impl Connection {
 }
 
 /// Waits for the stream; the error if the time is up or the client leaves before.
-fn pause(stream: &OwnedFd, events: PollFlags, wait: Wait) -> Result<(), Errno> {
+fn pause(stream: &OwnedFd, events: PollFlags, wait: WaitLimit) -> Result<(), Errno> {
     loop {
         let timeout = wait.left()?.map(timespec);
         let client = match wait.for_client {

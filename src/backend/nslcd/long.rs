@@ -1,18 +1,18 @@
 //! A record that is larger than the buffer: measured in one answer, it is asked for again, and
 //! passes in pieces. The last byte goes out only if both answers were the same.
 
-use super::connection::{Connection, Question, Wait};
+use super::connection::{Connection, Query, WaitLimit};
 use crate::sys::clock::{earlier, millis};
-use nssproto::nslcd::Mark;
-use nssproto::nslcd::pieces::{Measured, Passage};
+use nssproto::nslcd::ResultCode;
+use nssproto::nslcd::stream::{EntryReader, EntrySummary};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 
 /// A record that is asked for again, to be sent in pieces.
-pub struct Long {
-    question: Question,
-    measured: Measured,
-    passage: Passage,
+pub struct SecondAnswer {
+    question: Query,
+    measured: EntrySummary,
+    passage: EntryReader,
     /// Bytes of the area that were given out.
     given: u32,
     /// Milliseconds that the exchange may still take; `None`: no limit.
@@ -29,11 +29,11 @@ enum Stage {
     Same,
 }
 
-impl Long {
+impl SecondAnswer {
     /// The record that was measured so, and how to ask for it again; `left`: milliseconds for that.
-    pub fn new(question: Question, measured: Measured, left: Option<u64>) -> Self {
-        let passage = Passage::new(question.db());
-        Long { question, measured, passage, given: 0, left, stage: Stage::New }
+    pub fn new(question: Query, measured: EntrySummary, left: Option<u64>) -> Self {
+        let passage = EntryReader::new(question.db());
+        SecondAnswer { question, measured, passage, given: 0, left, stage: Stage::New }
     }
 
     /// Bytes for `out`, at least one where it has room, and whether they are the last. `limit`
@@ -43,11 +43,11 @@ impl Long {
         connection: &mut Connection,
         address: &SocketAddrUnix,
         out: &mut [u8],
-        limit: Wait,
+        limit: WaitLimit,
     ) -> Result<(usize, bool), Errno> {
         let start = millis();
         let own = self.left.map(|left| start + left);
-        let wait = Wait { until: earlier(own, limit.until), ..limit };
+        let wait = WaitLimit { until: earlier(own, limit.until), ..limit };
         let piece = self.piece(connection, address, out, wait);
         // The client's time is not nslcd's: only that counts which was spent here.
         self.left = self.left.map(|left| left.saturating_sub(millis() - start));
@@ -59,11 +59,11 @@ impl Long {
         connection: &mut Connection,
         address: &SocketAddrUnix,
         out: &mut [u8],
-        wait: Wait,
+        wait: WaitLimit,
     ) -> Result<(usize, bool), Errno> {
         if self.stage == Stage::New {
             connection.ask(address, &self.question, wait)?;
-            if connection.mark(wait)? != Mark::Entry {
+            if connection.mark(wait)? != ResultCode::Begin {
                 return Err(Errno::PROTO);
             }
             self.stage = Stage::Passing;
@@ -77,9 +77,9 @@ impl Long {
             let len = connection.feed(&mut self.passage, room)?;
             put += len;
             self.given += len as u32;
-            match self.passage.measured() {
+            match self.passage.summary() {
                 Some(measured) if measured == self.measured => {
-                    if connection.mark(wait)? != Mark::End {
+                    if connection.mark(wait)? != ResultCode::End {
                         return Err(Errno::PROTO);
                     }
                     self.stage = Stage::Same;

@@ -7,21 +7,48 @@
 mod connection;
 mod long;
 
-use super::{Hit, Outcome, Step};
+use super::client::Hit;
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
+use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
 use crate::sys::clock::{earlier, millis};
-use connection::{Connection, Question, Wait};
-use long::Long;
+use crate::sys::error::Error;
+use connection::{Connection, Query, WaitLimit};
+use long::SecondAnswer;
 use nssproto::entry::{Db, Name, Record};
-use nssproto::nslcd::pieces::Measured;
-use nssproto::nslcd::{Mark, Request as Ask};
+use nssproto::nslcd::stream::EntrySummary;
+use nssproto::nslcd::{Request as Ask, ResultCode};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 /// Where Debian's nslcd, and any other that was not built otherwise, listens.
-pub const SOCKET: &str = "/var/run/nslcd/socket";
+const SOCKET: &str = "/var/run/nslcd/socket";
+
+/// The options of nsssd-nslcd.
+pub const SPEC: Spec = Spec { values: "t", ..Spec::NONE };
+
+/// A running nslcd by the arguments of nsssd-nslcd. As nsss's program, a daemon wants to be told its
+/// socket.
+pub fn make(
+    options: &mut Options<'_>,
+    words: &[OsString],
+    runs_in: RunsIn,
+) -> Result<Backend, Error> {
+    let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
+    let path = match words {
+        [] if runs_in == RunsIn::Caller => OsStr::new(SOCKET),
+        [] => return Err(Error::options("missing socket of nslcd")),
+        [path] => path,
+        [_, more, ..] => return Err(Error::options("a word too many:").about(more)),
+    };
+    let nslcd = Nslcd::new(path.as_bytes(), millis);
+    let nslcd = nslcd.map_err(|e| Error::system("unable to use socket", e).about(path))?;
+    Ok(Backend::Nslcd(Box::new(nslcd)))
+}
 
 /// An nslcd, and what is going on with it.
 pub struct Nslcd {
@@ -33,10 +60,10 @@ pub struct Nslcd {
     dead: bool,
     /// Of lookups.
     connection: Connection,
-    lists: [List; 3],
+    lists: PerDb<List>,
     area: Area,
     /// The record that was found is larger than the area's buffer.
-    long: Option<Long>,
+    long: Option<SecondAnswer>,
 }
 
 /// Milliseconds for an exchange.
@@ -81,14 +108,6 @@ struct Area {
     given: usize,
 }
 
-fn index(db: Db) -> usize {
-    match db {
-        Db::Passwd => 0,
-        Db::Group => 1,
-        Db::Shadow => 2,
-    }
-}
-
 /// nslcd tells shadow by the credentials of the process that asks. Where that is not the asker's
 /// own, only root gets what root's process is told.
 fn may_see_shadow(rights: Rights) -> bool {
@@ -102,7 +121,6 @@ fn may_see_shadow(rights: Rights) -> bool {
 impl Nslcd {
     /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
     pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
-        let list = || List { connection: Connection::new(), state: ListState::Fresh };
         let millis = u64::from(millis.unwrap_or(NSLCD_MILLIS));
         let own = (millis != 0).then_some(millis);
         Ok(Nslcd {
@@ -111,36 +129,19 @@ impl Nslcd {
             for_client: false,
             dead: false,
             connection: Connection::new(),
-            lists: [list(), list(), list()],
+            lists: PerDb::new(|_| List { connection: Connection::new(), state: ListState::Fresh }),
             area: Area { bytes: vec![0; REPLY_PIECE].into_boxed_slice(), len: 0, given: 0 },
             long: None,
         })
     }
+}
 
-    /// Our standard output is the client's: when he leaves, nothing is waited for.
-    pub fn watch_client(&mut self) {
-        self.for_client = true;
+impl Source for Nslcd {
+    fn asks_others(&self) -> bool {
+        true
     }
 
-    /// The switch gives up for good a backend that takes more than so many milliseconds.
-    pub fn give_up_after(&mut self, millis: Option<u32>) {
-        self.limits.switch = millis.map(u64::from);
-    }
-
-    /// Sets the milliseconds that a server allows, and until when an answer must have come in
-    /// any case.
-    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
-        self.limits.server = Some(millis.into());
-        self.limits.until = until;
-    }
-
-    /// Whether it failed for good.
-    pub fn is_dead(&self) -> bool {
-        self.dead
-    }
-
-    /// Asks, and waits for the answer.
-    pub fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
+    fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
         if self.dead {
             return Outcome::Dead;
         }
@@ -148,7 +149,7 @@ impl Nslcd {
         self.drop_record();
         let own = self.limits.millis().map(|millis| start + millis);
         let until = earlier(own, self.limits.until);
-        let wait = Wait { until, for_client: self.for_client };
+        let wait = WaitLimit { until, for_client: self.for_client };
         let answer = match *request {
             Request::Next(Db::Shadow) | Request::ByName(Db::Shadow, _)
                 if !may_see_shadow(step.rights) =>
@@ -182,6 +183,49 @@ impl Nslcd {
         })
     }
 
+    fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        match self.long {
+            None => hit.head()?.record(self.area.bytes.get(..self.area.len)?).ok(),
+            Some(_) => None,
+        }
+    }
+
+    fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
+        step.hit.head()
+    }
+
+    fn piece(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
+        let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
+        let limit = WaitLimit { until: self.limits.until, for_client: self.for_client };
+        let piece = long.pass(&mut self.connection, &self.address, out, limit);
+        match piece {
+            Ok((_, false)) => self.long = Some(long),
+            _ => self.connection.close(),
+        }
+        piece
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    fn limit(&mut self, millis: u32, until: Option<u64>) {
+        self.limits.server = Some(millis.into());
+        self.limits.until = until;
+    }
+
+    fn serve_one_client(&mut self, millis: Option<u32>) {
+        // When he leaves, nothing is waited for.
+        self.for_client = true;
+        self.limits.switch = millis.map(u64::from);
+    }
+}
+
+impl Nslcd {
     /// Lets go of the record that was found last, and of its connection.
     fn drop_record(&mut self) {
         self.connection.close();
@@ -189,23 +233,22 @@ impl Nslcd {
     }
 
     fn start_over(&mut self, db: Db) {
-        if let Some(list) = self.lists.get_mut(index(db)) {
-            list.connection.close();
-            list.state = ListState::Fresh;
-        }
+        let list = self.lists.get_mut(db);
+        list.connection.close();
+        list.state = ListState::Fresh;
     }
 
-    fn lookup(&mut self, step: Step<'_>, ask: Ask<'_>, wait: Wait) -> Result<Outcome, Errno> {
+    fn lookup(&mut self, step: Step<'_>, ask: Ask<'_>, wait: WaitLimit) -> Result<Outcome, Errno> {
         let Nslcd { connection, address, area, .. } = self;
-        let question = Question::new(&ask)?;
+        let question = Query::new(&ask)?;
         connection.ask(address, &question, wait)?;
-        if connection.mark(wait)? == Mark::End {
+        if connection.mark(wait)? == ResultCode::End {
             connection.close();
             return Ok(Outcome::NotFound);
         }
         let measured = area.read(connection, question.db(), wait)?;
         // One is due: of two, nobody can tell which is meant.
-        if connection.mark(wait)? != Mark::End || !area.answers(&measured.head, &ask) {
+        if connection.mark(wait)? != ResultCode::End || !area.answers(&measured.head, &ask) {
             return Err(Errno::PROTO);
         }
         connection.close();
@@ -215,9 +258,9 @@ impl Nslcd {
     }
 
     /// The next entry of an enumeration, which is read from its connection as it is asked for.
-    fn next(&mut self, step: Step<'_>, db: Db, wait: Wait) -> Result<Outcome, Errno> {
+    fn next(&mut self, step: Step<'_>, db: Db, wait: WaitLimit) -> Result<Outcome, Errno> {
         let Nslcd { lists, address, area, .. } = self;
-        let list = lists.get_mut(index(db)).ok_or(Errno::INVAL)?;
+        let list = lists.get_mut(db);
         let entry = list.next(address, area, db, wait);
         let Some(measured) = entry.inspect_err(|errno| list.fail(*errno))? else {
             return Ok(Outcome::NotFound);
@@ -227,7 +270,7 @@ impl Nslcd {
             // By its name: the rest of the list is behind it in this connection.
             false => {
                 let name = area.name().and_then(Name::new).ok_or(Errno::NAMETOOLONG)?;
-                Some(Question::new(&Ask::ByName(db, name))?)
+                Some(Query::new(&Ask::ByName(db, name))?)
             }
         };
         self.lend(step.hit, measured, again);
@@ -235,12 +278,17 @@ impl Nslcd {
     }
 
     /// The groups that list a user.
-    fn groups(&mut self, step: Step<'_>, user: Name<'_>, wait: Wait) -> Result<Outcome, Errno> {
+    fn groups(
+        &mut self,
+        step: Step<'_>,
+        user: Name<'_>,
+        wait: WaitLimit,
+    ) -> Result<Outcome, Errno> {
         let Nslcd { connection, address, .. } = self;
-        let question = Question::new(&Ask::GroupsOf(user))?;
+        let question = Query::new(&Ask::GroupsByMember(user))?;
         connection.ask(address, &question, wait)?;
         let mut last = None;
-        while connection.mark(wait)? == Mark::Entry {
+        while connection.mark(wait)? == ResultCode::Begin {
             let (measured, _) = connection.entry(Db::Group, &mut [], wait)?;
             let Head::Group { gid, .. } = measured.head else { return Err(Errno::PROTO) };
             // A group with two names comes twice.
@@ -253,31 +301,10 @@ impl Nslcd {
     }
 
     /// The record that was found is in the area, unless it is to be asked for again.
-    fn lend(&mut self, hit: &mut Hit, measured: Measured, again: Option<Question>) {
+    fn lend(&mut self, hit: &mut Hit, measured: EntrySummary, again: Option<Query>) {
         let left = self.limits.millis();
-        self.long = again.map(|question| Long::new(question, measured, left));
-        *hit = Hit::Nslcd(measured.head);
-    }
-
-    /// The record that was found, if it is whole.
-    pub fn record(&self, head: &Head) -> Option<Record<'_>> {
-        match self.long {
-            None => head.record(self.area.bytes.get(..self.area.len)?).ok(),
-            Some(_) => None,
-        }
-    }
-
-    /// The next bytes of the area of the record that was found, and whether it ends with them.
-    /// The error means that the reply cannot be ended.
-    pub fn area(&mut self, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
-        let limit = Wait { until: self.limits.until, for_client: self.for_client };
-        let piece = long.pass(&mut self.connection, &self.address, out, limit);
-        match piece {
-            Ok((_, false)) => self.long = Some(long),
-            _ => self.connection.close(),
-        }
-        piece
+        self.long = again.map(|question| SecondAnswer::new(question, measured, left));
+        *hit = Hit::Head(measured.head);
     }
 }
 
@@ -288,20 +315,20 @@ impl List {
         address: &SocketAddrUnix,
         area: &mut Area,
         db: Db,
-        wait: Wait,
-    ) -> Result<Option<Measured>, Errno> {
+        wait: WaitLimit,
+    ) -> Result<Option<EntrySummary>, Errno> {
         match self.state {
             ListState::Ended => return Ok(None),
             ListState::Failed(errno) => return Err(errno),
             ListState::Fresh => {
-                self.connection.ask(address, &Question::new(&Ask::All(db))?, wait)?;
+                self.connection.ask(address, &Query::new(&Ask::All(db))?, wait)?;
                 self.state = ListState::Open;
             }
             ListState::Open => {}
         }
         match self.connection.mark(wait)? {
-            Mark::Entry => area.read(&mut self.connection, db, wait).map(Some),
-            Mark::End => {
+            ResultCode::Begin => area.read(&mut self.connection, db, wait).map(Some),
+            ResultCode::End => {
                 self.connection.close();
                 self.state = ListState::Ended;
                 Ok(None)
@@ -317,7 +344,12 @@ impl List {
 
 impl Area {
     /// Reads an entry, and keeps its area if there is room for it, else its beginning.
-    fn read(&mut self, connection: &mut Connection, db: Db, wait: Wait) -> Result<Measured, Errno> {
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        db: Db,
+        wait: WaitLimit,
+    ) -> Result<EntrySummary, Errno> {
         (self.len, self.given) = (0, 0);
         let (measured, kept) = connection.entry(db, &mut self.bytes, wait)?;
         self.len = kept;

@@ -12,7 +12,7 @@ const KEY: usize = 32;
 
 /// What a lookup asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Key<'a> {
+pub enum LookupKey<'a> {
     /// A name.
     Name(&'a [u8]),
     /// A uid or gid.
@@ -21,7 +21,7 @@ pub enum Key<'a> {
 
 /// Where the line is that was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum Location {
     /// It starts at this offset.
     At(u64),
     /// There is none.
@@ -31,7 +31,7 @@ pub enum Known {
 #[derive(Clone, Copy)]
 struct Entry {
     key: [u8; KEY],
-    known: Option<Known>,
+    location: Option<Location>,
 }
 
 /// A direct-mapped table: a newer key takes the place of an older one.
@@ -52,24 +52,24 @@ impl Recent {
     }
 
     /// What is known of `key`.
-    pub fn get(&self, key: Key<'_>) -> Option<Known> {
+    pub fn get(&self, key: LookupKey<'_>) -> Option<Location> {
         let mut digest = [0; KEY];
         let entry = self.entries.get(place(key, &mut digest))?;
-        entry.known.filter(|_| entry.key == digest)
+        entry.location.filter(|_| entry.key == digest)
     }
 
-    /// Remembers `known` of `key`. That a long name is absent is not remembered.
-    pub fn put(&mut self, key: Key<'_>, known: Known) {
+    /// Remembers where the line of `key` is. That a long name is absent is not remembered.
+    pub fn put(&mut self, key: LookupKey<'_>, location: Location) {
         let mut digest = [0; KEY];
         let at = place(key, &mut digest);
-        if digest.first() == Some(&LONG) && known == Known::Absent {
+        if digest.first() == Some(&LONG) && location == Location::Absent {
             return;
         }
         if self.entries.is_empty() {
-            self.entries.resize(ENTRIES, Entry { key: [0; KEY], known: None });
+            self.entries.resize(ENTRIES, Entry { key: [0; KEY], location: None });
         }
         if let Some(entry) = self.entries.get_mut(at) {
-            *entry = Entry { key: digest, known: Some(known) };
+            *entry = Entry { key: digest, location: Some(location) };
         }
     }
 }
@@ -81,11 +81,11 @@ const LONG: u8 = 3;
 
 /// The place of a key, by FNV-1a, and its digest: kind, length and bytes, or of a long name the
 /// hash.
-fn place(key: Key<'_>, digest: &mut [u8; KEY]) -> usize {
+fn place(key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
     let digits;
     let (kind, bytes) = match key {
-        Key::Name(name) => (NAME, name),
-        Key::Id(id) => {
+        LookupKey::Name(name) => (NAME, name),
+        LookupKey::Id(id) => {
             digits = id.to_be_bytes();
             (ID, &digits[..])
         }
@@ -117,25 +117,25 @@ mod tests {
     fn what_was_put_is_got_until_it_is_cleared() {
         let mut r = Recent::new();
         let long = [b'n'; 254];
-        r.put(Key::Name(b"a"), Known::At(7));
-        r.put(Key::Id(5), Known::Absent);
-        r.put(Key::Name(&long), Known::At(9));
-        assert_eq!(r.get(Key::Name(b"a")), Some(Known::At(7)));
-        assert_eq!(r.get(Key::Id(5)), Some(Known::Absent));
-        assert_eq!(r.get(Key::Name(&long)), Some(Known::At(9)));
-        assert_eq!(r.get(Key::Name(b"\0\0\0\x05")), None);
-        assert_eq!(r.get(Key::Name(b"b")), None);
+        r.put(LookupKey::Name(b"a"), Location::At(7));
+        r.put(LookupKey::Id(5), Location::Absent);
+        r.put(LookupKey::Name(&long), Location::At(9));
+        assert_eq!(r.get(LookupKey::Name(b"a")), Some(Location::At(7)));
+        assert_eq!(r.get(LookupKey::Id(5)), Some(Location::Absent));
+        assert_eq!(r.get(LookupKey::Name(&long)), Some(Location::At(9)));
+        assert_eq!(r.get(LookupKey::Name(b"\0\0\0\x05")), None);
+        assert_eq!(r.get(LookupKey::Name(b"b")), None);
         r.clear();
-        assert_eq!(r.get(Key::Name(b"a")), None);
+        assert_eq!(r.get(LookupKey::Name(b"a")), None);
     }
 
     #[test]
     fn the_absence_of_a_long_name_is_not_remembered() {
         let mut r = Recent::new();
         let long = [b'n'; 31];
-        r.put(Key::Name(&long), Known::Absent);
-        assert_eq!(r.get(Key::Name(&long)), None);
-        r.put(Key::Name(&long[..30]), Known::Absent);
-        assert_eq!(r.get(Key::Name(&long[..30])), Some(Known::Absent));
+        r.put(LookupKey::Name(&long), Location::Absent);
+        assert_eq!(r.get(LookupKey::Name(&long)), None);
+        r.put(LookupKey::Name(&long[..30]), Location::Absent);
+        assert_eq!(r.get(LookupKey::Name(&long[..30])), Some(Location::Absent));
     }
 }

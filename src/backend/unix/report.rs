@@ -1,9 +1,9 @@
 //! Names the lines that are skipped (`nsssd-unix -v`).
 
-use super::source::fill;
+use crate::sys::file::pread_full;
 use crate::sys::message::Message;
 use nssproto::entry::Db;
-use nssproto::stream::Meter;
+use nssproto::line::stream::LineScanner;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
@@ -14,9 +14,9 @@ use std::os::fd::OwnedFd;
 pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
     let mut room = [0; 4096];
     let (mut at, mut number) = (0, 1);
-    let (mut meter, mut empty) = (Meter::new(db), true);
+    let (mut meter, mut empty) = (LineScanner::new(db), true);
     loop {
-        let Ok(len) = fill(file, &mut room, at) else { return };
+        let Ok(len) = pread_full(file, &mut room, at) else { return };
         at += len as u64;
         for byte in room.iter().take(len) {
             if *byte != b'\n' {
@@ -26,7 +26,7 @@ pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
             }
             end_line(path, number, &meter, empty);
             number += 1;
-            (meter, empty) = (Meter::new(db), true);
+            (meter, empty) = (LineScanner::new(db), true);
         }
         if len < room.len() {
             return end_line(path, number, &meter, empty);
@@ -34,8 +34,9 @@ pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
     }
 }
 
-fn end_line(path: &CStr, number: u64, meter: &Meter, empty: bool) {
-    if let (Err(why), false) = (meter.finish(b""), empty) {
+fn end_line(path: &CStr, number: u64, meter: &LineScanner, empty: bool) {
+    if let (Err(malformed), false) = (meter.finish(b""), empty) {
+        let why = malformed.reason();
         let mut message = Message::warning("nsssd-unix");
         message.path(path.to_bytes());
         message.text(" line ").number(number).text(": ").text(why).text(", skipped").send();

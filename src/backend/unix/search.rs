@@ -1,24 +1,24 @@
 //! Finds lines: in a block of whole lines, and in a file that is read block by block.
 
-use super::recent::{Key, Known};
-use super::source::fill;
-use super::{Long, Place};
+use super::recent::{Location, LookupKey};
+use crate::backend::Step;
+use crate::backend::client::{Hit, Line, LongLine, ReadFrom, Streamed};
 use crate::backend::gids::Gids;
-use crate::backend::{Hit, Step};
 use crate::limits::{ONE_LINE, WINDOW};
+use crate::sys::file::pread_full;
 #[cfg(target_arch = "aarch64")]
 use memchr::arch::aarch64::neon::packedpair::Finder as Pair;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use memchr::arch::all::packedpair::Finder as Pair;
-use memchr::arch::all::packedpair::Pair as Places;
+use memchr::arch::all::packedpair::Pair as Indices;
 #[cfg(target_arch = "x86_64")]
 use memchr::arch::x86_64::sse2::packedpair::Finder as Pair;
 use memchr::memchr;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
-use nssproto::entry::{Db, Name, Record};
-use nssproto::line;
+use nssproto::entry::{Db, Name};
+use nssproto::line::stream::{LineScanner, LineSummary};
+use nssproto::line::{Parsed, parse_group};
 use nssproto::nsss::Head;
-use nssproto::stream::{Measured, Meter, lists};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -26,7 +26,7 @@ use std::os::fd::OwnedFd;
 #[derive(Clone, Copy)]
 pub enum Want<'a> {
     /// The first with this name or number.
-    Key(Key<'a>),
+    Key(LookupKey<'a>),
     /// The next one.
     Any,
     /// All groups that list the user; their gids are collected.
@@ -34,23 +34,26 @@ pub enum Want<'a> {
 }
 
 impl Want<'_> {
-    /// Whether a whole line is wanted. Of a group that lists the member the gid is collected.
-    fn takes(self, db: Db, line: &[u8], gids: &mut Gids) -> bool {
-        let Ok(record) = line::parse(db, line) else { return false };
-        match (self, record) {
-            (Want::Any, _) => true,
-            (Want::Key(Key::Name(name)), record) => record.name() == name,
-            (Want::Key(Key::Id(id)), record) => record.id() == Some(id),
-            (Want::Member(user), Record::Group(group)) if lists(group.members, user) => {
+    /// What a whole line says, if it is wanted. Of a group that lists the member the gid is collected.
+    fn takes(self, db: Db, line: &[u8], gids: &mut Gids) -> Option<Parsed> {
+        if let Want::Member(user) = self {
+            let group = parse_group(line).ok().filter(|group| group.members.contains(user));
+            if let Some(group) = group {
                 gids.add(group.gid.0);
-                false
             }
-            (Want::Member(_), _) => false,
+            return None;
         }
+        let parsed = Parsed::new(db, line).ok()?;
+        let is_wanted = match self {
+            Want::Key(LookupKey::Name(name)) => parsed.record(line)?.name() == name,
+            Want::Key(LookupKey::Id(id)) => parsed.record(line)?.id() == Some(id),
+            Want::Any | Want::Member(_) => true,
+        };
+        is_wanted.then_some(parsed)
     }
 
     /// The same of a line that was measured.
-    fn takes_long(self, line: &Measured, gids: &mut Gids) -> bool {
+    fn takes_long(self, line: &LineSummary, gids: &mut Gids) -> bool {
         let id = match line.head {
             Head::Passwd { uid, .. } => Some(uid.0),
             Head::Group { gid, .. } => Some(gid.0),
@@ -58,8 +61,8 @@ impl Want<'_> {
         };
         match self {
             Want::Any => true,
-            Want::Key(Key::Name(_)) => line.named,
-            Want::Key(Key::Id(wanted)) => id == Some(wanted),
+            Want::Key(LookupKey::Name(_)) => line.named,
+            Want::Key(LookupKey::Id(wanted)) => id == Some(wanted),
             Want::Member(_) => {
                 if let (true, Some(gid)) = (line.listed, id) {
                     gids.add(gid);
@@ -107,9 +110,9 @@ impl<'a> Finder<'a> {
         let mut digits = [0; DECIMAL_MAX];
         let (front, word, back) = match want {
             // A name stands between the LF in front of its line and a colon.
-            Want::Key(Key::Name(name)) => ("\n", name, ":"),
+            Want::Key(LookupKey::Name(name)) => ("\n", name, ":"),
             // A number may have zeros in front; a colon always follows it.
-            Want::Key(Key::Id(id)) => ("", write_decimal(u64::from(id), &mut digits), ":"),
+            Want::Key(LookupKey::Id(id)) => ("", write_decimal(u64::from(id), &mut digits), ":"),
             Want::Member(user) => ("", user.bytes(), ""),
             Want::Any => ("", &[][..], ""),
         };
@@ -125,7 +128,7 @@ impl<'a> Finder<'a> {
     /// The bytes that a streamed line is compared with.
     fn key(&self) -> &'a [u8] {
         match self.want {
-            Want::Key(Key::Name(name)) => name,
+            Want::Key(LookupKey::Name(name)) => name,
             Want::Member(user) => user.bytes(),
             _ => &[],
         }
@@ -133,12 +136,12 @@ impl<'a> Finder<'a> {
 
     /// The first good line in `block` that is wanted. Members are collected, and the search goes on
     /// to the end of the block.
-    pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<Span> {
+    pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<(Span, Parsed)> {
         let mut from = 0;
         while from < block.len() {
             let span = span_at(block, self.candidate(block, from)?);
-            if self.want.takes(self.db, span.of(block), gids) {
-                return Some(span);
+            if let Some(parsed) = self.want.takes(self.db, span.of(block), gids) {
+                return Some((span, parsed));
             }
             from = span.next;
         }
@@ -150,7 +153,7 @@ impl<'a> Finder<'a> {
         let rest = block.get(from..)?;
         match self.want {
             Want::Any => Some(from),
-            Want::Key(Key::Name(_)) => {
+            Want::Key(LookupKey::Name(_)) => {
                 // Nothing stands in front of the first line of a block.
                 if self.needle.get(1..).is_some_and(|n| rest.starts_with(n)) {
                     return Some(from);
@@ -186,7 +189,7 @@ impl<'a> Finder<'a> {
 /// behind the middle: what is numbered in order begins alike, and ends alike all over the file.
 fn pair(needle: &[u8]) -> Option<Pair> {
     let other = u8::try_from(needle.len() * 2 / 3).ok()?;
-    Pair::with_pair(needle, Places::with_indices(needle, 0, other)?)
+    Pair::with_pair(needle, Indices::with_indices(needle, 0, other)?)
 }
 
 /// Where the needle stands in `block`, or on machines without such instructions may stand.
@@ -212,66 +215,55 @@ fn behind_last_lf(block: &[u8]) -> usize {
 }
 
 /// The line of `block` that starts at `at`, if it is wanted.
-pub fn line_at(db: Db, block: &[u8], at: usize, want: Want<'_>, gids: &mut Gids) -> Option<Span> {
+pub fn line_at(
+    db: Db,
+    block: &[u8],
+    at: usize,
+    want: Want<'_>,
+    gids: &mut Gids,
+) -> Option<(Span, Parsed)> {
     let span = span_at(block, at);
-    (span.start == at && want.takes(db, span.of(block), gids)).then_some(span)
-}
-
-/// Where a search in a file stands; enough to go on after others had their turn.
-#[derive(Clone, Copy, Default)]
-pub struct Walk {
-    /// Offset of the next byte to read.
-    pub at: u64,
-    /// A line longer than the window is being measured; where it began.
-    long: Option<(u64, Meter)>,
-}
-
-impl Walk {
-    /// A search from the line that starts at `at`.
-    pub fn from(at: u64) -> Self {
-        Walk { at, long: None }
+    if span.start != at {
+        return None;
     }
-
-    /// Whether it is between two lines, and not inside a long one.
-    pub fn is_between_lines(&self) -> bool {
-        self.long.is_none()
-    }
+    want.takes(db, span.of(block), gids).map(|parsed| (span, parsed))
 }
 
 /// Reads `file` on from where the search stands until a line that is wanted, and leaves the search
-/// behind it; the hit tells the rest. `None`: the turn is over. With `near`, the first read is a short one: the line is expected right there.
-pub fn walk(
+/// behind it; the hit tells the rest. `None`: the budget is used up. With `near`, the first read is a
+/// short one: the line is expected right there.
+pub fn search(
     step: &mut Step<'_>,
     file: &OwnedFd,
-    of: Place,
+    from: ReadFrom,
     finder: &Finder<'_>,
     near: bool,
-) -> Result<Option<Known>, Errno> {
-    let walk = &mut step.search.walk;
+) -> Result<Option<Location>, Errno> {
+    let (db, search) = (finder.db, &mut *step.search);
     let gids = &mut step.shared.gids;
     let mut size = if near { ONE_LINE } else { WINDOW };
     loop {
-        if *step.turn == 0 {
+        if *step.budget == 0 {
             return Ok(None);
         }
         let room = step.shared.window.get_mut(..size).ok_or(Errno::NOBUFS)?;
-        let len = fill(file, room, walk.at)?;
-        *step.turn = step.turn.saturating_sub(len as u64 + 1);
+        let len = pread_full(file, room, search.at)?;
+        *step.budget = step.budget.saturating_sub(len as u64 + 1);
         let ended = len < size;
         let block = room.get(..len).unwrap_or_default();
 
-        if let Some((start, meter)) = &mut walk.long {
+        if let Some(LongLine { start, meter }) = &mut search.long {
             let end = memchr(b'\n', block);
             meter.feed(block.get(..end.unwrap_or(len)).unwrap_or_default(), finder.key());
-            walk.at += end.map_or(len, |e| e + 1) as u64;
+            search.at += end.map_or(len, |e| e + 1) as u64;
             if end.is_none() && !ended {
                 continue;
             }
             let (start, measured) = (*start, meter.finish(finder.key()));
-            walk.long = None;
+            search.long = None;
             if let Some(measured) = measured.ok().filter(|m| finder.want.takes_long(m, gids)) {
-                *step.hit = Hit::Long(Long::new(of, start, measured));
-                return Ok(Some(Known::At(start)));
+                *step.hit = Hit::Streamed(Streamed::new(db, from, start, measured));
+                return Ok(Some(Location::At(start)));
             }
             continue;
         }
@@ -281,22 +273,22 @@ pub fn walk(
         let lines = block.get(..whole).unwrap_or_default();
         if lines.is_empty() {
             if ended {
-                return Ok(Some(Known::Absent));
+                return Ok(Some(Location::Absent));
             }
             if size == WINDOW {
-                walk.long = Some((walk.at, Meter::new(finder.db)));
+                search.long = Some(LongLine { start: search.at, meter: LineScanner::new(db) });
             }
             size = WINDOW;
             continue;
         }
-        let base = walk.at;
-        if let Some(Span { start, end, next }) = finder.find(lines, gids) {
-            walk.at = base + next as u64;
+        let base = search.at;
+        if let Some((Span { start, end, next }, parsed)) = finder.find(lines, gids) {
+            search.at = base + next as u64;
             let at = base + start as u64;
-            *step.hit = Hit::Line { of, start, end, at };
-            return Ok(Some(Known::At(at)));
+            *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });
+            return Ok(Some(Location::At(at)));
         }
-        walk.at += lines.len() as u64;
+        search.at += lines.len() as u64;
         size = WINDOW;
     }
 }

@@ -9,9 +9,9 @@
 //!
 //! The strings are the record's *area*; what stands in front of it is its [`Head`].
 
-use crate::bytes::{Cursor, Sink};
+use crate::bytes::{Reader, Writer};
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
-use crate::{Fault, Took};
+use crate::{DecodeError, Decoded, EncodeError, Malformed};
 
 /// Status bytes with a meaning of their own; 1 to 254 are errnos of the machine.
 pub mod status {
@@ -100,13 +100,13 @@ impl Head {
     }
 
     /// Writes status 0 and the head.
-    pub fn encode(&self, out: &mut [u8]) -> Result<usize, Fault> {
-        let mut s = Sink::new(out, self.size())?;
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut s = Writer::new(out, self.size())?;
         self.put(&mut s);
         Ok(s.written())
     }
 
-    fn put(&self, s: &mut Sink<'_>) {
+    fn put(&self, s: &mut Writer<'_>) {
         s.put(&[status::OK]);
         let words = match self {
             Head::Passwd { uid, gid, len } => [uid.0, gid.0, *len],
@@ -119,9 +119,9 @@ impl Head {
         words.iter().for_each(|n| s.put_u32(*n));
     }
 
-    /// Reads the head that follows a status 0. [`Fault::Bad`] if no area can fit its counts.
-    pub fn decode(db: Db, input: &[u8]) -> Result<Took<Head>, Fault> {
-        let mut c = Cursor::new(input);
+    /// Reads the head that follows a status 0. [`DecodeError::Malformed`] if no area can fit its counts.
+    pub fn decode(db: Db, input: &[u8]) -> Result<Decoded<Head>, DecodeError> {
+        let mut c = Reader::new(input);
         let (mut numbers, mut words) = ([0; 7], [0; 3]);
         let (longs, shorts) = if db == Db::Shadow { (7, 1) } else { (0, 3) };
         for number in numbers.iter_mut().take(longs) {
@@ -137,26 +137,27 @@ impl Head {
             Db::Shadow => Head::Shadow { numbers, len: first },
         };
         if value.strings() >= MEMBERS_MAX + 2 {
-            return Err(Fault::Bad("too many members"));
+            return Err(DecodeError::malformed("too many members"));
         }
         if value.area_len() < value.strings() {
-            return Err(Fault::Bad("string area shorter than its strings"));
+            return Err(DecodeError::malformed("string area shorter than its strings"));
         }
-        Ok(Took { value, len: c.taken() })
+        Ok(Decoded { value, len: c.taken() })
     }
 }
 
-/// Writes a whole reply: status 0, head and strings. [`Fault::Room`] tells the size that it
-/// needs; a record that fits no buffer is sent with [`crate::stream`]. [`Fault::Bad`] if its
+/// Writes a whole reply: status 0, head and strings. [`EncodeError::NoSpace`] tells the size that it
+/// needs; a record that fits no buffer is sent with [`Head`] and pieces of its strings. [`EncodeError::Unrepresentable`] if its
 /// strings are too long for 32 bits, or its members too many.
-pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, Fault> {
+pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
     let strings = record.strings();
     if strings.members() > MEMBERS_MAX {
-        return Err(Fault::Bad("too many members"));
+        return Err(EncodeError::Unrepresentable("too many members"));
     }
-    let len = u32::try_from(strings.area_len()).map_err(|_| Fault::Bad("record too long"))?;
+    let len = u32::try_from(strings.area_len())
+        .map_err(|_| EncodeError::Unrepresentable("record too long"))?;
     let head = Head::of(record, len);
-    let mut s = Sink::new(out, head.size() + len as usize)?;
+    let mut s = Writer::new(out, head.size() + len as usize)?;
     head.put(&mut s);
     for text in strings {
         s.put_string(text);
@@ -183,8 +184,8 @@ impl GroupListHead {
     }
 
     /// Writes status 0 and the two numbers.
-    pub fn encode(&self, out: &mut [u8]) -> Result<usize, Fault> {
-        let mut s = Sink::new(out, Self::SIZE)?;
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut s = Writer::new(out, Self::SIZE)?;
         s.put(&[status::OK]);
         s.put_u64(self.max);
         s.put_u64(self.total);
@@ -193,13 +194,13 @@ impl GroupListHead {
 
     /// Reads the numbers that follow a status 0. `asked` is the request's number, which the
     /// reply must repeat.
-    pub fn decode(asked: u64, input: &[u8]) -> Result<Took<Self>, Fault> {
-        let mut c = Cursor::new(input);
+    pub fn decode(asked: u64, input: &[u8]) -> Result<Decoded<Self>, DecodeError> {
+        let mut c = Reader::new(input);
         let value = GroupListHead { max: c.u64_be()?, total: c.u64_be()? };
         if value.max != asked {
-            return Err(Fault::Bad("group list for another request"));
+            return Err(DecodeError::malformed("group list for another request"));
         }
-        Ok(Took { value, len: c.taken() })
+        Ok(Decoded { value, len: c.taken() })
     }
 }
 
@@ -221,8 +222,13 @@ pub enum Reply {
 impl Reply {
     /// Reads the front of a reply to `request`: status, and head if there is one. A reply has
     /// no tag, so what was asked decides its shape.
-    pub fn decode(request: &super::Request<'_>, input: &[u8]) -> Result<Took<Reply>, Fault> {
-        let Some((first, rest)) = input.split_first() else { return Err(Fault::More(1)) };
+    pub fn decode(
+        request: &super::Request<'_>,
+        input: &[u8],
+    ) -> Result<Decoded<Reply>, DecodeError> {
+        let Some((first, rest)) = input.split_first() else {
+            return Err(DecodeError::Incomplete(1));
+        };
         let (value, len) = match (*first, request, request.db()) {
             (status::NOT_FOUND, ..) => (Reply::NotFound, 0),
             (errno, ..) if errno != status::OK => (Reply::Failed(errno), 0),
@@ -236,15 +242,15 @@ impl Reply {
             }
             _ => (Reply::Done, 0),
         };
-        Ok(Took { value, len: 1 + len })
+        Ok(Decoded { value, len: 1 + len })
     }
 }
 
 impl Head {
-    /// The record whose area is `area`, whole. [`Fault::Bad`] if the area is not exactly the
+    /// The record whose area is `area`, whole. [`Malformed`] if the area is not exactly the
     /// strings that the head counts.
-    pub fn record<'a>(&self, area: &'a [u8]) -> Result<Record<'a>, Fault> {
-        let bad = Fault::Bad("string area does not hold the expected strings");
+    pub fn record<'a>(&self, area: &'a [u8]) -> Result<Record<'a>, Malformed> {
+        let bad = Malformed("string area does not hold the expected strings");
         let nuls = area.iter().filter(|b| **b == 0).count();
         if area.len() != self.area_len() as usize
             || area.last() != Some(&0)
@@ -292,11 +298,14 @@ mod tests {
         assert_eq!(took.value.record(&reply[1 + took.len..]), Ok(record));
         for cut in 0..n {
             out.fill(0xa5);
-            assert_eq!(encode(&record, &mut out[..cut]), Err(Fault::Room(n)));
+            assert_eq!(encode(&record, &mut out[..cut]), Err(EncodeError::NoSpace(n)));
             assert!(out.iter().all(|b| *b == 0xa5), "a part of the reply was written");
         }
         for cut in 0..took.len {
-            assert!(matches!(Head::decode(db, &reply[1..1 + cut]), Err(Fault::More(_))));
+            assert!(matches!(
+                Head::decode(db, &reply[1..1 + cut]),
+                Err(DecodeError::Incomplete(_))
+            ));
         }
     }
 
@@ -324,9 +333,9 @@ mod tests {
         for area in [&b"g\0x\0"[..], b"g\0xaa", b"g\0\0\0\0", b"g\0x\0a", b""] {
             assert!(head(5).record(area).is_err(), "{area:?}");
         }
-        assert!(matches!(Head::decode(Db::Passwd, &[0; 12]), Err(Fault::Bad(_))));
+        assert!(matches!(Head::decode(Db::Passwd, &[0; 12]), Err(DecodeError::Malformed(_))));
         let many = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x30, 0, 0, 0];
-        assert!(matches!(Head::decode(Db::Group, &many), Err(Fault::Bad(_))));
+        assert!(matches!(Head::decode(Db::Group, &many), Err(DecodeError::Malformed(_))));
     }
 
     #[test]
@@ -336,17 +345,17 @@ mod tests {
         let bytes = b"\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x05";
         let head = GroupListHead { max: 2, total: 5 };
         assert_eq!(head.sent(), 2);
-        let took = Took { value: Reply::GroupList(head), len: 17 };
+        let took = Decoded { value: Reply::GroupList(head), len: 17 };
         assert_eq!(Reply::decode(&list, bytes), Ok(took));
         let mut out = [0; 17];
         assert_eq!(head.encode(&mut out), Ok(17));
         assert_eq!(&out, bytes);
         let other = Request::GroupList { max: 3, user };
-        assert!(matches!(Reply::decode(&other, bytes), Err(Fault::Bad(_))));
+        assert!(matches!(Reply::decode(&other, bytes), Err(DecodeError::Malformed(_))));
         let end = Request::End(Db::Passwd);
-        assert_eq!(Reply::decode(&end, b"\0"), Ok(Took { value: Reply::Done, len: 1 }));
-        assert_eq!(Reply::decode(&list, b"\xff"), Ok(Took { value: Reply::NotFound, len: 1 }));
-        assert_eq!(Reply::decode(&list, b"\x0d"), Ok(Took { value: Reply::Failed(13), len: 1 }));
-        assert_eq!(Reply::decode(&list, b""), Err(Fault::More(1)));
+        assert_eq!(Reply::decode(&end, b"\0"), Ok(Decoded { value: Reply::Done, len: 1 }));
+        assert_eq!(Reply::decode(&list, b"\xff"), Ok(Decoded { value: Reply::NotFound, len: 1 }));
+        assert_eq!(Reply::decode(&list, b"\x0d"), Ok(Decoded { value: Reply::Failed(13), len: 1 }));
+        assert_eq!(Reply::decode(&list, b""), Err(DecodeError::Incomplete(1)));
     }
 }

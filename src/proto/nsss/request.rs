@@ -6,9 +6,11 @@
 //! | name | u32 length that counts the NUL (1..=255), then the bytes, the last of which is NUL |
 //! | GRP_GETLIST | u64 room, then a name |
 
-use crate::bytes::{Cursor, Sink};
+use crate::bytes::{Reader, Writer};
 use crate::entry::{Db, Gid, Name, Uid};
-use crate::{Fault, Took};
+use crate::{DecodeError, Decoded, EncodeError};
+use core::error::Error;
+use core::fmt::{self, Display, Formatter};
 
 const SET_TIMEOUT: u8 = 0o001;
 const END: u8 = 0;
@@ -37,7 +39,7 @@ pub enum Request<'a> {
     },
     /// Close the enumeration.
     End(Db),
-    /// Start the enumeration, or go back to its first entry.
+    /// ReplyHeader the enumeration, or go back to its first entry.
     Rewind(Db),
     /// The next entry of the enumeration.
     Next(Db),
@@ -58,38 +60,54 @@ pub enum Request<'a> {
 
 /// Why a daemon cannot serve what it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+#[non_exhaustive]
+pub enum RequestError {
     /// The request is not complete; at least so many further bytes are needed.
-    More(usize),
+    Incomplete(usize),
     /// A name of length 0, without its NUL, or with another one: answer EPROTO, pass over
     /// `len` bytes and go on.
-    Refuse {
+    InvalidName {
         /// Bytes of the whole request.
         len: usize,
     },
     /// A name longer than nsss takes: answer EPROTO and close, for nsss does not read it.
-    TooLong,
+    NameTooLong,
     /// No such opcode: close.
-    Opcode(u8),
+    UnknownOpcode(u8),
 }
+
+impl Display for RequestError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::Incomplete(missing) => DecodeError::Incomplete(*missing).fmt(f),
+            RequestError::InvalidName { .. } => {
+                f.write_str("name without its NUL, or with another")
+            }
+            RequestError::NameTooLong => f.write_str("name too long"),
+            RequestError::UnknownOpcode(opcode) => write!(f, "unknown opcode {opcode:#o}"),
+        }
+    }
+}
+
+impl Error for RequestError {}
 
 impl<'a> Request<'a> {
     /// The largest encoding: GRP_GETLIST with the longest name.
     pub const MAX: usize = 1 + 8 + 4 + Name::MAX + 1;
 
     /// Reads one request from the front of `input`.
-    pub fn decode(input: &'a [u8]) -> Result<Took<Request<'a>>, Unfit> {
-        let mut c = Cursor::new(input);
-        let opcode = c.u8().map_err(more)?;
+    pub fn decode(input: &'a [u8]) -> Result<Decoded<Request<'a>>, RequestError> {
+        let mut c = Reader::new(input);
+        let opcode = c.u8().map_err(incomplete)?;
         let value = match opcode {
             SET_TIMEOUT => Request::SetTimeout { millis: word(&mut c)? },
             GROUP_LIST => {
-                let max = c.u64_be().map_err(more)?;
+                let max = c.u64_be().map_err(incomplete)?;
                 Request::GroupList { max, user: name(&mut c)? }
             }
             _ => {
                 let db = Db::ALL.into_iter().find(|db| opcode & !7 == base(*db));
-                let db = db.ok_or(Unfit::Opcode(opcode))?;
+                let db = db.ok_or(RequestError::UnknownOpcode(opcode))?;
                 match (opcode & 7, db) {
                     (END, _) => Request::End(db),
                     (REWIND, _) => Request::Rewind(db),
@@ -97,16 +115,16 @@ impl<'a> Request<'a> {
                     (BY_NAME, _) => Request::ByName(db, name(&mut c)?),
                     (BY_ID, Db::Passwd) => Request::ByUid(Uid(word(&mut c)?)),
                     (BY_ID, Db::Group) => Request::ByGid(Gid(word(&mut c)?)),
-                    _ => return Err(Unfit::Opcode(opcode)),
+                    _ => return Err(RequestError::UnknownOpcode(opcode)),
                 }
             }
         };
-        Ok(Took { value, len: c.taken() })
+        Ok(Decoded { value, len: c.taken() })
     }
 
     /// Writes the request to the front of `out`; the number of bytes written.
-    pub fn encode(&self, out: &mut [u8]) -> Result<usize, Fault> {
-        let mut s = Sink::new(out, self.size())?;
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut s = Writer::new(out, self.size())?;
         s.put(&[self.opcode()]);
         match self {
             Request::SetTimeout { millis: n } | Request::ByUid(Uid(n)) | Request::ByGid(Gid(n)) => {
@@ -164,28 +182,29 @@ impl<'a> Request<'a> {
     }
 }
 
-fn more(fault: Fault) -> Unfit {
-    match fault {
-        Fault::More(n) => Unfit::More(n),
-        _ => Unfit::More(1),
+/// The error of a [`Reader`], which knows no other than that there is too little.
+fn incomplete(error: DecodeError) -> RequestError {
+    match error {
+        DecodeError::Incomplete(n) => RequestError::Incomplete(n),
+        _ => RequestError::Incomplete(1),
     }
 }
 
-fn word(c: &mut Cursor<'_>) -> Result<u32, Unfit> {
-    c.u32_be().map_err(more)
+fn word(c: &mut Reader<'_>) -> Result<u32, RequestError> {
+    c.u32_be().map_err(incomplete)
 }
 
-fn name<'a>(c: &mut Cursor<'a>) -> Result<Name<'a>, Unfit> {
+fn name<'a>(c: &mut Reader<'a>) -> Result<Name<'a>, RequestError> {
     let len = word(c)? as usize;
     if len > Name::MAX + 1 {
-        return Err(Unfit::TooLong);
+        return Err(RequestError::NameTooLong);
     }
-    let text = c.take(len).map_err(more)?;
+    let text = c.take(len).map_err(incomplete)?;
     let text = text.strip_suffix(&[0]).and_then(Name::new);
-    text.ok_or(Unfit::Refuse { len: c.taken() })
+    text.ok_or(RequestError::InvalidName { len: c.taken() })
 }
 
-fn put_name(s: &mut Sink<'_>, name: Name<'_>) {
+fn put_name(s: &mut Writer<'_>, name: Name<'_>) {
     s.put_u32(name.bytes().len() as u32 + 1);
     s.put_string(name.bytes());
 }
@@ -198,10 +217,12 @@ mod tests {
         let mut out = [0xa5; Request::MAX];
         let n = request.encode(&mut out).unwrap();
         assert_eq!(&out[..n], bytes, "{request:?}");
-        assert_eq!(Request::decode(bytes), Ok(Took { value: request, len: bytes.len() }));
+        assert_eq!(Request::decode(bytes), Ok(Decoded { value: request, len: bytes.len() }));
         for cut in 0..bytes.len() {
-            assert!(matches!(Request::decode(&bytes[..cut]), Err(Unfit::More(n)) if n > 0));
-            assert_eq!(request.encode(&mut out[..cut]), Err(Fault::Room(bytes.len())));
+            assert!(
+                matches!(Request::decode(&bytes[..cut]), Err(RequestError::Incomplete(n)) if n > 0)
+            );
+            assert_eq!(request.encode(&mut out[..cut]), Err(EncodeError::NoSpace(bytes.len())));
         }
     }
 
@@ -230,16 +251,22 @@ mod tests {
     fn every_other_first_byte_is_refused() {
         let known = [1, 8, 9, 10, 11, 12, 16, 17, 18, 19, 20, 21, 32, 33, 34, 35];
         for op in (0..=255).filter(|op| !known.contains(op)) {
-            assert_eq!(Request::decode(&[op, 0, 0, 0, 0]), Err(Unfit::Opcode(op)));
+            assert_eq!(Request::decode(&[op, 0, 0, 0, 0]), Err(RequestError::UnknownOpcode(op)));
         }
     }
 
     #[test]
     fn odd_names_keep_the_stream_in_step_where_nsss_does() {
-        assert_eq!(Request::decode(b"\x0b\0\0\0\0"), Err(Unfit::Refuse { len: 5 }));
-        assert_eq!(Request::decode(b"\x0b\0\0\0\x03abc"), Err(Unfit::Refuse { len: 8 }));
-        assert_eq!(Request::decode(b"\x0b\0\0\0\x04a\0b\0"), Err(Unfit::Refuse { len: 9 }));
-        assert_eq!(Request::decode(b"\x0b\0\0\x01\0"), Err(Unfit::TooLong));
-        assert_eq!(Request::decode(b"\x0b\xff\xff\xff\xff"), Err(Unfit::TooLong));
+        assert_eq!(Request::decode(b"\x0b\0\0\0\0"), Err(RequestError::InvalidName { len: 5 }));
+        assert_eq!(
+            Request::decode(b"\x0b\0\0\0\x03abc"),
+            Err(RequestError::InvalidName { len: 8 })
+        );
+        assert_eq!(
+            Request::decode(b"\x0b\0\0\0\x04a\0b\0"),
+            Err(RequestError::InvalidName { len: 9 })
+        );
+        assert_eq!(Request::decode(b"\x0b\0\0\x01\0"), Err(RequestError::NameTooLong));
+        assert_eq!(Request::decode(b"\x0b\xff\xff\xff\xff"), Err(RequestError::NameTooLong));
     }
 }

@@ -6,16 +6,15 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
+use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
 use crate::limits::REPLY_PIECE;
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::Fault;
 use nssproto::entry::{Db, Gid, Name, Uid};
-use nssproto::nscd::long::{HEADER_MAX, Strings, Survey};
-use nssproto::nscd::{self, Kind, REQUEST_MAX, Request};
+use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
+use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
 use nssproto::nsss;
+use nssproto::{DecodeError, EncodeError};
 
 /// The state of a connection.
 pub struct Nscd {
@@ -35,13 +34,9 @@ pub struct Nscd {
 struct Lookup {
     state: State,
     groups: Groups,
-    /// What measures the strings of a record, and what lets them pass.
-    survey: Option<Survey>,
-    strings: Option<Strings>,
-    client: Client,
+    client: ClientState,
 }
 
-#[derive(Clone, Copy)]
 enum State {
     /// The request is not complete.
     Reading,
@@ -50,11 +45,11 @@ enum State {
     /// There are no groups; whether there is such a user.
     IsUser,
     /// The strings of a record are being measured.
-    Survey,
+    Survey(Pieces, HeaderWriter),
     /// The record is asked for again, since its source cannot go back.
-    Again,
+    Again(StringsWriter),
     /// The strings of a record are being sent.
-    Strings,
+    Strings(Pieces, StringsWriter),
     /// Ends once the output is sent.
     Closing(End),
 }
@@ -69,8 +64,6 @@ impl Conversation for Nscd {
             Rights::Peer(peer) => Rights::Public(peer),
             other => other,
         };
-        let mut client = Client::new(public, number);
-        switch.admit(&mut client);
         Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
@@ -81,9 +74,7 @@ impl Conversation for Nscd {
             lookup: Lookup {
                 state: State::Reading,
                 groups: Groups::NONE,
-                survey: None,
-                strings: None,
-                client,
+                client: switch.new_client(public, number),
             },
         }
     }
@@ -110,7 +101,7 @@ impl Conversation for Nscd {
     }
 
     fn turn_left(&self) -> u64 {
-        self.lookup.client.turn
+        self.lookup.client.budget
     }
 
     fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
@@ -127,11 +118,11 @@ impl Conversation for Nscd {
 
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
         let lookup = &mut self.lookup;
-        lookup.client.turn = turn;
+        lookup.client.budget = turn;
         let need = match lookup.state {
             State::Closing(end) => Need::Close(end),
-            State::Survey => lookup.survey(switch, out),
-            State::Strings => lookup.send_strings(switch, out),
+            State::Survey(..) => lookup.survey(switch, out),
+            State::Strings(..) => lookup.send_strings(switch, out),
             _ => self.read(switch, out),
         };
         self.begun |= !out.pending().is_empty();
@@ -150,7 +141,7 @@ impl Nscd {
         let input = self.input.get(..self.have).unwrap_or_default();
         let took = match Request::decode(input) {
             Ok(took) => took,
-            Err(Fault::More(_)) => return Need::Input,
+            Err(DecodeError::Incomplete(_)) => return Need::Input,
             Err(_) => {
                 // What belongs to it may still be in the socket.
                 self.more = true;
@@ -162,11 +153,11 @@ impl Nscd {
         let groups_of = |user| Question::GroupList { max: u64::MAX, user };
         // `None`: nobody can have that name or number.
         let (question, kind) = match took.value {
-            Request::PasswdByName(name) => (by_name(Db::Passwd, name), Kind::Passwd),
-            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), Kind::Passwd),
-            Request::GroupByName(name) => (by_name(Db::Group, name), Kind::Group),
-            Request::GroupByGid(gid) => (gid.map(Question::ByGid), Kind::Group),
-            Request::Initgroups(user) => (Name::new(user).map(groups_of), Kind::Initgroups),
+            Request::PasswdByName(name) => (by_name(Db::Passwd, name), ReplyKind::Passwd),
+            Request::PasswdByUid(uid) => (uid.map(Question::ByUid), ReplyKind::Passwd),
+            Request::GroupByName(name) => (by_name(Db::Group, name), ReplyKind::Group),
+            Request::GroupByGid(gid) => (gid.map(Question::ByGid), ReplyKind::Group),
+            Request::Initgroups(user) => (Name::new(user).map(groups_of), ReplyKind::Initgroups),
             Request::Unserved(size) => {
                 let written = nscd::encode_unserved(size, out.room());
                 return lookup.answer(out, written);
@@ -177,14 +168,12 @@ impl Nscd {
                 let written = nscd::encode_invalidated(known, out.room());
                 return lookup.answer(out, written);
             }
-            Request::Invalidate(_) | Request::Descriptor | Request::Control => {
-                return lookup.close(End::Refused);
-            }
+            // Invalidate from others, Descriptor, Control.
+            _ => return lookup.close(End::Refused),
         };
         let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
             self.since = millis();
-            lookup.client.begin();
             lookup.state = State::Asking;
         }
         lookup.ask(switch, out, &question, kind)
@@ -209,7 +198,7 @@ impl Lookup {
     }
 
     /// Ends with what an encoder wrote.
-    fn answer(&mut self, out: &mut Output, written: Result<usize, Fault>) -> Need {
+    fn answer(&mut self, out: &mut Output, written: Result<usize, EncodeError>) -> Need {
         match written {
             Ok(len) => {
                 out.add(len);
@@ -220,7 +209,7 @@ impl Lookup {
     }
 
     /// Ends where nothing was found: only if everyone was asked.
-    fn none(&mut self, out: &mut Output, kind: Kind) -> Need {
+    fn none(&mut self, out: &mut Output, kind: ReplyKind) -> Need {
         if self.client.has_failed() {
             return self.close(End::Failed);
         }
@@ -234,77 +223,67 @@ impl Lookup {
         switch: &mut Switch,
         out: &mut Output,
         question: &Question<'_>,
-        kind: Kind,
+        kind: ReplyKind,
     ) -> Need {
-        let state = self.state;
-        let asked = match (state, *question) {
+        let asked = match (&self.state, *question) {
             (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
             (_, question) => question,
         };
-        match switch.ask(&mut self.client, &asked, self.groups.sent()) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found if matches!(state, State::Again) => {
-                match (switch.long(&mut self.client), &self.strings) {
-                    (Some(head), Some(strings)) if *head == strings.head() => {}
-                    _ => return self.broken(out),
-                }
-                self.state = State::Strings;
+        let Lookup { state, groups, client } = self;
+        // What was found is given back before the next step.
+        let step = match switch.ask(client, &asked, groups.sent()) {
+            Answer::Pending => NextStep::Turn,
+            Answer::Found(found) => match state {
+                State::Again(strings) => go_on_again(found, *strings),
+                State::IsUser => NextStep::NoGroups,
+                _ => begin_record(found, out, question),
+            },
+            _ if matches!(state, State::Again(_)) => NextStep::Break,
+            Answer::NeedsWorker => NextStep::Worker,
+            Answer::Groups(found) => send_groups(&found, groups, out),
+            Answer::NotFound if groups.sent() == 0 => NextStep::NotFound,
+            _ => NextStep::Close(End::Failed),
+        };
+        match step {
+            NextStep::Turn => Need::Turn,
+            NextStep::Worker => Need::Worker(Which::Any),
+            NextStep::Flush => Need::Flush,
+            NextStep::Measure(pieces, survey) => {
+                self.state = State::Survey(pieces, survey);
+                self.survey(switch, out)
+            }
+            NextStep::SendStrings(pieces, strings) => {
+                self.state = State::Strings(pieces, strings);
                 self.send_strings(switch, out)
             }
-            _ if matches!(state, State::Again) => self.broken(out),
-            Outcome::Elsewhere => {
-                self.client.begin();
-                Need::Worker(Which::Any)
+            NextStep::AskForUser => {
+                self.state = State::IsUser;
+                self.ask(switch, out, question, kind)
             }
-            Outcome::Found if matches!(state, State::IsUser) => {
-                switch.taken(&self.client);
+            NextStep::NoGroups => {
                 let written = nscd::encode_initgroups(0, out.room());
                 self.answer(out, written)
             }
-            Outcome::Found => self.send_record(switch, out, question),
-            Outcome::Groups => self.send_groups(switch, out, question, kind),
-            Outcome::NotFound if self.groups.sent() == 0 => self.none(out, kind),
-            _ => self.close(End::Failed),
+            NextStep::NotFound => self.none(out, kind),
+            NextStep::Close(end) => self.close(end),
+            NextStep::Break => self.broken(out),
         }
-    }
-
-    /// Sends a record whole if it fits, else begins to measure it.
-    fn send_record(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        question: &Question<'_>,
-    ) -> Need {
-        if let Some(record) = switch.record(&self.client) {
-            if !fits(question, Some(record.name()), record.id()) {
-                return self.close(End::Failed);
-            }
-            let written = nscd::encode(&record, out.room());
-            if !matches!(written, Err(Fault::Room(_))) {
-                switch.taken(&self.client);
-                return self.answer(out, written);
-            }
-        }
-        match switch.long(&mut self.client) {
-            Some(head) if fits(question, None, head.id()) => self.survey = Survey::new(*head),
-            _ => return self.close(End::Failed),
-        }
-        self.state = State::Survey;
-        self.survey(switch, out)
     }
 
     /// Measures strings; a group's lengths are sent meanwhile: four bytes for each string, which may
     /// be one byte long.
     fn survey(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        let Lookup { state: State::Survey(pieces, survey), client, .. } = self else {
+            return self.broken(out);
+        };
         let mut piece = [0; (REPLY_PIECE - HEADER_MAX) / 4];
         loop {
             let most = out.room().len().saturating_sub(HEADER_MAX) / 4;
             let area = piece.get_mut(..most).unwrap_or_default();
-            let Ok((len, ended)) = switch.area(&mut self.client, area) else {
+            let Ok((len, ended)) = pieces.next(switch, client, area) else {
                 return self.broken(out);
             };
-            self.spend(len);
-            let Some(survey) = &mut self.survey else { return self.broken(out) };
+            spend(client, len);
             match survey.feed(area.get(..len).unwrap_or_default(), out.room()) {
                 Ok(len) => out.add(len),
                 Err(_) => return self.broken(out),
@@ -313,32 +292,28 @@ impl Lookup {
                 break;
             }
             // A source that has no more at the moment must not keep what is known from its client.
-            if len < most || out.room().len() < REPLY_PIECE / 2 || self.client.turn == 0 {
+            if len < most || out.room().len() < REPLY_PIECE / 2 || client.budget == 0 {
                 return Need::Flush;
             }
         }
-        match self.survey.map(Survey::finish) {
-            Some(Ok(strings)) => self.strings = Some(strings),
-            _ => return self.broken(out),
-        }
-        self.state = match switch.rewind(&mut self.client) {
-            true => State::Strings,
-            false => {
-                switch.taken(&self.client);
-                self.client.begin();
-                State::Again
-            }
+        let Ok(strings) = survey.finish() else { return self.broken(out) };
+        let rewound = pieces.rewind(switch, client);
+        self.state = match std::mem::replace(&mut self.state, State::Reading) {
+            State::Survey(pieces, _) if rewound => State::Strings(pieces, strings),
+            _ => State::Again(strings),
         };
         Need::Flush
     }
 
     fn send_strings(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        let room = out.room();
-        let Ok((len, ended)) = switch.area(&mut self.client, room) else {
+        let Lookup { state: State::Strings(pieces, strings), client, .. } = self else {
             return self.broken(out);
         };
-        self.spend(len);
-        let Some(strings) = &mut self.strings else { return self.broken(out) };
+        let room = out.room();
+        let Ok((len, ended)) = pieces.next(switch, client, room) else {
+            return self.broken(out);
+        };
+        spend(client, len);
         let put = strings.feed(room.get_mut(..len).unwrap_or_default());
         out.add(put);
         match ended {
@@ -348,54 +323,89 @@ impl Lookup {
         }
     }
 
-    /// Pieces of a record count as work, as searching does.
-    fn spend(&mut self, len: usize) {
-        self.client.turn = self.client.turn.saturating_sub(len as u64 + 1);
-    }
-
     /// Ends in the middle of a reply. What is in hand must not go out: with it, the reply might
     /// look whole.
     fn broken(&mut self, out: &mut Output) -> Need {
         out.clear();
         self.close(End::Broken)
     }
+}
 
-    /// Sends the groups that list a user, from where the last piece ended. A user without groups is
-    /// found and has none; nobody is not found.
-    fn send_groups(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        question: &Question<'_>,
-        kind: Kind,
-    ) -> Need {
-        let gids = switch.gids();
-        let total = gids.total();
-        // A list of which a part is not known is no list.
-        if self.client.has_failed() || total > i32::MAX as u64 {
-            switch.taken(&self.client);
-            return self.close(End::Failed);
+/// Pieces of a record count as work, as searching does.
+fn spend(client: &mut ClientState, len: usize) {
+    client.budget = client.budget.saturating_sub(len as u64 + 1);
+}
+
+/// What is done next about a request.
+enum NextStep {
+    /// It goes on when others had their turn.
+    Turn,
+    /// A worker answers it.
+    Worker,
+    /// It goes on when the output has been sent.
+    Flush,
+    Measure(Pieces, HeaderWriter),
+    SendStrings(Pieces, StringsWriter),
+    /// There are no groups; whether there is such a user is another question.
+    AskForUser,
+    NoGroups,
+    NotFound,
+    Close(End),
+    /// Ends in the middle of a reply.
+    Break,
+}
+
+/// Sends a record whole if it fits.
+fn begin_record(found: Found<'_>, out: &mut Output, question: &Question<'_>) -> NextStep {
+    if let Some(record) = found.record() {
+        if !fits(question, Some(record.name()), record.id()) {
+            return NextStep::Close(End::Failed);
         }
-        if self.groups.sent() == 0 {
-            if total == 0 {
-                switch.taken(&self.client);
-                self.client.begin();
-                self.state = State::IsUser;
-                return self.ask(switch, out, question, kind);
-            }
-            if let Ok(len) = nscd::encode_initgroups(total as u32, out.room()) {
+        match nscd::encode(&record, out.room()) {
+            Ok(len) => {
                 out.add(len);
+                return NextStep::Close(End::Answered);
             }
+            Err(EncodeError::NoSpace(_)) => {}
+            Err(_) => return NextStep::Close(End::Failed),
         }
-        let ended = self.groups.send(gids, u64::MAX, u32::to_ne_bytes, out);
-        switch.taken(&self.client);
-        match ended {
-            None => self.broken(out),
-            Some(true) => self.close(End::Answered),
-            Some(false) => {
-                self.client.begin();
-                Need::Flush
-            }
+    }
+    let survey = match found.into_pieces() {
+        Some((head, pieces)) if fits(question, None, head.id()) => {
+            HeaderWriter::new(head).map(|s| (pieces, s))
         }
+        _ => None,
+    };
+    survey.map_or(NextStep::Close(End::Failed), |(pieces, s)| NextStep::Measure(pieces, s))
+}
+
+/// Goes on with a record that was measured, if it is still the same.
+fn go_on_again(found: Found<'_>, strings: StringsWriter) -> NextStep {
+    match found.into_pieces() {
+        Some((head, pieces)) if head == strings.head() => NextStep::SendStrings(pieces, strings),
+        _ => NextStep::Break,
+    }
+}
+
+/// Sends the groups that list a user, from where the last piece ended. A user without groups is
+/// found and has none; nobody is not found.
+fn send_groups(found: &FoundGroups<'_>, groups: &mut Groups, out: &mut Output) -> NextStep {
+    let total = found.gids().total();
+    // A list of which a part is not known is no list.
+    if found.has_failed() || total > i32::MAX as u64 {
+        return NextStep::Close(End::Failed);
+    }
+    if groups.sent() == 0 {
+        if total == 0 {
+            return NextStep::AskForUser;
+        }
+        if let Ok(len) = nscd::encode_initgroups(total as u32, out.room()) {
+            out.add(len);
+        }
+    }
+    match groups.send(found.gids(), u64::MAX, u32::to_ne_bytes, out) {
+        None => NextStep::Break,
+        Some(true) => NextStep::Close(End::Answered),
+        Some(false) => NextStep::Flush,
     }
 }

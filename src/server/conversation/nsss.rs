@@ -4,13 +4,13 @@
 use super::groups::Groups;
 use super::hidden::Hidden;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
-use crate::backend::switch::Switch;
-use crate::backend::{Client, Outcome};
+use crate::backend::gids::Gids;
+use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::entry::Db;
-use nssproto::nsss::{self, GroupListHead, Request, Unfit, status};
-use nssproto::{Fault, Took};
+use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
+use nssproto::{Decoded, EncodeError};
 use rustix::io::Errno;
 
 /// What a connection reads at a time: a request and a good part of those written ahead.
@@ -25,7 +25,7 @@ pub struct Nsss {
     /// What hides the password of the record in hand, if its client may not know it.
     hidden: Option<Hidden>,
     lists: Lists,
-    client: Client,
+    client: ClientState,
     idle_millis: u32,
 }
 
@@ -89,14 +89,13 @@ impl Lists {
     }
 }
 
-#[derive(Clone, Copy)]
 enum State {
     /// Between requests, or in one.
     Reading,
     /// The request at the front of the input is being looked up.
     Asking,
     /// A record is being sent in pieces.
-    Record,
+    Record(Pieces),
     /// Ends once the output is sent.
     Closing(End),
 }
@@ -116,13 +115,13 @@ impl Nsss {
     fn read(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
             Ok(took) => took,
-            Err(Unfit::More(_)) => return Need::Input,
-            Err(Unfit::Refuse { len }) => return self.fail(out, Errno::PROTO, len),
-            Err(Unfit::TooLong) => {
-                out.push(Errno::PROTO.raw_os_error() as u8);
+            Err(RequestError::Incomplete(_)) => return Need::Input,
+            Err(RequestError::InvalidName { len }) => return self.fail(out, Errno::PROTO, len),
+            Err(RequestError::NameTooLong) => {
+                out.push(status_of(Errno::PROTO));
                 return self.close(End::Protocol);
             }
-            Err(Unfit::Opcode(_)) => return self.close(End::Protocol),
+            Err(_) => return self.close(End::Protocol),
         };
         let (request, len) = (took.value, took.len);
         if let Request::SetTimeout { millis } = request {
@@ -144,27 +143,42 @@ impl Nsss {
                 Kind::Restart(db) => self.lists.end(db),
                 _ => {}
             }
-            self.client.begin();
             self.groups = Groups::NONE;
             self.state = State::Asking;
         }
-        match switch.ask(&mut self.client, &request, self.groups.sent()) {
-            Outcome::Pending => Need::Turn,
-            Outcome::Found => self.send_record(switch, out, kind, len),
-            Outcome::Groups => self.send_groups(switch, out, max, len),
+        let Nsss { client, groups, hidden, .. } = self;
+        // What was found is given back before the next step.
+        let step = match switch.ask(client, &request, groups.sent()) {
+            Answer::Pending => NextStep::Turn,
+            Answer::Found(found) => begin_record(found, out, kind, hidden),
+            Answer::Groups(found) => send_groups(found.gids(), groups, max, out),
             // A list that was begun cannot become a failure.
-            _ if self.groups.sent() > 0 => self.close(End::Broken),
-            Outcome::Done => self.answer(out, status::OK, len),
-            Outcome::NotFound => self.answer(out, status::NOT_FOUND, len),
-            Outcome::Failed(errno) => self.answer(out, errno, len),
-            Outcome::Dead => self.fail(out, Errno::IO, len),
-            Outcome::Elsewhere => self.ask_worker(kind, out, len),
+            _ if groups.sent() > 0 => NextStep::Break,
+            Answer::Done => NextStep::Status(status::OK),
+            Answer::NotFound => NextStep::Status(status::NOT_FOUND),
+            Answer::Failed(errno) => NextStep::Status(errno),
+            Answer::NeedsWorker => NextStep::Worker,
+        };
+        match step {
+            NextStep::Turn => Need::Turn,
+            NextStep::Worker => self.ask_worker(kind, out, len),
+            NextStep::Flush => Need::Flush,
+            NextStep::Status(status) => self.answer(out, status, len),
+            NextStep::Done => {
+                self.take(len);
+                Need::Flush
+            }
+            NextStep::SendPieces(pieces) => {
+                self.take(len);
+                self.state = State::Record(pieces);
+                self.send_piece(switch, out)
+            }
+            NextStep::Break => self.close(End::Broken),
         }
     }
 
     /// Only a source that may block knows more.
     fn ask_worker(&mut self, kind: Kind, out: &mut Output, len: usize) -> Need {
-        self.client.begin();
         match kind {
             // Nothing was begun there that could end.
             Kind::Restart(_) => self.answer(out, status::OK, len),
@@ -184,7 +198,7 @@ impl Nsss {
 
     /// Answers a failure to the request that is `len` bytes long.
     fn fail(&mut self, out: &mut Output, errno: Errno, len: usize) -> Need {
-        self.answer(out, errno.raw_os_error() as u8, len)
+        self.answer(out, status_of(errno), len)
     }
 
     /// Answers a bare status to the request that is `len` bytes long.
@@ -206,54 +220,10 @@ impl Nsss {
         Need::Close(end)
     }
 
-    /// Sends a record whole if it fits, else its head and as much of its strings as fits.
-    fn send_record(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        kind: Kind,
-        len: usize,
-    ) -> Need {
-        let secret = switch.was_told(&self.client) && !self.client.rights.are_ours();
-        if secret && kind.db() == Some(Db::Shadow) {
-            switch.taken(&self.client);
-            return self.fail(out, Errno::ACCESS, len);
-        }
-        self.hidden = secret.then_some(Hidden::START);
-        let whole = match switch.record(&self.client) {
-            Some(record) => nsss::encode(&record, out.room()),
-            None => Err(Fault::Room(0)),
-        };
-        match whole {
-            Ok(size) => {
-                if let (Some(hidden), Some(head)) =
-                    (&mut self.hidden, switch.long(&mut self.client))
-                {
-                    let strings = size.saturating_sub(head.area_len() as usize);
-                    hidden.pass(out.room().get_mut(strings..size).unwrap_or_default());
-                }
-                out.add(size);
-                switch.taken(&self.client);
-                self.take(len);
-                return Need::Flush;
-            }
-            Err(Fault::Room(_)) => {}
-            Err(_) => return self.fail(out, Errno::NAMETOOLONG, len),
-        }
-        let Some(head) = switch.long(&mut self.client) else {
-            return self.close(End::Broken);
-        };
-        match head.encode(out.room()) {
-            Ok(size) => out.add(size),
-            Err(_) => return self.close(End::Broken),
-        }
-        self.take(len);
-        self.state = State::Record;
-        self.send_area(switch, out)
-    }
-
-    fn send_area(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
-        match switch.area(&mut self.client, out.room()) {
+    /// Sends as much as fits of a record that is taken in pieces.
+    fn send_piece(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        let State::Record(pieces) = &mut self.state else { return self.close(End::Broken) };
+        match pieces.next(switch, &mut self.client, out.room()) {
             Ok((len, ended)) => {
                 if let Some(hidden) = &mut self.hidden {
                     hidden.pass(out.room().get_mut(..len).unwrap_or_default());
@@ -271,34 +241,76 @@ impl Nsss {
             }
         }
     }
+}
 
-    /// Sends the groups of a user, from where the last piece ended.
-    fn send_groups(&mut self, switch: &mut Switch, out: &mut Output, max: u64, len: usize) -> Need {
-        let gids = switch.gids();
-        if self.groups.sent() == 0 {
-            let head = GroupListHead { max, total: gids.total() };
-            if let Ok(size) = head.encode(out.room()) {
+/// What is done next about a request.
+enum NextStep {
+    /// It goes on when others had their turn.
+    Turn,
+    /// A worker answers it, if anybody may.
+    Worker,
+    /// It goes on when the output has been sent.
+    Flush,
+    /// A bare status is its answer.
+    Status(u8),
+    /// All of its answer is in the output.
+    Done,
+    /// The head of a record is, and its strings follow.
+    SendPieces(Pieces),
+    /// Its answer cannot be ended.
+    Break,
+}
+
+/// Sends a record whole if it fits, else its head.
+fn begin_record(
+    found: Found<'_>,
+    out: &mut Output,
+    kind: Kind,
+    hidden: &mut Option<Hidden>,
+) -> NextStep {
+    *hidden = found.is_secret().then_some(Hidden::START);
+    if hidden.is_some() && kind.db() == Some(Db::Shadow) {
+        return NextStep::Status(status_of(Errno::ACCESS));
+    }
+    if let Some(record) = found.record() {
+        match nsss::encode(&record, out.room()) {
+            Ok(size) => {
+                if let Some(hidden) = hidden {
+                    let strings = size.saturating_sub(record.strings().area_len());
+                    hidden.pass(out.room().get_mut(strings..size).unwrap_or_default());
+                }
                 out.add(size);
+                return NextStep::Done;
             }
+            Err(EncodeError::NoSpace(_)) => {}
+            Err(_) => return NextStep::Status(status_of(Errno::NAMETOOLONG)),
         }
-        let ended = self.groups.send(gids, max, u32::to_be_bytes, out);
-        switch.taken(&self.client);
-        match ended {
-            None => return self.close(End::Broken),
-            Some(true) => self.take(len),
-            Some(false) => {
-                self.client.begin();
-                self.state = State::Asking;
-            }
+    }
+    let Some((head, pieces)) = found.into_pieces() else { return NextStep::Break };
+    match head.encode(out.room()) {
+        Ok(size) => out.add(size),
+        Err(_) => return NextStep::Break,
+    }
+    NextStep::SendPieces(pieces)
+}
+
+/// Sends the groups of a user, from where the last piece ended.
+fn send_groups(gids: &Gids, groups: &mut Groups, max: u64, out: &mut Output) -> NextStep {
+    if groups.sent() == 0 {
+        let head = GroupListHead { max, total: gids.total() };
+        if let Ok(size) = head.encode(out.room()) {
+            out.add(size);
         }
-        Need::Flush
+    }
+    match groups.send(gids, max, u32::to_be_bytes, out) {
+        None => NextStep::Break,
+        Some(true) => NextStep::Done,
+        Some(false) => NextStep::Flush,
     }
 }
 
 impl Conversation for Nsss {
     fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
-        let mut client = Client::new(rights, number);
-        switch.admit(&mut client);
         Nsss {
             input: [0; INPUT],
             have: 0,
@@ -306,7 +318,7 @@ impl Conversation for Nsss {
             groups: Groups::NONE,
             hidden: None,
             lists: Lists::default(),
-            client,
+            client: switch.new_client(rights, number),
             idle_millis: 0,
         }
     }
@@ -324,7 +336,7 @@ impl Conversation for Nsss {
     }
 
     fn turn_left(&self) -> u64 {
-        self.client.turn
+        self.client.budget
     }
 
     fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
@@ -342,11 +354,11 @@ impl Conversation for Nsss {
     }
 
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
-        self.client.turn = turn;
+        self.client.budget = turn;
         match self.state {
             State::Closing(end) => Need::Close(end),
             State::Reading | State::Asking => self.read(switch, out),
-            State::Record => self.send_area(switch, out),
+            State::Record(_) => self.send_piece(switch, out),
         }
     }
 
@@ -358,7 +370,7 @@ impl Conversation for Nsss {
 
     fn answered(&mut self) {
         let input = self.input.get(..self.have).unwrap_or_default();
-        let Ok(Took { value, len }) = Request::decode(input) else { return };
+        let Ok(Decoded { value, len }) = Request::decode(input) else { return };
         if let Request::End(db) = value {
             self.lists.end(db);
         }
@@ -367,7 +379,7 @@ impl Conversation for Nsss {
 
     fn unanswered(&mut self, out: &mut Output) -> Need {
         let input = self.input.get(..self.have).unwrap_or_default();
-        let Ok(Took { value, len }) = Request::decode(input) else {
+        let Ok(Decoded { value, len }) = Request::decode(input) else {
             return self.close(End::Failed);
         };
         self.lists.lost |= matches!(Kind::of(&value), Kind::Next(_) | Kind::Restart(_));
@@ -377,4 +389,8 @@ impl Conversation for Nsss {
     fn keeps_worker(&self) -> bool {
         self.lists.begun != 0
     }
+}
+
+fn status_of(errno: Errno) -> u8 {
+    errno.raw_os_error() as u8
 }

@@ -9,7 +9,7 @@ mod admission;
 mod offload;
 mod serving;
 
-use super::Settings;
+use super::ServerOptions;
 use super::acceptor::Acceptor;
 use super::conversation::{End, Output, Protocol};
 use super::listener::{Listener, tell_ready};
@@ -47,25 +47,19 @@ pub struct Service {
     pub listener: Listener,
 }
 
-/// What clients are served from.
-pub struct Sources<'a> {
-    /// What can be asked from the event loop.
-    pub switch: &'a mut Switch,
-    /// Who asks what may block; `None`: there is nothing that may.
-    pub workers: Option<Pool>,
-}
-
-/// Serves the clients of at most 8 listeners until a signal ends it, or `parent` does, a pidfd.
+/// Serves the clients of at most 8 listeners until a signal ends it, or `parent` does, a pidfd. What
+/// may block is asked by `workers`, and by nobody if there are none.
 pub fn serve(
     services: Vec<Service>,
-    settings: &Settings,
-    sources: Sources<'_>,
+    server_options: &ServerOptions,
+    switch: &mut Switch,
+    workers: Option<Pool>,
     parent: Option<OwnedFd>,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
-    settings.log.starting();
-    EventLoop::new(services, settings.log, sources, parent)
-        .and_then(|server| run(server, &mut signals, settings.newline))
+    server_options.log.starting();
+    EventLoop::new(services, server_options.log, switch, workers, parent)
+        .and_then(|server| run(server, &mut signals, server_options.newline))
         .map_err(unable("unable to wait for events"))
 }
 
@@ -145,7 +139,8 @@ impl<'a> EventLoop<'a> {
     fn new(
         services: Vec<Service>,
         log: Log,
-        sources: Sources<'a>,
+        switch: &'a mut Switch,
+        workers: Option<Pool>,
         parent: Option<OwnedFd>,
     ) -> Result<Self, Errno> {
         if services.len() > LISTENERS {
@@ -161,8 +156,8 @@ impl<'a> EventLoop<'a> {
             acceptors: services.into_iter().map(acceptor).collect(),
             sessions,
             protocols,
-            switch: sources.switch,
-            workers: sources.workers,
+            switch,
+            workers,
             parent,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             // Zeros from the kernel: those of arrays would be written, and all pages be memory in

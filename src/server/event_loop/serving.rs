@@ -31,7 +31,7 @@ impl EventLoop<'_> {
     }
 
     /// Takes what a client has sent. It is served with the others that have asked: see
-    /// [`Switch::hear`](crate::backend::switch::Switch::hear).
+    /// [`Switch::begin_batch`](crate::backend::switch::Switch::begin_batch).
     pub(super) fn read(&mut self, row: usize) {
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         match recv(&session.socket, conversation.room(), RecvFlags::DONTWAIT) {
@@ -54,7 +54,7 @@ impl EventLoop<'_> {
 
     /// Gives so many of those that are queued their turn.
     pub(super) fn serve(&mut self, rows: usize) {
-        self.switch.hear();
+        self.switch.begin_batch();
         for _ in 0..rows {
             if let Some(row) = self.queue.pop() {
                 if let Some(session) = self.sessions.session(row) {

@@ -5,8 +5,8 @@ use super::nsss::text;
 use crate::naive::Naive;
 use crate::wire::{by_id, by_name, grouplist, op};
 use nssproto::entry::{Db, Name, Record};
-use nssproto::nscd::long::{HEADER_MAX, Survey};
-use nssproto::stream::{Copier, Measured, Meter};
+use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
+use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter};
 use nssproto::{line, nscd, nsss};
 
 /// A byte that says which file and how long the pieces are, and a line.
@@ -60,7 +60,7 @@ fn reader(db: Db, text: &[u8]) -> Naive {
 fn encoded(record: &Record<'_>) -> Vec<u8> {
     let mut out = vec![0; 16 * 1024 + 64];
     let size = match nsss::encode(record, &mut out) {
-        Err(nssproto::Fault::Room(size)) => {
+        Err(nssproto::EncodeError::NoSpace(size)) => {
             out.resize(size, 0);
             nsss::encode(record, &mut out)
         }
@@ -70,18 +70,23 @@ fn encoded(record: &Record<'_>) -> Vec<u8> {
     out
 }
 
-fn measure(db: Db, text: &[u8], step: usize, key: &[u8]) -> Result<Measured, &'static str> {
-    let mut meter = Meter::new(db);
+fn measure(
+    db: Db,
+    text: &[u8],
+    step: usize,
+    key: &[u8],
+) -> Result<LineSummary, nssproto::Malformed> {
+    let mut meter = LineScanner::new(db);
     text.chunks(step).for_each(|piece| meter.feed(piece, key));
     meter.finish(key)
 }
 
 /// The whole reply, its strings copied in pieces.
-fn copy(db: Db, text: &[u8], step: usize, measured: Measured) -> Vec<u8> {
+fn copy(db: Db, text: &[u8], step: usize, measured: LineSummary) -> Vec<u8> {
     let mut reply = vec![0; nsss::Head::MAX];
     let size = measured.head.encode(&mut reply).unwrap();
     reply.truncate(size);
-    let mut copier = Copier::new(db, measured);
+    let mut copier = LineCopier::new(db, measured);
     let mut room = vec![0; step % 7 + 1];
     while !copier.done() {
         let at = copier.taken() as usize;
@@ -125,16 +130,23 @@ fn by_key(db: Db, record: &Record<'_>, line: &[u8]) {
 fn to_nscd(record: &Record<'_>, nsss: &[u8], step: usize) {
     let mut out = vec![0; 5 * nsss.len() + 64];
     let (size, want) = match record {
-        Record::Passwd(r) => (nscd::encode_passwd(r, &mut out), super::nscd::user(nsss)),
-        Record::Group(r) => (nscd::encode_group(r, &mut out), super::nscd::group(nsss)),
+        Record::Passwd(_) => (nscd::encode(record, &mut out), super::nscd::user(nsss)),
+        Record::Group(_) => (nscd::encode(record, &mut out), super::nscd::group(nsss)),
         Record::Shadow(_) => return,
     };
     out.truncate(size.unwrap());
     assert_eq!(out, want);
+    let kind = match record {
+        Record::Passwd(_) => nscd::ReplyKind::Passwd,
+        _ => nscd::ReplyKind::Group,
+    };
+    let took = nscd::Reply::decode(kind, &out).unwrap();
+    assert_eq!(took.len, out.len());
+    assert!(matches!(took.value, nscd::Reply::Found(r) if r.name() == record.name()));
     let db = if matches!(record, Record::Passwd(_)) { Db::Passwd } else { Db::Group };
     let took = nsss::Head::decode(db, &nsss[1..]).unwrap();
     let area = &nsss[1 + took.len..];
-    let mut survey = Survey::new(took.value).unwrap();
+    let mut survey = HeaderWriter::new(took.value).unwrap();
     let (mut streamed, mut room) = (Vec::new(), vec![0; 4 * step + HEADER_MAX]);
     for piece in area.chunks(step) {
         let len = survey.feed(piece, &mut room).unwrap();

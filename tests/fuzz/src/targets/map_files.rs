@@ -2,9 +2,10 @@
 
 use super::stage::Dir;
 use super::{first, number};
-use crate::backend::map::config::{Config, Kind, Problem, Section};
-use crate::backend::map::known::Known;
+use crate::backend::map::config::{Config, SectionKind, Section};
 use crate::backend::map::names::{Letters, fits, glob_fault, is_reserved, matches};
+use crate::backend::map::pairs::Pairs;
+use crate::backend::map::problem::Problem;
 use crate::backend::map::registry::Registry;
 use crate::backend::map::template::{GidOf, Ids, Pattern, Template};
 use crate::backend::map::{sections, single};
@@ -70,7 +71,7 @@ fn check(config: &Config) {
     };
     let one = |id: u32| assert!(id >= 500 && ![65534, 65535, u32::MAX].contains(&id), "{id}");
     let mut uids = Vec::new();
-    for section in config.sections.iter().filter(|s| s.kind == Kind::Map) {
+    for section in config.sections.iter().filter(|s| s.kind == SectionKind::Map) {
         template(&section.template);
         assert!(section.globs.count() > 0);
         assert!({ section.globs }.all(|g| glob_fault(g).is_none()));
@@ -95,7 +96,7 @@ fn check(config: &Config) {
         }
         assert!(section.require.home || !section.require.owned);
     }
-    let numbers: Vec<&Section> = config.sections.iter().filter(|s| s.kind != Kind::Map).collect();
+    let numbers: Vec<&Section> = config.sections.iter().filter(|s| s.kind != SectionKind::Map).collect();
     assert!(numbers.len() <= 8);
     for section in numbers {
         template(&section.template);
@@ -103,7 +104,7 @@ fn check(config: &Config) {
         let top = section.numbers.1.to_string();
         let name = section.template.name.pieces(top.as_bytes()).concat();
         assert!(naive_fits(&name, true), "{name:?}");
-        if section.kind == Kind::Uids {
+        if section.kind == SectionKind::Uids {
             uids.push((section.numbers, false));
         }
     }
@@ -268,7 +269,7 @@ pub fn registry(data: &[u8]) {
     let (start, rest) = text.split_at(part(text, begun));
     let path = Dir::with(|dir| dir.join("registry"));
     fs::write(&path, start).expect("a file");
-    let mut known = Known::new(true);
+    let mut known = Pairs::new(true);
     let open =
         || Registry::open(path.as_os_str().as_bytes(), false).unwrap().expect("a registry").0;
     let mut registry = open();
@@ -295,14 +296,14 @@ pub fn registry(data: &[u8]) {
     assert!(known.uid_of(name).is_some() || held);
     if comparable {
         // Another reader, who sees all at once.
-        let mut other = Known::new(true);
+        let mut other = Pairs::new(true);
         open().refresh(&mut other, &mut [0; 8192]).unwrap();
         same_pairs(&other, &now, &now, true);
     }
 }
 
 /// `known` has the pairs of `text`, and none of the others that stand in `all`.
-fn same_pairs(known: &Known, text: &[u8], all: &[u8], comparable: bool) {
+fn same_pairs(known: &Pairs, text: &[u8], all: &[u8], comparable: bool) {
     if !comparable {
         return;
     }

@@ -7,21 +7,21 @@ use crate::server::conversation::Conversation as _;
 use crate::server::nscd::Nscd;
 use crate::sys::access::Rights;
 use crate::wire::{by_id, by_name, grouplist, op};
-use nssproto::Fault;
-use nssproto::nscd::Request;
+use nssproto::DecodeError;
+use nssproto::nscd::{REQUEST_MAX, Request};
 
 /// One request.
 pub fn nscd_request(data: &[u8]) {
     let took = match Request::decode(data) {
         Ok(took) => took,
-        Err(Fault::More(more)) => {
+        Err(DecodeError::Incomplete(more)) => {
             assert!(more > 0);
             let padded = [data, &vec![0; more - 1]].concat();
             assert!(!matches!(Request::decode(&padded), Ok(took) if took.len <= padded.len()));
             return;
         }
-        Err(Fault::Bad(_)) => return,
-        Err(Fault::Room(_)) => panic!("a request needs no room"),
+        Err(DecodeError::Malformed(_)) => return,
+        Err(other) => panic!("a request that is neither: {other:?}"),
     };
     let (head, key) = data[..took.len].split_at(12);
     let word = |at: usize| i32::from_ne_bytes(head[at..at + 4].try_into().unwrap());
@@ -42,9 +42,14 @@ pub fn nscd_request(data: &[u8]) {
         Request::Descriptor => assert!([11, 12, 13, 18, 21].contains(&word(4))),
         Request::Unserved(_) => assert!([4, 5, 6, 7, 14, 16, 17, 19, 20].contains(&word(4))),
         Request::Control => assert!([8, 9].contains(&word(4))),
+        other => panic!("a request of another kind: {other:?}"),
+    }
+    let mut again = [0xa5; REQUEST_MAX];
+    if let Ok(len) = took.value.encode(&mut again) {
+        assert_eq!(Request::decode(&again[..len]).map(|took| took.value), Ok(took.value));
     }
     for end in 0..took.len {
-        assert!(matches!(Request::decode(&data[..end]), Err(Fault::More(_))));
+        assert!(matches!(Request::decode(&data[..end]), Err(DecodeError::Incomplete(_))));
     }
 }
 

@@ -2,9 +2,9 @@
 //! pieces tells what the whole one does.
 
 use super::first;
-use nssproto::Fault;
 use nssproto::entry::{Db, Record};
-use nssproto::nslcd::{self, Request, pieces::Passage};
+use nssproto::nslcd::{self, Request, stream::EntryReader};
+use nssproto::{DecodeError, EncodeError};
 
 /// A byte that says what it is, and a request or an entry.
 pub fn nslcd_reply(data: &[u8]) {
@@ -22,12 +22,15 @@ pub fn nslcd_reply(data: &[u8]) {
     assert_eq!(nslcd::encode(&took.value, &mut out), Ok(took.len));
     assert_eq!(out, data[..took.len]);
     for end in 0..took.len {
-        assert!(matches!(nslcd::decode(db, &data[..end]), Err(Fault::More(_))));
-        assert_eq!(nslcd::encode(&took.value, &mut out[..end]), Err(Fault::Room(took.len)));
+        assert!(matches!(nslcd::decode(db, &data[..end]), Err(DecodeError::Incomplete(_))));
+        assert_eq!(
+            nslcd::encode(&took.value, &mut out[..end]),
+            Err(EncodeError::NoSpace(took.len))
+        );
     }
     let (len, area, passage) = passed.expect("the whole entry is good");
     assert_eq!(len, took.len);
-    let head = passage.measured().expect("it has ended").head;
+    let head = passage.summary().expect("it has ended").head;
     let record = head.record(&area).expect("an area");
     assert_eq!(fields(&record), fields(&took.value));
 }
@@ -35,20 +38,20 @@ pub fn nslcd_reply(data: &[u8]) {
 fn request(data: &[u8]) {
     let took = match Request::decode(data) {
         Ok(took) => took,
-        Err(Fault::More(more)) => return assert!(more > 0),
+        Err(DecodeError::Incomplete(more)) => return assert!(more > 0),
         Err(_) => return,
     };
     let mut out = vec![0; took.len];
     assert_eq!(took.value.encode(&mut out), Ok(took.len));
     assert_eq!(out, data[..took.len]);
     for end in 0..took.len {
-        assert!(matches!(Request::decode(&data[..end]), Err(Fault::More(_))));
+        assert!(matches!(Request::decode(&data[..end]), Err(DecodeError::Incomplete(_))));
     }
 }
 
 /// An entry in pieces of `step` bytes, and its area in other ones; `None` if it is no entry.
-fn pass(db: Db, data: &[u8], step: usize) -> Option<(usize, Vec<u8>, Passage)> {
-    let (mut measured, mut passage) = (Passage::new(db), Passage::new(db));
+fn pass(db: Db, data: &[u8], step: usize) -> Option<(usize, Vec<u8>, EntryReader)> {
+    let (mut measured, mut passage) = (EntryReader::new(db), EntryReader::new(db));
     let (mut at, mut measured_at, mut area) = (0, 0, Vec::new());
     while !measured.ended() {
         let piece = &data[measured_at..data.len().min(measured_at + step)];
@@ -69,7 +72,7 @@ fn pass(db: Db, data: &[u8], step: usize) -> Option<(usize, Vec<u8>, Passage)> {
         assert!(stuck < 3, "no progress");
     }
     assert_eq!(at, measured_at);
-    assert_eq!(passage.measured(), measured.measured());
+    assert_eq!(passage.summary(), measured.summary());
     // The last byte is the caller's.
     area.push(0);
     Some((at, area, passage))

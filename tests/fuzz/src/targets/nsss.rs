@@ -1,31 +1,32 @@
 //! The codec of the nsss protocol: what is decoded is encoded to the same bytes.
 
 use super::first;
-use nssproto::Fault;
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
-use nssproto::line::{self, FromArea};
-use nssproto::nsss::{self, Head, Reply, Request, Unfit};
-use nssproto::stream::AreaCheck;
+use nssproto::line::{self, LineWriter};
+use nssproto::nsss::stream::AreaChecker;
+use nssproto::nsss::{self, Head, Reply, Request, RequestError};
+use nssproto::{DecodeError, EncodeError};
 
 /// One request.
 pub fn nsss_request(data: &[u8]) {
     let took = match Request::decode(data) {
         Ok(took) => took,
-        Err(Unfit::More(more)) => {
+        Err(RequestError::Incomplete(more)) => {
             assert!(more > 0);
             // One byte less than the missing ones makes no request.
             let padded = [data, &vec![0; more - 1]].concat();
-            assert!(matches!(Request::decode(&padded), Err(Unfit::More(_))));
+            assert!(matches!(Request::decode(&padded), Err(RequestError::Incomplete(_))));
             return;
         }
-        Err(Unfit::Refuse { len }) => {
+        Err(RequestError::InvalidName { len }) => {
             return assert!((5..=13 + 255).contains(&len) && len <= data.len());
         }
-        Err(Unfit::TooLong) => {
+        Err(RequestError::NameTooLong) => {
             let at = if data[0] == 0o25 { 9 } else { 1 };
             return assert!(u32::from_be_bytes(data[at..at + 4].try_into().unwrap()) > 255);
         }
-        Err(Unfit::Opcode(opcode)) => return assert_eq!(data[0], opcode),
+        Err(RequestError::UnknownOpcode(opcode)) => return assert_eq!(data[0], opcode),
+        Err(other) => panic!("{other}"),
     };
     let mut out = [0xa5; Request::MAX + 8];
     assert_eq!(took.value.encode(&mut out), Ok(took.len));
@@ -33,8 +34,8 @@ pub fn nsss_request(data: &[u8]) {
     assert!(out[took.len..].iter().all(|b| *b == 0xa5), "bytes behind it were written");
     assert_eq!(Request::decode(&out), Ok(took));
     for end in 0..took.len {
-        assert!(matches!(Request::decode(&data[..end]), Err(Unfit::More(_))));
-        assert_eq!(took.value.encode(&mut out[..end]), Err(Fault::Room(took.len)));
+        assert!(matches!(Request::decode(&data[..end]), Err(RequestError::Incomplete(_))));
+        assert_eq!(took.value.encode(&mut out[..end]), Err(EncodeError::NoSpace(took.len)));
     }
 }
 
@@ -54,7 +55,7 @@ pub fn nsss_reply(data: &[u8]) {
     };
     let Ok(took) = Reply::decode(&request, data) else { return };
     for end in 0..took.len {
-        assert!(matches!(Reply::decode(&request, &data[..end]), Err(Fault::More(_))));
+        assert!(matches!(Reply::decode(&request, &data[..end]), Err(DecodeError::Incomplete(_))));
     }
     match took.value {
         Reply::Done => assert_eq!(data[0], 0),
@@ -78,7 +79,7 @@ fn record(db: Db, head: Head, data: &[u8], at: usize, piece: u8) {
     assert_eq!(head.size(), at);
     let Some(area) = data[at..].get(..head.area_len() as usize) else { return };
     let record = head.record(area);
-    let mut check = AreaCheck::new(&head);
+    let mut check = AreaChecker::new(&head);
     let pieces = || area.chunks(usize::from(piece / 8) + 1);
     let streamed = pieces().try_for_each(|piece| check.feed(piece));
     assert_eq!(record.is_ok(), streamed.is_ok(), "{head:?} {area:?}");
@@ -88,9 +89,9 @@ fn record(db: Db, head: Head, data: &[u8], at: usize, piece: u8) {
     let mut out = vec![0xa5; size + 8];
     assert_eq!(nsss::encode(&record, &mut out), Ok(size));
     assert_eq!(out[..size], data[..size]);
-    assert_eq!(nsss::encode(&record, &mut out[..size - 1]), Err(Fault::Room(size)));
+    assert_eq!(nsss::encode(&record, &mut out[..size - 1]), Err(EncodeError::NoSpace(size)));
     let whole = text(&record);
-    let (mut streamed, mut line) = (Vec::new(), FromArea::new(head));
+    let (mut streamed, mut line) = (Vec::new(), LineWriter::new(head));
     for piece in pieces() {
         line.feed(piece, |bytes| put(&mut streamed, bytes)).unwrap();
     }

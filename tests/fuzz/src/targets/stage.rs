@@ -1,7 +1,8 @@
 //! Files for what reads files, and connections without sockets.
 
 use super::{cut, first};
-use crate::backend::switch::{Backend, Switch};
+use crate::backend::Backend;
+use crate::backend::switch::Switch;
 use crate::backend::unix::Unix;
 use crate::server::conversation::{Conversation, Need, Output};
 use std::os::unix::ffi::OsStrExt as _;

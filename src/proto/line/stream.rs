@@ -1,14 +1,37 @@
-//! Records larger than a buffer, in pieces of any size: a line is measured in one pass and
-//! its strings are sent in a second one; a peer's strings are checked while they pass.
+//! Lines larger than a buffer, in pieces of any size: a line is measured in one pass, and its
+//! strings are sent in a second one.
+//!
+//! ```
+//! use nssproto::entry::Db;
+//! use nssproto::line::stream::{LineCopier, LineScanner};
+//!
+//! let (first, second) = (b"staff:x:50:a", b"da,bob");
+//! let mut scanner = LineScanner::new(Db::Group);
+//! scanner.feed(first, b"ada");
+//! scanner.feed(second, b"ada");
+//! let summary = scanner.finish(b"ada")?;
+//! assert!(summary.listed && !summary.named);
+//!
+//! // The head goes first; then the strings, as they are in an nsss reply.
+//! assert_eq!(summary.head.area_len(), 16);
+//! let mut copier = LineCopier::new(Db::Group, summary);
+//! let mut room = [0; 16];
+//! assert_eq!(copier.feed(first, &mut room)?, (12, 9));
+//! assert_eq!(copier.feed(second, &mut room[9..])?, (6, 7));
+//! assert!(copier.done() && room == *b"staff\0x\0ada\0bob\0");
+//! # Ok::<(), nssproto::Malformed>(())
+//! ```
 
-use crate::bytes::{Decimal, Hash};
-use crate::entry::{Db, Gid, Name, Uid};
-use crate::line::why;
+pub use super::copy::LineCopier;
+use super::why;
+use crate::Malformed;
+use crate::bytes::{Decimal, Fnv1a};
+use crate::entry::{Db, Gid, Uid};
 use crate::nsss::{Head, MEMBERS_MAX};
 
 /// Where the byte at hand stands in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum FieldKind {
     Text,
     Number,
     Members,
@@ -17,13 +40,13 @@ enum Place {
 }
 
 /// Which kind of field has the number `field`, counted from 0.
-fn place(db: Db, field: u8) -> Place {
+fn kind_of(db: Db, field: u8) -> FieldKind {
     match (db, field) {
-        (_, 0 | 1) => Place::Text,
-        (Db::Passwd, 2 | 3) | (Db::Group, 2) | (Db::Shadow, 2..=8) => Place::Number,
-        (Db::Passwd, _) => Place::Text,
-        (Db::Group, _) => Place::Members,
-        (Db::Shadow, _) => Place::Over,
+        (_, 0 | 1) => FieldKind::Text,
+        (Db::Passwd, 2 | 3) | (Db::Group, 2) | (Db::Shadow, 2..=8) => FieldKind::Number,
+        (Db::Passwd, _) => FieldKind::Text,
+        (Db::Group, _) => FieldKind::Members,
+        (Db::Shadow, _) => FieldKind::Over,
     }
 }
 
@@ -38,29 +61,29 @@ fn last(db: Db) -> u8 {
 
 /// Goes along a line byte by byte: both passes see the same fields.
 #[derive(Clone, Copy, Debug)]
-struct Walk {
-    db: Db,
+pub(super) struct Walk {
+    pub(super) db: Db,
     field: u8,
-    place: Place,
+    kind: FieldKind,
 }
 
 impl Walk {
-    fn new(db: Db) -> Self {
-        Walk { db, field: 0, place: Place::Text }
+    pub(super) fn new(db: Db) -> Self {
+        Walk { db, field: 0, kind: FieldKind::Text }
     }
 
     /// Where the next byte stands, and whether it is the colon that closes its field.
-    fn step(&mut self, byte: u8) -> (Place, bool) {
+    pub(super) fn step(&mut self, byte: u8) -> (FieldKind, bool) {
         if byte == 0 {
-            self.place = Place::Over;
+            self.kind = FieldKind::Over;
         }
-        let place = self.place;
-        let closes = byte == b':' && place != Place::Over && self.field < last(self.db);
+        let kind = self.kind;
+        let closes = byte == b':' && kind != FieldKind::Over && self.field < last(self.db);
         if closes {
             self.field += 1;
-            self.place = crate::stream::place(self.db, self.field);
+            self.kind = kind_of(self.db, self.field);
         }
-        (place, closes)
+        (kind, closes)
     }
 }
 
@@ -85,39 +108,39 @@ impl Match {
 /// First pass over a line: its numbers, the length of its strings, and whether it is the one
 /// that is looked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Meter {
+pub struct LineScanner {
     walk: Walk,
     number: Decimal,
     numbers: [u64; 7],
-    wrong: Option<&'static str>,
+    wrong: Option<Malformed>,
     area: u64,
     members: u64,
     name: Match,
     member: Match,
     listed: bool,
-    hash: Hash,
+    hash: Fnv1a,
     len: u64,
 }
 
 /// What the first pass found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measured {
+pub struct LineSummary {
     /// Ready to be sent.
     pub head: Head,
     /// The line's name is the key.
     pub named: bool,
     /// The key is among the members of the group.
     pub listed: bool,
-    hash: Hash,
-    len: u64,
+    pub(super) hash: Fnv1a,
+    pub(super) len: u64,
 }
 
-impl Meter {
+impl LineScanner {
     /// A meter at the start of a line of `db`.
     // Inlined, it would be at four places.
     #[inline(never)]
     pub fn new(db: Db) -> Self {
-        Meter {
+        LineScanner {
             walk: Walk::new(db),
             number: Decimal::default(),
             numbers: [u64::MAX; 7],
@@ -127,7 +150,7 @@ impl Meter {
             name: Match::default(),
             member: Match::default(),
             listed: false,
-            hash: Hash::START,
+            hash: Fnv1a::START,
             len: 0,
         }
     }
@@ -146,14 +169,14 @@ impl Meter {
         let field = self.walk.field;
         match self.walk.step(byte) {
             (_, true) => self.close_field(field),
-            (Place::Text, _) => {
+            (FieldKind::Text, _) => {
                 self.area += 1;
                 if field == 0 {
                     self.name.push(byte, key);
                 }
             }
-            (Place::Number, _) => self.number.push(byte),
-            (Place::Members, _) => {
+            (FieldKind::Number, _) => self.number.push(byte),
+            (FieldKind::Members, _) => {
                 self.members = self.members.max(1);
                 self.area += 1;
                 if byte == b',' {
@@ -163,15 +186,15 @@ impl Meter {
                     self.member.push(byte, key);
                 }
             }
-            (Place::Over, _) => {}
+            (FieldKind::Over, _) => {}
         }
     }
 
     fn close_field(&mut self, field: u8) {
         let db = self.walk.db;
-        match place(db, field) {
-            Place::Text => self.area += 1,
-            Place::Number => {
+        match kind_of(db, field) {
+            FieldKind::Text => self.area += 1,
+            FieldKind::Number => {
                 let limit = if db == Db::Shadow { u64::MAX } else { u64::from(u32::MAX) };
                 let number = self.number.value().filter(|n| *n <= limit);
                 let empty = db == Db::Shadow && self.number.is_empty();
@@ -183,7 +206,7 @@ impl Meter {
                 }
                 self.number = Decimal::default();
             }
-            Place::Members | Place::Over => {}
+            FieldKind::Members | FieldKind::Over => {}
         }
     }
 
@@ -193,7 +216,7 @@ impl Meter {
     }
 
     /// Ends the line; the error says why it has to be skipped, as [`crate::line::parse`] does.
-    pub fn finish(mut self, key: &[u8]) -> Result<Measured, &'static str> {
+    pub fn finish(mut self, key: &[u8]) -> Result<LineSummary, Malformed> {
         let Walk { db, field, .. } = self.walk;
         let needed = if db == Db::Shadow { 8 } else { last(db) };
         if field < needed {
@@ -207,9 +230,9 @@ impl Meter {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        let len = u32::try_from(self.area).map_err(|_| "record too long")?;
+        let len = u32::try_from(self.area).map_err(|_| Malformed("record too long"))?;
         let members = u32::try_from(self.members).ok().filter(|m| *m <= MEMBERS_MAX);
-        let members = members.ok_or("too many members")?;
+        let members = members.ok_or(Malformed("too many members"))?;
         let [first, second, ..] = self.numbers;
         // Numbers of passwd and group were checked to be below 2^32.
         let head = match db {
@@ -218,11 +241,11 @@ impl Meter {
             Db::Shadow => Head::Shadow { numbers: self.numbers, len },
         };
         let named = self.name.holds(key);
-        Ok(Measured { head, named, listed: self.listed, hash: self.hash, len: self.len })
+        Ok(LineSummary { head, named, listed: self.listed, hash: self.hash, len: self.len })
     }
 }
 
-fn why_number(db: Db, field: u8) -> &'static str {
+fn why_number(db: Db, field: u8) -> Malformed {
     match (db, field) {
         (Db::Passwd, 2) => why::UID,
         (Db::Passwd, _) | (Db::Group, _) => why::GID,
@@ -230,156 +253,11 @@ fn why_number(db: Db, field: u8) -> &'static str {
     }
 }
 
-impl Measured {
+impl LineSummary {
     /// Bytes of the line, LF excluded.
     pub fn line_len(&self) -> u64 {
         self.len
     }
-}
-
-/// Second pass over a measured line: its strings, each closed by NUL.
-#[derive(Clone, Copy, Debug)]
-pub struct Copier {
-    walk: Walk,
-    any_member: bool,
-    ended: bool,
-    taken: u64,
-    given: u64,
-    hash: Hash,
-    measured: Measured,
-}
-
-impl Copier {
-    /// A copier at the start of the line of `db` that was measured.
-    pub fn new(db: Db, measured: Measured) -> Self {
-        Copier {
-            walk: Walk::new(db),
-            any_member: false,
-            ended: false,
-            taken: 0,
-            given: 0,
-            hash: Hash::START,
-            measured,
-        }
-    }
-
-    /// A copier at the start of the same line.
-    pub fn again(&self) -> Self {
-        Copier::new(self.walk.db, self.measured)
-    }
-
-    /// The head of the record.
-    pub fn head(&self) -> &Head {
-        &self.measured.head
-    }
-
-    /// Bytes of the line that are still to be fed.
-    pub fn wants(&self) -> u64 {
-        self.measured.len - self.taken
-    }
-
-    /// Bytes of the line that were fed.
-    pub fn taken(&self) -> u64 {
-        self.taken
-    }
-
-    /// Whether the whole area was given out.
-    pub fn done(&self) -> bool {
-        self.ended
-    }
-
-    /// Takes bytes of the line from the front of `input` and puts bytes of the area to the
-    /// front of `out`; how many of each. The area's last byte is only given out once the whole
-    /// line was seen to be the one that was measured; if it is another one, the error says so
-    /// and what is missing must never be sent.
-    pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), &'static str> {
-        let area = u64::from(self.measured.head.area_len());
-        let wants = usize::try_from(self.wants()).unwrap_or(usize::MAX).min(input.len());
-        let input = input.get(..wants).unwrap_or_default();
-        let mut rest = input.iter();
-        let mut room = out.iter_mut();
-        while room.len() > 0 {
-            let Some(byte) = rest.next() else { break };
-            if let Some(byte) = self.push(*byte) {
-                self.given += 1;
-                // The last byte is held back until the line has been verified.
-                if self.given < area {
-                    if let Some(place) = room.next() {
-                        *place = byte;
-                    }
-                }
-            }
-        }
-        let taken = input.len() - rest.len();
-        self.hash.feed(input.get(..taken).unwrap_or_default());
-        self.taken += taken as u64;
-        if self.wants() == 0 && !self.ended {
-            // The end of the line closes a string, where there is one.
-            let closes = self.any_member || self.walk.db == Db::Passwd;
-            if self.hash != self.measured.hash || self.given + u64::from(closes) != area {
-                return Err("file changed while its record was being sent");
-            }
-            // Without room for the last byte it is taken up again in the next call.
-            if let Some(place) = room.next() {
-                *place = 0;
-                self.ended = true;
-            }
-        }
-        let left = room.len();
-        Ok((taken, out.len() - left))
-    }
-
-    /// The byte of the area that `byte` of the line becomes, if any.
-    fn push(&mut self, byte: u8) -> Option<u8> {
-        match self.walk.step(byte) {
-            (Place::Text, closes) => Some(if closes { 0 } else { byte }),
-            (Place::Members, _) => {
-                self.any_member = true;
-                Some(if byte == b',' { 0 } else { byte })
-            }
-            (Place::Number | Place::Over, _) => None,
-        }
-    }
-}
-
-/// Checks the area of a peer's record while it passes: the right length, the right number of
-/// strings, the last byte a NUL.
-#[derive(Clone, Copy, Debug)]
-pub struct AreaCheck {
-    left: u32,
-    strings: u32,
-}
-
-impl AreaCheck {
-    /// A check of the area that follows `head`.
-    pub fn new(head: &Head) -> Self {
-        AreaCheck { left: head.area_len(), strings: head.strings() }
-    }
-
-    /// Bytes that are still to come.
-    pub fn left(&self) -> u32 {
-        self.left
-    }
-
-    /// Takes the next bytes, at most [`AreaCheck::left`]; the error means that they must not be
-    /// passed on.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let wrong = "string area does not hold the expected strings";
-        let nuls = bytes.iter().filter(|b| **b == 0).count();
-        let len = u32::try_from(bytes.len()).map_err(|_| wrong)?;
-        self.left = self.left.checked_sub(len).ok_or(wrong)?;
-        self.strings =
-            u32::try_from(nuls).ok().and_then(|n| self.strings.checked_sub(n)).ok_or(wrong)?;
-        if self.left == 0 && (self.strings != 0 || bytes.last() != Some(&0)) {
-            return Err(wrong);
-        }
-        Ok(())
-    }
-}
-
-/// Whether `user` is among `members`.
-pub fn lists(mut members: crate::entry::Members<'_>, user: Name<'_>) -> bool {
-    members.any(|m| m == user.bytes())
 }
 
 #[cfg(test)]
@@ -425,8 +303,8 @@ mod tests {
         }
     }
 
-    fn measure(db: Db, line: &[u8], odd: &mut Odd) -> Result<Measured, &'static str> {
-        let mut meter = Meter::new(db);
+    fn measure(db: Db, line: &[u8], odd: &mut Odd) -> Result<LineSummary, Malformed> {
+        let mut meter = LineScanner::new(db);
         let mut rest = line;
         while !rest.is_empty() {
             let (head, tail) = rest.split_at(1 + odd.below(rest.len()));
@@ -459,7 +337,7 @@ mod tests {
             let n = nsss::encode(&record, &mut want).unwrap();
             let mut got = [0xa5; 256];
             let mut at = measured.head.encode(&mut got).unwrap();
-            let mut copier = Copier::new(db, measured);
+            let mut copier = LineCopier::new(db, measured);
             let mut pos = 0;
             while !copier.done() {
                 let end = (pos + odd.below(9)).min(text.len());
@@ -485,30 +363,12 @@ mod tests {
         for at in 0..text.len() {
             let mut other = *text;
             other[at] ^= 1;
-            let mut copier = Copier::new(Db::Group, measured);
+            let mut copier = LineCopier::new(Db::Group, measured);
             let mut out = [0; 64];
             assert!(copier.feed(&other, &mut out).is_err(), "byte {at}");
         }
-        let mut copier = Copier::new(Db::Group, measured);
+        let mut copier = LineCopier::new(Db::Group, measured);
         let (_, given) = copier.feed(&text[..text.len() - 1], &mut [0; 64]).unwrap();
         assert!(given < measured.head.area_len() as usize);
-    }
-
-    #[test]
-    fn a_peers_area_is_checked_in_any_pieces() {
-        let head = Head::Group { gid: Gid(1), len: 8, members: 1 };
-        for (area, good) in [
-            (&b"g\0x\0abc\0"[..], true),
-            (b"g\0x\0abcd", false),
-            (b"g\0xyabc\0", false),
-            (b"g\0\0\0abc\0", false),
-        ] {
-            for cut in 0..area.len() {
-                let mut check = AreaCheck::new(&head);
-                let first = check.feed(&area[..cut]);
-                assert_eq!(first.and_then(|()| check.feed(&area[cut..])).is_ok(), good);
-            }
-        }
-        assert!(AreaCheck::new(&head).feed(b"123456789").is_err());
     }
 }

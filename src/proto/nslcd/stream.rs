@@ -2,19 +2,36 @@
 //! nsss sends them, each closed by NUL (the record's *area*).
 //!
 //! What is larger than a buffer is gone through twice, in two replies: the first time it is
-//! measured, the second time its strings are sent. [`Measured`] tells whether it was the same.
+//! measured, the second time its strings are sent. [`EntrySummary`] tells whether it was the same.
+//!
+//! ```
+//! use nssproto::entry::Db;
+//! use nssproto::nslcd::stream::EntryReader;
+//!
+//! let (mut entry, mut room) = (EntryReader::new(Db::Group), [0; 8]);
+//! let (taken, put) = entry.feed(b"\0\0\0\x01g\0\0", &mut room)?;
+//! assert_eq!((taken, &room[..put]), (7, &b"g"[..]));
+//! assert!(entry.summary().is_none());
+//! let rest = b"\0\0\0\0\0\x05\0\0\0\x01\0\0\0\x01a";
+//! let (taken, put) = entry.feed(rest, &mut room)?;
+//! assert_eq!((taken, &room[..put]), (rest.len(), &b"\0\0a"[..]));
+//! assert_eq!(entry.summary().unwrap().head.id(), Some(5));
+//! # Ok::<(), nssproto::Malformed>(())
+//! ```
 
-use super::{length, why, widen};
-use crate::bytes::Hash;
+use super::record::widen;
+use super::{length, why};
+use crate::Malformed;
+use crate::bytes::Fnv1a;
 use crate::entry::{Db, Gid, Uid};
 use crate::nsss::{Head, MEMBERS_MAX};
 
 /// What an entry comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measured {
+pub struct EntrySummary {
     /// What precedes its strings in a reply.
     pub head: Head,
-    hash: Hash,
+    hash: Fnv1a,
 }
 
 /// What the field at hand is.
@@ -28,7 +45,7 @@ enum Field {
 
 /// Where the next byte belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum State {
     /// A number, or the length of a string.
     Word,
     /// In front of a string of so many bytes: the one before it is to be closed.
@@ -41,10 +58,10 @@ enum Place {
 
 /// An entry while it passes.
 #[derive(Clone, Copy, Debug)]
-pub struct Passage {
+pub struct EntryReader {
     db: Db,
     field: usize,
-    place: Place,
+    place: State,
     word: u32,
     word_len: u8,
     words: [u32; 7],
@@ -52,16 +69,16 @@ pub struct Passage {
     members_left: u32,
     strings: u32,
     area: u32,
-    hash: Hash,
+    hash: Fnv1a,
 }
 
-impl Passage {
+impl EntryReader {
     /// At the start of an entry of `db`, behind its mark.
     pub fn new(db: Db) -> Self {
-        Passage {
+        EntryReader {
             db,
             field: 0,
-            place: Place::Word,
+            place: State::Word,
             word: 0,
             word_len: 0,
             words: [0; 7],
@@ -69,13 +86,13 @@ impl Passage {
             members_left: 0,
             strings: 0,
             area: 0,
-            hash: Hash::START,
+            hash: Fnv1a::START,
         }
     }
 
     /// Whether the whole entry has passed.
     pub fn ended(&self) -> bool {
-        self.place == Place::End
+        self.place == State::End
     }
 
     /// Takes bytes of the entry from the front of `input` and puts bytes of its area to the
@@ -83,7 +100,7 @@ impl Passage {
     ///
     /// The area's last byte, a NUL, is never put: that is for the caller, once he knows that the
     /// entry may be passed on.
-    pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), &'static str> {
+    pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), Malformed> {
         let mut at = 0;
         let taken = self.pass(input, &mut |bytes| {
             let room = out.get_mut(at..).unwrap_or_default();
@@ -98,7 +115,7 @@ impl Passage {
     }
 
     /// The same without a place for the area; how many bytes it took.
-    pub fn measure(&mut self, input: &[u8]) -> Result<usize, &'static str> {
+    pub fn measure(&mut self, input: &[u8]) -> Result<usize, Malformed> {
         self.pass(input, &mut |bytes| bytes.len())
     }
 
@@ -107,12 +124,12 @@ impl Passage {
         &mut self,
         input: &[u8],
         put: &mut dyn FnMut(&[u8]) -> usize,
-    ) -> Result<usize, &'static str> {
+    ) -> Result<usize, Malformed> {
         let mut rest = input;
         loop {
             match self.place {
-                Place::End => break,
-                Place::Word => {
+                State::End => break,
+                State::Word => {
                     let Some((byte, behind)) = rest.split_first() else { break };
                     rest = behind;
                     self.hash.feed(&[*byte]);
@@ -123,14 +140,14 @@ impl Passage {
                         self.close_word()?;
                     }
                 }
-                Place::Gap(len) => {
+                State::Gap(len) => {
                     if put(&[0]) == 0 {
                         break;
                     }
-                    self.place = Place::Text(len);
+                    self.place = State::Text(len);
                 }
-                Place::Text(0) => self.move_on(),
-                Place::Text(left) => {
+                State::Text(0) => self.move_on(),
+                State::Text(left) => {
                     let len = rest.len().min(left as usize);
                     let text = rest.get(..len).unwrap_or_default();
                     if text.contains(&0) {
@@ -140,7 +157,7 @@ impl Passage {
                     let (text, behind) = rest.split_at_checked(len).unwrap_or_default();
                     self.hash.feed(text);
                     rest = behind;
-                    self.place = Place::Text(left - text.len() as u32);
+                    self.place = State::Text(left - text.len() as u32);
                     if text.is_empty() {
                         break;
                     }
@@ -161,13 +178,13 @@ impl Passage {
         }
     }
 
-    fn close_word(&mut self) -> Result<(), &'static str> {
+    fn close_word(&mut self) -> Result<(), Malformed> {
         match self.field() {
             Some(Field::Text) => {
                 let len = length(self.word)?;
                 let area = self.area.checked_add(len).and_then(|area| area.checked_add(1));
                 self.area = area.ok_or(why::LONG)?;
-                self.place = if self.strings == 0 { Place::Text(len) } else { Place::Gap(len) };
+                self.place = if self.strings == 0 { State::Text(len) } else { State::Gap(len) };
                 self.strings += 1;
                 return Ok(());
             }
@@ -196,11 +213,11 @@ impl Passage {
         } else {
             self.field += 1;
         }
-        self.place = if self.field().is_some() { Place::Word } else { Place::End };
+        self.place = if self.field().is_some() { State::Word } else { State::End };
     }
 
     /// What it came to; `None`: there is more of it to come.
-    pub fn measured(&self) -> Option<Measured> {
+    pub fn summary(&self) -> Option<EntrySummary> {
         if !self.ended() {
             return None;
         }
@@ -217,7 +234,7 @@ impl Passage {
                 Head::Shadow { numbers, len }
             }
         };
-        Some(Measured { head, hash: self.hash })
+        Some(EntrySummary { head, hash: self.hash })
     }
 }
 
@@ -225,7 +242,7 @@ impl Passage {
 mod tests {
     use super::super::{decode, encode};
     use super::*;
-    use crate::{Fault, line, nsss};
+    use crate::{DecodeError, line, nsss};
 
     /// A small generator of repeatable odd numbers.
     struct Odd(u64);
@@ -243,8 +260,8 @@ mod tests {
         bytes: &[u8],
         odd: &mut Odd,
         out: &mut [u8],
-    ) -> Result<(usize, usize, Option<Measured>), &'static str> {
-        let mut passage = Passage::new(db);
+    ) -> Result<(usize, usize, Option<EntrySummary>), Malformed> {
+        let mut passage = EntryReader::new(db);
         let (mut from, mut at, mut idle) = (0, 0, 0);
         // Little room and few bytes at a time may move nothing.
         while !passage.ended() && idle < 100 {
@@ -254,7 +271,7 @@ mod tests {
             from += taken;
             at += put;
         }
-        Ok((from, at, passage.measured()))
+        Ok((from, at, passage.summary()))
     }
 
     #[test]
@@ -288,9 +305,9 @@ mod tests {
                 let mut head = [0; 64];
                 assert_eq!(measured.head.encode(&mut head), Ok(at));
                 assert_eq!(head[..at], want[..at]);
-                let mut sight = Passage::new(db);
+                let mut sight = EntryReader::new(db);
                 assert_eq!(sight.measure(&bytes), Ok(len));
-                assert_eq!(sight.measured(), Some(measured));
+                assert_eq!(sight.summary(), Some(measured));
             }
         }
     }
@@ -323,9 +340,9 @@ mod tests {
                     assert_eq!(took.len, taken, "{bytes:?}");
                     good += 1;
                 }
-                (Err(Fault::More(_)), Ok((_, _, None))) => {}
+                (Err(DecodeError::Incomplete(_)), Ok((_, _, None))) => {}
                 // A NUL may be seen before the rest of its string has come.
-                (Err(Fault::Bad(_) | Fault::More(_)), Err(_)) => bad += 1,
+                (Err(DecodeError::Malformed(_) | DecodeError::Incomplete(_)), Err(_)) => bad += 1,
                 (whole, pieces) => panic!("{db:?} {bytes:?}: {whole:?} but {pieces:?}"),
             }
         }
@@ -338,9 +355,9 @@ mod tests {
         let mut bytes = [0; 64];
         let len = encode(&record, &mut bytes).unwrap();
         let measure = |bytes: &[u8]| {
-            let mut passage = Passage::new(Db::Group);
+            let mut passage = EntryReader::new(Db::Group);
             let _ = passage.measure(bytes);
-            passage.measured()
+            passage.summary()
         };
         let same = measure(&bytes[..len]);
         assert!(same.is_some());
@@ -353,13 +370,13 @@ mod tests {
 
     #[test]
     fn strings_that_cannot_be_told_in_32_bits_are_refused() {
-        let mut passage = Passage::new(Db::Group);
+        let mut passage = EntryReader::new(Db::Group);
         assert_eq!(passage.measure(b"\xff\xff\xff\xff"), Err(why::LENGTH));
-        let mut passage = Passage::new(Db::Group);
+        let mut passage = EntryReader::new(Db::Group);
         assert_eq!(passage.measure(b"\0\0\0\0\0\0\0\0\0\0\0\x05\x30\0\0\x01"), Err(why::MEMBERS));
         // Two strings of 2^31-1 bytes have 2^32 with their NULs. It is seen at the second length.
         let mut passage =
-            Passage { area: i32::MAX as u32 + 1, strings: 1, ..Passage::new(Db::Group) };
+            EntryReader { area: i32::MAX as u32 + 1, strings: 1, ..EntryReader::new(Db::Group) };
         assert_eq!(passage.measure(b"\x7f\xff\xff\xff"), Err(why::LONG));
     }
 }

@@ -1,24 +1,44 @@
 //! Replies larger than a buffer. Their lengths stand in front of their strings, so the strings
-//! are gone through twice: [`Survey`] finds the lengths and writes what precedes the strings,
-//! [`Strings`] lets them pass. Both hash what they see, and the reply may only be ended if they
+//! are gone through twice: [`HeaderWriter`] finds the lengths and writes what precedes the strings,
+//! [`StringsWriter`] lets them pass. Both hash what they see, and the reply may only be ended if they
 //! saw the same.
+//!
+//! ```
+//! use nssproto::entry::Gid;
+//! use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter};
+//! use nssproto::nsss::Head;
+//!
+//! let head = Head::Group { gid: Gid(5), len: 6, members: 1 };
+//! let mut room = [0; HEADER_MAX + 4 * 3];
+//! let mut header = HeaderWriter::new(head).unwrap();
+//! // Lengths are written as they become known.
+//! assert_eq!(header.feed(b"g\0x", &mut room)?, 0);
+//! assert_eq!(header.feed(b"\0a\0", &mut room)?, 24 + 4);
+//!
+//! let mut strings = header.finish()?;
+//! let (mut first, mut last) = (*b"g\0x", *b"\0a\0");
+//! assert_eq!((strings.feed(&mut first), strings.feed(&mut last)), (3, 3));
+//! assert!(strings.holds());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-use super::{FOUND, Kind, PASSWORD, shown};
-use crate::Fault;
-use crate::bytes::{Hash, Sink};
+use super::ReplyKind;
+use super::reply::{FOUND, PASSWORD, shown};
+use crate::bytes::{Fnv1a, Writer};
 use crate::nsss::Head;
+use crate::{EncodeError, Malformed};
 
-/// Most bytes that [`Survey::feed`] writes besides four for each byte that it is fed.
+/// Most bytes that [`HeaderWriter::feed`] writes besides four for each byte that it is fed.
 pub const HEADER_MAX: usize = 36;
 
-/// Strings in front of the one that is a password.
+/// StringsWriter in front of the one that is a password.
 const SECRET: u32 = PASSWORD as u32;
 
 /// First pass over the strings of a record, each closed by NUL.
 #[derive(Clone, Copy, Debug)]
-pub struct Survey {
+pub struct HeaderWriter {
     head: Head,
-    /// Strings that have ended.
+    /// StringsWriter that have ended.
     ended: u32,
     /// Bytes of the string at hand.
     len: u32,
@@ -26,30 +46,36 @@ pub struct Survey {
     lengths: [u32; 5],
     /// What is shown of the password; `None`: it is empty.
     shown: Option<u8>,
-    hash: Hash,
+    hash: Fnv1a,
 }
 
-impl Survey {
+impl HeaderWriter {
     /// Of the record with this head; `None` for shadow, which the protocol has not.
     pub fn new(head: Head) -> Option<Self> {
-        let survey =
-            Survey { head, ended: 0, len: 0, lengths: [0; 5], shown: None, hash: Hash::START };
+        let survey = HeaderWriter {
+            head,
+            ended: 0,
+            len: 0,
+            lengths: [0; 5],
+            shown: None,
+            hash: Fnv1a::START,
+        };
         (!matches!(head, Head::Shadow { .. })).then_some(survey)
     }
 
     /// Which kind of reply it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ReplyKind {
         match self.head {
-            Head::Passwd { .. } => Kind::Passwd,
-            _ => Kind::Group,
+            Head::Passwd { .. } => ReplyKind::Passwd,
+            _ => ReplyKind::Group,
         }
     }
 
     /// Takes the next bytes of the strings and writes what they tell: the header once it is
     /// known, after it the lengths of a group's members. `out` has room for [`HEADER_MAX`] bytes
     /// and four for each byte of `area`.
-    pub fn feed(&mut self, area: &[u8], out: &mut [u8]) -> Result<usize, Fault> {
-        let mut s = Sink::new(out, 0)?;
+    pub fn feed(&mut self, area: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut s = Writer::new(out, 0)?;
         self.hash.feed(area);
         for byte in area {
             if self.ended == SECRET && *byte != 0 {
@@ -60,7 +86,8 @@ impl Survey {
                     (_, known) => known,
                 };
             }
-            self.len = self.len.checked_add(1).ok_or(Fault::Bad("string too long"))?;
+            self.len =
+                self.len.checked_add(1).ok_or(EncodeError::Unrepresentable("string too long"))?;
             if *byte == 0 {
                 self.close(&mut s)?;
             }
@@ -68,12 +95,12 @@ impl Survey {
         Ok(s.written())
     }
 
-    fn close(&mut self, s: &mut Sink<'_>) -> Result<(), Fault> {
+    fn close(&mut self, s: &mut Writer<'_>) -> Result<(), EncodeError> {
         let len = match self.ended {
             SECRET => 1 + u32::from(self.shown.is_some()),
             _ => self.len,
         };
-        i32::try_from(len).map_err(|_| Fault::Bad("string too long"))?;
+        i32::try_from(len).map_err(|_| EncodeError::Unrepresentable("string too long"))?;
         if let Some(place) = self.lengths.get_mut(self.ended as usize) {
             *place = len;
         }
@@ -96,16 +123,16 @@ impl Survey {
     }
 
     /// After the last byte: what lets the strings pass. The error: their number is wrong.
-    pub fn finish(self) -> Result<Strings, Fault> {
+    pub fn finish(self) -> Result<StringsWriter, Malformed> {
         if self.ended != self.head.strings() || self.len != 0 {
-            return Err(Fault::Bad("string area does not hold the expected strings"));
+            return Err(Malformed("string area does not hold the expected strings"));
         }
-        Ok(Strings {
+        Ok(StringsWriter {
             head: self.head,
             ended: 0,
             shown: self.shown,
             given: false,
-            hash: Hash::START,
+            hash: Fnv1a::START,
             expected: self.hash,
         })
     }
@@ -113,17 +140,17 @@ impl Survey {
 
 /// Second pass over the strings.
 #[derive(Clone, Copy, Debug)]
-pub struct Strings {
+pub struct StringsWriter {
     head: Head,
     ended: u32,
     shown: Option<u8>,
     /// What is shown of the password was put.
     given: bool,
-    hash: Hash,
-    expected: Hash,
+    hash: Fnv1a,
+    expected: Fnv1a,
 }
 
-impl Strings {
+impl StringsWriter {
     /// The head that the record must still have, if it was asked for again.
     pub fn head(&self) -> Head {
         self.head
@@ -167,13 +194,13 @@ fn place(area: &mut [u8], at: usize, byte: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{encode_group, encode_passwd};
+    use super::super::encode;
     use super::*;
-    use crate::entry::{Gid, Group, Members, Passwd, Uid};
+    use crate::entry::{Gid, Group, Members, Passwd, Record, Uid};
 
     /// Both passes in pieces of `step` bytes.
     fn in_pieces(head: Head, area: &[u8], step: usize, out: &mut [u8; 512]) -> usize {
-        let mut survey = Survey::new(head).unwrap();
+        let mut survey = HeaderWriter::new(head).unwrap();
         let mut at = 0;
         for piece in area.chunks(step) {
             at += survey.feed(piece, &mut out[at..]).unwrap();
@@ -215,11 +242,11 @@ mod tests {
             };
             let (mut whole, mut pieces) = ([0xa5; 512], [0xa5; 512]);
             for step in 1..area.len() + 1 {
-                let n = encode_group(&group, &mut whole).unwrap();
+                let n = encode(&Record::Group(group), &mut whole).unwrap();
                 let head = Head::Group { gid: Gid(7), len: len as u32, members: 3 };
                 let m = in_pieces(head, area, step, &mut pieces);
                 assert_eq!(whole[..n], pieces[..m], "{password:?} {step}");
-                let n = encode_passwd(&user, &mut whole).unwrap();
+                let n = encode(&Record::Passwd(user), &mut whole).unwrap();
                 let head = Head::Passwd { uid: Uid(6), gid: Gid(7), len: len as u32 };
                 let m = in_pieces(head, area, step, &mut pieces);
                 assert_eq!(whole[..n], pieces[..m], "{password:?} {step}");
@@ -230,7 +257,7 @@ mod tests {
     #[test]
     fn a_second_pass_over_other_bytes_does_not_hold() {
         let head = Head::Group { gid: Gid(7), len: 6, members: 1 };
-        let mut survey = Survey::new(head).unwrap();
+        let mut survey = HeaderWriter::new(head).unwrap();
         survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
         let mut strings = survey.finish().unwrap();
         let mut other = *b"g\0x\0b\0";
@@ -241,9 +268,9 @@ mod tests {
     #[test]
     fn a_wrong_number_of_strings_is_an_error() {
         let head = Head::Group { gid: Gid(7), len: 6, members: 2 };
-        let mut survey = Survey::new(head).unwrap();
+        let mut survey = HeaderWriter::new(head).unwrap();
         survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
         assert!(survey.finish().is_err());
-        assert!(Survey::new(Head::Shadow { numbers: [0; 7], len: 2 }).is_none());
+        assert!(HeaderWriter::new(Head::Shadow { numbers: [0; 7], len: 2 }).is_none());
     }
 }

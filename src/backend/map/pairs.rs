@@ -32,7 +32,7 @@ impl Pair {
 }
 
 /// All pairs.
-pub struct Known {
+pub struct Pairs {
     pairs: Vec<Pair>,
     /// Number of a pair plus one, at the place of its name's hash or the next free one.
     by_name: Vec<u32>,
@@ -42,11 +42,11 @@ pub struct Known {
     registered: usize,
 }
 
-impl Known {
+impl Pairs {
     /// Room for all pairs; untouched pages cost nothing. Without `used`, no room at all.
     pub fn new(used: bool) -> Self {
         let (pairs, places) = if used { (PAIRS, PLACES) } else { (0, 0) };
-        Known {
+        Pairs {
             pairs: Vec::with_capacity(pairs),
             by_name: vec![0; places],
             by_uid: vec![0; places],
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_first_of_a_name_and_of_a_uid_wins() {
-        let mut known = Known::new(true);
+        let mut known = Pairs::new(true);
         assert!(known.register(b"a", 1).is_ok() && known.register(b"a", 1).is_ok());
         assert_eq!(known.register(b"a", 2), Err(OTHER_UID));
         assert_eq!(known.register(b"b", 1), Err(OTHER_NAME));
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_was_found_is_forgotten_and_what_is_registered_stays() {
-        let mut known = Known::new(true);
+        let mut known = Pairs::new(true);
         known.register(b"a", 1).unwrap();
         known.find(b"b", 1);
         known.find(b"c", 2);
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn it_is_never_more_than_full() {
-        let mut known = Known::new(true);
+        let mut known = Pairs::new(true);
         for uid in 0..=PAIRS as u32 {
             known.find(format!("n{uid}").as_bytes(), uid);
         }
@@ -234,6 +234,6 @@ mod tests {
         assert_eq!(known.uid_of(b"n65536"), None);
         known.clear();
         assert!(!known.is_full() && known.uid_of(b"n1").is_none());
-        assert_eq!(Known::new(false).uid_of(b"n1"), None);
+        assert_eq!(Pairs::new(false).uid_of(b"n1"), None);
     }
 }

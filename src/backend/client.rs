@@ -1,0 +1,186 @@
+//! What is kept for one client of any backend: where his enumerations are, how far a search has
+//! come, and where the record is that was found.
+
+use super::PerDb;
+use super::stamp::Stamp;
+use nssproto::entry::Db;
+use nssproto::line::Parsed;
+use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
+use nssproto::nsss::Head;
+
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+
+/// Where one client is in the files of one backend.
+pub type Enumerations = PerDb<Option<Enumeration>>;
+
+/// An enumeration has the file that it began with, and its place in it.
+pub struct Enumeration {
+    /// The file.
+    pub file: OwnedFd,
+    /// Offset of the next entry.
+    pub at: u64,
+}
+
+/// Where the search in a file of lines stands; enough to go on after others were served.
+#[derive(Clone, Copy, Default)]
+pub struct Search {
+    /// The version of the file that is searched; `None`: not begun.
+    version: Option<u32>,
+    restarts: u8,
+    /// Offset of the next byte to read.
+    pub at: u64,
+    /// A line longer than the window, which is being measured.
+    pub long: Option<LongLine>,
+    /// The line is expected at this offset, where it was last time.
+    pub guess: Option<u64>,
+}
+
+/// The part of a line that was read.
+#[derive(Clone, Copy)]
+pub struct LongLine {
+    /// Offset of its first byte.
+    pub start: u64,
+    /// What was found of it.
+    pub meter: LineScanner,
+}
+
+impl Search {
+    /// Begins, or goes on; true if it went on in the same version of the file. EAGAIN: there were
+    /// more than `most` others.
+    pub fn resume(&mut self, version: u32, most: u8) -> Result<bool, Errno> {
+        let restarts = match self.version {
+            Some(begun) if begun == version => return Ok(true),
+            Some(_) => self.restarts + 1,
+            None => 0,
+        };
+        if restarts > most {
+            return Err(Errno::AGAIN);
+        }
+        *self = Search { version: Some(version), restarts, ..Search::default() };
+        Ok(false)
+    }
+
+    /// Begins at an offset, unless it has begun.
+    pub fn begin_at(&mut self, at: u64) {
+        if self.version.is_none() {
+            *self = Search { version: Some(0), at, ..Search::default() };
+        }
+    }
+
+    /// Expects the line at an offset.
+    pub fn expect_at(&mut self, at: u64) {
+        (self.at, self.long, self.guess) = (at, None, Some(at));
+    }
+
+    /// The line is not where it was expected: from the beginning.
+    pub fn start_over(&mut self) {
+        (self.at, self.long, self.guess) = (0, None, None);
+    }
+
+    /// Whether it is between two lines, and not inside a long one.
+    pub fn is_between_lines(&self) -> bool {
+        self.long.is_none()
+    }
+}
+
+/// Where the record stands that was found.
+#[derive(Clone, Copy, Default)]
+pub enum Hit {
+    /// Nothing yet.
+    #[default]
+    None,
+    /// A whole line of a file.
+    Line(Line),
+    /// A line of a file, to be taken in pieces.
+    Streamed(Streamed),
+    /// In the backend's own buffer, whole or its beginning.
+    Head(Head),
+}
+
+impl Hit {
+    /// The head of a record in the backend's own buffer.
+    pub fn head(&self) -> Option<Head> {
+        match self {
+            Hit::Head(head) => Some(*head),
+            _ => None,
+        }
+    }
+}
+
+/// Where the text of a line is at hand, and by which descriptor there is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// What the backend keeps of the file.
+    Content,
+    /// The window; the file that the backend has open.
+    File,
+    /// The window; the file of the client's enumeration.
+    Enumeration,
+}
+
+/// A whole line of a file.
+#[derive(Clone, Copy)]
+pub struct Line {
+    /// Whose file.
+    pub db: Db,
+    /// Where its text is.
+    pub from: ReadFrom,
+    /// The range there, without LF.
+    pub start: usize,
+    /// Behind its last byte.
+    pub end: usize,
+    /// Its offset in the file.
+    pub at: u64,
+    /// What it was found to be.
+    pub parsed: Parsed,
+}
+
+/// A line of a file that is sent in pieces.
+#[derive(Clone, Copy)]
+pub struct Streamed {
+    /// Whose file.
+    pub db: Db,
+    /// By which descriptor it is read.
+    pub from: ReadFrom,
+    /// The version of the file, which must stay.
+    pub stamp: Stamp,
+    /// Offset of the line.
+    pub at: u64,
+    /// How far it has come.
+    pub copier: LineCopier,
+}
+
+impl Streamed {
+    /// A line that was measured, in a file whose stamp is still to be told.
+    pub fn new(db: Db, from: ReadFrom, at: u64, measured: LineSummary) -> Self {
+        Streamed { db, from, stamp: Stamp::default(), at, copier: LineCopier::new(db, measured) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_goes_on_in_the_same_version_and_starts_again_in_another() {
+        let mut search = Search::default();
+        assert_eq!(search.resume(7, 1), Ok(false));
+        search.at = 100;
+        assert_eq!((search.resume(7, 1), search.at), (Ok(true), 100));
+        assert_eq!((search.resume(8, 1), search.at), (Ok(false), 0));
+        assert_eq!(search.resume(9, 1), Err(Errno::AGAIN));
+    }
+
+    #[test]
+    fn an_enumeration_begins_once() {
+        let mut search = Search::default();
+        search.begin_at(50);
+        search.at = 70;
+        search.begin_at(50);
+        assert_eq!(search.at, 70);
+        search.expect_at(20);
+        search.start_over();
+        assert_eq!((search.at, search.guess), (0, None));
+    }
+}

@@ -1,0 +1,64 @@
+//! What a switch keeps for one client: his places in each backend, and how far the request in hand
+//! has come.
+
+use super::Progress;
+use crate::backend::client::{Enumerations, Hit, Search};
+use crate::limits::BACKENDS;
+use crate::sys::access::Rights;
+
+/// One client of a switch; [`Switch::new_client`](super::Switch::new_client) makes it.
+pub struct ClientState {
+    /// On whose behalf.
+    pub rights: Rights,
+    /// Tells clients of one switch apart.
+    pub number: u32,
+    /// Bytes of files that may still be read before others are served.
+    pub budget: u64,
+    /// One for each backend.
+    pub(super) enumerations: heapless::Vec<Enumerations, BACKENDS>,
+    /// The backend that is being asked, or that answered.
+    pub(super) slot: usize,
+    /// What those before it said.
+    pub(super) progress: Progress,
+    /// The request in hand is to be asked again: it goes on where it stopped.
+    pub(super) pending: bool,
+    /// Where a search stands.
+    pub(super) search: Search,
+    /// The record that was found.
+    pub(super) hit: Hit,
+}
+
+impl ClientState {
+    pub(super) fn new(rights: Rights, number: u32, backends: usize) -> Self {
+        let mut enumerations = heapless::Vec::new();
+        for _ in 0..backends {
+            // A switch has no more backends than there is room for.
+            let _ = enumerations.push(Enumerations::default());
+        }
+        ClientState {
+            rights,
+            number,
+            budget: 0,
+            enumerations,
+            slot: 0,
+            progress: Progress::default(),
+            pending: false,
+            search: Search::default(),
+            hit: Hit::None,
+        }
+    }
+
+    /// Whether a backend failed that should have been asked for the request in hand, so that "not
+    /// found" is not certain.
+    pub fn has_failed(&self) -> bool {
+        self.progress.has_failed()
+    }
+
+    /// Forgets the last request, before a new one.
+    pub(super) fn begin(&mut self) {
+        self.slot = 0;
+        self.progress = Progress::default();
+        self.search = Search::default();
+        self.hit = Hit::None;
+    }
+}

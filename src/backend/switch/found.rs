@@ -1,0 +1,116 @@
+//! What a switch answers. A record or a list of groups is lent out: whoever has it gives it back by
+//! dropping it, once, and nothing else can be asked of the switch before.
+
+use super::{ClientState, Switch};
+use crate::backend::gids::Gids;
+use nssproto::entry::Record;
+use nssproto::nsss::Head;
+use rustix::io::Errno;
+
+/// How a request ended, or that it did not yet.
+pub enum Answer<'a> {
+    /// Done; there is nothing to send but the status.
+    Done,
+    /// A record.
+    Found(Found<'a>),
+    /// The groups of a user.
+    Groups(FoundGroups<'a>),
+    /// There is no such entry, or no further one.
+    NotFound,
+    /// A failure with this errno; the next request may do better.
+    Failed(u8),
+    /// The client's budget is used up: ask again, with the same request.
+    Pending,
+    /// Only a backend that may block can tell: a worker has to ask, from the beginning.
+    NeedsWorker,
+}
+
+/// A record that was found. It is used at once, or [`Found::into_pieces`] keeps hold of it.
+pub struct Found<'a> {
+    pub(super) switch: &'a mut Switch,
+    pub(super) client: &'a mut ClientState,
+    /// It is taken in pieces, and its backend knows when the last one has been.
+    pub(super) in_pieces: bool,
+}
+
+impl Found<'_> {
+    /// The record, if it is whole.
+    pub fn record(&self) -> Option<Record<'_>> {
+        let ClientState { slot, hit, .. } = &*self.client;
+        self.switch.slots.get(*slot)?.backend.record(&self.switch.shared.window, hit)
+    }
+
+    /// Whether another process has told it because of our rights, and its client has not as many.
+    pub fn is_secret(&self) -> bool {
+        let ClientState { slot, rights, .. } = &*self.client;
+        let slot = self.switch.slots.get(*slot);
+        !rights.are_ours() && slot.is_some_and(|slot| slot.backend.asks_others())
+    }
+
+    /// The head of the record, and what takes its strings in pieces, from now on and while others
+    /// are served. `None`: it cannot be taken so.
+    pub fn into_pieces(mut self) -> Option<(Head, Pieces)> {
+        let (backend, step) = self.switch.step(self.client)?;
+        let head = backend.begin_pieces(step)?;
+        self.in_pieces = true;
+        Some((head, Pieces(())))
+    }
+}
+
+impl Drop for Found<'_> {
+    fn drop(&mut self) {
+        if !self.in_pieces {
+            if let Some((backend, _)) = self.switch.step(self.client) {
+                backend.release();
+            }
+        }
+    }
+}
+
+/// The right to take the record that a client's last request found in pieces. It ends with the
+/// last piece, or when the client asks something else.
+pub struct Pieces(());
+
+impl Pieces {
+    /// Puts the next bytes of the strings to the front of `out`: how many, and whether they are the
+    /// last. The error means that the reply cannot be ended.
+    pub fn next(
+        &mut self,
+        switch: &mut Switch,
+        client: &mut ClientState,
+        out: &mut [u8],
+    ) -> Result<(usize, bool), Errno> {
+        let (backend, step) = switch.step(client).ok_or(Errno::INVAL)?;
+        backend.piece(step, out)
+    }
+
+    /// Goes back to the first byte of the strings. False where that cannot be: ask again.
+    pub fn rewind(&mut self, switch: &mut Switch, client: &mut ClientState) -> bool {
+        let slot = switch.slots.get_mut(client.slot);
+        slot.is_some_and(|slot| slot.backend.rewind(&mut client.hit))
+    }
+}
+
+/// The groups of a user. While it is there, nobody else's can be collected.
+pub struct FoundGroups<'a> {
+    pub(super) switch: &'a mut Switch,
+    pub(super) client: &'a ClientState,
+}
+
+impl FoundGroups<'_> {
+    /// The groups.
+    pub fn gids(&self) -> &Gids {
+        &self.switch.shared.gids
+    }
+
+    /// Whether a backend failed that should have been asked, so that some may be missing.
+    pub fn has_failed(&self) -> bool {
+        self.client.has_failed()
+    }
+}
+
+impl Drop for FoundGroups<'_> {
+    fn drop(&mut self) {
+        self.switch.shared.gids.release(self.client.number);
+    }
+}

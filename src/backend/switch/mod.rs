@@ -1,0 +1,299 @@
+//! Asks backends in order. A single backend is a switch with one place.
+
+mod client;
+mod decision;
+mod found;
+
+use super::child::Origin;
+use super::client::Search;
+use super::{Backend, Outcome, Shared, Source, Step};
+use crate::sys::access::Rights;
+use crate::sys::clock;
+use crate::sys::sandbox::Sandbox;
+use decision::{Next, any_of};
+use nssproto::nsss::Request;
+use rustix::io::Errno;
+use std::os::fd::BorrowedFd;
+
+pub use client::ClientState;
+pub use decision::Progress;
+pub use found::{Answer, Found, FoundGroups, Pieces};
+
+/// One backend of a switch.
+pub struct Slot {
+    /// When to stop at it, as in doc/protocols/nsss.md, section 7: a sum of 1 (it failed for good),
+    /// 2 (a failure) and 4 (not found).
+    pub bits: u8,
+    /// The backend.
+    pub backend: Backend,
+    /// How [`Switch::revive`] gets a new one when it has failed for good; `None`: that is its end.
+    pub origin: Option<Origin>,
+}
+
+/// What one backend said, for whoever wants to know it.
+pub struct Report {
+    /// Which backend.
+    pub slot: usize,
+    /// What it said.
+    pub outcome: Outcome,
+    /// How long that took.
+    pub micros: u32,
+}
+
+/// Who wants to know what each backend said.
+pub type Observer = Box<dyn FnMut(&Report)>;
+
+/// A list of backends, and what they share.
+pub struct Switch {
+    /// At most as many as [`crate::limits::BACKENDS`].
+    slots: Vec<Slot>,
+    shared: Shared,
+    merge: bool,
+    observer: Option<Observer>,
+}
+
+impl Switch {
+    /// `merge`: the groups of a user are the union over the backends.
+    pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
+        Box::new(Switch { slots, shared: Shared::new(merge), merge, observer: None })
+    }
+
+    /// A switch with one backend.
+    pub fn of(backend: Backend) -> Box<Self> {
+        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+    }
+
+    /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
+    pub fn end(&mut self) {
+        self.slots.clear();
+    }
+
+    /// Its backends, in the order in which they are asked.
+    pub fn slots(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    /// From now on, what each backend says is reported.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// Whether a backend in process can block, so that it must not run where others wait.
+    pub fn may_block(&self) -> bool {
+        self.slots.iter().any(|slot| slot.backend.may_block())
+    }
+
+    /// Keeps what backends must hide from others, after a change of user.
+    pub fn guard(&self) {
+        self.slots.iter().for_each(|slot| slot.backend.guard());
+    }
+
+    /// What must stay allowed once all has been started.
+    pub fn sandbox(&self) -> Sandbox {
+        let mut sandbox = Sandbox::default();
+        self.slots.iter().for_each(|slot| slot.backend.allow(&mut sandbox));
+        sandbox
+    }
+
+    /// Makes sure that local files can be opened when all descriptors are in use by clients.
+    pub fn reserve_descriptors(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.backend.reserve_descriptors());
+    }
+
+    /// A client of this switch; `number` tells him from its others.
+    pub fn new_client(&self, rights: Rights, number: u32) -> ClientState {
+        ClientState::new(rights, number, self.slots.len())
+    }
+
+    /// Forgets `client`, who has left, perhaps in the middle of a request.
+    pub fn dismiss(&mut self, client: &ClientState) {
+        self.shared.gids.release(client.number);
+    }
+
+    /// All requests that will be asked until this is called again have been received by now: one
+    /// look at a file does for them.
+    pub fn begin_batch(&mut self) {
+        self.shared.batch += 1;
+    }
+
+    /// Serves one request. After [`Answer::Pending`] the same request is asked again, and other
+    /// clients may be served before. `skip` gids of a group list are not wanted.
+    pub fn ask<'a>(
+        &'a mut self,
+        client: &'a mut ClientState,
+        request: &Request<'_>,
+        skip: u64,
+    ) -> Answer<'a> {
+        if !client.pending {
+            client.begin();
+        }
+        let outcome = self.outcome(client, request, skip);
+        client.pending = outcome == Outcome::Pending;
+        match outcome {
+            Outcome::Done => Answer::Done,
+            Outcome::Found => Answer::Found(Found { switch: self, client, in_pieces: false }),
+            Outcome::Groups => Answer::Groups(FoundGroups { switch: self, client }),
+            Outcome::NotFound => Answer::NotFound,
+            Outcome::Failed(errno) => Answer::Failed(errno),
+            // Not "not found": nobody has looked.
+            Outcome::Dead => Answer::Failed(Errno::IO.raw_os_error() as u8),
+            Outcome::Pending => Answer::Pending,
+            Outcome::NeedsWorker => Answer::NeedsWorker,
+        }
+    }
+
+    fn outcome(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
+        if matches!(request, Request::GroupList { .. }) && !self.claim(client, skip) {
+            return Outcome::Pending;
+        }
+        let outcome = match request {
+            Request::End(_) => {
+                self.tell_all(client, request);
+                Outcome::Done
+            }
+            Request::Rewind(_) => self.tell_all(client, request),
+            _ => self.ask_in_order(client, request),
+        };
+        if !matches!(outcome, Outcome::Pending | Outcome::Groups) {
+            self.shared.gids.release(client.number);
+        }
+        outcome
+    }
+
+    /// Takes the collector of gids for a request that begins; false while another client has it.
+    fn claim(&mut self, client: &ClientState, skip: u64) -> bool {
+        let gids = &mut self.shared.gids;
+        let new = !gids.is_claimed_by(client.number);
+        if !gids.claim(client.number) {
+            return false;
+        }
+        if new {
+            gids.start(skip);
+        }
+        true
+    }
+
+    /// END and REWIND go to every backend.
+    fn tell_all(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
+        let mut result = Outcome::Dead;
+        while client.slot < self.slots.len() {
+            result = any_of(result, self.ask_slot(client, request));
+            client.slot += 1;
+        }
+        result
+    }
+
+    /// Asks until one says what ends it. The groups of a user may be the union of what the backends
+    /// know, in the order in which they are met.
+    fn ask_in_order(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
+        let merges = self.merge && matches!(request, Request::GroupList { .. });
+        let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
+        // An enumeration stays with one process, too.
+        let whole = merges || matches!(request, Request::Next(_));
+        if whole && self.slots.iter().any(is_offloaded) {
+            return Outcome::NeedsWorker;
+        }
+        while let Some(slot) = self.slots.get(client.slot) {
+            let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
+            let outcome = self.ask_slot(client, request);
+            if merges && outcome == Outcome::Groups {
+                self.shared.gids.keep();
+                if self.shared.gids.overflowed() {
+                    return Outcome::failed(Errno::RANGE);
+                }
+            }
+            if let Next::Stop(outcome) = client.progress.take(outcome, bits, was_dead, merges) {
+                return outcome;
+            }
+            self.move_on(client);
+        }
+        client.progress.last_word()
+    }
+
+    fn move_on(&mut self, client: &mut ClientState) {
+        client.slot += 1;
+        client.search = Search::default();
+        // Another client's list may be in the middle of a turn.
+        if self.shared.gids.is_claimed_by(client.number) {
+            self.shared.gids.next_backend();
+        }
+    }
+
+    fn ask_slot(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
+        let start = self.observer.as_ref().map(|_| clock::micros());
+        let outcome = match self.step(client) {
+            Some((backend, step)) => backend.ask(step, request),
+            None => Outcome::Dead,
+        };
+        if let (Some(start), Some(observer)) = (start, &mut self.observer) {
+            let micros = clock::micros().wrapping_sub(start);
+            observer(&Report { slot: client.slot, outcome, micros });
+        }
+        outcome
+    }
+
+    /// The backend that a client's request has come to, and what it is given.
+    fn step<'a>(
+        &'a mut self,
+        client: &'a mut ClientState,
+    ) -> Option<(&'a mut dyn Source, Step<'a>)> {
+        let ClientState { slot, enumerations, search, hit, budget, rights, .. } = client;
+        let enumerations = enumerations.get_mut(*slot)?;
+        let slot = self.slots.get_mut(*slot)?;
+        let (shared, rights) = (&mut self.shared, *rights);
+        let step = Step { shared, rights, budget, search, enumerations, hit };
+        Some((&mut *slot.backend, step))
+    }
+
+    /// What to watch while no request is in hand, by backend.
+    pub fn watched(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        (0..2 * self.slots.len()).filter_map(|at| {
+            let slot = self.slots.get(at / 2)?;
+            Some((at / 2, slot.backend.watched(at % 2)?))
+        })
+    }
+
+    /// Something was heard of backend `at` that has nothing to say: it has failed.
+    pub fn fail(&mut self, at: usize) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.backend.fail();
+        }
+    }
+
+    /// A child has failed of whose end nothing will tell: ask for it now and then.
+    pub fn must_be_polled(&self) -> bool {
+        self.slots.iter().any(|slot| slot.backend.must_be_polled())
+    }
+
+    /// Between requests: replaces backends that have failed for good, where there is a way to.
+    /// (Starting a program allocates.)
+    pub fn revive(&mut self) {
+        self.look();
+        for Slot { backend, origin, .. } in &mut self.slots {
+            let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
+            if backend.has_answered() {
+                // It was a good one, and so may be the next.
+                origin.try_at_once();
+            }
+            if let Some(child) = origin.start() {
+                *backend = Backend::Child(Box::new(child));
+            }
+        }
+    }
+
+    /// Between requests: takes note of backends that have failed meanwhile.
+    pub fn look(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.backend.look());
+    }
+
+    /// Milliseconds that a backend which asks another process may take to go on with its answer, and
+    /// until when it must have begun it.
+    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
+        self.slots.iter_mut().for_each(|slot| slot.backend.limit(millis, until));
+    }
+
+    /// Takes note of ended children.
+    pub fn reap(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.backend.reap());
+    }
+}

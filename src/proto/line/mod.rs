@@ -1,0 +1,249 @@
+//! Colon-separated lines: passwd(5), group(5), shadow(5), by the rules of
+//! doc/protocols/nsss.md, section 6.
+//!
+//! A line comes without its LF. Nothing is trimmed, nothing is a comment, and a NUL ends the
+//! line for the parser. For lines that are not at hand in one piece see [`stream`].
+//!
+//! ```
+//! use nssproto::entry::{Db, Record};
+//! use nssproto::line;
+//!
+//! let text = b"ada:x:1001:1000:Ada:/home/ada:/bin/sh";
+//! let record = line::parse(Db::Passwd, text)?;
+//! assert!(matches!(record, Record::Passwd(user) if user.home == b"/home/ada"));
+//!
+//! let mut copy = [0; 64];
+//! let len = line::encode(&record, &mut copy).unwrap();
+//! assert_eq!(copy[..len], text[..]);
+//! # Ok::<(), nssproto::Malformed>(())
+//! ```
+
+mod copy;
+pub mod stream;
+mod write;
+
+pub use write::{LineWriter, encode, write};
+
+use crate::Malformed;
+use crate::bytes::{decimal_u32, decimal_u64};
+use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
+use core::ffi::CStr;
+
+/// What is wrong with a line, for people.
+pub mod why {
+    use crate::Malformed;
+
+    /// Fewer colons than the database needs.
+    pub const FIELDS: Malformed = Malformed("too few fields");
+    /// Not decimal digits below 2^32.
+    pub const UID: Malformed = Malformed("bad uid");
+    /// Not decimal digits below 2^32.
+    pub const GID: Malformed = Malformed("bad gid");
+    /// Not empty and not decimal digits below 2^64.
+    pub const NUMBER: Malformed = Malformed("bad number");
+}
+
+/// A line of `db`; the error says why it has to be skipped.
+///
+/// - passwd: seven fields; everything after the sixth colon is the shell.
+/// - group: four fields; everything after the third colon is the member list.
+/// - shadow: nine fields. The flag ends at a ninth colon, if there is one, and what follows is
+///   ignored.
+pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
+    Fields::of(db, line).map(|fields| fields.record(db))
+}
+
+/// A line of passwd; see [`parse`].
+pub fn parse_passwd(line: &[u8]) -> Result<Passwd<'_>, Malformed> {
+    match parse(Db::Passwd, line)? {
+        Record::Passwd(record) => Ok(record),
+        _ => Err(why::FIELDS),
+    }
+}
+
+/// A line of group; see [`parse`].
+pub fn parse_group(line: &[u8]) -> Result<Group<'_>, Malformed> {
+    match parse(Db::Group, line)? {
+        Record::Group(record) => Ok(record),
+        _ => Err(why::FIELDS),
+    }
+}
+
+/// A line of shadow; see [`parse`].
+pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, Malformed> {
+    match parse(Db::Shadow, line)? {
+        Record::Shadow(record) => Ok(record),
+        _ => Err(why::FIELDS),
+    }
+}
+
+/// A line that was parsed, without its bytes: the numbers, and where the texts are. It gives the
+/// record again without a second parse, which a search needs that lends its result later.
+///
+/// ```
+/// use nssproto::entry::Db;
+/// use nssproto::line::{Parsed, parse};
+///
+/// let text = b"staff:x:50:ada,bob";
+/// let parsed = Parsed::new(Db::Group, text)?;
+/// assert_eq!(parsed.record(text), parse(Db::Group, text).ok());
+/// # Ok::<(), nssproto::Malformed>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    db: Db,
+    /// Bytes of each field.
+    lens: [usize; 9],
+    numbers: [u64; 7],
+    members: u32,
+}
+
+impl Parsed {
+    /// Parses a line of `db`; see [`parse`].
+    pub fn new(db: Db, line: &[u8]) -> Result<Self, Malformed> {
+        let Fields { fields, numbers, members } = Fields::of(db, line)?;
+        Ok(Parsed { db, lens: fields.map(<[u8]>::len), numbers, members })
+    }
+
+    /// The record of the same line; `None`: this line is too short to be the same.
+    pub fn record<'a>(&self, line: &'a [u8]) -> Option<Record<'a>> {
+        let (mut fields, mut at) = ([&[][..]; 9], 0);
+        for (field, len) in fields.iter_mut().zip(self.lens).take(count(self.db)) {
+            *field = line.get(at..)?.get(..len)?;
+            at += len + 1;
+        }
+        Some(Fields { fields, numbers: self.numbers, members: self.members }.record(self.db))
+    }
+}
+
+/// How many fields a line has.
+fn count(db: Db) -> usize {
+    match db {
+        Db::Passwd => 7,
+        Db::Group => 4,
+        Db::Shadow => 9,
+    }
+}
+
+/// What a line is made of.
+struct Fields<'a> {
+    fields: [&'a [u8]; 9],
+    /// Those fields that are numbers, in their order.
+    numbers: [u64; 7],
+    /// How many members the last field of a group has.
+    members: u32,
+}
+
+impl<'a> Fields<'a> {
+    /// Splits a line, which a NUL may end, and reads its numbers.
+    fn of(db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
+        let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
+        // The last field takes all colons that are left, but for the flag of shadow.
+        let mut parts = line.splitn(count(db) + usize::from(db == Db::Shadow), |b| *b == b':');
+        let mut fields = [&[][..]; 9];
+        for field in fields.iter_mut().take(count(db)) {
+            *field = parts.next().ok_or(why::FIELDS)?;
+        }
+        let [_, _, texts @ ..] = fields;
+        let [third, fourth, ..] = texts;
+        let (mut numbers, mut members) = ([Shadow::EMPTY; 7], 0);
+        let id = |text, why| decimal_u32(text).map(u64::from).ok_or(why);
+        match (db, &mut numbers) {
+            (Db::Passwd, [uid, gid, ..]) => {
+                (*uid, *gid) = (id(third, why::UID)?, id(fourth, why::GID)?);
+            }
+            (Db::Group, [gid, ..]) => {
+                *gid = id(third, why::GID)?;
+                members = Members::from_field(fourth).remaining();
+            }
+            (Db::Shadow, numbers) => {
+                for (number, text) in numbers.iter_mut().zip(texts) {
+                    if !text.is_empty() {
+                        *number = decimal_u64(text).ok_or(why::NUMBER)?;
+                    }
+                }
+            }
+        }
+        Ok(Fields { fields, numbers, members })
+    }
+
+    fn record(&self, db: Db) -> Record<'a> {
+        let [name, password, _, fourth, gecos, home, shell, ..] = self.fields;
+        let numbers = self.numbers;
+        // Those of passwd and group are below 2^32.
+        let [first, second, ..] = numbers.map(|number| number as u32);
+        match db {
+            Db::Passwd => {
+                let (uid, gid) = (Uid(first), Gid(second));
+                Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
+            }
+            Db::Group => {
+                let members = Members::from_counted_field(fourth, self.members);
+                Record::Group(Group { name, password, gid: Gid(first), members })
+            }
+            Db::Shadow => Record::Shadow(Shadow { name, password, numbers }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colons_after_the_sixth_belong_to_the_shell() {
+        let r = parse_passwd(b"extra:x:1011:1012:colons:/x:/bin/sh:more:fields").unwrap();
+        assert_eq!(r.shell, b"/bin/sh:more:fields");
+        assert_eq!((r.uid, r.gid), (Uid(1011), Gid(1012)));
+    }
+
+    #[test]
+    fn bad_lines_say_why() {
+        for (line, want) in [
+            (&b""[..], why::FIELDS),
+            (b"short:x:1:1:only:six", why::FIELDS),
+            (b"a:x:1:1:g:h\0:sh", why::FIELDS),
+            (b"a:x:-1:1:::", why::UID),
+            (b"a:x::1:::", why::UID),
+            (b"a:x:1:4294967296:::", why::GID),
+        ] {
+            assert_eq!(parse_passwd(line), Err(want), "{line:?}");
+        }
+        assert_eq!(parse_group(b"onlycomma:x"), Err(why::FIELDS));
+        assert_eq!(parse_group(b"none:x::alice"), Err(why::GID));
+        assert_eq!(parse_shadow(b"t:*:1:2:3"), Err(why::FIELDS));
+        assert_eq!(parse_shadow(b"neg:*:-1:0:0:0:0:0:0"), Err(why::NUMBER));
+    }
+
+    #[test]
+    fn a_nul_cuts_the_last_field() {
+        assert_eq!(parse_passwd(b"a:x:1:1:g:h:s\0h").unwrap().shell, b"s");
+        assert_eq!(parse_group(b"g:x:1:a,b\0,c").unwrap().members.remaining(), 2);
+    }
+
+    #[test]
+    fn shadow_takes_eight_and_nine_colons() {
+        let e = Shadow::EMPTY;
+        for line in [&b"a:*:1:2:3:::4:5"[..], b"a:*:1:2:3:::4:5:", b"a:*:1:2:3:::4:5:any:thing"] {
+            assert_eq!(parse_shadow(line).unwrap().numbers, [1, 2, 3, e, e, 4, 5], "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_parsed_line_gives_its_record_again() {
+        for (db, text) in [
+            (Db::Passwd, &b"a:x:001:02:g,e:/home:/bin/sh:x"[..]),
+            (Db::Passwd, b"::1:2:::"),
+            (Db::Passwd, b"a:x:1:1:g:h:s\0h"),
+            (Db::Group, b"g::5:"),
+            (Db::Group, b"g:pw:0005:,a,\0b"),
+            (Db::Shadow, b"s:!:1:::::7:"),
+            (Db::Shadow, b"a:*:1:2:3:::4:5:any:thing"),
+        ] {
+            let (parsed, whole) = (Parsed::new(db, text).unwrap(), parse(db, text).unwrap());
+            assert_eq!(parsed.record(text), Some(whole), "{text:?}");
+            assert_eq!(parsed.record(b"a"), None);
+        }
+        assert_eq!(Parsed::new(Db::Group, b"g:x"), Err(why::FIELDS));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a server answers from, in the event loop and in its workers.
+
+use crate::backend::Backend;
+use crate::backend::RunsIn;
+use crate::backend::child::Origin;
+use crate::backend::script::Block;
+use crate::backend::script::registry::by_command;
+use crate::backend::script::start::{NamedBy, switch_of};
+use crate::backend::switch::{Slot, Switch};
+use crate::sys::error::Error;
+use std::ffi::OsString;
+
+/// What the command line names.
+pub enum Sources {
+    /// Backends of our own by their short names.
+    Own(Vec<Block>),
+    /// A script.
+    Script(Vec<Block>),
+    /// A server of the nsss protocol, at this socket.
+    Server(OsString),
+}
+
+impl Sources {
+    /// A switch of those in this process, the others not started. Groups are merged over all
+    /// backends.
+    fn switch(&self) -> Result<Box<Switch>, Error> {
+        match self {
+            Sources::Own(blocks) => switch_of(blocks, NamedBy::Short, RunsIn::Daemon, true),
+            Sources::Script(blocks) => switch_of(blocks, NamedBy::Command, RunsIn::Daemon, true),
+            Sources::Server(path) => {
+                let origin = Some(Origin::server(path));
+                Ok(Switch::new(
+                    vec![Slot { bits: 0, backend: Backend::NOT_STARTED, origin }],
+                    false,
+                ))
+            }
+        }
+    }
+
+    /// Those that answer at once, each other one as a place that says so; and whether there are
+    /// others.
+    pub fn near(&self) -> Result<(Box<Switch>, bool), Error> {
+        let mut switch = self.switch()?;
+        let mut others = false;
+        for slot in switch.slots() {
+            // What can block is asked where it is no harm.
+            if slot.backend.may_block() || slot.origin.is_some() {
+                slot.backend = Backend::OFFLOADED;
+                others = true;
+            }
+        }
+        Ok((switch, others))
+    }
+
+    /// All of them, where it is no harm to wait. Those in other processes are started when they
+    /// are needed, and again when they have failed.
+    pub fn far(&self) -> Result<Box<Switch>, Error> {
+        self.switch()
+    }
+
+    /// Whether one of them is a program, and not ours or not to be run in process.
+    pub fn start_programs(&self) -> bool {
+        matches!(self, Sources::Script(blocks)
+            if blocks.iter().any(|b| by_command(&b.command).is_none()))
+    }
+}
