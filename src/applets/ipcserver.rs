@@ -83,12 +83,12 @@ fn main(args: &[OsString]) -> Result<Code, Error> {
     let listener = Listener::open(&place, limits)?;
     identity.assume()?;
     match switch {
-        Some(switch) => {
-            ready(switch, limits.max);
+        Some(mut switch) => {
+            ready(&mut switch, limits.max);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             let services = vec![Service { protocol: Protocol::Nsss, listener }];
-            serve(services, &server_options, switch, None, None)?;
+            serve(services, &server_options, &mut switch, None, None)?;
         }
         None => spawned::serve(listener, &server_options, command)?,
     }
@@ -111,8 +111,8 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
     Ok(mode)
 }
 
-/// The switch of a command that can be served in this process, for as long as that.
-fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
+/// The switch of a command that can be served in this process.
+fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
     let Some((name, args)) = own::applet(command) else { return Ok(None) };
     let switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
@@ -132,6 +132,5 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
     if switch.may_block() {
         return Ok(None);
     }
-    // It is served as long as the process lives.
-    Ok(Some(Box::leak(switch)))
+    Ok(Some(switch))
 }
