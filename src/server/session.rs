@@ -85,8 +85,7 @@ struct Table {
     /// The number of its first row, and that behind its last.
     first: usize,
     end: usize,
-    sessions: Vec<Option<Session>>,
-    conversations: Box<dyn Conversations>,
+    sessions: Box<dyn Conversations<Session>>,
     free: Vec<usize>,
 }
 
@@ -99,8 +98,7 @@ impl Sessions {
             tables.push(Table {
                 first,
                 end: first + max,
-                sessions: Vec::with_capacity(max),
-                conversations: protocol.conversations(max),
+                sessions: protocol.conversations(max),
                 free: Vec::with_capacity(max),
             });
             first += max;
@@ -117,7 +115,7 @@ impl Sessions {
     pub fn rows(&self, listener: usize) -> Range<usize> {
         self.tables
             .get(listener)
-            .map_or(0..0, |table| table.first..table.first + table.sessions.len())
+            .map_or(0..0, |table| table.first..table.first + table.sessions.used())
     }
 
     /// The listener of a row.
@@ -129,7 +127,7 @@ impl Sessions {
     pub fn at(&mut self, row: usize) -> Option<(&mut Session, &mut dyn Conversation)> {
         let table = self.tables.iter_mut().find(|table| row < table.end)?;
         let at = row.checked_sub(table.first)?;
-        Some((table.sessions.get_mut(at)?.as_mut()?, table.conversations.at(at)?))
+        table.sessions.at(at)
     }
 
     /// The session of a row.
@@ -142,9 +140,8 @@ impl Sessions {
     pub fn begin(&mut self, listener: usize, client: Accepted, switch: &Switch) -> Option<usize> {
         let table = self.tables.get_mut(listener)?;
         self.serial = self.serial.wrapping_add(1);
-        let at = table.free.pop().unwrap_or(table.sessions.len());
-        table.conversations.begin(at, Rights::of(client.peer), self.serial, switch);
-        let session = Some(Session {
+        let at = table.free.pop().unwrap_or(table.sessions.used());
+        let session = Session {
             socket: client.socket,
             peer: client.peer,
             serial: self.serial,
@@ -154,11 +151,8 @@ impl Sessions {
             queued: false,
             unanswered: false,
             leaving: false,
-        });
-        match table.sessions.get_mut(at) {
-            Some(place) => *place = session,
-            None => table.sessions.push(session),
-        }
+        };
+        table.sessions.begin(at, session, Rights::of(client.peer), self.serial, switch);
         Some(table.first + at)
     }
 
@@ -166,11 +160,8 @@ impl Sessions {
     pub fn end(&mut self, row: usize) {
         let Some(table) = self.tables.iter_mut().find(|table| row < table.end) else { return };
         let Some(at) = row.checked_sub(table.first) else { return };
-        if let Some(place) = table.sessions.get_mut(at) {
-            if place.take().is_some() {
-                table.conversations.end(at);
-                table.free.push(at);
-            }
+        if table.sessions.end(at).is_some() {
+            table.free.push(at);
         }
     }
 

@@ -27,13 +27,14 @@ macro_rules! protocols {
             /// All of them: one process tells another by their places.
             pub const ALL: &[Protocol] = &[$($(#[$gate])* Protocol::$protocol,)*];
 
-            /// Room for so many conversations. It is memory once they are begun.
-            pub fn conversations(self, max: usize) -> Box<dyn Conversations> {
+            /// Room for so many conversations, and for a `T` beside each. It is memory once they
+            /// are begun.
+            pub fn conversations<T: 'static>(self, max: usize) -> Box<dyn Conversations<T>> {
                 match self {
                     $(
                         $(#[$gate])*
                         Protocol::$protocol => {
-                            Box::new(Vec::<Option<$module::$protocol>>::with_capacity(max))
+                            Box::new(Vec::<Option<(T, $module::$protocol)>>::with_capacity(max))
                         }
                     )*
                 }
@@ -221,22 +222,29 @@ pub trait Conversation {
     }
 }
 
-/// Conversations of one protocol, by numbers from 0. Only the memory differs: who moves bytes is
-/// the same code for each protocol.
-pub trait Conversations {
+/// Conversations of one protocol, each with a `T` beside it, by numbers from 0. Only the memory
+/// differs: who moves bytes is the same code for each protocol.
+pub trait Conversations<T> {
+    /// How many places were ever used.
+    fn used(&self) -> usize;
+
     /// Begins one, in the place of one that has ended or behind the last.
-    fn begin(&mut self, at: usize, rights: Rights, number: u32, switch: &Switch);
+    fn begin(&mut self, at: usize, beside: T, rights: Rights, number: u32, switch: &Switch);
 
     /// That of a number; `None`: there is none.
-    fn at(&mut self, at: usize) -> Option<&mut dyn Conversation>;
+    fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)>;
 
-    /// Ends one.
-    fn end(&mut self, at: usize);
+    /// Ends one; what was beside it.
+    fn end(&mut self, at: usize) -> Option<T>;
 }
 
-impl<C: Conversation + 'static> Conversations for Vec<Option<C>> {
-    fn begin(&mut self, at: usize, rights: Rights, number: u32, switch: &Switch) {
-        let conversation = Some(C::new(rights, number, switch));
+impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
+    fn used(&self) -> usize {
+        self.len()
+    }
+
+    fn begin(&mut self, at: usize, beside: T, rights: Rights, number: u32, switch: &Switch) {
+        let conversation = Some((beside, C::new(rights, number, switch)));
         match self.get_mut(at) {
             Some(place) => *place = conversation,
             // As many as there may be, so there is room.
@@ -244,13 +252,12 @@ impl<C: Conversation + 'static> Conversations for Vec<Option<C>> {
         }
     }
 
-    fn at(&mut self, at: usize) -> Option<&mut dyn Conversation> {
-        self.get_mut(at)?.as_mut().map(|conversation| conversation as _)
+    fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)> {
+        let (beside, conversation) = self.get_mut(at)?.as_mut()?;
+        Some((beside, conversation))
     }
 
-    fn end(&mut self, at: usize) {
-        if let Some(place) = self.get_mut(at) {
-            *place = None;
-        }
+    fn end(&mut self, at: usize) -> Option<T> {
+        self.get_mut(at)?.take().map(|(beside, _)| beside)
     }
 }

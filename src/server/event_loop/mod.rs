@@ -53,7 +53,7 @@ pub fn serve(
     services: Vec<Service>,
     server_options: &ServerOptions,
     switch: &mut Switch,
-    workers: Option<Pool>,
+    workers: Option<Box<Pool>>,
     parent: Option<OwnedFd>,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
@@ -64,7 +64,7 @@ pub fn serve(
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
-fn run(mut server: EventLoop<'_>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
+fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
     server.watch_all(signals)?;
     tell_ready(newline);
     // A worker is a program, which needs files of its own, and may be started at any time.
@@ -119,7 +119,7 @@ struct EventLoop<'a> {
     /// What is spoken, by listener.
     protocols: Vec<Protocol>,
     switch: &'a mut Switch,
-    workers: Option<Pool>,
+    workers: Option<Box<Pool>>,
     /// Readable when the process has ended with which this one ends.
     parent: Option<OwnedFd>,
     epoll: OwnedFd,
@@ -140,9 +140,9 @@ impl<'a> EventLoop<'a> {
         services: Vec<Service>,
         log: Log,
         switch: &'a mut Switch,
-        workers: Option<Pool>,
+        workers: Option<Box<Pool>>,
         parent: Option<OwnedFd>,
-    ) -> Result<Self, Errno> {
+    ) -> Result<Box<Self>, Errno> {
         if services.len() > LISTENERS {
             return Err(Errno::TOOBIG);
         }
@@ -151,7 +151,7 @@ impl<'a> EventLoop<'a> {
         let sessions = Sessions::new(protocols.iter().copied().zip(maxima));
         let max = sessions.max();
         let acceptor = |service: Service| Acceptor::new(service.listener, log);
-        Ok(EventLoop {
+        Ok(Box::new(EventLoop {
             log,
             acceptors: services.into_iter().map(acceptor).collect(),
             sessions,
@@ -168,7 +168,7 @@ impl<'a> EventLoop<'a> {
             out: Output::default(),
             next_deadline: NEVER,
             ending: false,
-        })
+        }))
     }
 
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {

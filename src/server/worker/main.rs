@@ -82,7 +82,7 @@ fn tell(word: Word) {
 struct Worker<'a> {
     switch: &'a mut Switch,
     /// Room for one of each protocol.
-    conversations: Vec<(Protocol, Box<dyn Conversations>)>,
+    conversations: Vec<(Protocol, Box<dyn Conversations<()>>)>,
     /// Of the last conversation.
     number: u32,
     out: Output,
@@ -97,7 +97,7 @@ impl Worker<'_> {
             // Those before him took all the time there was.
             return failed;
         }
-        let of = |entry: &&mut (Protocol, Box<dyn Conversations>)| entry.0 == job.protocol;
+        let of = |entry: &&mut (Protocol, Box<dyn Conversations<()>>)| entry.0 == job.protocol;
         let Some((_, conversations)) = self.conversations.iter_mut().find(of) else {
             return failed;
         };
@@ -105,14 +105,14 @@ impl Worker<'_> {
             // A source that has ended is missed: another one would begin its list anew.
             self.switch.look();
         } else {
-            if let Some(before) = conversations.at(0) {
+            if let Some((_, before)) = conversations.at(0) {
                 before.leave(self.switch);
             }
             self.switch.revive();
             self.number = self.number.wrapping_add(1);
-            conversations.begin(0, Rights::of(job.peer), self.number, self.switch);
+            conversations.begin(0, (), Rights::of(job.peer), self.number, self.switch);
         }
-        let Some(conversation) = conversations.at(0) else { return failed };
+        let Some((_, conversation)) = conversations.at(0) else { return failed };
         let Some(room) = conversation.room().get_mut(..job.request.len()) else { return failed };
         room.copy_from_slice(job.request);
         conversation.filled(job.request.len());

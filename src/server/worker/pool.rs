@@ -98,18 +98,23 @@ impl Pool {
     /// Workers for at most `max` sessions at a time. A worker is this executable, as the applet that
     /// is the first of the words `first`, and is started when it is needed; it has to call
     /// [`super::main::serve`]. `kept`: some may be kept by sessions.
-    pub fn new(max: u32, kept: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Self, Error> {
+    pub fn new(
+        max: u32,
+        kept: bool,
+        first: &[&[u8]],
+        rest: &[OsString],
+    ) -> Result<Box<Self>, Error> {
         let command = Command::ourselves(first, rest);
         let mut command = command.map_err(unable("unable to start a worker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
         let places = if kept { MOST } else { WORKERS };
-        Ok(Pool {
+        Ok(Box::new(Pool {
             command,
             places: (0..places).map(|_| Place::default()).collect(),
             dying: heapless::Vec::new(),
             shared_queue: Queue::new(max as usize),
             kept_queue: Queue::new(if kept { max as usize } else { 0 }),
-        })
+        }))
     }
 
     /// Starts all workers now: they may need rights that are given up next.
