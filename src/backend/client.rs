@@ -25,8 +25,9 @@ pub struct Enumeration {
 /// Where the search in a file of lines stands; enough to go on after others were served.
 #[derive(Clone, Copy, Default)]
 pub struct Search {
-    /// The version of the file that is searched; `None`: not begun.
-    version: Option<u32>,
+    begun: bool,
+    /// The version of the file that is searched.
+    version: u32,
     restarts: u8,
     /// Offset of the next byte to read.
     pub at: u64,
@@ -49,22 +50,21 @@ impl Search {
     /// Begins, or goes on; true if it went on in the same version of the file. EAGAIN: there were
     /// more than `most` others.
     pub fn resume(&mut self, version: u32, most: u8) -> Result<bool, Errno> {
-        let restarts = match self.version {
-            Some(begun) if begun == version => return Ok(true),
-            Some(_) => self.restarts + 1,
-            None => 0,
-        };
+        if self.begun && self.version == version {
+            return Ok(true);
+        }
+        let restarts = if self.begun { self.restarts + 1 } else { 0 };
         if restarts > most {
             return Err(Errno::AGAIN);
         }
-        *self = Search { version: Some(version), restarts, ..Search::default() };
+        *self = Search { begun: true, version, restarts, ..Search::default() };
         Ok(false)
     }
 
     /// Begins at an offset, unless it has begun.
     pub fn begin_at(&mut self, at: u64) {
-        if self.version.is_none() {
-            *self = Search { version: Some(0), at, ..Search::default() };
+        if !self.begun {
+            *self = Search { begun: true, at, ..Search::default() };
         }
     }
 

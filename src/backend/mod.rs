@@ -158,6 +158,8 @@ impl Backend {
 impl Deref for Backend {
     type Target = dyn Source;
 
+    // Inlined, the match would be at fifteen places.
+    #[inline(never)]
     fn deref(&self) -> &(dyn Source + 'static) {
         match self {
             Backend::Unix(unix) => &**unix,
@@ -173,6 +175,7 @@ impl Deref for Backend {
 }
 
 impl DerefMut for Backend {
+    #[inline(never)]
     fn deref_mut(&mut self) -> &mut (dyn Source + 'static) {
         match self {
             Backend::Unix(unix) => &mut **unix,

@@ -21,8 +21,6 @@ pub struct Stamp([u64; 7]);
 
 impl Stamp {
     /// The stamp of `file`.
-    // Inlined, it would be at seven places.
-    #[inline(never)]
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other targets")]
     pub fn of(file: &Stat) -> Self {
         Stamp([

@@ -67,8 +67,6 @@ impl<'a> Pattern<'a> {
     }
 
     /// Its bytes in turn, with `name` in the place.
-    // Inlined, it would be at four places.
-    #[inline(never)]
     pub fn pieces<'b>(&'b self, name: &'b [u8]) -> [&'b [u8]; 4] {
         let slash: &[u8] = if self.slash { b"/" } else { b"" };
         match self.after {
