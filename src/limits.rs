@@ -27,7 +27,7 @@ pub const TURN: u64 = 2 * 1024 * 1024;
 /// How often a search starts again because its file was replaced meanwhile.
 pub const RESTARTS: u8 = 4;
 
-/// Connections of ipcserver and nscd, default and most.
+/// Connections of a socket of ipcserver or nscd, default and most.
 pub const CONNECTIONS: (u32, u32) = (256, 8192);
 
 /// Milliseconds that a client may take, since its last progress, to send the rest of a request
@@ -48,11 +48,18 @@ pub const REQUEST_MILLIS: u32 = 1000;
 /// musl for ever.
 pub const LOOKUP_MILLIS: (u32, u32) = (200, 4000);
 
-/// Processes of nscd for sources that may block, each with connections of its own to them.
-pub const SLOW_ASKERS: usize = 4;
+/// Processes of a server for sources that may block, each with connections of its own to them.
+pub const WORKERS: usize = 4;
+
+/// As many besides may be kept by clients who enumerate: an enumeration stays with one process.
+pub const KEPT_WORKERS: usize = 4;
+
+/// Milliseconds after which one that is kept, and was not asked for so long, is given to somebody
+/// else who enumerates.
+pub const KEPT_IDLE_MILLIS: u64 = 1000;
 
 /// Milliseconds for a whole reply of a source that may block, after its deadline: a client that
-/// reads slowly keeps one of the few askers.
+/// reads slowly keeps one of the few workers.
 pub const SLOW_REPLY_MILLIS: u32 = 5000;
 
 /// Milliseconds for a whole exchange with nslcd, by default; nsss's has none. nslcd itself

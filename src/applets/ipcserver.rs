@@ -9,11 +9,13 @@ use crate::backend::script;
 use crate::backend::script::registry;
 use crate::backend::script::start::{SWITCH, Settings, is_local, start};
 use crate::backend::switch::Switch;
-use crate::limits::CLIENT_MILLIS;
 use crate::options::Spec;
-use crate::server::ipc::listen::{Place, listener};
-use crate::server::ipc::setup::{Identity, ready};
-use crate::server::ipc::{Rules, Service, serve};
+use crate::server::ServerOptions;
+use crate::server::conversation::Protocol;
+use crate::server::event_loop::{Service, serve};
+use crate::server::listener::{Listener, Place};
+use crate::server::setup::{Connections, Identity, ready};
+use crate::server::spawned;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
 use crate::sys::program::own_command;
@@ -60,36 +62,37 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
-    // As s6-ipcserver does, a number out of range is brought into it.
-    let rules = Rules::given("ipcserver", u64::MAX, &options)?;
+    let mut limits = Connections::given(&options)?.limits(u64::MAX);
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;
     let identity = Identity::given(&options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
-    let place = Place { path, mode, backlog, replace, swap, patience };
-    rules.client_millis = privilege::exchange_timeout()?.unwrap_or(CLIENT_MILLIS);
-    rules.credentials = !options.flag("-P");
-    rules.flags(&options);
+    let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed: true };
+    if let Some(millis) = privilege::exchange_timeout()? {
+        limits.patience.client_millis = millis;
+    }
+    limits.credentials = !options.flag("-P");
+    let mut server_options = ServerOptions::given("ipcserver", &options);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
-        rules.hidden = &["UID", "GID", "GIDLIST"];
+        server_options.hidden = &["UID", "GID", "GIDLIST"];
     }
     // What is wrong with a script of ours is told before the socket is made.
     let switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
-    let listener = listener(&place)?;
+    let listener = Listener::open(&place, limits)?;
     identity.assume()?;
-    let service = match switch {
-        Some(switch) => {
-            ready(switch, rules);
+    match switch {
+        Some(mut switch) => {
+            ready(&mut switch, limits.max);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
-            Service::Switch(switch)
+            let services = vec![Service { protocol: Protocol::Nsss, listener }];
+            serve(services, &server_options, &mut switch, None, None)?;
         }
-        None => Service::Program(command),
-    };
-    serve(listener, rules, service)?;
+        None => spawned::serve(listener, &server_options, command)?,
+    }
     Ok(Exit::SUCCESS)
 }
 
@@ -109,8 +112,8 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
     Ok(mode)
 }
 
-/// The switch of a command that can be served in this process, for as long as that.
-fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error> {
+/// The switch of a command that can be served in this process.
+fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
     let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
     let switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
@@ -130,6 +133,5 @@ fn in_process(command: &[OsString]) -> Result<Option<&'static mut Switch>, Error
     if switch.may_block() {
         return Ok(None);
     }
-    // It is served as long as the process lives.
-    Ok(Some(Box::leak(switch)))
+    Ok(Some(switch))
 }

@@ -6,12 +6,17 @@
 
 use super::{NAMES, help};
 use crate::backend::script::{self, Block, registry};
-use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID};
+use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
-use crate::server::ipc::listen::{Place, listener};
-use crate::server::ipc::setup::{Identity, clamp, ready};
-use crate::server::ipc::{Rules, Sources as Asked, ask_for_desk, desk, serve_nscd};
+use crate::server::ServerOptions;
+use crate::server::acceptor::Limits;
+use crate::server::conversation::{Patience, Protocol};
+use crate::server::event_loop::{self, Service};
+use crate::server::listener::{Listener, Place};
+use crate::server::setup::{Connections, Identity, clamp, ready};
 use crate::server::sources::Sources;
+use crate::server::worker;
+use crate::server::worker::pool::Pool;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
@@ -41,6 +46,8 @@ Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
              4000)
   -C MAX     most connections of one user (64); his oldest one without a
              complete request gives way
+  --nsss SOCKET  serve the nsss protocol there, too, as ipcserver does; -c and
+             -C hold for each socket by itself, -C there is as -c by default
   --parent PID  exit 0 when our parent ends, which must be PID
 ",
     help::SERVER_END,
@@ -58,45 +65,58 @@ const NSSWITCH: &str = "/etc/nsswitch.conf";
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
 
-/// Makes an asker of this process, for the desk of another nscd. (Nothing to be called by hand.)
-const ASKER: &str = "--asker";
+/// Makes a worker of this process, for another nscd. (Nothing to be called by hand.)
+const WORKER: &str = "--worker";
 
 const SPEC: Spec = Spec {
     flags: "qv1",
-    values: "StcCGgusP",
+    values: "StcCGgusPN",
     cancels: &["qv", "vq"],
-    long: &[ASKER],
-    alias: &[("--parent", 'P')],
+    long: &[WORKER],
+    alias: &[("--parent", 'P'), ("--nsss", 'N')],
 };
+
+/// A socket to serve, and how.
+struct Endpoint<'a> {
+    protocol: Protocol,
+    socket: &'a OsStr,
+    limits: Limits,
+}
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let options = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
-    let rules = Rules::given("nscd", u64::from(NSCD_PER_UID), &options)?;
+    let connections = Connections::given(&options)?;
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
-    rules.client_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
-    rules.oldest_gives_way = true;
+    let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
+    let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
+    let public =
+        Limits { oldest_gives_way: true, patience, ..connections.limits(NSCD_PER_UID.into()) };
+    let mut services = vec![Endpoint { protocol: Protocol::Nscd, socket, limits: public }];
+    if let Some(socket) = options.word("-N") {
+        let limits = Limits { patience, ..connections.limits(u64::MAX) };
+        services.push(Endpoint { protocol: Protocol::Nsss, socket, limits });
+    }
     let identity = Identity::given(&options)?;
-    let is_asker = options.flag(ASKER);
+    let is_worker = options.flag(WORKER);
     let parent = match options.word("-P") {
-        Some(pid) if !is_asker => Some(parent(pid)?),
+        Some(pid) if !is_worker => Some(parent(pid)?),
         _ => None,
     };
-    rules.flags(&options);
+    let server_options = ServerOptions::given("nscd", &options);
     let sources = sources(server, options.rest)?;
-    if is_asker {
-        ask(&sources, identity, rules)?;
+    if is_worker {
+        work(&sources, &identity, patience)?;
     } else {
-        serve(&sources, socket, identity, rules, parent, args)?;
+        serve(&sources, &services, &identity, &server_options, parent, args)?;
     }
     Ok(Exit::SUCCESS)
 }
 
-/// An asker's work.
-#[inline(never)]
-fn ask(sources: &Sources, identity: &Identity, rules: &Rules) -> Result<(), Error> {
+/// A worker's work.
+fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
     let mut far = sources.far()?;
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
@@ -106,54 +126,63 @@ fn ask(sources: &Sources, identity: &Identity, rules: &Rules) -> Result<(), Erro
     if !sources.start_programs() {
         far.sandbox().enter();
     }
-    ask_for_desk(&mut far, rules.client_millis)
+    worker::main::serve(&mut far, patience)
 }
 
 fn serve(
     sources: &Sources,
-    socket: &OsStr,
+    endpoints: &[Endpoint<'_>],
     identity: &Identity,
-    rules: &'static Rules,
-    parent: Option<&'static OwnedFd>,
+    server_options: &ServerOptions,
+    parent: Option<OwnedFd>,
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
-    let (near, others) = sources.near()?;
-    // It is served as long as the process lives.
-    let near = Box::leak(near);
-    if rules.verbosity > 0 {
+    let (mut near, others) = sources.near()?;
+    let verbose = server_options.log.verbosity > 0;
+    if verbose {
         warn_of_uncovered(sources);
-    }
-
-    let directory = directory(socket);
-    make_directory(directory);
-    if rules.verbosity > 0 {
-        warn_of_open_directory(directory);
     }
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
-    let (path, backlog) = (socket, i32::MAX);
-    let place = Place { path, mode: 0o666, backlog, replace: true, swap: true, patience };
-    let listener = listener(&place)?;
+    let (mut services, mut most) = (Vec::new(), 0);
+    for &Endpoint { protocol, socket: path, limits } in endpoints {
+        let public = protocol == Protocol::Nscd;
+        if public {
+            let directory = directory(path);
+            make_directory(directory);
+            if verbose {
+                warn_of_open_directory(directory);
+            }
+        }
+        let (mode, backlog, replace, swap) = (0o666, i32::MAX, true, true);
+        let may_be_passed = public;
+        let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed };
+        services.push(Service { protocol, listener: Listener::open(&place, limits)? });
+        most += limits.max;
+    }
     if !sources.start_programs() {
         privilege::gain_no_more();
     }
-    let mut desk = match others {
-        true => Some(desk(rules, &[b"nscd", ASKER.as_bytes()], args)?),
+    let mut workers = match others {
+        true => {
+            let enumerates = endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Nsss);
+            Some(Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?)
+        }
         false => None,
     };
-    if let Some(desk) = desk.as_mut().filter(|_| identity.changes()) {
+    if let Some(workers) = workers.as_mut().filter(|_| identity.changes()) {
         // Opened before rights are given up: the map may have a key that only root can read.
-        desk.start_all()?;
+        workers.start_all()?;
     }
     let assumed = identity.assume();
-    if let (Err(_), Some(desk)) = (&assumed, &desk) {
+    if let (Err(_), Some(workers)) = (&assumed, &workers) {
         // They would fail alike, and say so.
-        desk.end();
+        workers.end();
     }
     assumed?;
-    ready(near, rules);
-    serve_nscd(listener, rules, Asked { near, desk }, parent)
+    ready(&mut near, most);
+    event_loop::serve(services, server_options, &mut near, workers, parent)
 }
 
 /// The backends that the command line names, or the usual ones.
@@ -174,7 +203,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
 }
 
 /// The process that this one ends with, as something to wait for.
-fn parent(pid: &OsStr) -> Result<&'static OwnedFd, Error> {
+fn parent(pid: &OsStr) -> Result<OwnedFd, Error> {
     let number = decimal_u32(pid.as_bytes()).and_then(|n| i32::try_from(n).ok());
     let Some(pid) = number.and_then(Pid::from_raw) else {
         return Err(Error::options("not a process id:").about(pid));
@@ -184,7 +213,7 @@ fn parent(pid: &OsStr) -> Result<&'static OwnedFd, Error> {
     if getppid() != Some(pid) {
         return Err(Error::system("unable to watch the parent", Errno::CHILD));
     }
-    Ok(Box::leak(Box::new(fd)))
+    Ok(fd)
 }
 
 /// The directory of the socket; empty where its path names none.
@@ -219,7 +248,6 @@ fn warn_of_open_directory(dir: &[u8]) {
 }
 
 /// "Not found" is final for glibc. So a source of its own that the script does not ask is hidden.
-#[inline(never)]
 fn warn_of_uncovered(sources: &Sources) {
     let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
     for database in &["passwd", "group", "initgroups"] {

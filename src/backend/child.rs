@@ -8,6 +8,7 @@ use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, NEVER, timespec};
 use crate::sys::socket::connected;
 use crate::sys::spawn::{Command, Process};
+use crate::sys::stream::send_some;
 use nssproto::DecodeError;
 use nssproto::bytes::{DECIMAL_MAX, Reader, write_decimal};
 use nssproto::entry::Record;
@@ -16,8 +17,8 @@ use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::net::{recv, send, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use rustix::net::{recv, socketpair};
 use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
@@ -112,6 +113,10 @@ impl Source for Child {
         self.start_clock();
         let exchanged = self.exchange(request, &mut step.shared.gids, step.hit);
         exchanged.unwrap_or_else(|_| self.give_up())
+    }
+
+    fn asks_others(&self) -> bool {
+        true
     }
 
     fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
@@ -400,12 +405,9 @@ impl Child {
 
     fn send(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            match send(&self.stream, bytes, flags) {
-                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT)?,
-                Err(errno) => return Err(errno),
+            match send_some(&self.stream, bytes)? {
+                0 => self.wait(PollFlags::OUT)?,
+                len => bytes = bytes.get(len..).unwrap_or_default(),
             }
         }
         Ok(())

@@ -69,6 +69,11 @@ pub trait Source {
         false
     }
 
+    /// Whether it is another process that answers, by our rights and not by the client's.
+    fn asks_others(&self) -> bool {
+        false
+    }
+
     /// Whether it has failed for good.
     fn is_dead(&self) -> bool {
         false

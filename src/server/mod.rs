@@ -1,11 +1,30 @@
-//! Who may ask, and how bytes move: one client on standard input and output, or many of a
-//! socket in one event loop.
+//! Who may ask, and how bytes move: one client on standard input and output, a program for each
+//! client of a socket, or all clients of several sockets in one event loop over one switch.
+//!
+//! What is spoken at a socket is a [`conversation`]; the rest knows no protocol.
 
+pub mod acceptor;
 pub mod conversation;
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
-mod drain;
-#[cfg(any(feature = "ipcserver", feature = "nscd"))]
-pub mod ipc;
-#[cfg(feature = "nscd")]
+pub mod event_loop;
+pub mod listener;
+pub mod log;
+pub mod schedule;
+mod session;
+pub mod setup;
+pub mod signals;
 pub mod sources;
+pub mod spawned;
 pub mod stdio;
+pub mod worker;
+
+use log::Log;
+
+/// How a server presents itself.
+pub struct ServerOptions {
+    /// Its messages.
+    pub log: Log,
+    /// A newline on standard output tells that clients can be served.
+    pub newline: bool,
+    /// Variables that programs do not get.
+    pub hidden: &'static [&'static str],
+}

@@ -1,4 +1,4 @@
-//! What an nscd answers from, in the event loop and in its workers.
+//! What a server answers from, in the event loop and in its workers.
 
 use crate::backend::Backend;
 use crate::backend::RunsIn;

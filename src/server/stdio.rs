@@ -1,6 +1,6 @@
 //! One client on standard input and output: how the nsss daemons are run by a super-server.
 
-use super::conversation::nsss::Exchange;
+use super::conversation::nsss::Nsss;
 use super::conversation::{Conversation, End, Need, Output};
 use crate::backend::switch::Switch;
 use crate::sys::access::Rights;
@@ -8,9 +8,10 @@ use crate::sys::clock::timespec;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::no_alloc;
 use crate::sys::privilege::gain_no_more;
+use crate::sys::stream::write_all;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, read};
 use rustix::stdio::{stdin, stdout};
 
 /// Most descriptors that are waited for: standard input, and two for each of eight backends.
@@ -34,10 +35,10 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
     switch.sandbox().enter();
-    let exchange = Box::leak(Box::new(Exchange::new(Rights::Own, 0, switch)));
-    let mut out = Output::new();
+    let mut client = Nsss::new(Rights::Own, 0, switch);
+    let mut out = Output::default();
     // From here on: no allocation.
-    let ended = no_alloc(|| converse(switch, exchange, &mut out, timeout));
+    let ended = no_alloc(|| converse(switch, &mut client, &mut out, timeout));
     switch.end();
     ended.map_err(|Failure(what, errno)| match what {
         UNINTELLIGIBLE => Error::system(what, errno).with_exit(Exit::PROTOCOL),
@@ -53,23 +54,26 @@ const UNINTELLIGIBLE: &str = "unable to interpret stdin";
 
 fn converse(
     switch: &mut Switch,
-    exchange: &mut Exchange,
+    client: &mut Nsss,
     out: &mut Output,
     timeout: Option<u32>,
 ) -> Result<(), Failure> {
     loop {
-        let need = exchange.go_on(switch, out, u64::MAX);
+        let need = client.go_on(switch, out, u64::MAX);
         if !out.pending().is_empty() {
-            flush(out.pending(), timeout)?;
+            let written = write_all(stdout(), out.pending(), timeout);
+            written.map_err(|errno| Failure("unable to write to stdout", errno))?;
             out.clear();
         }
         match need {
-            Need::Flush | Need::Turn | Need::Elsewhere => {}
+            Need::Flush | Need::Turn => {}
             Need::Input => {
-                if !receive(switch, exchange, timeout)? {
+                if !receive(switch, client, timeout)? {
                     return Ok(());
                 }
             }
+            // There are none here: what may block is asked by this process.
+            Need::Worker(_) => return Err(Failure("unable to ask a backend", Errno::IO)),
             Need::Close(End::Protocol) => {
                 return Err(Failure(UNINTELLIGIBLE, Errno::PROTO));
             }
@@ -81,13 +85,9 @@ fn converse(
 }
 
 /// Reads more of a request; false at the end of the client, or when it was idle for too long.
-fn receive(
-    switch: &mut Switch,
-    exchange: &mut Exchange,
-    timeout: Option<u32>,
-) -> Result<bool, Failure> {
-    let idle = exchange.is_idle();
-    let millis = if idle { exchange.idle_millis() } else { timeout.unwrap_or(0) };
+fn receive(switch: &mut Switch, client: &mut Nsss, timeout: Option<u32>) -> Result<bool, Failure> {
+    let idle = client.is_idle();
+    let millis = if idle { client.idle_millis() } else { timeout.unwrap_or(0) };
     let fail = |errno| Failure("unable to read from stdin", errno);
     // Where reading by itself would not do: with a limit, or with children to watch.
     let mut polls = millis != 0 || switch.watched().next().is_some() || switch.must_be_polled();
@@ -95,12 +95,12 @@ fn receive(
         if polls && !await_input(switch, millis).map_err(fail)? {
             return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
         }
-        match read(stdin(), exchange.room()) {
+        match read(stdin(), client.room()) {
             Ok(0) if idle => return Ok(false),
             // nsss says "Success" here.
             Ok(0) => return Err(fail(Errno::PIPE)),
             Ok(len) => {
-                exchange.filled(len);
+                client.filled(len);
                 return Ok(true);
             }
             Err(Errno::INTR) => {}
@@ -109,26 +109,6 @@ fn receive(
             Err(errno) => return Err(fail(errno)),
         }
     }
-}
-
-fn flush(mut bytes: &[u8], timeout: Option<u32>) -> Result<(), Failure> {
-    let fail = |errno| Failure("unable to write to stdout", errno);
-    while !bytes.is_empty() {
-        match write(stdout(), bytes) {
-            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut fds = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
-                match poll(&mut fds, timeout.map(|t| timespec(u64::from(t))).as_ref()) {
-                    Ok(0) => return Err(fail(Errno::TIMEDOUT)),
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(errno) => return Err(fail(errno)),
-                }
-            }
-            Err(errno) => return Err(fail(errno)),
-        }
-    }
-    Ok(())
 }
 
 /// Waits for standard input; what is heard of children meanwhile is their failure. False when the

@@ -42,6 +42,20 @@ pub enum Rights {
 }
 
 impl Rights {
+    /// Those of a client of a server, by his credentials if they were looked up.
+    pub fn of(peer: Option<Peer>) -> Self {
+        peer.map_or(Rights::Unknown, Rights::Peer)
+    }
+
+    /// Whether he may see what this process is told for its own rights' sake.
+    pub fn are_ours(self) -> bool {
+        match self {
+            Rights::Own => true,
+            Rights::Peer(peer) => peer.is_root(),
+            Rights::Public(_) | Rights::Unknown => false,
+        }
+    }
+
     /// EACCES unless a file of this owner, group and mode can be read: the rule of
     /// path_resolution(7) where the first class that applies decides. A `secret` one is not for the
     /// unknown, whatever its mode.

@@ -7,7 +7,6 @@ pub mod error;
 pub mod file;
 pub mod message;
 pub mod output;
-#[cfg(feature = "server")]
 pub mod passed;
 pub mod privilege;
 pub mod program;
@@ -15,6 +14,7 @@ pub mod sandbox;
 pub mod socket;
 pub mod spawn;
 pub mod stat;
+pub mod stream;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.

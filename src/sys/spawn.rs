@@ -10,7 +10,6 @@ use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid}
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-#[cfg(feature = "server")]
 use std::{convert::Infallible, sync::atomic::AtomicBool};
 
 /// A program with its arguments and its environment, which is ours to begin with. It can be
@@ -69,6 +68,11 @@ impl Command {
         }
     }
 
+    /// What to look for along PATH.
+    pub fn name(&self) -> &[u8] {
+        program(&self.words)
+    }
+
     /// Whether a variable is set.
     pub fn has(&self, name: &str) -> bool {
         self.position(name).is_some()
@@ -114,7 +118,6 @@ impl Command {
 }
 
 /// Becomes the program that the first of these words names; comes back only if it cannot be run.
-#[cfg(feature = "server")]
 pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
     let words = words(&[], command)?;
     let file = find(program(&words))?;

@@ -3,14 +3,15 @@
 
 use crate::limits::NSLCD_INPUT;
 use crate::sys::clock::{self, timespec};
+use crate::sys::stream::send_some;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
 use nssproto::nslcd::{ReplyHeader, Request, ResultCode};
 use nssproto::{DecodeError, Decoded, entry::Db};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType};
-use rustix::net::{SocketAddrUnix, connect, recv, send, shutdown, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
+use rustix::net::{SocketAddrUnix, connect, recv, shutdown, socket_with};
 use rustix::stdio::stdout;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -202,11 +203,9 @@ impl Connection {
     fn send(&mut self, mut bytes: &[u8], wait: WaitLimit) -> Result<(), Errno> {
         let stream = self.stream.as_ref().ok_or(Errno::PIPE)?;
         while !bytes.is_empty() {
-            match send(stream, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => pause(stream, PollFlags::OUT, wait)?,
-                Err(errno) => return Err(errno),
+            match send_some(stream, bytes)? {
+                0 => pause(stream, PollFlags::OUT, wait)?,
+                len => bytes = bytes.get(len..).unwrap_or_default(),
             }
         }
         // As nsss does. One that has closed already has said all that it will.

@@ -133,6 +133,10 @@ impl Nslcd {
 }
 
 impl Source for Nslcd {
+    fn asks_others(&self) -> bool {
+        true
+    }
+
     fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
         if self.dead {
             return Outcome::Dead;

@@ -40,6 +40,13 @@ impl Found<'_> {
         self.switch.slots.get(*slot)?.backend.record(&self.switch.shared.window, hit)
     }
 
+    /// Whether another process has told it because of our rights, and its client has not as many.
+    pub fn is_secret(&self) -> bool {
+        let ClientState { slot, rights, .. } = &*self.client;
+        let slot = self.switch.slots.get(*slot);
+        !rights.are_ours() && slot.is_some_and(|slot| slot.backend.asks_others())
+    }
+
     /// The head of the record, and what takes its strings in pieces, from now on and while others
     /// are served. `None`: it cannot be taken so.
     pub fn into_pieces(mut self) -> Option<(Head, Pieces)> {

@@ -188,7 +188,9 @@ impl Switch {
     fn ask_in_order(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
         let merges = self.merge && matches!(request, Request::GroupList { .. });
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
-        if merges && self.slots.iter().any(is_offloaded) {
+        // An enumeration stays with one process, too.
+        let whole = merges || matches!(request, Request::Next(_));
+        if whole && self.slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
         while let Some(slot) = self.slots.get(client.slot) {

@@ -2,13 +2,52 @@
 //! and what a connection waits for.
 
 mod groups;
-#[cfg(feature = "nscd")]
-pub mod nscd;
-pub mod nsss;
+mod hidden;
 
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
 use crate::sys::access::Rights;
+
+/// A line adds a protocol: its module, and its row of the table.
+macro_rules! protocols {
+    ($($(#[$gate:meta])* $protocol:ident => $module:ident;)*) => {
+        $($(#[$gate])* pub mod $module;)*
+
+        /// What is spoken at a socket.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Protocol {
+            $(
+                #[doc = concat!("See [`", stringify!($module), "`].")]
+                $(#[$gate])*
+                $protocol,
+            )*
+        }
+
+        impl Protocol {
+            /// All of them: one process tells another by their places.
+            pub const ALL: &[Protocol] = &[$($(#[$gate])* Protocol::$protocol,)*];
+
+            /// Room for so many conversations, and for a `T` beside each. It is memory once they
+            /// are begun.
+            pub fn conversations<T: 'static>(self, max: usize) -> Box<dyn Conversations<T>> {
+                match self {
+                    $(
+                        $(#[$gate])*
+                        Protocol::$protocol => {
+                            Box::new(Vec::<Option<(T, $module::$protocol)>>::with_capacity(max))
+                        }
+                    )*
+                }
+            }
+        }
+    };
+}
+
+protocols! {
+    Nsss => nsss;
+    #[cfg(feature = "nscd")]
+    Nscd => nscd;
+}
 
 /// What there is to send. One is enough for all connections: it is empty whenever one begins.
 pub struct Output {
@@ -17,12 +56,14 @@ pub struct Output {
     len: usize,
 }
 
-impl Output {
+impl Default for Output {
     /// Nothing to send.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Output { bytes: vec![0; REPLY_PIECE], len: 0 }
     }
+}
 
+impl Output {
     /// What is to be sent.
     pub fn pending(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -33,20 +74,17 @@ impl Output {
         self.len = 0;
     }
 
-    /// Where more can be put. (Inlined, these three would be at fifty places.)
-    #[inline(never)]
+    /// Where more can be put.
     pub fn room(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.len..).unwrap_or_default()
     }
 
     /// So many bytes were put there.
-    #[inline(never)]
     pub fn add(&mut self, len: usize) {
         self.len = (self.len + len).min(REPLY_PIECE);
     }
 
     /// These bytes, where there is room for all of them.
-    #[inline(never)]
     pub fn put(&mut self, bytes: &[u8]) {
         if let Some(place) = self.room().get_mut(..bytes.len()) {
             place.copy_from_slice(bytes);
@@ -69,10 +107,23 @@ pub enum Need {
     Flush,
     /// Its turn is over: go on when others had theirs.
     Turn,
-    /// Only a source that may block knows more: whoever may wait goes on from here.
-    Elsewhere,
+    /// Only a source that may block knows more: a worker goes on with
+    /// [`Conversation::request`].
+    Worker(Which),
     /// Send the output, then close.
     Close(End),
+}
+
+/// Which worker it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Any.
+    Any,
+    /// One that has nobody, and keeps this conversation until [`Conversation::keeps_worker`] says
+    /// otherwise.
+    New,
+    /// The one that keeps this conversation.
+    Kept,
 }
 
 /// Why a connection ends.
@@ -103,8 +154,19 @@ pub enum Wait {
     Input,
     /// Its client to take what was sent.
     Output,
-    /// Its turn, or an answer.
+    /// Its turn.
     Turn,
+    /// What a worker has to say.
+    Worker,
+}
+
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Milliseconds for a client to finish a request or to take a piece of a reply.
+    pub client_millis: u32,
+    /// Milliseconds until the first byte of an answer.
+    pub lookup_millis: u32,
 }
 
 /// One connection's side of a protocol.
@@ -120,27 +182,82 @@ pub trait Conversation {
     /// So many bytes were put there.
     fn filled(&mut self, len: usize);
 
-    /// The bytes at hand, for whoever begins anew with them elsewhere.
-    #[cfg(feature = "nscd")]
-    fn request(&self) -> &[u8];
-
     /// Whether nothing is to be done until more bytes come.
     fn waits_for_input(&self) -> bool;
-
-    /// Whether its client may have sent what was not read, so that it has to be read before the
-    /// connection is closed: else the client meets an error instead of the end.
-    fn drains(&self) -> bool;
 
     /// What is left of the turn that [`Conversation::go_on`] was given.
     fn turn_left(&self) -> u64;
 
     /// Until when it may wait for this, in milliseconds of the clock; `None`: for ever.
-    /// `millis` is what the server was told to allow.
-    fn patience(&self, wait: Wait, millis: u32) -> Option<u64>;
+    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64>;
 
     /// Goes on as far as it can; `out` is empty. `turn` is how many bytes of files it may read.
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need;
 
     /// Gives back what it holds of the switch.
     fn leave(&self, switch: &mut Switch);
+
+    /// Whether its client may have sent what was not read, so that it has to be read before the
+    /// connection is closed: else the client meets an error instead of the end.
+    fn drains(&self) -> bool {
+        false
+    }
+
+    /// After [`Need::Worker`]: the request that a worker is to answer, which begins anew with it.
+    fn request(&self) -> &[u8] {
+        &[]
+    }
+
+    /// A worker has answered that request, and the connection goes on here.
+    fn answered(&mut self) {}
+
+    /// No worker could: instead of [`Conversation::go_on`], `out` is empty.
+    fn unanswered(&mut self, _out: &mut Output) -> Need {
+        Need::Close(End::Failed)
+    }
+
+    /// Whether the worker that answered is kept for what is asked next.
+    fn keeps_worker(&self) -> bool {
+        false
+    }
+}
+
+/// Conversations of one protocol, each with a `T` beside it, by numbers from 0. Only the memory
+/// differs: who moves bytes is the same code for each protocol.
+pub trait Conversations<T> {
+    /// How many places were ever used.
+    fn used(&self) -> usize;
+
+    /// Begins one, in the place of one that has ended or behind the last.
+    fn begin(&mut self, at: usize, beside: T, rights: Rights, number: u32, switch: &Switch);
+
+    /// That of a number; `None`: there is none.
+    fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)>;
+
+    /// Ends one; what was beside it.
+    fn end(&mut self, at: usize) -> Option<T>;
+}
+
+impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
+    fn used(&self) -> usize {
+        self.len()
+    }
+
+    fn begin(&mut self, at: usize, beside: T, rights: Rights, number: u32, switch: &Switch) {
+        let conversation = Some((beside, C::new(rights, number, switch)));
+        match self.get_mut(at) {
+            Some(place) => *place = conversation,
+            // As many as there may be, so there is room.
+            None => self.push(conversation),
+        }
+    }
+
+    fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)> {
+        let (beside, conversation) = self.get_mut(at)?.as_mut()?;
+        Some((beside, conversation))
+    }
+
+    fn end(&mut self, at: usize) -> Option<T> {
+        self.get_mut(at)?.take().map(|(beside, _)| beside)
+    }
 }

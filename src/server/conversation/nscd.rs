@@ -5,9 +5,9 @@
 //! "not found".
 
 use super::groups::Groups;
-use super::{Conversation, End, Need, Output, Wait};
+use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
-use crate::limits::{REPLY_PIECE, REQUEST_MILLIS};
+use crate::limits::REPLY_PIECE;
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -104,14 +104,15 @@ impl Conversation for Nscd {
         self.lookup.client.budget
     }
 
-    fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
+    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
+        let Patience { client_millis, lookup_millis } = patience;
         match wait {
             // Since it came: who sends byte by byte has no more time than others.
-            Wait::Input => Some(self.since + u64::from(REQUEST_MILLIS)),
-            Wait::Turn if !self.begun => Some(self.since + u64::from(client_millis)),
-            Wait::Turn => None,
+            Wait::Input => Some(self.since + u64::from(client_millis)),
+            Wait::Turn if self.begun => None,
+            Wait::Turn | Wait::Worker => Some(self.since + u64::from(lookup_millis)),
             // A client that does not read makes nobody else wait.
-            Wait::Output => Some(millis() + u64::from(REQUEST_MILLIS)),
+            Wait::Output => Some(millis() + u64::from(client_millis)),
         }
     }
 
@@ -245,7 +246,7 @@ impl Lookup {
         };
         match step {
             NextStep::Turn => Need::Turn,
-            NextStep::Worker => Need::Elsewhere,
+            NextStep::Worker => Need::Worker(Which::Any),
             NextStep::Flush => Need::Flush,
             NextStep::Measure(pieces, survey) => {
                 self.state = State::Survey(pieces, survey);

@@ -1,27 +1,92 @@
-//! One connection's conversation, without its input and output: bytes in, bytes out, and what
-//! it waits for. Whoever moves the bytes may block, or serve others meanwhile.
+//! A client of the nsss protocol, without input and output: requests and replies until it leaves.
+//! Whoever moves the bytes may block, or serve others meanwhile.
 
+use super::groups::Groups;
+use super::hidden::Hidden;
+use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::gids::Gids;
 use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
-use crate::server::conversation::groups::Groups;
-use crate::server::conversation::{Conversation, End, Need, Output, Wait};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
-use nssproto::EncodeError;
+use nssproto::entry::Db;
 use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
+use nssproto::{Decoded, EncodeError};
 use rustix::io::Errno;
 
 /// What a connection reads at a time: a request and a good part of those written ahead.
 const INPUT: usize = 512;
 
 /// The state of a connection.
-pub struct Exchange {
+pub struct Nsss {
     input: [u8; INPUT],
     have: usize,
     state: State,
     groups: Groups,
+    /// What hides the password of the record in hand, if its client may not know it.
+    hidden: Option<Hidden>,
+    lists: Lists,
     client: ClientState,
     idle_millis: u32,
+}
+
+/// What a request is where it matters who answers it.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The next entry of an enumeration.
+    Next(Db),
+    /// The beginning or the end of one.
+    Restart(Db),
+    /// What no other request has to do with.
+    Lookup(Option<Db>),
+}
+
+impl Kind {
+    fn of(request: &Request<'_>) -> Self {
+        match *request {
+            Request::Next(db) => Kind::Next(db),
+            Request::Rewind(db) | Request::End(db) => Kind::Restart(db),
+            _ => Kind::Lookup(request.db()),
+        }
+    }
+
+    fn db(self) -> Option<Db> {
+        match self {
+            Kind::Next(db) | Kind::Restart(db) => Some(db),
+            Kind::Lookup(db) => db,
+        }
+    }
+}
+
+/// The enumerations that a worker has: it is the same one from entry to entry.
+#[derive(Clone, Copy, Default)]
+struct Lists {
+    /// A bit for each database whose enumeration was begun there.
+    begun: u8,
+    /// The worker is lost, and so is where they stood.
+    lost: bool,
+}
+
+impl Lists {
+    fn bit(db: Db) -> u8 {
+        match db {
+            Db::Passwd => 1,
+            Db::Group => 2,
+            Db::Shadow => 4,
+        }
+    }
+
+    fn has(self, db: Db) -> bool {
+        self.begun & Lists::bit(db) != 0
+    }
+
+    fn begin(&mut self, db: Db) {
+        self.begun |= Lists::bit(db);
+    }
+
+    fn end(&mut self, db: Db) {
+        self.begun &= !Lists::bit(db);
+        self.lost &= self.begun != 0;
+    }
 }
 
 enum State {
@@ -35,7 +100,7 @@ enum State {
     Closing(End),
 }
 
-impl Exchange {
+impl Nsss {
     /// Whether it is between two requests.
     pub fn is_idle(&self) -> bool {
         self.have == 0 && matches!(self.state, State::Reading)
@@ -51,9 +116,9 @@ impl Exchange {
         let took = match Request::decode(self.input.get(..self.have).unwrap_or_default()) {
             Ok(took) => took,
             Err(RequestError::Incomplete(_)) => return Need::Input,
-            Err(RequestError::InvalidName { len }) => return self.answer(out, proto_errno(), len),
+            Err(RequestError::InvalidName { len }) => return self.fail(out, Errno::PROTO, len),
             Err(RequestError::NameTooLong) => {
-                out.push(proto_errno());
+                out.push(status_of(Errno::PROTO));
                 return self.close(End::Protocol);
             }
             Err(_) => return self.close(End::Protocol),
@@ -63,29 +128,40 @@ impl Exchange {
             self.idle_millis = millis;
             return self.answer(out, status::OK, len);
         }
-        if let State::Reading = self.state {
-            self.groups = Groups::NONE;
-            self.state = State::Asking;
-        }
+        let kind = Kind::of(&request);
         let max = match request {
             Request::GroupList { max, .. } => max,
             _ => 0,
         };
-        let (client, groups) = (&mut self.client, &mut self.groups);
+        if let State::Reading = self.state {
+            match kind {
+                Kind::Next(db) | Kind::Restart(db) if self.lists.has(db) && !self.lists.lost => {
+                    self.state = State::Asking;
+                    return Need::Worker(Which::Kept);
+                }
+                Kind::Next(db) if self.lists.has(db) => return self.fail(out, Errno::IO, len),
+                Kind::Restart(db) => self.lists.end(db),
+                _ => {}
+            }
+            self.groups = Groups::NONE;
+            self.state = State::Asking;
+        }
+        let Nsss { client, groups, hidden, .. } = self;
         // What was found is given back before the next step.
         let step = match switch.ask(client, &request, groups.sent()) {
             Answer::Pending => NextStep::Turn,
-            Answer::Found(found) => begin_record(found, out),
+            Answer::Found(found) => begin_record(found, out, kind, hidden),
             Answer::Groups(found) => send_groups(found.gids(), groups, max, out),
             // A list that was begun cannot become a failure.
             _ if groups.sent() > 0 => NextStep::Break,
             Answer::Done => NextStep::Status(status::OK),
             Answer::NotFound => NextStep::Status(status::NOT_FOUND),
             Answer::Failed(errno) => NextStep::Status(errno),
-            Answer::NeedsWorker => NextStep::Status(Errno::IO.raw_os_error() as u8),
+            Answer::NeedsWorker => NextStep::Worker,
         };
         match step {
             NextStep::Turn => Need::Turn,
+            NextStep::Worker => self.ask_worker(kind, out, len),
             NextStep::Flush => Need::Flush,
             NextStep::Status(status) => self.answer(out, status, len),
             NextStep::Done => {
@@ -99,6 +175,30 @@ impl Exchange {
             }
             NextStep::Break => self.close(End::Broken),
         }
+    }
+
+    /// Only a source that may block knows more.
+    fn ask_worker(&mut self, kind: Kind, out: &mut Output, len: usize) -> Need {
+        match kind {
+            // Nothing was begun there that could end.
+            Kind::Restart(_) => self.answer(out, status::OK, len),
+            // Secrets are told to us, and not to him.
+            _ if kind.db() == Some(Db::Shadow) && !self.client.rights.are_ours() => {
+                self.fail(out, Errno::ACCESS, len)
+            }
+            Kind::Next(_) if self.lists.lost => self.fail(out, Errno::IO, len),
+            Kind::Next(db) => {
+                let first = self.lists.begun == 0;
+                self.lists.begin(db);
+                Need::Worker(if first { Which::New } else { Which::Kept })
+            }
+            Kind::Lookup(_) => Need::Worker(Which::Any),
+        }
+    }
+
+    /// Answers a failure to the request that is `len` bytes long.
+    fn fail(&mut self, out: &mut Output, errno: Errno, len: usize) -> Need {
+        self.answer(out, status_of(errno), len)
     }
 
     /// Answers a bare status to the request that is `len` bytes long.
@@ -125,6 +225,9 @@ impl Exchange {
         let State::Record(pieces) = &mut self.state else { return self.close(End::Broken) };
         match pieces.next(switch, &mut self.client, out.room()) {
             Ok((len, ended)) => {
+                if let Some(hidden) = &mut self.hidden {
+                    hidden.pass(out.room().get_mut(..len).unwrap_or_default());
+                }
                 out.add(len);
                 if ended {
                     self.state = State::Reading;
@@ -144,6 +247,8 @@ impl Exchange {
 enum NextStep {
     /// It goes on when others had their turn.
     Turn,
+    /// A worker answers it, if anybody may.
+    Worker,
     /// It goes on when the output has been sent.
     Flush,
     /// A bare status is its answer.
@@ -157,15 +262,28 @@ enum NextStep {
 }
 
 /// Sends a record whole if it fits, else its head.
-fn begin_record(found: Found<'_>, out: &mut Output) -> NextStep {
+fn begin_record(
+    found: Found<'_>,
+    out: &mut Output,
+    kind: Kind,
+    hidden: &mut Option<Hidden>,
+) -> NextStep {
+    *hidden = found.is_secret().then_some(Hidden::START);
+    if hidden.is_some() && kind.db() == Some(Db::Shadow) {
+        return NextStep::Status(status_of(Errno::ACCESS));
+    }
     if let Some(record) = found.record() {
         match nsss::encode(&record, out.room()) {
             Ok(size) => {
+                if let Some(hidden) = hidden {
+                    let strings = size.saturating_sub(record.strings().area_len());
+                    hidden.pass(out.room().get_mut(strings..size).unwrap_or_default());
+                }
                 out.add(size);
                 return NextStep::Done;
             }
             Err(EncodeError::NoSpace(_)) => {}
-            Err(_) => return NextStep::Status(Errno::NAMETOOLONG.raw_os_error() as u8),
+            Err(_) => return NextStep::Status(status_of(Errno::NAMETOOLONG)),
         }
     }
     let Some((head, pieces)) = found.into_pieces() else { return NextStep::Break };
@@ -191,13 +309,15 @@ fn send_groups(gids: &Gids, groups: &mut Groups, max: u64, out: &mut Output) -> 
     }
 }
 
-impl Conversation for Exchange {
+impl Conversation for Nsss {
     fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
-        Exchange {
+        Nsss {
             input: [0; INPUT],
             have: 0,
             state: State::Reading,
             groups: Groups::NONE,
+            hidden: None,
+            lists: Lists::default(),
             client: switch.new_client(rights, number),
             idle_millis: 0,
         }
@@ -211,29 +331,20 @@ impl Conversation for Exchange {
         self.have = (self.have + len).min(INPUT);
     }
 
-    #[cfg(feature = "nscd")]
-    fn request(&self) -> &[u8] {
-        self.input.get(..self.have).unwrap_or_default()
-    }
-
     fn waits_for_input(&self) -> bool {
         matches!(self.state, State::Reading)
-    }
-
-    /// Replies end here with a status, and a client that gets none has lost its server anyway.
-    fn drains(&self) -> bool {
-        false
     }
 
     fn turn_left(&self) -> u64 {
         self.client.budget
     }
 
-    fn patience(&self, wait: Wait, client_millis: u32) -> Option<u64> {
+    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
         let limit = match wait {
             Wait::Turn => 0,
+            Wait::Worker => return Some(millis() + u64::from(patience.lookup_millis)),
             Wait::Input if self.is_idle() => self.idle_millis,
-            Wait::Input | Wait::Output => client_millis,
+            Wait::Input | Wait::Output => patience.client_millis,
         };
         (limit != 0).then(|| millis() + u64::from(limit))
     }
@@ -250,8 +361,36 @@ impl Conversation for Exchange {
             State::Record(_) => self.send_piece(switch, out),
         }
     }
+
+    fn request(&self) -> &[u8] {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let len = Request::decode(input).map_or(0, |took| took.len);
+        input.get(..len).unwrap_or_default()
+    }
+
+    fn answered(&mut self) {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let Ok(Decoded { value, len }) = Request::decode(input) else { return };
+        if let Request::End(db) = value {
+            self.lists.end(db);
+        }
+        self.take(len);
+    }
+
+    fn unanswered(&mut self, out: &mut Output) -> Need {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let Ok(Decoded { value, len }) = Request::decode(input) else {
+            return self.close(End::Failed);
+        };
+        self.lists.lost |= matches!(Kind::of(&value), Kind::Next(_) | Kind::Restart(_));
+        self.fail(out, Errno::IO, len)
+    }
+
+    fn keeps_worker(&self) -> bool {
+        self.lists.begun != 0
+    }
 }
 
-fn proto_errno() -> u8 {
-    Errno::PROTO.raw_os_error() as u8
+fn status_of(errno: Errno) -> u8 {
+    errno.raw_os_error() as u8
 }

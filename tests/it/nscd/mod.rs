@@ -4,6 +4,7 @@ mod clients;
 mod doc;
 mod machine;
 mod map;
+mod nsss;
 mod service;
 mod slow;
 mod wire;

@@ -3,7 +3,7 @@
 use super::stage::{Peer, Scene, serve};
 use crate::naive::Naive;
 use nssbox::server::conversation::Conversation as _;
-use nssbox::server::conversation::nsss::Exchange;
+use nssbox::server::conversation::nsss::Nsss;
 use nssbox::sys::access::Rights;
 
 /// EPROTO, which every architecture but Alpha, MIPS, PA-RISC and SPARC calls so.
@@ -15,8 +15,8 @@ pub fn nsss_session(data: &[u8]) {
     let scene = Scene::read(data);
     let mut switch = scene.switch(false);
     let count = if scene.flags & 4 == 0 { 1 } else { 2 };
-    let exchange = |number| Exchange::new(Rights::Own, number, &switch);
-    let mut peers: Vec<_> = (0..count).map(|n| Peer::new(exchange(n), &scene)).collect();
+    let session = |number| Nsss::new(Rights::Own, number, &switch);
+    let mut peers: Vec<_> = (0..count).map(|n| Peer::new(session(n), &scene)).collect();
     serve(&mut peers, &mut switch);
     let (replies, closed) = naive(&scene);
     for peer in peers {

@@ -160,7 +160,7 @@ impl<'a, C: Conversation> Peer<'a, C> {
         out.clear();
         match need {
             Need::Flush | Need::Turn => {}
-            Need::Elsewhere => panic!("files do not block"),
+            Need::Worker(_) => panic!("files do not block"),
             Need::Close(_) => (self.closed, self.done) = (true, true),
             Need::Input => {
                 assert!(self.conversation.waits_for_input());
@@ -179,7 +179,7 @@ impl<'a, C: Conversation> Peer<'a, C> {
 
 /// Serves all clients to the end of what they send, one step each in turn.
 pub fn serve<C: Conversation>(peers: &mut [Peer<'_, C>], switch: &mut Switch) {
-    let mut out = Output::new();
+    let mut out = Output::default();
     // Each step reads or sends something, or uses a turn up.
     for _ in 0..20_000_000 {
         if peers.iter().all(|peer| peer.done) {

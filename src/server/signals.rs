@@ -48,7 +48,7 @@ pub struct Signals {
 
 impl Signals {
     /// From now on, for as long as the process lives, the signals are ours.
-    pub fn catch() -> Result<&'static mut Self, Error> {
+    pub fn catch() -> Result<Self, Error> {
         let fail = unable("unable to catch signals");
         let (wake, poke) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(&fail)?;
         for ((number, ..), came) in SIGNALS.iter().zip(&CAME) {
@@ -58,7 +58,7 @@ impl Signals {
                 .and_then(|_| pipe::register(*number, poke))
                 .map_err(|e| fail(errno_of(&e)))?;
         }
-        Ok(Box::leak(Box::new(Signals { wake })))
+        Ok(Signals { wake })
     }
 
     /// Readable when a signal came.

@@ -1,30 +1,24 @@
 //! What the super-server says, in the words of s6-ipcserverd. Nothing here allocates.
 
-use super::Rules;
 use super::signals::Signal;
 use crate::sys::access::Peer;
 use crate::sys::clock::timespec;
 use crate::sys::message::Message;
+use nssproto::entry::{Gid, Uid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::stderr;
 
 /// Says what the verbosity allows.
+#[derive(Clone, Copy)]
 pub struct Log {
     /// Whose messages these are.
     pub name: &'static str,
     /// 0 quiet, 1 warnings, 2 each connection.
     pub verbosity: u8,
-    /// Most connections.
-    pub max: u32,
 }
 
 impl Log {
-    /// As these rules have it.
-    pub fn of(rules: &Rules) -> Self {
-        Log { name: rules.name, verbosity: rules.verbosity, max: rules.max }
-    }
-
     /// What is told of each connection: `texts`, in which the next of `numbers` stands for `%`, and
     /// `?` for one that is not known.
     fn info(&self, texts: &[&str], numbers: &[Option<u32>]) {
@@ -63,12 +57,11 @@ impl Log {
     /// At the start.
     pub fn starting(&self) {
         self.info(&["starting"], &[]);
-        self.status(0);
     }
 
     /// How many connections there are.
-    pub fn status(&self, open: u32) {
-        self.info(&["status: %/%"], &[Some(open), Some(self.max)]);
+    pub fn status(&self, open: u32, max: u32) {
+        self.info(&["status: %/%"], &[Some(open), Some(max)]);
     }
 
     /// A client came; `pid` is the program started for him, if one was.
@@ -81,18 +74,19 @@ impl Log {
     }
 
     /// A user has too many connections.
-    pub fn deny(&self, uid: u32, gid: u32, count: u32, most: u32) {
+    pub fn deny(&self, Peer { uid: Uid(uid), gid: Gid(gid) }: Peer, count: u32, most: u32) {
         self.info(&["deny %:% count %/%"], &[uid, gid, count, most].map(Some));
     }
 
     /// A program ended: `how` is `exitcode` or `signal`.
-    pub fn end(&self, pid: u32, uid: Option<u32>, how: &str, code: u32) {
+    pub fn end(&self, pid: u32, uid: Option<Uid>, how: &str, code: u32) {
+        let uid = uid.map(|uid| uid.0);
         self.info(&["end pid % uid % ", how, " %"], &[Some(pid), uid, Some(code)]);
     }
 
     /// A client's connection, served in process, ended.
-    pub fn left(&self, uid: Option<u32>, why: &str) {
-        self.info(&["end uid %: ", why], &[uid]);
+    pub fn left(&self, uid: Option<Uid>, why: &str) {
+        self.info(&["end uid %: ", why], &[uid.map(|uid| uid.0)]);
     }
 
     /// A signal that ends the server, or is passed to its children.

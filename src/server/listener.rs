@@ -1,5 +1,6 @@
-//! The listening socket: made, or taken over from the supervisor; and telling that it is ready.
+//! A listening socket: made, or taken over from the supervisor; and telling that all are ready.
 
+use super::acceptor::Limits;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
@@ -35,6 +36,18 @@ pub struct Place<'a> {
     pub swap: bool,
     /// Milliseconds for a server of ours that is there to end; 0: it is live.
     pub patience: u64,
+    /// The one that the supervisor passed is taken instead, if there is one.
+    pub may_be_passed: bool,
+}
+
+/// A socket that clients connect to.
+pub struct Listener {
+    /// It does not block.
+    pub socket: OwnedFd,
+    /// How clients are admitted.
+    pub limits: Limits,
+    /// PATH.lock, locked, so that others do not replace the socket.
+    _lock: Option<OwnedFd>,
 }
 
 /// Milliseconds between two looks whether it has ended.
@@ -43,14 +56,18 @@ const LOOK: u64 = 5;
 /// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
 const PATH_MAX: usize = 107;
 
-/// The listening socket, which does not block: the one that the supervisor passed (LISTEN_FDS), or
-/// a new one. It is there as long as the process. Errors exit 111.
-pub fn listener(place: &Place<'_>) -> Result<&'static OwnedFd, Error> {
-    let socket = match passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))? {
-        Some(socket) => socket,
-        None => make(place)?,
-    };
-    Ok(Box::leak(Box::new(socket)))
+impl Listener {
+    /// The socket that the supervisor passed (LISTEN_FDS), or a new one. Errors exit 111.
+    pub fn open(place: &Place<'_>, limits: Limits) -> Result<Self, Error> {
+        if place.may_be_passed {
+            let socket = passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
+            if let Some(socket) = socket {
+                return Ok(Listener { socket, limits, _lock: None });
+            }
+        }
+        let (socket, lock) = make(place)?;
+        Ok(Listener { socket, limits, _lock: lock })
+    }
 }
 
 fn passed() -> Result<Option<OwnedFd>, Errno> {
@@ -68,18 +85,17 @@ fn stream() -> Result<OwnedFd, Error> {
     socket::stream(SocketFlags::NONBLOCK).map_err(unable("unable to make a socket"))
 }
 
-fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
+/// The socket, and what keeps others from replacing it.
+fn make(place: &Place<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     let at = named(place, "")?;
     if place.path.len() > PATH_MAX {
         return Err(failed("unable to bind to", &at, Errno::NAMETOOLONG));
     }
     let socket = stream()?;
-    if place.replace {
-        lock(place)?;
-    }
+    let lock = if place.replace { Some(lock(place)?) } else { None };
     if !place.swap {
         bind_at(&at, place, &socket)?;
-        return Ok(socket);
+        return Ok((socket, lock));
     }
     // Made beside its place, and renamed there once clients can connect.
     examine(&at)?;
@@ -88,7 +104,7 @@ fn make(place: &Place<'_>) -> Result<OwnedFd, Error> {
     let _ = unlink(&*beside);
     bind_at(&beside, place, &socket)?;
     rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;
-    Ok(socket)
+    Ok((socket, lock))
 }
 
 /// The path of the socket, or of what is beside it.
@@ -118,9 +134,8 @@ fn bind_at(at: &CStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> 
 }
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
-/// remove the other's new one. It is kept as long as the process, so that others do not replace
-/// the socket.
-fn lock(place: &Place<'_>) -> Result<(), Error> {
+/// remove the other's new one.
+fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
     let name = named(place, ".lock")?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = open(&*name, flags | OFlags::NONBLOCK, Mode::RUSR | Mode::WUSR)
@@ -128,10 +143,7 @@ fn lock(place: &Place<'_>) -> Result<(), Error> {
     let end = millis() + place.patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                std::mem::forget(file);
-                return Ok(());
-            }
+            Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) if millis() < end => {
                 // It fails if a signal comes: then it is looked at once more, and no harm.
                 let _ = poll(&mut [], Some(&timespec(LOOK)));

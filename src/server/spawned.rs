@@ -4,9 +4,10 @@
 //! Ended programs are noticed by SIGCHLD, which every kernel has, and which costs no
 //! descriptor for each of them.
 
-use super::listen::tell_ready;
+use super::ServerOptions;
+use super::acceptor::{Accepted, Acceptor, PAUSE};
+use super::listener::{Listener, tell_ready};
 use super::signals::{Signal, Signals};
-use super::{Door, Guest, PAUSE, Rules};
 use crate::sys::access::Peer;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
@@ -20,28 +21,33 @@ use rustix::net::SocketAddrUnix;
 use rustix::process::{self, Pid, WaitOptions, kill_process, wait};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 
 /// A program that serves a client.
 struct Running {
     pid: Pid,
-    uid: Option<u32>,
+    uid: Option<Uid>,
 }
 
 /// Serves until a signal ends it.
-#[inline(never)] // In main's frame, all of this would be far from the stack pointer.
-pub fn run(door: &mut Door, signals: &mut Signals, command: &[OsString]) -> Result<(), Error> {
+pub fn serve(
+    listener: Listener,
+    server_options: &ServerOptions,
+    command: &[OsString],
+) -> Result<(), Error> {
+    let mut signals = Signals::catch()?;
+    server_options.log.starting();
+    let mut acceptor = Acceptor::new(listener, server_options.log);
     let mut running: Vec<Running> = Vec::new();
-    let mut program = program(command, door.rules).map_err(unable("unable to spawn"))?;
-    let mut pause_ends = 0;
-    tell_ready(door.rules.newline);
+    let mut program = program(command, server_options.hidden).map_err(unable("unable to spawn"))?;
+    tell_ready(server_options.newline);
     loop {
         let now = millis();
-        let accepts = !door.is_full() && pause_ends <= now;
+        let pause_ends = acceptor.pause_ends;
+        let accepts = !acceptor.is_full() && pause_ends <= now;
         let events = if accepts { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = [
             PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
-            PollFd::new(door.listener, events),
+            PollFd::new(&acceptor.listener.socket, events),
         ];
         let timeout = (pause_ends > now).then(|| timespec(pause_ends - now));
         match poll(&mut fds, timeout.as_ref()) {
@@ -49,41 +55,50 @@ pub fn run(door: &mut Door, signals: &mut Signals, command: &[OsString]) -> Resu
             Err(errno) => return Err(unable("unable to wait for events")(errno)),
         }
         let called = accepts && fds[1].revents().contains(PollFlags::IN);
-        if !fds[0].revents().is_empty() && handle(door, signals, &mut running) {
-            door.log.exiting();
+        if !fds[0].revents().is_empty() && handle(&mut acceptor, &mut signals, &mut running) {
+            acceptor.log.exiting();
             return Ok(());
         }
         if !called {
             continue;
         }
-        match door.admit() {
-            Ok(Some(guest)) => match start(&mut program, &guest, door) {
-                Ok(pid) => {
-                    door.log.status(door.open);
-                    running.push(Running { pid, uid: guest.peer.map(|peer| peer.uid.0) });
-                }
-                Err(errno) => {
-                    let name = command.first().map(|name| name.as_bytes()).unwrap_or_default();
-                    door.log.cannot_spawn(name, errno);
-                    door.leave(guest.peer.map(|peer| peer.uid.0));
-                }
-            },
+        match acceptor.accept() {
+            Ok(Some(client)) => serve_client(&mut acceptor, &mut program, &client, &mut running),
             Ok(None) => {}
             Err(errno) => {
-                door.log.cannot_accept(errno);
-                pause_ends = millis() + PAUSE;
+                acceptor.log.cannot_accept(errno);
+                acceptor.pause_ends = millis() + PAUSE;
             }
         }
     }
 }
 
+fn serve_client(
+    acceptor: &mut Acceptor,
+    program: &mut Command,
+    client: &Accepted,
+    running: &mut Vec<Running>,
+) {
+    let uid = client.peer.map(|peer| peer.uid);
+    match start(program, client, acceptor) {
+        Ok(pid) => {
+            acceptor.tell_status();
+            running.push(Running { pid, uid });
+        }
+        Err(errno) => {
+            acceptor.log.cannot_spawn(program.name(), errno);
+            acceptor.left(uid);
+        }
+    }
+}
+
 /// True when the server has to exit.
-fn handle(door: &mut Door, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
+fn handle(acceptor: &mut Acceptor, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
     let mut exits = false;
     for signal in signals.take() {
         let (then, send): (&str, &[process::Signal]) = match signal {
             Signal::Child => {
-                reap(door, running);
+                reap(acceptor, running);
                 continue;
             }
             Signal::Term => ("quitting", &[]),
@@ -93,7 +108,7 @@ fn handle(door: &mut Door, signals: &mut Signals, running: &mut Vec<Running>) ->
                 ("sending SIGKILL to all connections and quitting", &[process::Signal::KILL])
             }
         };
-        door.log.received(signal, then);
+        acceptor.log.received(signal, then);
         for child in running.iter() {
             for signal in send {
                 // It may have ended; until it is reaped its number is not given to another.
@@ -107,27 +122,28 @@ fn handle(door: &mut Door, signals: &mut Signals, running: &mut Vec<Running>) ->
 
 const TERMINATE: &[process::Signal] = &[process::Signal::TERM, process::Signal::CONT];
 
-fn reap(door: &mut Door, running: &mut Vec<Running>) {
+fn reap(acceptor: &mut Acceptor, running: &mut Vec<Running>) {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let Some(at) = running.iter().position(|c| c.pid == pid) else { continue };
         let uid = running.swap_remove(at).uid;
         let number = pid.as_raw_nonzero().get().unsigned_abs();
         match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => door.log.end(number, uid, "exitcode", code.unsigned_abs()),
-            (_, Some(signal)) => door.log.end(number, uid, "signal", signal.unsigned_abs()),
+            (Some(code), _) => acceptor.log.end(number, uid, "exitcode", code.unsigned_abs()),
+            (_, Some(signal)) => acceptor.log.end(number, uid, "signal", signal.unsigned_abs()),
             _ => {}
         }
-        door.leave(uid);
-        door.log.status(door.open);
+        acceptor.left(uid);
+        acceptor.tell_status();
     }
 }
 
-/// What is started, with what of its environment is the same for all clients.
-fn program(command: &[OsString], rules: &Rules) -> Result<Box<Command>, Errno> {
+/// What is started, with what of its environment is the same for all clients. `hidden`: variables
+/// that are not for it.
+fn program(command: &[OsString], hidden: &[&str]) -> Result<Box<Command>, Errno> {
     let mut program = Command::new(command)?;
     // That we are ready is ours to tell.
     let ours = ["NOTIFY_SOCKET", "IPCREMOTEEUID", "IPCREMOTEEGID"];
-    for names in &[rules.hidden, &ours, &passed::VARIABLES] {
+    for names in &[hidden, &ours, &passed::VARIABLES] {
         for name in *names {
             program.unset(name);
         }
@@ -137,20 +153,20 @@ fn program(command: &[OsString], rules: &Rules) -> Result<Box<Command>, Errno> {
     Ok(program)
 }
 
-/// Starts the program for a guest.
-fn start(program: &mut Command, guest: &Guest, door: &mut Door) -> Result<Pid, Errno> {
-    let path = door.address.take().and_then(|address| SocketAddrUnix::try_from(address).ok());
+/// Starts the program for a client.
+fn start(program: &mut Command, client: &Accepted, acceptor: &mut Acceptor) -> Result<Pid, Errno> {
+    let path = acceptor.address.take().and_then(|address| SocketAddrUnix::try_from(address).ok());
     let path = path.as_ref().and_then(|p| p.path_bytes()).unwrap_or_default();
     program.set("IPCREMOTEPATH", path)?;
-    if let Some(Peer { uid: Uid(uid), gid: Gid(gid) }) = guest.peer {
-        let numbers = [("IPCCONNNUM", guest.count), ("IPCREMOTEEUID", uid), ("IPCREMOTEEGID", gid)];
+    if let Some(Peer { uid: Uid(uid), gid: Gid(gid) }) = client.peer {
+        let numbers =
+            [("IPCCONNNUM", client.count), ("IPCREMOTEEUID", uid), ("IPCREMOTEEGID", gid)];
         for (name, number) in &numbers {
             program.set(name, write_decimal((*number).into(), &mut [0; DECIMAL_MAX]))?;
         }
     }
-    let pid = program.start(guest.socket.as_fd(), guest.socket.as_fd())?.pid;
-    let most = if guest.peer.is_some() { door.rules.max_per_uid } else { door.rules.max };
+    let pid = program.start(client.socket.as_fd(), client.socket.as_fd())?.pid;
     let number = pid.as_raw_nonzero().get().unsigned_abs();
-    door.log.allow(guest.peer, Some(number), guest.count, most);
+    acceptor.tell_allowed(client.peer, Some(number), client.count);
     Ok(pid)
 }

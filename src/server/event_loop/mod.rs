@@ -1,0 +1,312 @@
+//! Clients served in this process: one epoll loop over the sessions of all listeners.
+//!
+//! Nobody waits for anybody: files are read in turns, a client that stops reading or writing
+//! keeps its own place only, and that for a second. A client that asks nothing costs its row of
+//! the table; the output that it did not take yet is kept in a page of its own, which is touched
+//! only then.
+
+mod admission;
+mod offload;
+mod serving;
+
+use super::ServerOptions;
+use super::acceptor::Acceptor;
+use super::conversation::{End, Output, Protocol};
+use super::listener::{Listener, tell_ready};
+use super::log::Log;
+use super::schedule::{Queue, accepted_in_round};
+use super::session::Sessions;
+use super::signals::{Signal, Signals};
+use super::worker::pool::{MOST as MOST_WORKERS, Pool};
+use crate::backend::switch::Switch;
+use crate::limits::REPLY_PIECE;
+use crate::sys::clock::{NEVER, millis, timespec};
+use crate::sys::error::{Error, unable};
+use crate::sys::no_alloc;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Events taken at a time.
+const EVENTS: usize = 64;
+
+/// Most listeners of a server.
+const LISTENERS: usize = 8;
+
+// What epoll gives back for what is no session: more than any row.
+const SIGNAL: u32 = u32::MAX;
+const PARENT: u32 = SIGNAL - 1;
+const FIRST_LISTENER: u32 = PARENT - LISTENERS as u32;
+const FIRST_WORKER: u32 = FIRST_LISTENER - MOST_WORKERS as u32;
+
+/// A socket, and what is spoken there.
+pub struct Service {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Where.
+    pub listener: Listener,
+}
+
+/// Serves the clients of at most 8 listeners until a signal ends it, or `parent` does, a pidfd. What
+/// may block is asked by `workers`, and by nobody if there are none.
+pub fn serve(
+    services: Vec<Service>,
+    server_options: &ServerOptions,
+    switch: &mut Switch,
+    workers: Option<Box<Pool>>,
+    parent: Option<OwnedFd>,
+) -> Result<(), Error> {
+    let mut signals = Signals::catch()?;
+    server_options.log.starting();
+    EventLoop::new(services, server_options.log, switch, workers, parent)
+        .and_then(|server| run(server, &mut signals, server_options.newline))
+        .map_err(unable("unable to wait for events"))
+}
+
+/// Serves until a signal ends it; a newline tells that it is ready if `newline`.
+fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
+    server.watch_all(signals)?;
+    tell_ready(newline);
+    // A worker is a program, which needs files of its own, and may be started at any time.
+    if server.workers.is_none() && !server.switch.sandbox().enter() {
+        server.log.no_sandbox();
+    }
+    let mut events = Vec::with_capacity(EVENTS);
+    // From here on: no allocation.
+    let ended = no_alloc(|| {
+        while !(server.ending && server.acceptors.iter().all(|acceptor| acceptor.open == 0)) {
+            server.step(signals, &mut events)?;
+        }
+        server.log.exiting();
+        Ok(())
+    });
+    if let Some(workers) = &server.workers {
+        workers.end();
+    }
+    ended
+}
+
+/// Why a session is closed, for the log.
+mod why {
+    pub const DONE: &str = "done";
+    pub const ANSWERED: &str = "answered";
+    pub const REFUSED: &str = "refused";
+    pub const FAILED: &str = "a source failed";
+    pub const GAVE_WAY: &str = "gave way to a newer one";
+    pub const PROTOCOL: &str = "protocol error";
+    pub const BROKEN: &str = "a record changed while it was being sent";
+    pub const GONE: &str = "client is gone";
+    pub const LATE: &str = "timed out";
+    pub const ENDING: &str = "by signal";
+}
+
+impl End {
+    fn text(self) -> &'static str {
+        match self {
+            End::Answered => why::ANSWERED,
+            End::Protocol => why::PROTOCOL,
+            End::Refused => why::REFUSED,
+            End::Failed => why::FAILED,
+            End::Broken => why::BROKEN,
+        }
+    }
+}
+
+struct EventLoop<'a> {
+    log: Log,
+    acceptors: Vec<Acceptor>,
+    sessions: Sessions,
+    /// What is spoken, by listener.
+    protocols: Vec<Protocol>,
+    switch: &'a mut Switch,
+    workers: Option<Box<Pool>>,
+    /// Readable when the process has ended with which this one ends.
+    parent: Option<OwnedFd>,
+    epoll: OwnedFd,
+    /// Output not taken yet: a page for each row.
+    pages: Vec<u8>,
+    /// Rows that have asked something, or whose turn was over.
+    queue: Queue,
+    /// So many at its end were accepted a moment ago.
+    newcomers: usize,
+    out: Output,
+    /// No deadline is earlier than this.
+    next_deadline: u64,
+    ending: bool,
+}
+
+impl<'a> EventLoop<'a> {
+    fn new(
+        services: Vec<Service>,
+        log: Log,
+        switch: &'a mut Switch,
+        workers: Option<Box<Pool>>,
+        parent: Option<OwnedFd>,
+    ) -> Result<Box<Self>, Errno> {
+        if services.len() > LISTENERS {
+            return Err(Errno::TOOBIG);
+        }
+        let protocols: Vec<Protocol> = services.iter().map(|service| service.protocol).collect();
+        let maxima = services.iter().map(|service| service.listener.limits.max);
+        let sessions = Sessions::new(protocols.iter().copied().zip(maxima));
+        let max = sessions.max();
+        let acceptor = |service: Service| Acceptor::new(service.listener, log);
+        Ok(Box::new(EventLoop {
+            log,
+            acceptors: services.into_iter().map(acceptor).collect(),
+            sessions,
+            protocols,
+            switch,
+            workers,
+            parent,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            // Zeros from the kernel: those of arrays would be written, and all pages be memory in
+            // use.
+            pages: vec![0; max * REPLY_PIECE],
+            queue: Queue::new(max),
+            newcomers: 0,
+            out: Output::default(),
+            next_deadline: NEVER,
+            ending: false,
+        }))
+    }
+
+    fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
+        watch(&self.epoll, signals.wake(), SIGNAL)?;
+        if let Some(parent) = &self.parent {
+            watch(&self.epoll, parent.as_fd(), PARENT)?;
+        }
+        for listener in 0..self.acceptors.len() {
+            self.accept_again(listener)?;
+        }
+        (0..MOST_WORKERS).try_for_each(|at| self.watch_worker(at))
+    }
+
+    fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
+        let timeout = self.timeout().map(timespec);
+        events.clear();
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+        // How many clients each listener may accept.
+        let mut accepts = [0; LISTENERS];
+        for event in events.iter() {
+            match event.data.u64() as u32 {
+                SIGNAL => self.signalled(signals),
+                PARENT => self.end_with_parent(),
+                token if token >= FIRST_LISTENER => {
+                    let listener = (token - FIRST_LISTENER) as usize;
+                    if let Some(accepts) = accepts.get_mut(listener) {
+                        *accepts = self.accepted_in_round(listener, events.len());
+                    }
+                }
+                token if token >= FIRST_WORKER => {
+                    self.hear_worker((token - FIRST_WORKER) as usize);
+                }
+                _ => self.heard(event.data.u64(), event.flags),
+            }
+        }
+        // Those who have asked, and those whose turn was over, as many as there are now.
+        self.serve(self.queue.len());
+        if self.next_deadline != NEVER && millis() >= self.next_deadline {
+            self.close_late();
+        }
+        // Last, since those who have left make room.
+        for (listener, most) in accepts.into_iter().enumerate() {
+            self.accept_all(listener, most, events.len());
+        }
+        self.assign_workers();
+        (0..self.acceptors.len()).try_for_each(|listener| self.accept_again(listener))
+    }
+
+    /// How many clients may be accepted at once when there are so many events: epoll tells of a
+    /// listener once in a round through all that have something to say, where one at a time would
+    /// wait for long.
+    fn accepted_in_round(&self, listener: usize, events: usize) -> u32 {
+        match self.acceptors.get(listener) {
+            Some(acceptor) if events > 1 => accepted_in_round(acceptor.listener.limits.max_per_uid),
+            _ => 1,
+        }
+    }
+
+    /// Milliseconds that may be waited.
+    fn timeout(&self) -> Option<u64> {
+        if !self.queue.is_empty() {
+            return Some(0);
+        }
+        let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
+        let next = pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min);
+        (next != NEVER).then(|| next.saturating_sub(millis()))
+    }
+
+    fn signalled(&mut self, signals: &mut Signals) {
+        for signal in signals.take() {
+            match signal {
+                Signal::Child => {
+                    if let Some(workers) = &mut self.workers {
+                        workers.child_ended();
+                    }
+                }
+                // What would end the children ends the connections.
+                Signal::Hup => {
+                    self.log.received(signal, "closing all connections");
+                    self.see_off();
+                }
+                Signal::Term | Signal::Quit => {
+                    self.log.received(signal, "quitting");
+                    self.end_gently();
+                }
+                Signal::Abort => {
+                    self.log.received(signal, "quitting");
+                    self.for_each_row(|server, row| server.close(row, why::ENDING));
+                    self.stop_accepting_all();
+                    self.ending = true;
+                }
+            }
+        }
+    }
+
+    /// There is nobody left to serve.
+    fn end_with_parent(&mut self) {
+        if let Some(parent) = self.parent.take() {
+            let _ = epoll::delete(&self.epoll, &parent);
+        }
+        self.log.parent_ended();
+        self.end_gently();
+    }
+
+    /// No further client; those that have a reply in hand get it.
+    fn end_gently(&mut self) {
+        self.ending = true;
+        self.stop_accepting_all();
+        self.see_off();
+    }
+
+    /// Closes all sessions, those that have a reply in hand when it has been sent.
+    fn see_off(&mut self) {
+        self.for_each_row(|server, row| {
+            let Some((session, conversation)) = server.sessions.at(row) else { return };
+            session.leaving = true;
+            if session.is_idle(conversation) {
+                server.close(row, why::ENDING);
+            }
+        });
+    }
+
+    /// Does something with all rows, of which some may be free.
+    fn for_each_row(&mut self, mut work: impl FnMut(&mut Self, usize)) {
+        for listener in 0..self.acceptors.len() {
+            for row in self.sessions.rows(listener) {
+                work(self, row);
+            }
+        }
+    }
+}
+
+/// From now on, the loop is told with `token` when there is something to read.
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
+    epoll::add(epoll, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
+}

@@ -1,0 +1,152 @@
+//! Sessions whose requests only a source that may block can answer: they keep their row while they
+//! wait for a worker, and while one has them. What becomes of them is their deadline's matter, as
+//! with others.
+
+use super::{EventLoop, FIRST_WORKER, watch};
+use crate::limits::SLOW_REPLY_MILLIS;
+use crate::server::conversation::{Wait, Which};
+use crate::server::worker::pool::{Heard, Kind};
+use crate::server::worker::{Job, REQUEST_MAX};
+use crate::sys::clock::NEVER;
+use crate::sys::may_alloc;
+use crate::sys::program::SELF;
+use rustix::event::epoll;
+use rustix::io::Errno;
+
+/// Milliseconds after its deadline until a worker that has not said anything counts as stuck: one
+/// that is stopped, or waits in the kernel for a file system that is gone, closes nothing.
+const GRACE: u64 = 250;
+
+impl EventLoop<'_> {
+    /// From now on, the loop is told of a worker that has something to say.
+    pub(super) fn watch_worker(&self, at: usize) -> Result<(), Errno> {
+        let socket = self.workers.as_ref().and_then(|workers| workers.socket(at));
+        socket.map_or(Ok(()), |socket| watch(&self.epoll, socket, FIRST_WORKER + at as u32))
+    }
+
+    /// Lets a worker answer a session's request.
+    pub(super) fn offload(&mut self, row: usize, which: Which) {
+        self.set_deadline(row, Wait::Worker);
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
+        conversation.leave(self.switch);
+        if session.watched.take().is_some() {
+            let _ = epoll::delete(&self.epoll, &session.socket);
+        }
+        let fits = conversation.request().len() <= REQUEST_MAX;
+        let Some(workers) = self.workers.as_mut().filter(|_| fits) else {
+            return self.unanswered(row);
+        };
+        match which {
+            Which::Any => workers.queue(Kind::Shared).push(row),
+            Which::New => workers.queue(Kind::Kept).push(row),
+            Which::Kept => {
+                let given = workers.kept_by(row).is_some_and(|at| self.give(at, row, true));
+                if !given {
+                    self.unanswered(row);
+                }
+            }
+        }
+    }
+
+    /// Gives those who wait to workers that are free. Who cannot be helped is told.
+    pub(super) fn assign_workers(&mut self) {
+        Kind::ALL.into_iter().for_each(|kind| self.assign(kind));
+    }
+
+    fn assign(&mut self, kind: Kind) {
+        while let Some(row) = self.workers.as_mut().and_then(|w| w.queue(kind).first()) {
+            let at = self.free_worker(kind);
+            let Some(workers) = &mut self.workers else { return };
+            match at {
+                // If it has ended, another one may do better.
+                Some(at) => {
+                    if self.give(at, row, false) {
+                        self.take_from_queue(kind);
+                    }
+                }
+                None if workers.is_staffed(kind) => return,
+                None => {
+                    self.take_from_queue(kind);
+                    self.unanswered(row);
+                }
+            }
+        }
+    }
+
+    fn take_from_queue(&mut self, kind: Kind) {
+        if let Some(workers) = &mut self.workers {
+            workers.queue(kind).pop();
+        }
+    }
+
+    /// Gives a session's request to a worker; false if that has ended.
+    fn give(&mut self, at: usize, row: usize, continues: bool) -> bool {
+        let protocol = self.protocols.get(self.sessions.listener_of(row));
+        let (Some(workers), Some(protocol)) = (&mut self.workers, protocol) else { return false };
+        let Some((session, conversation)) = self.sessions.at(row) else { return false };
+        let deadline = session.deadline;
+        let request = conversation.request();
+        let job = Job { protocol: *protocol, peer: session.peer, deadline, continues, request };
+        let given = workers.give(at, row, &session.socket, &job);
+        if given {
+            session.deadline = deadline.saturating_add(GRACE);
+        }
+        given
+    }
+
+    /// A worker that has nobody; one is started if there is none.
+    fn free_worker(&mut self, kind: Kind) -> Option<usize> {
+        let workers = self.workers.as_mut()?;
+        if let Some(at) = workers.idle(kind) {
+            return Some(at);
+        }
+        if kind == Kind::Kept && workers.vacant(kind).is_none() {
+            workers.take_from_idle();
+        }
+        let at = workers.vacant(kind)?;
+        let started = may_alloc(|| workers.start(at));
+        match started.and_then(|()| self.watch_worker(at)) {
+            Ok(()) => Some(at),
+            Err(errno) => {
+                if let Some(workers) = &mut self.workers {
+                    workers.dismiss(at);
+                }
+                self.log.cannot_spawn(SELF.to_bytes(), errno);
+                None
+            }
+        }
+    }
+
+    /// A worker has something to say.
+    pub(super) fn hear_worker(&mut self, at: usize) {
+        let Some(workers) = &mut self.workers else { return };
+        match workers.hear(at) {
+            Heard::Nothing => {}
+            Heard::Begun(row) => {
+                if let Some(session) = self.sessions.session(row) {
+                    session.deadline = session.deadline.saturating_add(SLOW_REPLY_MILLIS.into());
+                }
+            }
+            Heard::Ended(row, end) => self.close(row, end.text()),
+            Heard::Answered(row) => {
+                let Some((session, conversation)) = self.sessions.at(row) else { return };
+                session.deadline = NEVER;
+                conversation.answered();
+                if !conversation.keeps_worker() {
+                    workers.release(at);
+                }
+                // There may be more of what its client sent.
+                self.enqueue(row);
+            }
+        }
+    }
+
+    /// No worker can answer a session's request: it is told in its next turn.
+    pub(super) fn unanswered(&mut self, row: usize) {
+        if let Some(session) = self.sessions.session(row) {
+            session.deadline = NEVER;
+            session.unanswered = true;
+            self.enqueue(row);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One session's turn: what its client sent is served, and what he does not take is put aside.
+
+use super::{EventLoop, why};
+use crate::limits::{REPLY_PIECE, TURN};
+use crate::server::conversation::{Need, Wait};
+use crate::sys::clock::{NEVER, millis};
+use crate::sys::stream::drain;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+
+impl EventLoop<'_> {
+    /// epoll has told of a session.
+    pub(super) fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
+        let row = (event & 0xffff_ffff) as usize;
+        let Some(session) = self.sessions.session(row) else { return };
+        if token(row, session.serial) != event {
+            return;
+        }
+        if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            // Closed on both sides: there is nobody to answer.
+            return self.close(row, why::GONE);
+        }
+        if session.queued {
+            return;
+        }
+        match session.has_unsent() {
+            true => self.enqueue(row),
+            false => self.read(row),
+        }
+    }
+
+    /// Takes what a client has sent. It is served with the others that have asked: see
+    /// [`Switch::begin_batch`](crate::backend::switch::Switch::begin_batch).
+    pub(super) fn read(&mut self, row: usize) {
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
+        match recv(&session.socket, conversation.room(), RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => self.close(row, why::DONE),
+            Ok((_, len)) => {
+                conversation.filled(len);
+                self.enqueue(row);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => self.wait(row, false),
+            Err(_) => self.close(row, why::GONE),
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, row: usize) {
+        if let Some(session) = self.sessions.session(row) {
+            session.queued = true;
+            self.queue.push(row);
+        }
+    }
+
+    /// Gives so many of those that are queued their turn.
+    pub(super) fn serve(&mut self, rows: usize) {
+        self.switch.begin_batch();
+        for _ in 0..rows {
+            if let Some(row) = self.queue.pop() {
+                if let Some(session) = self.sessions.session(row) {
+                    session.queued = false;
+                    self.go_on(row);
+                }
+            }
+        }
+    }
+
+    /// Serves a session until it has to wait or its turn is over.
+    fn go_on(&mut self, row: usize) {
+        let mut turn = TURN;
+        loop {
+            let Some((session, conversation)) = self.sessions.at(row) else { return };
+            let from = row * REPLY_PIECE;
+            let page = self.pages.get_mut(from..from + REPLY_PIECE).unwrap_or_default();
+            if session.send_unsent(page).is_err() {
+                return self.close(row, why::GONE);
+            }
+            if session.has_unsent() {
+                return self.wait(row, true);
+            }
+            let need = if std::mem::take(&mut session.unanswered) {
+                conversation.unanswered(&mut self.out)
+            } else {
+                conversation.go_on(self.switch, &mut self.out, turn)
+            };
+            turn = conversation.turn_left();
+            let sent = session.send(self.out.pending(), page);
+            self.out.clear();
+            if sent.is_err() {
+                return self.close(row, why::GONE);
+            }
+            match need {
+                Need::Close(_) if session.has_unsent() => {}
+                Need::Close(end) => return self.close(row, end.text()),
+                Need::Worker(which) => return self.offload(row, which),
+                Need::Flush if turn > 0 => {}
+                Need::Turn | Need::Flush => {
+                    self.enqueue(row);
+                    return self.set_deadline(row, Wait::Turn);
+                }
+                Need::Input if session.leaving => return self.close(row, why::ENDING),
+                Need::Input => return self.wait(row, false),
+            }
+        }
+    }
+
+    /// Sets the deadline for what a session waits for.
+    pub(super) fn set_deadline(&mut self, row: usize, wait: Wait) {
+        let Some(acceptor) = self.acceptors.get(self.sessions.listener_of(row)) else { return };
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
+        let patience = acceptor.listener.limits.patience;
+        session.deadline = conversation.deadline(wait, patience).unwrap_or(NEVER);
+        // Deadlines are looked at when the earliest has passed.
+        self.next_deadline = self.next_deadline.min(session.deadline);
+    }
+
+    /// Lets the session wait, for room to write if `blocked`, else for input.
+    fn wait(&mut self, row: usize, blocked: bool) {
+        self.set_deadline(row, if blocked { Wait::Output } else { Wait::Input });
+        let Some(session) = self.sessions.session(row) else { return };
+        let before = session.watched.replace(blocked);
+        let events = if blocked { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+        let data = epoll::EventData::new_u64(token(row, session.serial));
+        let watched = match before {
+            Some(same) if same == blocked => Ok(()),
+            Some(_) => epoll::modify(&self.epoll, &session.socket, data, events),
+            None => epoll::add(&self.epoll, &session.socket, data, events),
+        };
+        if watched.is_err() {
+            self.close(row, why::GONE);
+        }
+    }
+
+    pub(super) fn close_late(&mut self) {
+        let now = millis();
+        let mut next = NEVER;
+        self.for_each_row(|server, row| {
+            let deadline = server.sessions.session(row).map_or(NEVER, |session| session.deadline);
+            if deadline <= now {
+                server.is_late(row);
+            }
+            let left = server.sessions.session(row).map_or(NEVER, |session| session.deadline);
+            next = next.min(left);
+        });
+        self.next_deadline = next;
+    }
+
+    /// Closes a session whose deadline has passed, unless its client takes more now: the kernel
+    /// tells of room only when three quarters of the socket's buffer are free, which is too late
+    /// to call a slow reader one that does not read.
+    fn is_late(&mut self, row: usize) {
+        if self.workers.as_mut().is_some_and(|workers| workers.stop_waiting(row)) {
+            return self.unanswered(row);
+        }
+        let Some(session) = self.sessions.session(row) else { return };
+        let from = row * REPLY_PIECE;
+        let page = self.pages.get(from..from + REPLY_PIECE).unwrap_or_default();
+        match session.send_unsent(page) {
+            Ok(sent) if sent > 0 => self.go_on(row),
+            _ => self.close(row, why::LATE),
+        }
+    }
+
+    pub(super) fn close(&mut self, row: usize, why: &str) {
+        // Closing the socket takes it out of the epoll set: while it was there, no worker had it.
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
+        if conversation.drains() {
+            drain(&session.socket);
+        }
+        conversation.leave(self.switch);
+        let mut why = why;
+        if self.workers.as_mut().is_some_and(|workers| workers.forget(row)) {
+            // A worker that is stuck has the connection as well: closing it here would tell nothing.
+            let _ = shutdown(&session.socket, Shutdown::Both);
+            why = why::FAILED;
+        }
+        if session.queued {
+            self.queue.remove(row);
+        }
+        let uid = session.uid();
+        self.sessions.end(row);
+        if let Some(acceptor) = self.acceptors.get_mut(self.sessions.listener_of(row)) {
+            acceptor.left(uid);
+            acceptor.log.left(uid, why);
+            acceptor.tell_status();
+        }
+    }
+}
+
+/// What epoll gives back for a session: its row, and its serial number above.
+fn token(row: usize, serial: u32) -> u64 {
+    u64::from(serial) << 32 | (row as u64 & 0xffff_ffff)
+}

@@ -1,0 +1,172 @@
+//! The clients that are being served: a table for each listener, of as many rows as it may have
+//! connections. A row is memory once it is used.
+
+use super::acceptor::Accepted;
+use super::conversation::{Conversation, Conversations, Protocol};
+use crate::backend::switch::Switch;
+use crate::sys::access::{Peer, Rights};
+use crate::sys::clock::NEVER;
+use crate::sys::stream::send_some;
+use nssproto::entry::Uid;
+use rustix::io::Errno;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+/// One client's connection, without its conversation.
+pub struct Session {
+    /// Its connection.
+    pub socket: OwnedFd,
+    /// Who it is, if that is known.
+    pub peer: Option<Peer>,
+    /// Tells it from those that had its row before.
+    pub serial: u32,
+    /// What of the output the client did not take yet: a range of its page.
+    unsent: (usize, usize),
+    /// When its patience or ours ends, in milliseconds of the clock.
+    pub deadline: u64,
+    /// What epoll tells of it: room for output if set, else input; `None`: nothing.
+    pub watched: Option<bool>,
+    /// Is in the queue of those that have something to do.
+    pub queued: bool,
+    /// No worker could answer its request.
+    pub unanswered: bool,
+    /// Is closed when its reply in hand has been sent.
+    pub leaving: bool,
+}
+
+impl Session {
+    /// Whose it is.
+    pub fn uid(&self) -> Option<Uid> {
+        self.peer.map(|peer| peer.uid)
+    }
+
+    /// Whether something was put aside.
+    pub fn has_unsent(&self) -> bool {
+        self.unsent.0 < self.unsent.1
+    }
+
+    /// Whether it has no reply in hand, and none to come of what was read.
+    pub fn is_idle(&self, conversation: &dyn Conversation) -> bool {
+        !self.queued && !self.has_unsent() && conversation.waits_for_input()
+    }
+
+    /// Sends more of what was put aside in `page`; how much. An error: the client is gone.
+    pub fn send_unsent(&mut self, page: &[u8]) -> Result<usize, Errno> {
+        if !self.has_unsent() {
+            return Ok(0);
+        }
+        let bytes = page.get(self.unsent.0..self.unsent.1).unwrap_or_default();
+        let sent = send_some(&self.socket, bytes)?;
+        self.unsent.0 += sent;
+        Ok(sent)
+    }
+
+    /// Sends `bytes`, at most a page of them, and puts aside in `page` what the client does not take
+    /// now.
+    pub fn send(&mut self, bytes: &[u8], page: &mut [u8]) -> Result<(), Errno> {
+        let sent = if bytes.is_empty() { 0 } else { send_some(&self.socket, bytes)? };
+        let rest = bytes.get(sent..).unwrap_or_default();
+        if let Some(room) = page.get_mut(..rest.len()) {
+            room.copy_from_slice(rest);
+        }
+        self.unsent = (0, rest.len());
+        Ok(())
+    }
+}
+
+/// The sessions of all listeners. Their rows are numbered through.
+pub struct Sessions {
+    tables: Vec<Table>,
+    serial: u32,
+}
+
+/// The sessions of one listener.
+struct Table {
+    /// The number of its first row, and that behind its last.
+    first: usize,
+    end: usize,
+    sessions: Box<dyn Conversations<Session>>,
+    free: Vec<usize>,
+}
+
+impl Sessions {
+    /// Rows for so many sessions of a protocol, for each listener.
+    pub fn new(listeners: impl Iterator<Item = (Protocol, u32)>) -> Self {
+        let (mut tables, mut first) = (Vec::new(), 0);
+        for (protocol, max) in listeners {
+            let max = max as usize;
+            tables.push(Table {
+                first,
+                end: first + max,
+                sessions: protocol.conversations(max),
+                free: Vec::with_capacity(max),
+            });
+            first += max;
+        }
+        Sessions { tables, serial: 0 }
+    }
+
+    /// How many there may be.
+    pub fn max(&self) -> usize {
+        self.tables.last().map_or(0, |table| table.end)
+    }
+
+    /// The rows of a listener that were ever used; others are free.
+    pub fn rows(&self, listener: usize) -> Range<usize> {
+        self.tables
+            .get(listener)
+            .map_or(0..0, |table| table.first..table.first + table.sessions.used())
+    }
+
+    /// The listener of a row.
+    pub fn listener_of(&self, row: usize) -> usize {
+        self.tables.iter().position(|table| row < table.end).unwrap_or_default()
+    }
+
+    /// The session of a row, and its conversation; `None`: the row is free.
+    pub fn at(&mut self, row: usize) -> Option<(&mut Session, &mut dyn Conversation)> {
+        let table = self.tables.iter_mut().find(|table| row < table.end)?;
+        let at = row.checked_sub(table.first)?;
+        table.sessions.at(at)
+    }
+
+    /// The session of a row.
+    pub fn session(&mut self, row: usize) -> Option<&mut Session> {
+        self.at(row).map(|(session, _)| session)
+    }
+
+    /// Gives a client of a listener a row; its listener admits no more than there are. `None`: there
+    /// is none.
+    pub fn begin(&mut self, listener: usize, client: Accepted, switch: &Switch) -> Option<usize> {
+        let table = self.tables.get_mut(listener)?;
+        self.serial = self.serial.wrapping_add(1);
+        let at = table.free.pop().unwrap_or(table.sessions.used());
+        let session = Session {
+            socket: client.socket,
+            peer: client.peer,
+            serial: self.serial,
+            unsent: (0, 0),
+            deadline: NEVER,
+            watched: None,
+            queued: false,
+            unanswered: false,
+            leaving: false,
+        };
+        table.sessions.begin(at, session, Rights::of(client.peer), self.serial, switch);
+        Some(table.first + at)
+    }
+
+    /// Frees a row. Its client's socket is closed.
+    pub fn end(&mut self, row: usize) {
+        let Some(table) = self.tables.iter_mut().find(|table| row < table.end) else { return };
+        let Some(at) = row.checked_sub(table.first) else { return };
+        if table.sessions.end(at).is_some() {
+            table.free.push(at);
+        }
+    }
+
+    /// The serial number that was given last.
+    pub fn last_serial(&self) -> u32 {
+        self.serial
+    }
+}

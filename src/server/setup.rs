@@ -1,0 +1,146 @@
+//! What every server of a socket does before it serves: whom it becomes, how many clients it
+//! admits, how many descriptors it has.
+
+use super::ServerOptions;
+use super::acceptor::Limits;
+use super::conversation::Patience;
+use super::log::Log;
+use crate::backend::switch::Switch;
+use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
+use crate::options::Options;
+use crate::sys::error::Error;
+use crate::sys::privilege;
+use nssproto::bytes::decimal_u32;
+use rustix::process::{Gid, Resource, Rlimit, getrlimit, prlimit};
+use std::env::var_os;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// Whom to become after binding.
+pub struct Identity {
+    groups: Option<Vec<Gid>>,
+    gid: Option<u32>,
+    uid: Option<u32>,
+    /// The environment was asked.
+    pub from_environment: bool,
+}
+
+/// 2^32-1 means "no change" to the kernel, so it names nobody.
+fn id(text: &OsStr) -> Result<u32, Error> {
+    match decimal_u32(text.as_bytes()) {
+        Some(id) if id != u32::MAX => Ok(id),
+        _ => Err(Error::options("not a user or group id:").about(text)),
+    }
+}
+
+impl Identity {
+    /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
+    pub fn given(options: &Options<'_>) -> Result<Self, Error> {
+        let from_environment = options.flag("-U");
+        let text = |option, variable: &str| -> Option<OsString> {
+            match options.word(option) {
+                None if from_environment => var_os(variable),
+                given => given.map(OsStr::to_owned),
+            }
+        };
+        let groups = text("-G", "GIDLIST");
+        let gid = text("-g", "GID");
+        let uid = text("-u", "UID");
+        if from_environment && (uid.is_none() || gid.is_none()) {
+            return Err(Error::usage("-U needs UID and GID in the environment"));
+        }
+        Ok(Identity {
+            groups: groups.as_deref().map(gids).transpose()?,
+            gid: gid.as_deref().map(id).transpose()?,
+            uid: uid.as_deref().map(id).transpose()?,
+            from_environment,
+        })
+    }
+
+    /// Whether rights are given up.
+    pub fn changes(&self) -> bool {
+        self.groups.is_some() || self.gid.is_some() || self.uid.is_some()
+    }
+
+    /// With a new uid or gid the supplementary groups go, unless others were given: whoever
+    /// gives root up does not mean to keep its groups.
+    pub fn assume(&self) -> Result<(), Error> {
+        if !self.changes() {
+            return Ok(());
+        }
+        privilege::become_user(self.groups.as_deref().unwrap_or_default(), self.gid, self.uid)
+    }
+}
+
+/// A list with commas; an empty one is one of no groups.
+fn gids(list: &OsStr) -> Result<Vec<Gid>, Error> {
+    let mut gids = Vec::new();
+    if !list.is_empty() {
+        for text in list.as_bytes().split(|b| *b == b',') {
+            gids.push(Gid::from_raw(id(OsStr::from_bytes(text))?));
+        }
+    }
+    Ok(gids)
+}
+
+/// `-c` and `-C`, which hold for each socket by itself.
+pub struct Connections {
+    max: u32,
+    per_uid: Option<u64>,
+}
+
+impl Connections {
+    /// Takes the two options.
+    pub fn given(options: &Options<'_>) -> Result<Self, Error> {
+        let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
+        let per_uid = options.number("-C", u64::MAX)?;
+        // As s6-ipcserver does, a number out of range is brought into it.
+        Ok(Connections { max: clamp(max, CONNECTIONS.1), per_uid })
+    }
+
+    /// The limits of a socket as in ipcserver, where a connection may last. `per_uid`: most
+    /// connections of a user where none are given.
+    pub fn limits(&self, per_uid: u64) -> Limits {
+        Limits {
+            max: self.max,
+            max_per_uid: clamp(self.per_uid.unwrap_or(per_uid), self.max),
+            oldest_gives_way: false,
+            credentials: true,
+            patience: Patience { client_millis: CLIENT_MILLIS, lookup_millis: 0 },
+        }
+    }
+}
+
+impl ServerOptions {
+    /// `-q`, `-v`, `-1`, after all options with values.
+    pub fn given(name: &'static str, options: &Options<'_>) -> Self {
+        let verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
+        ServerOptions { log: Log { name, verbosity }, newline: options.flag("-1"), hidden: &[] }
+    }
+}
+
+/// Readies a switch to be asked by the event loop, after the change of user, for so many
+/// connections in all.
+pub fn ready(switch: &mut Switch, connections: u32) {
+    switch.guard();
+    raise_descriptors(connections);
+    switch.reserve_descriptors();
+}
+
+/// A number of connections, brought into its range.
+pub fn clamp(number: u64, most: u32) -> u32 {
+    number.clamp(1, u64::from(most)) as u32
+}
+
+/// Each connection may have three enumerations open besides its socket. As far as the hard
+/// limit allows; with fewer, clients wait.
+fn raise_descriptors(connections: u32) {
+    let need = u64::from(connections) * 4 + 32;
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(u64::MAX);
+    if limit.current.is_some_and(|soft| soft < need) {
+        let raised = Rlimit { current: Some(need.min(hard)), maximum: limit.maximum };
+        // It is served on with what there is.
+        let _ = prlimit(None, Resource::Nofile, raised);
+    }
+}

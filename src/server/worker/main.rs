@@ -1,0 +1,172 @@
+//! The worker: a process that waits for sources that may block, for one client at a time. Standard
+//! input and output are its socket; it ends when the server closes that.
+
+use super::{Job, MESSAGE, Word};
+use crate::backend::switch::Switch;
+use crate::limits::SLOW_REPLY_MILLIS;
+use crate::server::conversation::{
+    Conversation, Conversations, End, Need, Output, Patience, Protocol,
+};
+use crate::server::signals::Signals;
+use crate::sys::access::Rights;
+use crate::sys::clock::millis;
+use crate::sys::error::{Error, unable};
+use crate::sys::passed::receive;
+use crate::sys::stream::{drain, send_all};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use rustix::stdio::{stdin, stdout};
+use std::os::fd::OwnedFd;
+
+/// Answers clients until there is no server any more.
+pub fn serve(switch: &mut Switch, patience: Patience) -> Result<(), Error> {
+    // What ends the server ends this process by way of its socket, so that a reply in hand is
+    // finished.
+    let mut signals = Signals::catch()?;
+    let room = |protocol: &Protocol| (*protocol, protocol.conversations(1));
+    let mut worker = Worker {
+        switch,
+        conversations: Protocol::ALL.iter().map(room).collect(),
+        number: 0,
+        out: Output::default(),
+        patience,
+    };
+    let mut message = vec![0; MESSAGE];
+    while let Some((len, socket)) = next(worker.switch, &mut signals, &mut message)? {
+        let word = match (socket, Job::read(message.get(..len).unwrap_or_default())) {
+            (Some(socket), Some(job)) => worker.work(&socket, &job),
+            _ => Word::Ended(End::Failed),
+        };
+        // The socket is closed by now: whoever hears of the end is the last who has it.
+        tell(word);
+    }
+    worker.switch.end();
+    Ok(())
+}
+
+/// Waits for the next request: how long its message is, and the client's connection. `None`: there
+/// will be none.
+fn next(
+    switch: &mut Switch,
+    signals: &mut Signals,
+    message: &mut [u8],
+) -> Result<Option<(usize, Option<OwnedFd>)>, Error> {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
+            PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(unable("unable to wait for events")(errno)),
+        }
+        let (asked, signalled) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+        if signalled {
+            let _ = signals.take();
+            switch.look();
+        }
+        if asked {
+            let got = receive(stdin(), message).map_err(unable("unable to take a client"))?;
+            return Ok((got.0 > 0).then_some(got));
+        }
+    }
+}
+
+/// Says something to the server. If nobody listens, the end of the socket is read next.
+fn tell(word: Word) {
+    let _ = send(stdout(), &[word.byte()], SendFlags::NOSIGNAL);
+}
+
+struct Worker<'a> {
+    switch: &'a mut Switch,
+    /// Room for one of each protocol.
+    conversations: Vec<(Protocol, Box<dyn Conversations<()>>)>,
+    /// Of the last conversation.
+    number: u32,
+    out: Output,
+    patience: Patience,
+}
+
+impl Worker<'_> {
+    /// Answers a request on the client's socket.
+    fn work(&mut self, socket: &OwnedFd, job: &Job<'_>) -> Word {
+        let failed = Word::Ended(End::Failed);
+        if millis() >= job.deadline {
+            // Those before him took all the time there was.
+            return failed;
+        }
+        let of = |entry: &&mut (Protocol, Box<dyn Conversations<()>>)| entry.0 == job.protocol;
+        let Some((_, conversations)) = self.conversations.iter_mut().find(of) else {
+            return failed;
+        };
+        if job.continues {
+            // A source that has ended is missed: another one would begin its list anew.
+            self.switch.look();
+        } else {
+            if let Some((_, before)) = conversations.at(0) {
+                before.leave(self.switch);
+            }
+            self.switch.revive();
+            self.number = self.number.wrapping_add(1);
+            conversations.begin(0, (), Rights::of(job.peer), self.number, self.switch);
+        }
+        let Some((_, conversation)) = conversations.at(0) else { return failed };
+        let Some(room) = conversation.room().get_mut(..job.request.len()) else { return failed };
+        room.copy_from_slice(job.request);
+        conversation.filled(job.request.len());
+        self.out.clear();
+        let word =
+            answer(self.switch, conversation, socket, job.deadline, &mut self.out, self.patience);
+        if let Word::Ended(_) = word {
+            if conversation.drains() {
+                drain(socket);
+            }
+            conversation.leave(self.switch);
+            conversations.end(0);
+        }
+        word
+    }
+}
+
+/// Answers one request; how that ended.
+fn answer(
+    switch: &mut Switch,
+    conversation: &mut dyn Conversation,
+    socket: &OwnedFd,
+    deadline: u64,
+    out: &mut Output,
+    patience: Patience,
+) -> Word {
+    let Patience { lookup_millis, client_millis } = patience;
+    switch.limit(lookup_millis, Some(deadline));
+    let last = deadline + u64::from(SLOW_REPLY_MILLIS);
+    let mut begun = false;
+    loop {
+        let need = conversation.go_on(switch, out, u64::MAX);
+        let whole = matches!(need, Need::Close(_)) || conversation.waits_for_input();
+        if !out.pending().is_empty() {
+            switch.limit(lookup_millis, None);
+            if !begun && !whole {
+                // The server counts to the first piece otherwise.
+                tell(Word::Begun);
+                begun = true;
+            }
+            let until = last.min(millis() + u64::from(client_millis));
+            if send_all(socket, out.pending(), until).is_err() {
+                return Word::Ended(End::Broken);
+            }
+            out.clear();
+            if whole && !matches!(need, Need::Close(_)) {
+                return Word::Answered;
+            }
+        }
+        match need {
+            Need::Flush | Need::Turn => {}
+            // The request was not whole, or nobody else can know more.
+            Need::Input | Need::Worker(_) => return Word::Ended(End::Failed),
+            Need::Close(end) => return Word::Ended(end),
+        }
+    }
+}

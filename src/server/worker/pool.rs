@@ -1,0 +1,332 @@
+//! The workers, as the event loop has them: who works for which session, and who waits for one.
+
+use super::{Job, Word};
+use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, WORKERS};
+use crate::server::conversation::End;
+use crate::server::schedule::Queue;
+use crate::sys::clock::millis;
+use crate::sys::error::{Error, unable};
+use crate::sys::passed;
+use crate::sys::spawn::{Command, Process};
+use rustix::io::{Errno, IoSlice};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socketpair,
+};
+use std::ffi::OsString;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Milliseconds between two starts of a worker that ended without having answered anybody.
+const RESTART_PAUSE: u64 = 500;
+
+/// Most workers.
+pub const MOST: usize = WORKERS + KEPT_WORKERS;
+
+/// Workers that were killed and have not ended yet.
+const DYING: usize = 4 * MOST;
+
+/// Which of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Those who answer one request at a time, whose ever that is.
+    Shared,
+    /// Those who stay with a session from one request to the next.
+    Kept,
+}
+
+impl Kind {
+    /// Both.
+    pub const ALL: [Kind; 2] = [Kind::Shared, Kind::Kept];
+
+    /// Their places.
+    fn places(self) -> Range<usize> {
+        match self {
+            Kind::Shared => 0..WORKERS,
+            Kind::Kept => WORKERS..MOST,
+        }
+    }
+}
+
+/// What the loop hears of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing that it has to know.
+    Nothing,
+    /// A longer reply to this session is on its way.
+    Begun(usize),
+    /// This session's request was answered, and it goes on.
+    Answered(usize),
+    /// This session ends.
+    Ended(usize, End),
+}
+
+/// The workers of a server. Sessions are known by their rows.
+pub struct Pool {
+    /// What a worker is.
+    command: Box<Command>,
+    places: Vec<Place>,
+    dying: heapless::Vec<Process, DYING>,
+    /// Those who wait for a worker of each kind.
+    shared_queue: Queue,
+    kept_queue: Queue,
+}
+
+/// Where a worker may be.
+#[derive(Default)]
+struct Place {
+    worker: Option<Worker>,
+    /// When one was started here last, in milliseconds of the clock; `None`: another may be
+    /// started at once.
+    started: Option<u64>,
+}
+
+struct Worker {
+    process: Process,
+    socket: OwnedFd,
+    /// The session that it has.
+    session: Option<usize>,
+    /// It has a request of it.
+    busy: bool,
+    /// Since when it has none, in milliseconds of the clock.
+    idle_since: u64,
+    answered: bool,
+}
+
+impl Pool {
+    /// Workers for at most `max` sessions at a time. A worker is this executable, as the applet that
+    /// is the first of the words `first`, and is started when it is needed; it has to call
+    /// [`super::main::serve`]. `kept`: some may be kept by sessions.
+    pub fn new(
+        max: u32,
+        kept: bool,
+        first: &[&[u8]],
+        rest: &[OsString],
+    ) -> Result<Box<Self>, Error> {
+        let command = Command::ourselves(first, rest);
+        let mut command = command.map_err(unable("unable to start a worker"))?;
+        passed::VARIABLES.iter().for_each(|name| command.unset(name));
+        let places = if kept { MOST } else { WORKERS };
+        Ok(Box::new(Pool {
+            command,
+            places: (0..places).map(|_| Place::default()).collect(),
+            dying: heapless::Vec::new(),
+            shared_queue: Queue::new(max as usize),
+            kept_queue: Queue::new(if kept { max as usize } else { 0 }),
+        }))
+    }
+
+    /// Starts all workers now: they may need rights that are given up next.
+    pub fn start_all(&mut self) -> Result<(), Error> {
+        for at in 0..self.places.len() {
+            self.start(at).map_err(unable("unable to start a worker"))?;
+        }
+        Ok(())
+    }
+
+    /// At the end nobody is left to be answered.
+    pub fn end(&self) {
+        for worker in self.places.iter().filter_map(|place| place.worker.as_ref()) {
+            worker.process.kill();
+        }
+    }
+
+    /// Those who wait for a worker of a kind.
+    pub fn queue(&mut self, kind: Kind) -> &mut Queue {
+        match kind {
+            Kind::Shared => &mut self.shared_queue,
+            Kind::Kept => &mut self.kept_queue,
+        }
+    }
+
+    /// Lets nobody of this row wait for a worker any more; whether he did.
+    pub fn stop_waiting(&mut self, session: usize) -> bool {
+        self.shared_queue.remove(session) || self.kept_queue.remove(session)
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Place)> {
+        let places = kind.places();
+        self.places.iter().enumerate().filter(move |(at, _)| places.contains(at))
+    }
+
+    /// Whether there are any workers of a kind.
+    pub fn is_staffed(&self, kind: Kind) -> bool {
+        self.of(kind).any(|(_, place)| place.worker.is_some())
+    }
+
+    /// A place whose worker has nobody.
+    pub fn idle(&self, kind: Kind) -> Option<usize> {
+        let is_idle = |p: &Place| p.worker.as_ref().is_some_and(|w| w.session.is_none());
+        self.of(kind).find(|(_, place)| is_idle(place)).map(|(at, _)| at)
+    }
+
+    /// A place where a worker may be started.
+    pub fn vacant(&self, kind: Kind) -> Option<usize> {
+        // A file system that is gone must not fill the machine with those who wait for it.
+        if self.dying.len() > DYING - MOST {
+            return None;
+        }
+        let now = millis();
+        let is_vacant = |p: &Place| {
+            p.worker.is_none() && p.started.is_none_or(|started| now >= started + RESTART_PAUSE)
+        };
+        self.of(kind).find(|(_, place)| is_vacant(place)).map(|(at, _)| at)
+    }
+
+    /// The worker that a session keeps.
+    pub fn kept_by(&self, session: usize) -> Option<usize> {
+        let is_his = |p: &Place| p.worker.as_ref().is_some_and(|w| w.session == Some(session));
+        self.of(Kind::Kept).find(|(_, place)| is_his(place)).map(|(at, _)| at)
+    }
+
+    /// Ends the kept worker that was not asked for longest, and for long: its session does without.
+    pub fn take_from_idle(&mut self) {
+        let idle_since = |place: &Place| {
+            let worker = place.worker.as_ref().filter(|w| w.session.is_some() && !w.busy)?;
+            Some(worker.idle_since)
+        };
+        let idle = self.of(Kind::Kept).filter_map(|(at, place)| Some((idle_since(place)?, at)));
+        if let Some((since, at)) = idle.min() {
+            if millis() >= since + KEPT_IDLE_MILLIS {
+                self.dismiss(at);
+            }
+        }
+    }
+
+    /// Starts a worker.
+    pub fn start(&mut self, at: usize) -> Result<(), Errno> {
+        let Some(place) = self.places.get_mut(at) else { return Ok(()) };
+        place.started = Some(millis());
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let process = self.command.start(theirs.as_fd(), theirs.as_fd())?;
+        place.worker = Some(Worker {
+            process,
+            socket: ours,
+            session: None,
+            busy: false,
+            idle_since: 0,
+            answered: false,
+        });
+        Ok(())
+    }
+
+    /// Readable when [`Pool::hear`] has something to do there.
+    pub fn socket(&self, at: usize) -> Option<BorrowedFd<'_>> {
+        Some(self.places.get(at)?.worker.as_ref()?.socket.as_fd())
+    }
+
+    /// Gives a session's request and its connection to a worker that has nothing to do; false if
+    /// that has ended.
+    pub fn give(&mut self, at: usize, session: usize, socket: &OwnedFd, job: &Job<'_>) -> bool {
+        let Some(place) = self.places.get_mut(at) else { return false };
+        let Some(worker) = &mut place.worker else { return false };
+        let sent = send(&worker.socket, socket, job).is_ok();
+        if sent {
+            (worker.session, worker.busy) = (Some(session), true);
+        } else {
+            place.vacate(&mut self.dying);
+        }
+        sent
+    }
+
+    /// Hears what a worker says of its session.
+    pub fn hear(&mut self, at: usize) -> Heard {
+        let Some(place) = self.places.get_mut(at) else { return Heard::Nothing };
+        let Some(worker) = &mut place.worker else { return Heard::Nothing };
+        let mut byte = [0];
+        match recv(&worker.socket, &mut byte, RecvFlags::DONTWAIT) {
+            Ok((_, 1)) => {}
+            Err(Errno::AGAIN | Errno::INTR) => return Heard::Nothing,
+            // It has ended. Who keeps it without a request finds that out with the next one.
+            _ => {
+                let busy = worker.busy;
+                let session = place.vacate(&mut self.dying).filter(|_| busy);
+                return session.map_or(Heard::Nothing, |row| Heard::Ended(row, End::Failed));
+            }
+        }
+        let [byte] = byte;
+        let word = Word::of(byte);
+        let Some(session) = worker.session.filter(|_| worker.busy) else { return Heard::Nothing };
+        if word != Word::Begun {
+            (worker.answered, worker.busy, worker.idle_since) = (true, false, millis());
+        }
+        match word {
+            Word::Begun => Heard::Begun(session),
+            Word::Answered => {
+                if !Kind::Kept.places().contains(&at) {
+                    worker.session = None;
+                }
+                Heard::Answered(session)
+            }
+            Word::Ended(end) => {
+                worker.session = None;
+                Heard::Ended(session, end)
+            }
+        }
+    }
+
+    /// The session that keeps a worker needs it no longer.
+    pub fn release(&mut self, at: usize) {
+        if let Some(worker) = self.places.get_mut(at).and_then(|place| place.worker.as_mut()) {
+            worker.session = None;
+        }
+    }
+
+    /// Forgets a session that ends, and ends the workers that have it; whether one was busy with it.
+    pub fn forget(&mut self, session: usize) -> bool {
+        self.stop_waiting(session);
+        let mut busy = false;
+        // It may keep one while another answers it.
+        for place in &mut self.places {
+            if let Some(worker) = place.worker.as_ref().filter(|w| w.session == Some(session)) {
+                busy |= worker.busy;
+                place.vacate(&mut self.dying);
+            }
+        }
+        busy
+    }
+
+    /// Ends a worker.
+    pub fn dismiss(&mut self, at: usize) {
+        if let Some(place) = self.places.get_mut(at) {
+            place.vacate(&mut self.dying);
+        }
+    }
+
+    /// A child of this process has ended.
+    pub fn child_ended(&mut self) {
+        self.dying.retain_mut(|process| !process.has_ended());
+    }
+}
+
+impl Place {
+    /// Its worker has ended, or is ended now; the session that it had.
+    fn vacate(&mut self, dying: &mut heapless::Vec<Process, DYING>) -> Option<usize> {
+        let Worker { mut process, session, answered, .. } = self.worker.take()?;
+        if answered {
+            // It was a good one, and so may be the next.
+            self.started = None;
+        }
+        process.kill();
+        // Not waited for: one that is stuck in the kernel ends when that lets it.
+        if !process.has_ended() {
+            // There is room: see `Pool::vacant`.
+            let _ = dying.push(process);
+        }
+        session
+    }
+}
+
+/// Gives a request and its client's connection to a worker.
+fn send(worker: &OwnedFd, client: &OwnedFd, job: &Job<'_>) -> Result<(), Errno> {
+    let head = job.head();
+    let parts = [IoSlice::new(&head), IoSlice::new(job.request)];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let sockets = [client.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&sockets));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(worker, &parts, &mut control, flags).map(|_| ())
+}
