@@ -9,6 +9,7 @@ use crate::backend::script;
 use crate::backend::script::registry;
 use crate::backend::script::start::{SWITCH, Settings, is_local, start};
 use crate::backend::switch::Switch;
+use crate::limits::BACKENDS;
 use crate::options::Spec;
 use crate::server::ServerOptions;
 use crate::server::conversation::Protocol;
@@ -88,7 +89,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             ready(&mut switch, limits.max);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
-            let services = vec![Service { protocol: Protocol::Nsss, listener }];
+            let services =
+                vec![Service { protocol: Protocol::Nsss, listener, sources: 0..BACKENDS }];
             serve(services, &server_options, &mut switch, None, None)?;
         }
         None => spawned::serve(listener, &server_options, command)?,

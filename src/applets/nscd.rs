@@ -6,7 +6,7 @@
 
 use super::{NAMES, help};
 use crate::backend::script::{self, Block, registry};
-use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
+use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
 use crate::server::acceptor::Limits;
@@ -158,7 +158,8 @@ fn serve(
         let (mode, backlog, replace, swap) = (0o666, i32::MAX, true, true);
         let may_be_passed = public;
         let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed };
-        services.push(Service { protocol, listener: Listener::open(&place, limits)? });
+        let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
+        services.push(Service { protocol, listener, sources });
         most += limits.max;
     }
     if !sources.start_programs() {

@@ -85,19 +85,22 @@ struct Table {
     /// The number of its first row, and that behind its last.
     first: usize,
     end: usize,
+    /// The backends that are asked for them, by their places in the switch.
+    sources: Range<usize>,
     sessions: Box<dyn Conversations<Session>>,
     free: Vec<usize>,
 }
 
 impl Sessions {
-    /// Rows for so many sessions of a protocol, for each listener.
-    pub fn new(listeners: impl Iterator<Item = (Protocol, u32)>) -> Self {
+    /// Rows for so many sessions of a protocol, asking these backends, for each listener.
+    pub fn new(listeners: impl Iterator<Item = (Protocol, Range<usize>, u32)>) -> Self {
         let (mut tables, mut first) = (Vec::new(), 0);
-        for (protocol, max) in listeners {
+        for (protocol, sources, max) in listeners {
             let max = max as usize;
             tables.push(Table {
                 first,
                 end: first + max,
+                sources,
                 sessions: protocol.conversations(max),
                 free: Vec::with_capacity(max),
             });
@@ -152,7 +155,9 @@ impl Sessions {
             unanswered: false,
             leaving: false,
         };
-        table.sessions.begin(at, session, Rights::of(client.peer), self.serial, switch);
+        let mut client = switch.new_client(Rights::of(client.peer), self.serial);
+        client.limit_to(table.sources.clone());
+        table.sessions.begin(at, session, client);
         Some(table.first + at)
     }
 

@@ -35,7 +35,7 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
     switch.sandbox().enter();
-    let mut client = Nsss::new(Rights::Own, 0, switch);
+    let mut client = Nsss::new(switch.new_client(Rights::Own, 0));
     let mut out = Output::default();
     // From here on: no allocation.
     let ended = no_alloc(|| converse(switch, &mut client, &mut out, timeout));

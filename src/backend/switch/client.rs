@@ -5,6 +5,7 @@ use super::Progress;
 use crate::backend::client::{Enumerations, Hit, Search};
 use crate::limits::BACKENDS;
 use crate::sys::access::Rights;
+use std::ops::Range;
 
 /// One client of a switch; [`Switch::new_client`](super::Switch::new_client) makes it.
 pub struct ClientState {
@@ -14,6 +15,8 @@ pub struct ClientState {
     pub number: u32,
     /// Bytes of files that may still be read before others are served.
     pub budget: u64,
+    /// The backends that he may ask.
+    pub(super) backends: Range<usize>,
     /// One for each backend.
     pub(super) enumerations: heapless::Vec<Enumerations, BACKENDS>,
     /// The backend that is being asked, or that answered.
@@ -29,9 +32,9 @@ pub struct ClientState {
 }
 
 impl ClientState {
-    pub(super) fn new(rights: Rights, number: u32, backends: usize) -> Self {
+    pub(super) fn new(rights: Rights, number: u32, count: usize) -> Self {
         let mut enumerations = heapless::Vec::new();
-        for _ in 0..backends {
+        for _ in 0..count {
             // A switch has no more backends than there is room for.
             let _ = enumerations.push(Enumerations::default());
         }
@@ -39,6 +42,7 @@ impl ClientState {
             rights,
             number,
             budget: 0,
+            backends: 0..count,
             enumerations,
             slot: 0,
             progress: Progress::default(),
@@ -54,9 +58,15 @@ impl ClientState {
         self.progress.has_failed()
     }
 
+    /// From his next request on, only these backends are asked, by their places.
+    pub fn limit_to(&mut self, backends: Range<usize>) {
+        let end = backends.end.min(self.enumerations.len());
+        self.backends = backends.start.min(end)..end;
+    }
+
     /// Forgets the last request, before a new one.
     pub(super) fn begin(&mut self) {
-        self.slot = 0;
+        self.slot = self.backends.start;
         self.progress = Progress::default();
         self.search = Search::default();
         self.hit = Hit::None;

@@ -176,7 +176,7 @@ impl Switch {
     /// END and REWIND go to every backend.
     fn tell_all(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
         let mut result = Outcome::Dead;
-        while client.slot < self.slots.len() {
+        while self.slot_of(client).is_some() {
             result = any_of(result, self.ask_slot(client, request));
             client.slot += 1;
         }
@@ -190,10 +190,11 @@ impl Switch {
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
         // An enumeration stays with one process, too.
         let whole = merges || matches!(request, Request::Next(_));
-        if whole && self.slots.iter().any(is_offloaded) {
+        let slots = self.slots.get(client.backends.clone()).unwrap_or_default();
+        if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
-        while let Some(slot) = self.slots.get(client.slot) {
+        while let Some(slot) = self.slot_of(client) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
             let outcome = self.ask_slot(client, request);
             if merges && outcome == Outcome::Groups {
@@ -208,6 +209,11 @@ impl Switch {
             self.move_on(client);
         }
         client.progress.last_word()
+    }
+
+    /// The backend that a client's request has come to; `None`: he may ask no further one.
+    fn slot_of(&self, client: &ClientState) -> Option<&Slot> {
+        self.slots.get(client.slot).filter(|_| client.backends.contains(&client.slot))
     }
 
     fn move_on(&mut self, client: &mut ClientState) {
@@ -295,5 +301,30 @@ impl Switch {
     /// Takes note of ended children.
     pub fn reap(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.backend.reap());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nssproto::entry::{Db, Name, Uid};
+
+    #[test]
+    fn a_client_asks_the_backends_of_his_range_and_no_others() {
+        let slot = |backend| Slot { bits: 0, backend, origin: None };
+        let slots = vec![slot(Backend::NOT_STARTED), slot(Backend::OFFLOADED)];
+        let mut switch = Switch::new(slots, true);
+        let user = Name::new(b"ada").unwrap();
+        let groups = Request::GroupList { max: 1, user };
+        let asks = [Request::ByUid(Uid(1)), Request::Next(Db::Passwd), groups];
+        for (backends, offloads) in [(0..2, true), (1..9, true), (0..1, false), (7..9, false)] {
+            let mut client = switch.new_client(Rights::Own, 1);
+            client.limit_to(backends.clone());
+            for request in &asks {
+                let needs_worker =
+                    matches!(switch.ask(&mut client, request, 0), Answer::NeedsWorker);
+                assert_eq!(needs_worker, offloads, "{backends:?} {request:?}");
+            }
+        }
     }
 }

@@ -4,9 +4,8 @@
 mod groups;
 mod hidden;
 
-use crate::backend::switch::Switch;
+use crate::backend::switch::{ClientState, Switch};
 use crate::limits::REPLY_PIECE;
-use crate::sys::access::Rights;
 
 /// A line adds a protocol: its module, and its row of the table.
 macro_rules! protocols {
@@ -171,8 +170,8 @@ pub struct Patience {
 
 /// One connection's side of a protocol.
 pub trait Conversation {
-    /// A connection on behalf of `rights`; `number` tells it from others of the same switch.
-    fn new(rights: Rights, number: u32, switch: &Switch) -> Self
+    /// A connection of a client of the switch, on behalf of his rights.
+    fn new(client: ClientState) -> Self
     where
         Self: Sized;
 
@@ -229,7 +228,7 @@ pub trait Conversations<T> {
     fn used(&self) -> usize;
 
     /// Begins one, in the place of one that has ended or behind the last.
-    fn begin(&mut self, at: usize, beside: T, rights: Rights, number: u32, switch: &Switch);
+    fn begin(&mut self, at: usize, beside: T, client: ClientState);
 
     /// That of a number; `None`: there is none.
     fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)>;
@@ -243,8 +242,8 @@ impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
         self.len()
     }
 
-    fn begin(&mut self, at: usize, beside: T, rights: Rights, number: u32, switch: &Switch) {
-        let conversation = Some((beside, C::new(rights, number, switch)));
+    fn begin(&mut self, at: usize, beside: T, client: ClientState) {
+        let conversation = Some((beside, C::new(client)));
         match self.get_mut(at) {
             Some(place) => *place = conversation,
             // As many as there may be, so there is room.

@@ -58,24 +58,20 @@ enum State {
 type Question<'a> = nsss::Request<'a>;
 
 impl Conversation for Nscd {
-    fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
+    fn new(mut client: ClientState) -> Self {
+        let by_root = matches!(client.rights, Rights::Peer(peer) if peer.is_root());
         // Everybody may know what nscd tells: the files are read with our own rights.
-        let public = match rights {
-            Rights::Peer(peer) => Rights::Public(peer),
-            other => other,
-        };
+        if let Rights::Peer(peer) = client.rights {
+            client.rights = Rights::Public(peer);
+        }
         Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
             more: true,
-            by_root: matches!(rights, Rights::Peer(peer) if peer.is_root()),
+            by_root,
             since: millis(),
             begun: false,
-            lookup: Lookup {
-                state: State::Reading,
-                groups: Groups::NONE,
-                client: switch.new_client(public, number),
-            },
+            lookup: Lookup { state: State::Reading, groups: Groups::NONE, client },
         }
     }
 

@@ -6,7 +6,6 @@ use super::hidden::Hidden;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::gids::Gids;
 use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
-use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::entry::Db;
 use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
@@ -310,7 +309,7 @@ fn send_groups(gids: &Gids, groups: &mut Groups, max: u64, out: &mut Output) -> 
 }
 
 impl Conversation for Nsss {
-    fn new(rights: Rights, number: u32, switch: &Switch) -> Self {
+    fn new(client: ClientState) -> Self {
         Nsss {
             input: [0; INPUT],
             have: 0,
@@ -318,7 +317,7 @@ impl Conversation for Nsss {
             groups: Groups::NONE,
             hidden: None,
             lists: Lists::default(),
-            client: switch.new_client(rights, number),
+            client,
             idle_millis: 0,
         }
     }

@@ -25,6 +25,7 @@ use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
 use rustix::event::epoll;
 use rustix::io::Errno;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Events taken at a time.
@@ -45,6 +46,9 @@ pub struct Service {
     pub protocol: Protocol,
     /// Where.
     pub listener: Listener,
+    /// Which backends of the switch are asked, by their places; those that there are not are left
+    /// out.
+    pub sources: Range<usize>,
 }
 
 /// Serves the clients of at most 8 listeners until a signal ends it, or `parent` does, a pidfd. What
@@ -116,8 +120,8 @@ struct EventLoop<'a> {
     log: Log,
     acceptors: Vec<Acceptor>,
     sessions: Sessions,
-    /// What is spoken, by listener.
-    protocols: Vec<Protocol>,
+    /// What is spoken, and which backends are asked, by listener.
+    services: Vec<(Protocol, Range<usize>)>,
     switch: &'a mut Switch,
     workers: Option<Box<Pool>>,
     /// Readable when the process has ended with which this one ends.
@@ -146,16 +150,17 @@ impl<'a> EventLoop<'a> {
         if services.len() > LISTENERS {
             return Err(Errno::TOOBIG);
         }
-        let protocols: Vec<Protocol> = services.iter().map(|service| service.protocol).collect();
-        let maxima = services.iter().map(|service| service.listener.limits.max);
-        let sessions = Sessions::new(protocols.iter().copied().zip(maxima));
+        let sessions = Sessions::new(services.iter().map(|service| {
+            (service.protocol, service.sources.clone(), service.listener.limits.max)
+        }));
+        let asked = |service: &Service| (service.protocol, service.sources.clone());
         let max = sessions.max();
         let acceptor = |service: Service| Acceptor::new(service.listener, log);
         Ok(Box::new(EventLoop {
             log,
+            services: services.iter().map(asked).collect(),
             acceptors: services.into_iter().map(acceptor).collect(),
             sessions,
-            protocols,
             switch,
             workers,
             parent,

@@ -81,12 +81,14 @@ impl EventLoop<'_> {
 
     /// Gives a session's request to a worker; false if that has ended.
     fn give(&mut self, at: usize, row: usize, continues: bool) -> bool {
-        let protocol = self.protocols.get(self.sessions.listener_of(row));
-        let (Some(workers), Some(protocol)) = (&mut self.workers, protocol) else { return false };
+        let service = self.services.get(self.sessions.listener_of(row));
+        let (Some(workers), Some(service)) = (&mut self.workers, service) else { return false };
+        let (protocol, sources) = (service.0, service.1.clone());
         let Some((session, conversation)) = self.sessions.at(row) else { return false };
         let deadline = session.deadline;
         let request = conversation.request();
-        let job = Job { protocol: *protocol, peer: session.peer, deadline, continues, request };
+        let peer = session.peer;
+        let job = Job { protocol, sources, peer, deadline, continues, request };
         let given = workers.give(at, row, &session.socket, &job);
         if given {
             session.deadline = deadline.saturating_add(GRACE);

@@ -110,7 +110,9 @@ impl Worker<'_> {
             }
             self.switch.revive();
             self.number = self.number.wrapping_add(1);
-            conversations.begin(0, (), Rights::of(job.peer), self.number, self.switch);
+            let mut client = self.switch.new_client(Rights::of(job.peer), self.number);
+            client.limit_to(job.sources.clone());
+            conversations.begin(0, (), client);
         }
         let Some((_, conversation)) = conversations.at(0) else { return failed };
         let Some(room) = conversation.room().get_mut(..job.request.len()) else { return failed };

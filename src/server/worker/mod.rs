@@ -11,14 +11,15 @@ pub mod pool;
 use super::conversation::{End, Protocol};
 use crate::sys::access::Peer;
 use nssproto::entry::{Gid, Uid};
+use std::ops::Range;
 
 /// Longest request that is handed to a worker.
 pub const REQUEST_MAX: usize = 2048;
 
 /// Numbers in front of a request, in the machine's own byte order: the halves of the deadline, the
-/// upper one first, the place of the protocol, whether it continues, whether uid and gid are known,
-/// and these.
-const HEAD: usize = 7 * size_of::<u32>();
+/// upper one first, the place of the protocol, the range of sources, whether it continues, whether
+/// uid and gid are known, and these.
+const HEAD: usize = 9 * size_of::<u32>();
 
 /// A whole message to a worker.
 const MESSAGE: usize = HEAD + REQUEST_MAX;
@@ -27,6 +28,8 @@ const MESSAGE: usize = HEAD + REQUEST_MAX;
 pub struct Job<'a> {
     /// What is spoken.
     pub protocol: Protocol,
+    /// The backends that are asked, by their places in the switch.
+    pub sources: Range<usize>,
     /// On whose behalf.
     pub peer: Option<Peer>,
     /// Until when the first byte of a reply is due, in milliseconds of the clock.
@@ -45,7 +48,8 @@ impl<'a> Job<'a> {
         let (uid, gid) = self.peer.map_or((0, 0), |peer| (peer.uid.0, peer.gid.0));
         let (high, low) = ((self.deadline >> 32) as u32, self.deadline as u32);
         let known = self.peer.is_some().into();
-        let numbers = [high, low, protocol, self.continues.into(), known, uid, gid];
+        let [first, end] = [self.sources.start, self.sources.end].map(|place| place as u32);
+        let numbers = [high, low, protocol, first, end, self.continues.into(), known, uid, gid];
         let mut head = [0; HEAD];
         for (number, bytes) in numbers.iter().zip(head.chunks_exact_mut(size_of::<u32>())) {
             bytes.copy_from_slice(&number.to_ne_bytes());
@@ -60,9 +64,10 @@ impl<'a> Job<'a> {
         for (number, bytes) in numbers.iter_mut().zip(head.chunks_exact(size_of::<u32>())) {
             *number = u32::from_ne_bytes(*bytes.first_chunk()?);
         }
-        let [high, low, protocol, continues, known, uid, gid] = numbers;
+        let [high, low, protocol, first, end, continues, known, uid, gid] = numbers;
         Some(Job {
             protocol: *Protocol::ALL.get(protocol as usize)?,
+            sources: first as usize..end as usize,
             peer: (known == 1).then_some(Peer { uid: Uid(uid), gid: Gid(gid) }),
             deadline: u64::from(high) << 32 | u64::from(low),
             continues: continues == 1,
@@ -116,12 +121,13 @@ mod tests {
         for peer in [None, Some(Peer { uid: Uid(7), gid: Gid(u32::MAX - 1) })] {
             for (&protocol, continues) in Protocol::ALL.iter().zip([true, false]) {
                 let deadline = 0x1_2345_6789;
-                let job = Job { protocol, peer, deadline, continues, request: b"request" };
-                let message = [&job.head()[..], job.request].concat();
+                let (sources, request) = (1..7, b"request");
+                let job = Job { protocol, sources, peer, deadline, continues, request };
+                let message = [&job.head()[..], request].concat();
                 let Some(read) = Job::read(&message) else { panic!("a message") };
                 assert_eq!((read.protocol, read.peer), (protocol, peer));
                 assert_eq!((read.deadline, read.continues), (deadline, continues));
-                assert_eq!(read.request, b"request");
+                assert_eq!((read.sources, read.request), (1..7, &request[..]));
             }
         }
         assert!(Job::read(&[0xff; HEAD]).is_none() && Job::read(b"").is_none());
