@@ -62,7 +62,7 @@ pub fn nscd_session(data: &[u8]) {
     let count = if scene.flags & 4 == 0 { 1 } else { 2 };
     let root = scene.flags & 8 != 0;
     let rights = Rights::Peer(access::Peer { uid: Uid(if root { 0 } else { 1000 }), gid: Gid(0) });
-    let client = |number| Nscd::new(rights, number, &switch);
+    let client = |number| Nscd::new(switch.new_client(rights, number));
     let mut peers: Vec<_> = (0..count).map(|n| Peer::new(client(n), &scene)).collect();
     serve(&mut peers, &mut switch);
     let (reply, closed) = naive(&scene, root);

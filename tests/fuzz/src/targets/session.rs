@@ -15,7 +15,7 @@ pub fn nsss_session(data: &[u8]) {
     let scene = Scene::read(data);
     let mut switch = scene.switch(false);
     let count = if scene.flags & 4 == 0 { 1 } else { 2 };
-    let session = |number| Nsss::new(Rights::Own, number, &switch);
+    let session = |number| Nsss::new(switch.new_client(Rights::Own, number));
     let mut peers: Vec<_> = (0..count).map(|n| Peer::new(session(n), &scene)).collect();
     serve(&mut peers, &mut switch);
     let (replies, closed) = naive(&scene);
