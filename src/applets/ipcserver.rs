@@ -4,8 +4,8 @@
 //! this process, one event loop for all clients; a live socket is never taken over.
 
 use super::{Applet, help};
-use crate::backend::script;
 use crate::backend::RunsIn;
+use crate::backend::script;
 use crate::backend::script::registry;
 use crate::backend::script::start::{SWITCH, Settings, is_local, start};
 use crate::backend::switch::Switch;
