@@ -5,7 +5,8 @@ use super::PerDb;
 use super::stamp::Stamp;
 use nssproto::entry::Db;
 use nssproto::line::Parsed;
-use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
+use nssproto::line::copy::LineCopier;
+use nssproto::line::stream::{LineScanner, LineSummary};
 use nssproto::nsss::Head;
 
 use rustix::io::Errno;

@@ -1,6 +1,6 @@
 //! What programs that are run by hand ask: a server, or backends in this process. They may allocate.
 
-use super::print;
+use super::explain;
 use crate::backend::child::Child;
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::script::Block;
@@ -58,7 +58,7 @@ impl Resolver {
     ) -> Result<Self, Error> {
         let (mut switch, names) = sources(list, socket)?;
         if explain {
-            switch.observe(print::explain(names));
+            switch.observe(explain::to_stderr(names));
         }
         let mut client = switch.new_client(Rights::Own, 0);
         // Nobody else waits.

@@ -2,5 +2,6 @@
 
 pub mod ask;
 pub mod etcdb;
+pub mod explain;
 pub mod identity;
 pub mod print;

@@ -3,7 +3,8 @@
 #![allow(clippy::indexing_slicing, reason = "the lengths are those of its own buffers")]
 
 use nssproto::entry::Db;
-use nssproto::line::stream::{LineCopier, LineScanner};
+use nssproto::line::copy::LineCopier;
+use nssproto::line::stream::LineScanner;
 use nssproto::nsss::Head;
 use nssproto::nsss::stream::AreaChecker;
 use std::error::Error;

@@ -18,7 +18,7 @@
 //! # Ok::<(), nssproto::Malformed>(())
 //! ```
 
-mod copy;
+pub mod copy;
 pub mod stream;
 mod write;
 

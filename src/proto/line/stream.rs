@@ -3,7 +3,8 @@
 //!
 //! ```
 //! use nssproto::entry::Db;
-//! use nssproto::line::stream::{LineCopier, LineScanner};
+//! use nssproto::line::copy::LineCopier;
+//! use nssproto::line::stream::LineScanner;
 //!
 //! let (first, second) = (b"staff:x:50:a", b"da,bob");
 //! let mut scanner = LineScanner::new(Db::Group);
@@ -22,7 +23,6 @@
 //! # Ok::<(), nssproto::Malformed>(())
 //! ```
 
-pub use super::copy::LineCopier;
 use super::why;
 use crate::Malformed;
 use crate::bytes::{Decimal, Fnv1a};
@@ -263,6 +263,7 @@ impl LineSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::copy::LineCopier;
     use crate::{line, nsss};
 
     /// A small generator of repeatable odd lines.

@@ -89,7 +89,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn no_deadline_depends_on_the_time_of_day() {
     // Who asks for the time of files: nobody who waits.
-    let may = ["backend/unix/source.rs", "backend/map/scan.rs", "backend/map/registry.rs"];
+    let may = ["backend/unix/file.rs", "backend/map/scan.rs", "backend/map/registry.rs"];
     let src = root().join("src");
     let clocks = src.join("sys/clock.rs");
     let text = fs::read_to_string(&clocks).unwrap();

@@ -5,7 +5,7 @@ use crate::support::ipcserver::{Bench, NOBODY, OURS, echo, for_each_server, read
 use crate::support::{Finished, Server, is_root, run_to_end, skip, wait_until};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 
 /// Runs it with these arguments; it is expected to end by itself.
@@ -231,6 +231,8 @@ fn a_socket_that_nobody_listens_on_is_replaced() {
         for options in [&[][..], &["-d"], &["-D", "-d"]] {
             let _ = fs::remove_file(bench.dir.join("s"));
             drop(UnixListener::bind(bench.dir.join("s")).expect("a stale socket"));
+            // A program that another test starts has it as well, until it is run.
+            wait_until("a socket of nobody", || UnixStream::connect(bench.dir.join("s")).is_err());
             let server = bench.start(options, &["cat"]);
             echo(&server);
         }

@@ -5,7 +5,8 @@ use super::nsss::text;
 use crate::naive::Naive;
 use crate::wire::{by_id, by_name, grouplist, op};
 use nssproto::entry::{Db, Name, Record};
-use nssproto::line::stream::{LineCopier, LineScanner, LineSummary};
+use nssproto::line::copy::LineCopier;
+use nssproto::line::stream::{LineScanner, LineSummary};
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter};
 use nssproto::{line, nscd, nsss};
 
