@@ -2,7 +2,7 @@
 
 use super::stage::Dir;
 use super::{first, number};
-use crate::backend::map::config::{Config, SectionKind, Section};
+use crate::backend::map::config::{Config, Section, SectionKind};
 use crate::backend::map::names::{Letters, fits, glob_fault, is_reserved, matches};
 use crate::backend::map::pairs::Pairs;
 use crate::backend::map::problem::Problem;
@@ -96,7 +96,8 @@ fn check(config: &Config) {
         }
         assert!(section.require.home || !section.require.owned);
     }
-    let numbers: Vec<&Section> = config.sections.iter().filter(|s| s.kind != SectionKind::Map).collect();
+    let numbers: Vec<&Section> =
+        config.sections.iter().filter(|s| s.kind != SectionKind::Map).collect();
     assert!(numbers.len() <= 8);
     for section in numbers {
         template(&section.template);
