@@ -1,6 +1,5 @@
 //! Who comes in at a listening socket: how many, and of whom.
 
-use super::conversation::Patience;
 use super::listener::Listener;
 use super::log::Log;
 use super::schedule::UidCounts;
@@ -13,21 +12,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Milliseconds until accepting is tried again after descriptors or memory ran out.
 pub const PAUSE: u64 = 100;
-
-/// How clients of a listener are admitted.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Most connections; over it clients wait in the backlog.
-    pub max: u32,
-    /// Most connections of one user; over it they are closed.
-    pub max_per_uid: u32,
-    /// Over it, his oldest connection without a complete request is closed instead.
-    pub oldest_gives_way: bool,
-    /// Whether SO_PEERCRED is looked up.
-    pub credentials: bool,
-    /// How long is waited for what.
-    pub patience: Patience,
-}
 
 /// Accepts the clients of a listener, and counts them.
 pub struct Acceptor {

@@ -1,6 +1,6 @@
 //! A listening socket: made, or taken over from the supervisor; and telling that all are ready.
 
-use super::acceptor::Limits;
+use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
@@ -38,6 +38,21 @@ pub struct Place<'a> {
     pub patience: u64,
     /// The one that the supervisor passed is taken instead, if there is one.
     pub may_be_passed: bool,
+}
+
+/// How clients of a listener are admitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most connections; over it clients wait in the backlog.
+    pub max: u32,
+    /// Most connections of one user; over it they are closed.
+    pub max_per_uid: u32,
+    /// Over it, his oldest connection without a complete request is closed instead.
+    pub oldest_gives_way: bool,
+    /// Whether SO_PEERCRED is looked up.
+    pub credentials: bool,
+    /// How long is waited for what.
+    pub patience: Patience,
 }
 
 /// A socket that clients connect to.

@@ -2,8 +2,8 @@
 //! admits, how many descriptors it has.
 
 use super::ServerOptions;
-use super::acceptor::Limits;
 use super::conversation::Patience;
+use super::listener::Limits;
 use super::log::Log;
 use crate::backend::switch::Switch;
 use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
