@@ -26,7 +26,7 @@ macro_rules! protocols {
             /// All of them: one process tells another by their places.
             pub const ALL: &[Protocol] = &[$($(#[$gate])* Protocol::$protocol,)*];
 
-            /// Room for so many conversations, and for a `T` beside each. It is memory once they
+            /// Room for so many conversations, and for a `T` with each. It is memory once they
             /// are begun.
             pub fn conversations<T: 'static>(self, max: usize) -> Box<dyn Conversations<T>> {
                 match self {
@@ -184,14 +184,14 @@ pub trait Conversation {
     /// Whether nothing is to be done until more bytes come.
     fn waits_for_input(&self) -> bool;
 
-    /// What is left of the turn that [`Conversation::go_on`] was given.
-    fn turn_left(&self) -> u64;
+    /// What is left of the budget that [`Conversation::go_on`] was given.
+    fn budget_left(&self) -> u64;
 
     /// Until when it may wait for this, in milliseconds of the clock; `None`: for ever.
     fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64>;
 
-    /// Goes on as far as it can; `out` is empty. `turn` is how many bytes of files it may read.
-    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need;
+    /// Goes on as far as it can; `out` is empty. `budget` is how many bytes of files it may read.
+    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need;
 
     /// Gives back what it holds of the switch.
     fn leave(&self, switch: &mut Switch);
@@ -221,19 +221,19 @@ pub trait Conversation {
     }
 }
 
-/// Conversations of one protocol, each with a `T` beside it, by numbers from 0. Only the memory
+/// Conversations of one protocol, each with a `T` of whoever has them, by numbers from 0. Only the memory
 /// differs: who moves bytes is the same code for each protocol.
 pub trait Conversations<T> {
     /// How many places were ever used.
     fn used(&self) -> usize;
 
     /// Begins one, in the place of one that has ended or behind the last.
-    fn begin(&mut self, at: usize, beside: T, client: ClientState);
+    fn begin(&mut self, at: usize, extra: T, client: ClientState);
 
     /// That of a number; `None`: there is none.
     fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)>;
 
-    /// Ends one; what was beside it.
+    /// Ends one; the `T` that was with it.
     fn end(&mut self, at: usize) -> Option<T>;
 }
 
@@ -242,8 +242,8 @@ impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
         self.len()
     }
 
-    fn begin(&mut self, at: usize, beside: T, client: ClientState) {
-        let conversation = Some((beside, C::new(client)));
+    fn begin(&mut self, at: usize, extra: T, client: ClientState) {
+        let conversation = Some((extra, C::new(client)));
         match self.get_mut(at) {
             Some(place) => *place = conversation,
             // As many as there may be, so there is room.
@@ -252,11 +252,11 @@ impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
     }
 
     fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)> {
-        let (beside, conversation) = self.get_mut(at)?.as_mut()?;
-        Some((beside, conversation))
+        let (extra, conversation) = self.get_mut(at)?.as_mut()?;
+        Some((extra, conversation))
     }
 
     fn end(&mut self, at: usize) -> Option<T> {
-        self.get_mut(at)?.take().map(|(beside, _)| beside)
+        self.get_mut(at)?.take().map(|(extra, _)| extra)
     }
 }

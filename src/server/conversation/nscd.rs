@@ -96,7 +96,7 @@ impl Conversation for Nscd {
         self.more
     }
 
-    fn turn_left(&self) -> u64 {
+    fn budget_left(&self) -> u64 {
         self.lookup.client.budget
     }
 
@@ -112,9 +112,9 @@ impl Conversation for Nscd {
         }
     }
 
-    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
+    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need {
         let lookup = &mut self.lookup;
-        lookup.client.budget = turn;
+        lookup.client.budget = budget;
         let need = match lookup.state {
             State::Closing(end) => Need::Close(end),
             State::Survey(..) => lookup.survey(switch, out),

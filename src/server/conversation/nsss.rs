@@ -334,7 +334,7 @@ impl Conversation for Nsss {
         matches!(self.state, State::Reading)
     }
 
-    fn turn_left(&self) -> u64 {
+    fn budget_left(&self) -> u64 {
         self.client.budget
     }
 
@@ -352,8 +352,8 @@ impl Conversation for Nsss {
         switch.dismiss(&self.client);
     }
 
-    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, turn: u64) -> Need {
-        self.client.budget = turn;
+    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need {
+        self.client.budget = budget;
         match self.state {
             State::Closing(end) => Need::Close(end),
             State::Reading | State::Asking => self.read(switch, out),

@@ -209,9 +209,9 @@ impl<'a> EventLoop<'a> {
                     }
                 }
                 token if token >= FIRST_WORKER => {
-                    self.hear_worker((token - FIRST_WORKER) as usize);
+                    self.on_worker_event((token - FIRST_WORKER) as usize);
                 }
-                _ => self.heard(event.data.u64(), event.flags),
+                _ => self.on_session_event(event.data.u64(), event.flags),
             }
         }
         // Those who have asked, and those whose turn was over, as many as there are now.

@@ -5,7 +5,7 @@
 use super::{EventLoop, FIRST_WORKER, watch};
 use crate::limits::SLOW_REPLY_MILLIS;
 use crate::server::conversation::{Wait, Which};
-use crate::server::worker::pool::{Heard, Kind};
+use crate::server::worker::pool::{Kind, WorkerEvent};
 use crate::server::worker::{Job, REQUEST_MAX};
 use crate::sys::clock::NEVER;
 use crate::sys::may_alloc;
@@ -120,17 +120,17 @@ impl EventLoop<'_> {
     }
 
     /// A worker has something to say.
-    pub(super) fn hear_worker(&mut self, at: usize) {
+    pub(super) fn on_worker_event(&mut self, at: usize) {
         let Some(workers) = &mut self.workers else { return };
-        match workers.hear(at) {
-            Heard::Nothing => {}
-            Heard::Begun(row) => {
+        match workers.receive(at) {
+            WorkerEvent::Nothing => {}
+            WorkerEvent::Begun(row) => {
                 if let Some(session) = self.sessions.session(row) {
                     session.deadline = session.deadline.saturating_add(SLOW_REPLY_MILLIS.into());
                 }
             }
-            Heard::Ended(row, end) => self.close(row, end.text()),
-            Heard::Answered(row) => {
+            WorkerEvent::Ended(row, end) => self.close(row, end.text()),
+            WorkerEvent::Answered(row) => {
                 let Some((session, conversation)) = self.sessions.at(row) else { return };
                 session.deadline = NEVER;
                 conversation.answered();

@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 impl EventLoop<'_> {
     /// epoll has told of a session.
-    pub(super) fn heard(&mut self, event: u64, flags: epoll::EventFlags) {
+    pub(super) fn on_session_event(&mut self, event: u64, flags: epoll::EventFlags) {
         let row = (event & 0xffff_ffff) as usize;
         let Some(session) = self.sessions.session(row) else { return };
         if token(row, session.serial) != event {
@@ -67,7 +67,7 @@ impl EventLoop<'_> {
 
     /// Serves a session until it has to wait or its turn is over.
     fn go_on(&mut self, row: usize) {
-        let mut turn = TURN;
+        let mut budget = TURN;
         loop {
             let Some((session, conversation)) = self.sessions.at(row) else { return };
             let from = row * REPLY_PIECE;
@@ -81,9 +81,9 @@ impl EventLoop<'_> {
             let need = if std::mem::take(&mut session.unanswered) {
                 conversation.unanswered(&mut self.out)
             } else {
-                conversation.go_on(self.switch, &mut self.out, turn)
+                conversation.go_on(self.switch, &mut self.out, budget)
             };
-            turn = conversation.turn_left();
+            budget = conversation.budget_left();
             let sent = session.send(self.out.pending(), page);
             self.out.clear();
             if sent.is_err() {
@@ -93,7 +93,7 @@ impl EventLoop<'_> {
                 Need::Close(_) if session.has_unsent() => {}
                 Need::Close(end) => return self.close(row, end.text()),
                 Need::Worker(which) => return self.offload(row, which),
-                Need::Flush if turn > 0 => {}
+                Need::Flush if budget > 0 => {}
                 Need::Turn | Need::Flush => {
                     self.enqueue(row);
                     return self.set_deadline(row, Wait::Turn);

@@ -49,10 +49,10 @@ impl Kind {
     }
 }
 
-/// What the loop hears of a worker.
+/// What a worker has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Nothing that it has to know.
+pub enum WorkerEvent {
+    /// Nothing that the loop has to know.
     Nothing,
     /// A longer reply to this session is on its way.
     Begun(usize),
@@ -212,7 +212,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Readable when [`Pool::hear`] has something to do there.
+    /// Readable when [`Pool::receive`] has something to do there.
     pub fn socket(&self, at: usize) -> Option<BorrowedFd<'_>> {
         Some(self.places.get(at)?.worker.as_ref()?.socket.as_fd())
     }
@@ -231,38 +231,41 @@ impl Pool {
         sent
     }
 
-    /// Hears what a worker says of its session.
-    pub fn hear(&mut self, at: usize) -> Heard {
-        let Some(place) = self.places.get_mut(at) else { return Heard::Nothing };
-        let Some(worker) = &mut place.worker else { return Heard::Nothing };
+    /// Takes what a worker says of its session.
+    pub fn receive(&mut self, at: usize) -> WorkerEvent {
+        let Some(place) = self.places.get_mut(at) else { return WorkerEvent::Nothing };
+        let Some(worker) = &mut place.worker else { return WorkerEvent::Nothing };
         let mut byte = [0];
         match recv(&worker.socket, &mut byte, RecvFlags::DONTWAIT) {
             Ok((_, 1)) => {}
-            Err(Errno::AGAIN | Errno::INTR) => return Heard::Nothing,
+            Err(Errno::AGAIN | Errno::INTR) => return WorkerEvent::Nothing,
             // It has ended. Who keeps it without a request finds that out with the next one.
             _ => {
                 let busy = worker.busy;
                 let session = place.vacate(&mut self.dying).filter(|_| busy);
-                return session.map_or(Heard::Nothing, |row| Heard::Ended(row, End::Failed));
+                return session
+                    .map_or(WorkerEvent::Nothing, |row| WorkerEvent::Ended(row, End::Failed));
             }
         }
         let [byte] = byte;
         let word = Word::of(byte);
-        let Some(session) = worker.session.filter(|_| worker.busy) else { return Heard::Nothing };
+        let Some(session) = worker.session.filter(|_| worker.busy) else {
+            return WorkerEvent::Nothing;
+        };
         if word != Word::Begun {
             (worker.answered, worker.busy, worker.idle_since) = (true, false, millis());
         }
         match word {
-            Word::Begun => Heard::Begun(session),
+            Word::Begun => WorkerEvent::Begun(session),
             Word::Answered => {
                 if !Kind::Kept.places().contains(&at) {
                     worker.session = None;
                 }
-                Heard::Answered(session)
+                WorkerEvent::Answered(session)
             }
             Word::Ended(end) => {
                 worker.session = None;
-                Heard::Ended(session, end)
+                WorkerEvent::Ended(session, end)
             }
         }
     }
