@@ -22,21 +22,6 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// How clients of a listener are admitted.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Most connections; over it clients wait in the backlog.
-    pub max: u32,
-    /// Most connections of one user; over it they are closed.
-    pub max_per_uid: u32,
-    /// Over it, his oldest connection without a complete request is closed instead.
-    pub oldest_gives_way: bool,
-    /// Whether SO_PEERCRED is looked up.
-    pub credentials: bool,
-    /// How long is waited for what.
-    pub patience: Patience,
-}
-
 /// How to make the socket.
 pub struct Place<'a> {
     /// Where; at most 107 bytes.
