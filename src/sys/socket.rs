@@ -2,10 +2,12 @@
 
 use super::file;
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// The address of a path. (rustix takes any kind of path, with code of its own for each.)
 pub fn address(path: &[u8]) -> Result<SocketAddrUnix, Errno> {
@@ -22,5 +24,17 @@ pub fn connected(path: &OsStr, flags: SocketFlags) -> Result<OwnedFd, Errno> {
     let address = address(path.as_bytes())?;
     let socket = stream(flags)?;
     connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// The same; ETIMEDOUT where the server's queue stays full for so many milliseconds.
+pub fn connected_within(path: &OsStr, millis: u32) -> Result<OwnedFd, Errno> {
+    let address = address(path.as_bytes())?;
+    let socket = stream(SocketFlags::empty())?;
+    set_socket_timeout(&socket, Timeout::Send, Some(Duration::from_millis(millis.into())))?;
+    connect(&socket, &address).map_err(|errno| match errno {
+        Errno::AGAIN => Errno::TIMEDOUT,
+        errno => errno,
+    })?;
     Ok(socket)
 }
