@@ -41,7 +41,8 @@ the backends of SCRIPT, that of nsssd-switch from the first bitfield on:
 Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
   -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
-  -s SOCKET  ask this nsss server instead of a SCRIPT
+  -s SOCKET  instead of a SCRIPT: ask the local files, then this nsss server
+  --no-files with -s: ask that server alone
   -t MS      close a connection not answered after MS milliseconds (200, at most
              4000)
   -C MAX     most connections of one user (64); his oldest one without a
@@ -62,11 +63,14 @@ const ENDING_MILLIS: u64 = 500;
 /// Makes a worker of this process, for another nscd. (Nothing to be called by hand.)
 const WORKER: &str = "--worker";
 
+/// With `-s`: nobody but that server is asked.
+const NO_FILES: &str = "--no-files";
+
 const SPEC: Spec = Spec {
     flags: "qv1",
     values: "StcCGgusPN",
     cancels: &["qv", "vq"],
-    long: &[WORKER],
+    long: &[WORKER, NO_FILES],
     alias: &[("--parent", 'P'), ("--nsss", 'N')],
 };
 
@@ -100,7 +104,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         _ => None,
     };
     let server_options = ServerOptions::given("nscd", &options);
-    let sources = sources(server, options.rest)?;
+    let sources = sources(server, !options.flag(NO_FILES), options.rest)?;
     if is_worker {
         work(&sources, &identity, patience)?;
     } else {
@@ -181,10 +185,16 @@ fn serve(
 }
 
 /// The backends that the command line names, or the usual ones.
-fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error> {
+fn sources(
+    server: Option<&OsStr>,
+    with_files: bool,
+    script: &[OsString],
+) -> Result<Sources, Error> {
+    let files = if with_files { script::files_of_this_machine() } else { Vec::new() };
     match server {
+        None if !with_files => return Err(Error::options("--no-files is for -s")),
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
-        Some(path) => return Ok(Sources::Server(path.to_owned())),
+        Some(path) => return Ok(Sources::Server(files, path.to_owned())),
         None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?, NAMES)),
         None => {}
     }
@@ -259,7 +269,7 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
     let blocks = match sources {
         Sources::Own(blocks) | Sources::Script(blocks, _) => blocks,
         // A server is a switch of its own; at least it has the files.
-        Sources::Server(_) => return service == b"files",
+        Sources::Server(..) => return service == b"files",
     };
     for block in blocks {
         // `nsssd-nslcd`, `nssbox nslcd`.

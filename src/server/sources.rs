@@ -16,8 +16,9 @@ pub enum Sources {
     Own(Vec<Block>),
     /// A script, and the names of this executable.
     Script(Vec<Block>, Names),
-    /// A server of the nsss protocol, at this socket.
-    Server(OsString),
+    /// A server of the nsss protocol, at this socket; before it, what these blocks name by short
+    /// names: this machine's own files, or nothing.
+    Server(Vec<Block>, OsString),
 }
 
 impl Sources {
@@ -29,12 +30,12 @@ impl Sources {
             Sources::Script(blocks, names) => {
                 switch_of(blocks, NamedBy::Command(names), RunsIn::Daemon, true)
             }
-            Sources::Server(path) => {
+            Sources::Server(files, path) => {
+                let merge = !files.is_empty();
+                let mut switch = switch_of(files, NamedBy::Short, RunsIn::Daemon, merge)?;
                 let origin = Some(Origin::server(path));
-                Ok(Switch::new(
-                    vec![Slot { bits: 0, backend: Backend::NOT_STARTED, origin }],
-                    false,
-                ))
+                switch.add(Slot { bits: 0, backend: Backend::NOT_STARTED, origin });
+                Ok(switch)
             }
         }
     }

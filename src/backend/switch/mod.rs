@@ -63,6 +63,11 @@ impl Switch {
         Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
     }
 
+    /// Adds one behind the others. (Before there are clients: they have a state for each.)
+    pub fn add(&mut self, slot: Slot) {
+        self.slots.push(slot);
+    }
+
     /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
     pub fn end(&mut self) {
         self.slots.clear();
