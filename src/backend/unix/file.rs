@@ -30,9 +30,8 @@ pub struct DbFile {
     file: Option<OwnedFd>,
     /// Looks at whether it is used, since it was.
     idle: u8,
-    /// Keeps a descriptor, so that there is one when the file has to be opened.
+    /// A descriptor in its place while it is closed, so that there is one when it has to be opened.
     reserve: Option<OwnedFd>,
-    reserves: bool,
     /// Of which version is what is known.
     reading: Reading,
     /// What stat(2) last said of what is known, and in which batch of requests.
@@ -57,7 +56,6 @@ impl DbFile {
             file: None,
             idle: 0,
             reserve: None,
-            reserves: false,
             reading: Reading::default(),
             seen: None,
             content: untouched(WINDOW),
@@ -107,13 +105,6 @@ impl DbFile {
         self.db == Db::Shadow
     }
 
-    /// Takes a descriptor now and whenever the file was closed, so that there is one when it has to
-    /// be opened. It is of no file system.
-    pub fn reserve_descriptor(&mut self) {
-        self.reserves = true;
-        self.close();
-    }
-
     /// What was known is no longer true.
     fn forget(&mut self) {
         self.reading = Reading::default();
@@ -122,10 +113,10 @@ impl DbFile {
         self.close();
     }
 
-    /// No file system is kept busy.
-    fn close(&mut self) {
+    /// Closes it. A descriptor is kept all the same, of no file system.
+    pub fn close(&mut self) {
         self.file = None;
-        if self.reserves && self.reserve.is_none() {
+        if self.reserve.is_none() {
             self.reserve = eventfd(0, EventfdFlags::CLOEXEC).ok();
         }
     }
@@ -193,9 +184,9 @@ impl DbFile {
             // Written to while it was being read: believed this once at most.
             self.reading = Reading::torn(stamp);
         }
-        self.close();
-        if self.kept.is_none() {
-            self.file = Some(file);
+        self.file = Some(file);
+        if self.kept.is_some() {
+            self.close();
         }
         Ok(())
     }

@@ -171,7 +171,7 @@ impl Source for Unix {
 
     fn reserve_descriptors(&mut self) {
         for db in Db::ALL {
-            self.files.get_mut(db).reserve_descriptor();
+            self.files.get_mut(db).close();
         }
     }
 
