@@ -72,3 +72,11 @@ pub const NSLCD_INPUT: usize = 1024;
 /// Bytes of a file that getent reads by itself: /etc/hosts as a list of all that is to be blocked
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
+
+/// Milliseconds between two looks for files that are open and not used, while there are any.
+pub const IDLE_LOOK_MILLIS: u64 = 80;
+
+/// After so many looks, and before the next one, such a file is closed: after 240 ms at most, since
+/// an open file keeps its file system from being unmounted, and one that was replaced keeps it from
+/// being made read-only.
+pub const IDLE_LOOKS: u8 = 2;
