@@ -5,7 +5,7 @@
 //! those of nsssd-switch; a source that fails closes the connection.
 
 use super::{NAMES, help};
-use crate::backend::script::{self, Block, registry};
+use crate::backend::script::{self, registry};
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
@@ -22,10 +22,11 @@ use crate::sys::message::Message;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Access, Mode, access, mkdir};
+use nssproto::nscd::SOCKET;
+use rustix::fs::{Mode, mkdir};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, geteuid, getppid, pidfd_open, umask};
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -51,12 +52,6 @@ Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 ",
     help::SERVER_END,
 ];
-
-/// Where both C libraries ask; it cannot be changed there.
-const SOCKET: &str = "/var/run/nscd/socket";
-
-/// What a map is made of, if there is one.
-const NSSMAP: &CStr = c"/etc/nssmap.conf";
 
 /// Which sources glibc asks where nobody answers here.
 const NSSWITCH: &str = "/etc/nsswitch.conf";
@@ -193,13 +188,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
         None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?, NAMES)),
         None => {}
     }
-    // A failure of the local files ends the search: nobody may take a local name meanwhile.
-    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
-    let mut blocks = Vec::new();
-    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
-        blocks.push(Block::new(*bits, vec![name.into()]));
-    }
-    Ok(Sources::Own(blocks))
+    Ok(Sources::Own(script::of_this_machine()))
 }
 
 /// The process that this one ends with, as something to wait for.
