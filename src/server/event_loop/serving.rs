@@ -2,7 +2,7 @@
 
 use super::{EventLoop, why};
 use crate::limits::{REPLY_PIECE, TURN};
-use crate::server::conversation::{Need, Wait};
+use crate::server::conversation::{End, Need, Wait};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::stream::drain;
 use rustix::event::epoll;
@@ -91,7 +91,13 @@ impl EventLoop<'_> {
             }
             match need {
                 Need::Close(_) if session.has_unsent() => {}
-                Need::Close(end) => return self.close(row, end.text()),
+                Need::Close(end) => {
+                    self.close(row, end.text());
+                    if end == End::Shutdown {
+                        self.end_gently();
+                    }
+                    return;
+                }
                 Need::Worker(which) => return self.offload(row, which),
                 Need::Flush if budget > 0 => {}
                 Need::Turn | Need::Flush => {
