@@ -51,9 +51,13 @@ impl Stay {
 
     /// Runs the program to its end; our exit code. The error is why it cannot be run.
     pub fn run(mut self, command: &[OsString]) -> Result<Exit, Errno> {
-        let mut program = Command::new(command)?;
-        program.block(self.before);
-        let program = program.start(stdin(), stdout())?.pid;
+        let program = match self.start(command) {
+            Ok(program) => program.pid,
+            Err(errno) => {
+                self.end_nscd();
+                return Err(errno);
+            }
+        };
         loop {
             match self.signals.read_signal() {
                 Ok(Some(signal)) if signal.ssi_signo == Signal::CHILD.as_raw() as u32 => {
@@ -66,6 +70,12 @@ impl Stay {
                 _ => {}
             }
         }
+    }
+
+    fn start(&self, command: &[OsString]) -> Result<Process, Errno> {
+        let mut program = Command::new(command)?;
+        program.block(self.before);
+        program.start(stdin(), stdout())
     }
 
     /// Takes note of all that have ended; how the program has.

@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
             3 => Request::GroupByGid(number(text).map(Gid)),
             // Four sorts of host lookup, two of them with raw addresses for keys.
             4..=7 => Request::Unserved(32),
-            8 => Request::Shutdown,
+            8 if text.is_empty() => Request::Shutdown,
             9 => Request::Statistics,
             10 => Request::Invalidate(text),
             11..=13 | 18 | 21 => Request::Descriptor,
