@@ -133,7 +133,10 @@ fn answer(line: &CommandLine<'_>, out: &mut Output) -> Result<Exit, Error> {
         Some(Provider::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
         Some(Provider::Groups) => return groups(resolver(database, line)?, keys, out),
         Some(Provider::Nsss(db)) => return records(db, resolver(database, line)?, keys, out),
-        Some(Provider::Etc) => return local(database, keys, out),
+        Some(Provider::Etc) => {
+            only_files(list_of(database, line)?)?;
+            return local(database, keys, out);
+        }
         Some(Provider::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
     };
@@ -181,8 +184,8 @@ fn no_enumeration(database: &[u8]) -> Error {
     error.with_exit(exit::NO_ENUMERATION)
 }
 
-/// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> {
+/// The service list for `database` on the command line.
+fn list_of<'a>(database: &[u8], line: &CommandLine<'a>) -> Result<Option<&'a OsStr>, Error> {
     let mut list = None;
     for service in &line.services {
         let bytes = service.as_bytes();
@@ -201,7 +204,24 @@ fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> 
             list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    Resolver::open(list, line.socket, line.explain)
+    Ok(list)
+}
+
+/// The databases of /etc have their files, and no other service is asked for them.
+fn only_files(list: Option<&OsStr>) -> Result<(), Error> {
+    let Some(list) = list else { return Ok(()) };
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
+    let mut words = list.as_bytes().split(is_end);
+    if words.any(|word| word == b"files" || word == b"unix") {
+        return Ok(());
+    }
+    let error = Error::usage("no service for this database but files:").about(list);
+    Err(error.with_exit(exit::FAILURE))
+}
+
+/// Who answers for `database`: the backends of `-s`, else the machine's own sources.
+fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> {
+    Resolver::open(list_of(database, line)?, line.socket, line.explain)
 }
 
 /// passwd, group, shadow: by key, or all.

@@ -16,7 +16,7 @@ use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Where the server of an nsss system listens, fixed when nsss is built.
@@ -208,15 +208,21 @@ fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
             }
             command.push(OsStr::from_bytes(word).to_owned());
         }
-        let Some(word) = command.first_mut() else {
+        if command.is_empty() {
             return Err(fail("empty service in option -s"));
-        };
-        let Some(row) = registry::by_service(word.as_bytes()) else {
-            return Err(fail("unknown service:").about(word));
-        };
-        *word = row.name.into();
-        names.push(row.name.as_bytes().to_vec());
-        blocks.push(Block::new(bits.unwrap_or(0), command));
+        }
+        // `files ldap`, as nsswitch.conf and glibc's getent have it: none of ours is an argument.
+        let is_service = |word: &OsString| registry::by_service(word.as_bytes()).is_some();
+        let each = if command.iter().all(is_service) { 1 } else { command.len() };
+        for command in command.chunks_mut(each) {
+            let Some(word) = command.first_mut() else { continue };
+            let Some(row) = registry::by_service(word.as_bytes()) else {
+                return Err(fail("unknown service:").about(word));
+            };
+            *word = row.name.into();
+            names.push(row.name.as_bytes().to_vec());
+            blocks.push(Block::new(bits.unwrap_or(0), command.to_vec()));
+        }
     }
     // As in glibc: one source is repeated as it is, several make a union.
     let switch = switch_of(&blocks, NamedBy::Short, RunsIn::Caller, blocks.len() > 1);

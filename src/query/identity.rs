@@ -1,6 +1,6 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
-use crate::options::Options;
+use crate::options::{Options, Spec};
 use crate::query::ask::{Account, Resolver};
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
@@ -9,10 +9,43 @@ use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-/// Options with a value: where to ask.
-pub const SOURCE: &str = "sS";
+/// What all three understand: where to ask, `--help` and `--version`. (Nobody writes the letters of
+/// these.)
+pub const SPEC: Spec = Spec {
+    flags: "\x01\x02",
+    values: "sS",
+    alias: &[("--help", '\x01'), ("--version", '\x02')],
+    ..Spec::NONE
+};
+
+/// Serves a command line, whose options may stand anywhere, as with coreutils: `--help` and
+/// `--version` here, anything else by `run`.
+pub fn main(
+    program: &'static str,
+    (spec, usage): (&Spec, &[&str]),
+    args: &[OsString],
+    run: fn(&Options<'_>) -> Result<Exit, Error>,
+) -> Result<Exit, Error> {
+    let args = spec.gather(args)?;
+    let options = spec.split(&args)?;
+    let version = [program, " (nssbox ", env!("CARGO_PKG_VERSION"), ")\n"];
+    let text = if options.flag("-\x01") {
+        usage
+    } else if options.flag("-\x02") {
+        &version
+    } else {
+        return run(&options);
+    };
+    output::print(text.concat().as_bytes()).map_err(unwritten)?;
+    Ok(Exit::SUCCESS)
+}
+
+fn unwritten(errno: Errno) -> Error {
+    Error::system("unable to write to stdout", errno).with_exit(Exit::FAILURE)
+}
 
 /// What is printed of a person.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,8 +135,7 @@ pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Resu
         out.good = false;
         Message::warning(program).text("no such user: ").quoted(user).send();
     }
-    let fail = |e| Error::system("unable to write to stdout", e).with_exit(Exit::FAILURE);
-    output::print(&out.text).map_err(fail)?;
+    output::print(&out.text).map_err(unwritten)?;
     Ok(if out.good { Exit::SUCCESS } else { Exit::FAILURE })
 }
 
