@@ -211,7 +211,9 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
     match server {
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
         Some(path) => return Ok(Sources::Server(path.to_owned())),
-        None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?, NAMES)),
+        None if !script.is_empty() => {
+            return Ok(Sources::Script(script::parse_with(script, NAMES)?, NAMES));
+        }
         None => {}
     }
     // A failure of the local files ends the search: nobody may take a local name meanwhile.
