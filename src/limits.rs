@@ -73,6 +73,14 @@ pub const NSLCD_INPUT: usize = 1024;
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
 
+/// Milliseconds between two looks for files that are open and not used, while there are any.
+pub const IDLE_LOOK_MILLIS: u64 = 80;
+
+/// After so many looks, and before the next one, such a file is closed: after 240 ms at most, since
+/// an open file keeps its file system from being unmounted, and one that was replaced keeps it from
+/// being made read-only.
+pub const IDLE_LOOKS: u8 = 2;
+
 /// Milliseconds that getent, id, groups and whoami wait for a server to say something: as many as
 /// glibc waits for nscd.
 pub const ANSWER_MILLIS: u32 = 5000;

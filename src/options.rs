@@ -219,6 +219,24 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// The same words without these letters, for another program that does not have them: what
+    /// follows the options is left out.
+    pub fn without(&self, letters: &str) -> Vec<OsString> {
+        let mut words = Vec::new();
+        for given in self.given() {
+            if given.letter == LONG {
+                words.push(OsStr::from_bytes(given.word).to_owned());
+            } else if !has(letters, given.letter) {
+                let option = [b'-', given.letter];
+                words.push(OsStr::from_bytes(&option).to_owned());
+                if has(self.spec.values, given.letter) {
+                    words.push(OsStr::from_bytes(given.word).to_owned());
+                }
+            }
+        }
+        words
+    }
+
     /// Whether `flag` (`-v`, `--spawn`) was given.
     pub fn flag(&self, flag: &str) -> bool {
         self.word(flag).is_some()

@@ -6,8 +6,10 @@ pub mod start;
 
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
+use crate::sys::program::by_ourselves;
 pub use grammar::Block;
 use nssproto::bytes::decimal_u32;
+use registry::Names;
 use rustix::fs::{Access, access};
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -51,4 +53,14 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
             .send();
         if strict > 1 { Err(Error::silent(Exit::USAGE)) } else { Ok(()) }
     })
+}
+
+/// The same, where commands that are not found are those of this executable, which is called by
+/// `names`.
+pub fn parse_with(words: &[OsString], names: Names) -> Result<Vec<Block>, Error> {
+    let mut blocks = parse(words)?;
+    for block in &mut blocks {
+        block.command = by_ourselves(std::mem::take(&mut block.command), names);
+    }
+    Ok(blocks)
 }
