@@ -64,6 +64,10 @@ pub const REQUEST_MILLIS: u32 = 1000;
 /// Milliseconds for a source that may block to begin its answer, by default, and most.
 pub const LOOKUP_MILLIS: (u32, u32) = (200, ANSWER_MILLIS);
 
+/// Milliseconds more for a worker or a program to get going, on a machine that is busy with the
+/// crowd of those who ask.
+pub const START_MILLIS: u32 = 1000;
+
 /// Processes of a server for sources that may block, each with connections of its own to them.
 /// A uid has at most half of them at a time.
 pub const WORKERS: usize = 8;

@@ -74,6 +74,9 @@ impl Want<'_> {
     }
 }
 
+/// What it costs to pass over a place that is not wanted, in bytes of a turn.
+const PASSED_OVER: u64 = 64;
+
 /// Most bytes that the search for a pair looks at together.
 const PAIR_READS: usize = 64;
 
@@ -170,7 +173,24 @@ impl<'a> Finder<'a> {
                 }
                 self.search(block, from).map(|at| at + 1)
             }
+            Want::Member(_) => self.search_item(block, from),
             _ => self.search(block, from),
+        }
+    }
+
+    /// Where the needle stands next so that it may be an item of a list.
+    fn search_item(&self, block: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let at = self.search(block, from)?;
+            let before = block.get(..at).and_then(<[u8]>::last);
+            let behind = block.get(at + self.needle.len());
+            let begins = before.is_none_or(|b| matches!(b, b':' | b',') || !b.is_ascii_graphic());
+            let ends = behind.is_none_or(|b| *b == b',' || !b.is_ascii_graphic());
+            if begins && ends {
+                return Some(at);
+            }
+            self.parsed.set(self.parsed.get() + PASSED_OVER);
+            from = at + 1;
         }
     }
 

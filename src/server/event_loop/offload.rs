@@ -3,7 +3,7 @@
 //! with others.
 
 use super::{EventLoop, FIRST_WORKER, watch, why};
-use crate::limits::SLOW_REPLY_MILLIS;
+use crate::limits::{SLOW_REPLY_MILLIS, START_MILLIS};
 use crate::server::acceptor::named;
 use crate::server::conversation::{Wait, Which};
 use crate::server::worker::pool::{Kind, WorkerEvent};
@@ -117,12 +117,15 @@ impl EventLoop<'_> {
 
     /// Gives a session's request to a worker; false if that has ended.
     fn give(&mut self, at: usize, row: usize, continues: bool) -> bool {
+        // The worker counts from when it begins.
+        self.set_deadline(row, Wait::Worker);
+        let last = self.sessions.session(row).map_or(NEVER, |session| session.deadline);
         self.set_deadline(row, Wait::Source);
         let service = self.services.get(self.sessions.listener_of(row));
         let (Some(workers), Some(service)) = (&mut self.workers, service) else { return false };
         let (protocol, sources) = (service.0, service.1.clone());
         let Some((session, conversation)) = self.sessions.at(row) else { return false };
-        let deadline = session.deadline;
+        let deadline = session.deadline.saturating_add(START_MILLIS.into()).min(last);
         let request = conversation.request();
         let peer = session.peer;
         let job = Job { protocol, sources, peer, deadline, continues, request };
