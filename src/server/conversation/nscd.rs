@@ -7,7 +7,7 @@
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
-use crate::limits::{ANSWER_MILLIS, REPLY_PIECE};
+use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -106,7 +106,7 @@ impl Conversation for Nscd {
 
     fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
         let Patience { client_millis, lookup_millis } = patience;
-        let last = self.since + u64::from(ANSWER_MILLIS);
+        let last = self.since + u64::from(NSCD_ANSWER_MILLIS);
         match wait {
             // Since it came: who sends byte by byte has no more time than others.
             Wait::Input => Some(self.since + u64::from(client_millis)),
@@ -171,7 +171,8 @@ impl Nscd {
                 let written = nscd::encode_invalidated(known, out.room());
                 return lookup.answer(out, written);
             }
-            // Invalidate from others, Descriptor, Control.
+            Request::Shutdown if self.by_root => return lookup.close(End::Shutdown),
+            // Invalidate and Shutdown from others, Descriptor, Statistics.
             _ => return lookup.close(End::Refused),
         };
         let Some(question) = question else { return lookup.none(out, kind) };
