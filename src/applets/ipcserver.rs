@@ -87,7 +87,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     identity.assume()?;
     match switch {
         Some(mut switch) => {
-            ready(&mut switch, limits.max);
+            ready(&mut switch);
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             let services =

@@ -9,13 +9,13 @@ mod nsswitch;
 
 use super::{NAMES, help};
 use crate::backend::script;
-use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
+use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
-use crate::server::setup::{Connections, Identity, clamp, ready};
+use crate::server::setup::{Connections, Identity, clamp, ready, room};
 use crate::server::sources::Sources;
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
@@ -86,6 +86,9 @@ pub const SPEC: Spec = Spec {
     ],
 };
 
+/// Clients that the kernel lets connect before they are accepted; its own limit is the same.
+const BACKLOG: i32 = 4096;
+
 /// A socket to serve, and how.
 struct Endpoint<'a> {
     protocol: Protocol,
@@ -108,8 +111,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
-    let public =
-        Limits { oldest_gives_way: true, patience, ..connections.limits(NSCD_PER_UID.into()) };
+    let public = Limits { patience, ..connections.limits(NSCD_PER_UID.into()) };
     let mut services = vec![Endpoint { protocol: Protocol::Nscd, socket, limits: public }];
     if let Some(socket) = options.word("-N") {
         let limits = Limits { patience, ..connections.limits(u64::MAX) };
@@ -165,8 +167,18 @@ fn serve(
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
     let (mut services, mut most) = (Vec::new(), 0);
+    // An nsss client may have three enumerations open besides its socket.
+    let taken = endpoints.iter().map(|endpoint| match endpoint.protocol {
+        Protocol::Nscd => endpoint.limits.max,
+        Protocol::Nsss => endpoint.limits.max * 4,
+    });
+    let room = room(taken.sum());
+    if verbose && room < NSCD_ROOM {
+        warn_of_small_room(room);
+    }
     for &Endpoint { protocol, socket: path, limits } in endpoints {
         let public = protocol == Protocol::Nscd;
+        let limits = Limits { room: if public { room } else { 0 }, ..limits };
         if public {
             let directory = directory(path);
             make_directory(directory)?;
@@ -174,12 +186,12 @@ fn serve(
                 warn_of_open_directory(directory);
             }
         }
-        let (mode, backlog, replace, swap) = (0o666, i32::MAX, true, true);
+        let (mode, backlog, replace, swap) = (0o666, BACKLOG, true, true);
         let may_be_passed = public;
         let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed };
         let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
         services.push(Service { protocol, listener, sources });
-        most += limits.max;
+        most += limits.rows();
     }
     if !sources.start_programs() {
         privilege::gain_no_more();
@@ -201,8 +213,15 @@ fn serve(
         workers.end();
     }
     assumed?;
-    ready(&mut near, most);
+    ready(&mut near);
     event_loop::serve(services, server_options, &mut near, workers, parent)
+}
+
+/// Fewer clients can wait than usual: above that, some are closed.
+fn warn_of_small_room(room: u32) {
+    let mut message = Message::warning("nscd");
+    message.text("the limit of open files leaves room for ").number(room.into());
+    message.text(" waiting clients; usual are ").number(NSCD_ROOM.into()).send();
 }
 
 /// The backends that the command line names, or the usual ones.

@@ -207,7 +207,13 @@ impl Unix {
                     Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
                     _ => None,
                 };
-                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                let found = guess.or_else(|| {
+                    let finder = Finder::new(db, want);
+                    let found = finder.find(content, gids);
+                    let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
+                    *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
+                    found
+                });
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
