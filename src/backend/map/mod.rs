@@ -200,6 +200,9 @@ impl Source for Map {
             // Names are not checked there, so a home may be anywhere.
             sandbox.list_later(|| "/".into());
         }
+        if matches!(self.look, evidence::Look::Near(_)) {
+            sandbox.list_later(|| near::INFO.into());
+        }
         // Evidence is only looked at, which is always allowed.
         if let Some(scan) = &self.scan {
             for dir in scan.directories() {

@@ -17,6 +17,9 @@ use rustix::time::Timespec;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+/// Where the kernel tells which mount a descriptor is on.
+pub const INFO: &str = "/proc/self/fdinfo";
+
 /// As many links are followed in one path as the kernel follows.
 const LINKS: u32 = 40;
 
@@ -264,7 +267,7 @@ fn mount_of(file: &OwnedFd) -> Result<u32, Errno> {
     let mut path = heapless::Vec::<u8, 64>::new();
     let mut digits = [0; DECIMAL_MAX];
     let number = write_decimal(u64::from(file.as_raw_fd().unsigned_abs()), &mut digits);
-    super::fill(&mut path, &[b"/proc/self/fdinfo/", number, b"\0"])?;
+    super::fill(&mut path, &[INFO.as_bytes(), b"/", number, b"\0"])?;
     let info = open(c_str(&path)?, OFlags::RDONLY, Mode::empty())?;
     let mut text = [0; 256];
     let len = pread_full(&info, &mut text, 0)?;
