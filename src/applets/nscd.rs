@@ -16,7 +16,7 @@ use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
 use crate::server::setup::{Connections, Identity, clamp, ready, room};
-use crate::server::sources::Sources;
+use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
 use crate::sys::error::{Error, Exit};
@@ -196,14 +196,17 @@ fn serve(
     if !sources.start_programs() {
         privilege::gain_no_more();
     }
-    let mut workers = match others {
+    // Where workers would only be there in case, a server that can forbid itself files does that.
+    let mut workers = match others != Others::None
+        && (others == Others::Always || cfg!(not(feature = "sandbox")))
+    {
         true => {
             let enumerates = endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Nsss);
             Some(Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?)
         }
         false => None,
     };
-    if let Some(workers) = workers.as_mut().filter(|_| identity.changes()) {
+    if let Some(workers) = workers.as_mut().filter(|_| others == Others::Always && identity.changes()) {
         // Opened before rights are given up: the map may have a key that only root can read.
         workers.start_all()?;
     }

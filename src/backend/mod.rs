@@ -69,6 +69,12 @@ pub trait Source {
         false
     }
 
+    /// From now on it runs where others wait: what may block is a worker's. Whether some lookup may
+    /// turn out to be.
+    fn wait_for_nothing(&mut self) -> bool {
+        false
+    }
+
     /// Whether it is another process that answers, by our rights and not by the client's.
     fn asks_others(&self) -> bool {
         false
@@ -222,7 +228,7 @@ pub enum Outcome {
     Dead,
     /// The budget is used up: ask again, with the same request.
     Pending,
-    /// Only a backend that may block can tell: a worker has to ask.
+    /// What may block has to be asked: a worker has to do it.
     NeedsWorker,
 }
 

@@ -21,6 +21,17 @@ pub enum Sources {
     Server(Vec<Block>, OsString),
 }
 
+/// Whether workers are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing can block.
+    None,
+    /// Nothing can now, but what is mounted later may.
+    Sometimes,
+    /// Some source can.
+    Always,
+}
+
 impl Sources {
     /// A switch of those in this process, the others not started. Groups are merged over all
     /// backends.
@@ -40,17 +51,20 @@ impl Sources {
         }
     }
 
-    /// Those that answer at once, each other one as a place that says so; and whether there are
-    /// others.
-    pub fn near(&self) -> Result<(Box<Switch>, bool), Error> {
+    /// Those that answer at once, each other one as a place that says so; and whether workers are
+    /// needed for others.
+    pub fn near(&self) -> Result<(Box<Switch>, Others), Error> {
         let mut switch = self.switch()?;
-        let mut others = false;
+        let mut others = Others::None;
         for slot in switch.slots() {
             // What can block is asked where it is no harm.
             if slot.backend.may_block() || slot.origin.is_some() {
                 slot.backend = Backend::OFFLOADED;
-                others = true;
+                others = Others::Always;
             }
+        }
+        if switch.wait_for_nothing() && others == Others::None {
+            others = Others::Sometimes;
         }
         Ok((switch, others))
     }

@@ -97,6 +97,12 @@ impl Switch {
         self.slots.iter().any(|slot| slot.backend.may_block())
     }
 
+    /// From now on it runs where others wait: what may block is a worker's. Whether some lookup may
+    /// turn out to be.
+    pub fn wait_for_nothing(&mut self) -> bool {
+        self.slots.iter_mut().fold(false, |some, slot| slot.backend.wait_for_nothing() | some)
+    }
+
     /// Keeps what backends must hide from others, after a change of user.
     pub fn guard(&self) {
         self.slots.iter().for_each(|slot| slot.backend.guard());
