@@ -32,6 +32,7 @@ const SPEC: Spec = Spec {
     alias: &[
         ("--help", '\x01'),
         ("--version", '\x02'),
+        ("--ask", 'S'),
         ("--user", 'u'),
         ("--group", 'g'),
         ("--groups", 'G'),
