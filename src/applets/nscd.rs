@@ -12,6 +12,7 @@ use crate::backend::script;
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
+use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
@@ -39,20 +40,18 @@ pub const USAGE: &[&str] = &[
 Usage: nscd [OPTION]... [SCRIPT...]
 
 Answers the lookups of users and groups that glibc and musl programs make, from
-the backends of SCRIPT, that of nsssd-switch from the first bitfield on:
+the backends of SCRIPT, that of nsssd-switch from the first bitfield on (none:
+the local files and /etc/nssmap.conf):
   nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
-Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
-  -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
-  -s SOCKET  instead of a SCRIPT: ask the local files, then this nsss server
-  --no-files with -s: ask that server alone
-  -t MS      close a connection not answered after MS milliseconds (200, at most
-             4000)
-  -C MAX     most connections of one user (64); his oldest one without a
-             complete request gives way
-  --nsss SOCKET  serve the nsss protocol there, too, as ipcserver does; -c and
-             -C hold for each socket by itself, -C there is as -c by default
-  --parent PID  exit 0 when our parent ends, which must be PID
+  -S, --listen SOCKET  where (/var/run/nscd/socket); its directory is made
+  -s, --ask SOCKET     ask the local files, then this nsss server
+  --no-files           with -s: that server alone
+  -t MS      close a connection not answered after MS milliseconds (200)
+  -C MAX     most connections of one user (64); one without a request gives way
+  --nsss SOCKET  serve the nsss protocol there, too
+  --parent PID   exit 0 when the process PID ends
+As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
     help::SERVER_END,
 ];
@@ -71,7 +70,7 @@ pub const SPEC: Spec = Spec {
     flags: "qv1dFK",
     values: "StcCGgusPNifT",
     cancels: &["qv", "vq", "qd", "dq"],
-    long: &[WORKER, control::STATISTICS, NO_FILES],
+    long: &[WORKER, control::STATISTICS, NO_FILES, check::OPTION],
     alias: &[
         ("--listen", 'S'),
         ("--ask", 's'),
@@ -128,6 +127,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         server_options.log.verbosity = 2;
     }
     let sources = sources(server, !options.flag(NO_FILES), options.rest)?;
+    if options.flag(check::OPTION) {
+        return check::run(&sources.lines(), &mut *sources.far()?);
+    }
     if is_worker {
         work(&sources, &identity, patience)?;
     } else {
@@ -159,7 +161,7 @@ fn serve(
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
-    let (mut near, others) = sources.near()?;
+    let (mut near, others) = sources.near("nscd")?;
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         nsswitch::warn_of_uncovered(sources);

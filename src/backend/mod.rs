@@ -93,6 +93,11 @@ pub trait Source {
     /// Hides what it knows from other processes, after a change of user.
     fn guard(&self) {}
 
+    /// Tells what it needs and is not there: a path, and why it cannot be used.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let _ = tell;
+    }
+
     /// Makes sure that its files can be opened when all descriptors are in use.
     fn reserve_descriptors(&mut self) {}
 

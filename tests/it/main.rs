@@ -16,6 +16,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
+mod examples;
 mod faults;
 mod getent;
 mod id;

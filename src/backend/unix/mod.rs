@@ -18,9 +18,10 @@ use crate::limits::RESTARTS;
 use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
 use crate::sys::error::Error;
-use crate::sys::file::pread_full;
+use crate::sys::file::{join, path, pread_full};
+use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::stat::fstat;
+use crate::sys::stat::{fstat, stat};
 use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
@@ -46,6 +47,8 @@ pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    dir: Vec<u8>,
+    verbose: bool,
 }
 
 impl Unix {
@@ -59,7 +62,14 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose }))
+    }
+}
+
+impl Unix {
+    fn tell_failure(&self, errno: Errno) {
+        let mut message = Message::warning("nsssd-unix");
+        message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
     }
 }
 
@@ -83,7 +93,25 @@ impl Source for Unix {
             Request::ByGid(gid) => self.look_up(step, Db::Group, Want::Key(LookupKey::Id(gid.0))),
             Request::GroupList { user, .. } => self.look_up(step, Db::Group, Want::Member(user)),
         };
-        answer.unwrap_or_else(Outcome::failed)
+        answer.unwrap_or_else(|errno| {
+            if self.verbose {
+                self.tell_failure(errno);
+            }
+            Outcome::failed(errno)
+        })
+    }
+
+    /// The directory, or of its files those that no set of accounts does without.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let mut look = |name: &[u8]| {
+            let looked = path(name).and_then(|name| stat(&name));
+            looked.err().inspect(|errno| tell(name, *errno)).is_none()
+        };
+        if look(&self.dir) {
+            for db in [Db::Passwd, Db::Group] {
+                look(&join(&self.dir, db.name().as_bytes()));
+            }
+        }
     }
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
