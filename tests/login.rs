@@ -584,6 +584,26 @@ fn ldap_users() {
     );
 }
 
+/// What pam_unix asks for the time that it takes, once for each password. nslcd closes without a
+/// word, since by its `validnames` nobody is called so. A close by nscd would send the program to
+/// its own sources for its next 99 questions, and there the user is unknown.
+const NOBODYS: &str = "pam_unix_non_existent: none";
+
+#[test]
+fn a_name_that_nslcd_refuses_is_nobodys() {
+    let Some(mut machine) = with_nslcd("a_name_that_nslcd_refuses_is_nobodys") else { return };
+    machine.ours("3 nsssd-unix '' 0 nsssd-nslcd /run/fake ''");
+    machine.expect_columns(&["answer"], NOBODYS);
+}
+
+#[test]
+fn a_name_that_the_real_nslcd_refuses_is_nobodys() {
+    let test = "a_name_that_the_real_nslcd_refuses_is_nobodys";
+    let Some(mut machine) = with_ldap(test) else { return };
+    machine.ours("3 nsssd-unix '' 0 nsssd-nslcd /run/nslcd/socket ''");
+    machine.expect_columns(&["answer"], NOBODYS);
+}
+
 /// Which source shadow is asked of decides whether `x` stays; its module is missing here.
 #[test]
 fn an_x_stays_where_its_own_service_is_asked_for_shadow() {

@@ -1,12 +1,15 @@
 """fakenslcd.py SOCKET: a daemon of nss-pam-ldapd's protocol that knows the users of standard input,
-lines of /etc/passwd. As the real one does, it gives a hash to root alone. Prints a line when ready.
+lines of /etc/passwd. As the real one does, it gives a hash to root alone, and closes at once where a
+name is none by its option validnames. Prints a line when ready.
 """
 import os
+import re
 import socket
 import struct
 import sys
 
-VERSION, BY_NAME, BY_UID, SHADOW = 2, 0x80001, 0x80002, 0xC0001
+VERSION, BY_NAME, BY_UID = 2, 0x80001, 0x80002
+VALID = re.compile(r"[a-z0-9._@$()]([a-z0-9._@$() \\~-]*[a-z0-9._@$()~-])?", re.I)
 
 
 def text(word):
@@ -29,6 +32,8 @@ def answer(client, users):
         at, key = 2, str(struct.unpack(">i", client.recv(4, socket.MSG_WAITALL))[0])
         if action == BY_NAME:
             at, key = 0, client.recv(int(key), socket.MSG_WAITALL).decode()
+            if not VALID.fullmatch(key):
+                return
         for user in users:
             if user[at] == key:
                 reply += struct.pack(">i", 1) + entry(user, root)

@@ -8,7 +8,8 @@ DIR/start   a shell script that starts what answers, and returns when it does
 DIR/ask     lines `ACCOUNT PROGRAM...`: what is to be tried
 
 Prints `ACCOUNT PROGRAM OUTCOME` for each: `in` or `no`; a state for passwd-S; for root-sees,
-nobody-sees and those for groups the password field, `hash`, `none` if there is no such user. What programs said and
+nobody-sees and those for groups the password field, `hash`, `none` if there is no such user; for
+answer how nscd answers: `found`, `none`, `closed`. What programs said and
 logged goes to DIR/said. Nothing outside is changed: /etc, /run, /dev, /home, /mnt and whatever
 login programs write are in memory here. All ends with this process.
 """
@@ -102,7 +103,7 @@ def furnish(given):
     for name in ("su", "su-l", "login", "sshd", "cron", "sudo", "other"):
         root = "auth sufficient pam_rootok.so\n" if name.startswith("su") and name != "sudo" else ""
         write(etc / "pam.d" / name, root + PAM)
-    write(etc / "login.defs", "FAIL_DELAY 0\nLOGIN_TIMEOUT 0\nHUSHLOGIN_FILE .hushlogin\n")
+    write(etc / "login.defs", "LOGIN_TIMEOUT 0\nHUSHLOGIN_FILE .hushlogin\n")
     write(etc / "sudoers", SUDOERS, 0o440)
     write(etc / "welcome", "#!/bin/sh\necho welcome\n", 0o755)
     write(etc / "askpass", f"#!/bin/sh\necho {PASSWORD}\n", 0o755)
@@ -263,23 +264,28 @@ PROGRAMS = {
     "passwd-S": status,
     "root-sees": lambda n: field(n, None),
     "nobody-sees": lambda n: field(n, SOMEBODY),
+    "answer": lambda n: answer(n),
     "root-sees-group": lambda n: field(n, None, "group"),
     "nobody-sees-group": lambda n: field(n, SOMEBODY, "group"),
 }
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TERM": "dumb", "HOME": "/"}
 
 
-def check_nscd():
-    """What is at nscd's socket knows root: so glibc believes it, whatever it says."""
-    if not os.path.exists("/run/nscd/socket"):
-        return
+def answer(name):
+    """How nscd answers the question for a user."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(DEADLINE)
         client.connect("/run/nscd/socket")
-        client.sendall(struct.pack("3i", 2, 0, 5) + b"root\0")
+        key = name.encode() + b"\0"
+        client.sendall(struct.pack("3i", 2, 0, len(key)) + key)
         reply = client.recv(8, socket.MSG_WAITALL)
-    if struct.unpack("2i", reply) != (2, 1):
-        raise Failed(f"nscd says of root: {reply!r}")
+    return {struct.pack("2i", 2, 1): "found", struct.pack("2i", 2, 0): "none"}.get(reply, "closed")
+
+
+def check_nscd():
+    """What is at nscd's socket knows root: so glibc believes it, whatever it says."""
+    if os.path.exists("/run/nscd/socket") and answer("root") != "found":
+        raise Failed(f"nscd says of root: {answer('root')}")
 
 
 def start_sshd():
