@@ -792,6 +792,7 @@ fn real_ldap_users_with_their_module_for_shadow() {
     machine.expect(REAL);
 }
 
+/// Where shadow is not asked of ldap, the real nslcd gives root the hash of everybody.
 #[test]
 fn real_ldap_users_without_a_module() {
     let Some(mut machine) = with_ldap("real_ldap_users_without_a_module") else { return };
@@ -799,7 +800,7 @@ fn real_ldap_users_without_a_module() {
     machine.ours("3 nsssd-unix '' 0 nsssd-nslcd /run/nslcd/socket ''");
     machine.expect(
         "
-    realx     +   -  -   +  -    + -    + -   +   + + -   L   *     *
+    realx     +   +  -   +  +    + +    + +   +   + + +   P   hash  *
     realhash  +   +  -   +  +    + +    + +   +   + + +   P   hash  *
 ",
     );
