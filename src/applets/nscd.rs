@@ -5,6 +5,8 @@
 //! those of nsssd-switch; a source that fails closes the connection.
 
 use super::{NAMES, help};
+use crate::backend::nsswitch;
+use crate::backend::password::is_shadow_closed;
 use crate::backend::script::{self, Block, registry};
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
@@ -16,6 +18,7 @@ use crate::server::setup::{Connections, Identity, clamp, ready};
 use crate::server::sources::Sources;
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
+use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
@@ -57,9 +60,6 @@ const SOCKET: &str = "/var/run/nscd/socket";
 
 /// What a map is made of, if there is one.
 const NSSMAP: &CStr = c"/etc/nssmap.conf";
-
-/// Which sources glibc asks where nobody answers here.
-const NSSWITCH: &str = "/etc/nsswitch.conf";
 
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
@@ -117,6 +117,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
 /// A worker's work.
 fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
     let mut far = sources.far()?;
+    shared_ids();
+    far.judge_passwords();
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -138,6 +140,8 @@ fn serve(
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near()?;
+    let judges = near.judge_passwords();
+    let as_root = geteuid().is_root();
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         warn_of_uncovered(sources);
@@ -181,6 +185,11 @@ fn serve(
         workers.end();
     }
     assumed?;
+    if judges && as_root && is_shadow_closed() {
+        Message::warning("nscd")
+            .text("unable to read /etc/shadow, so that nobody knows whom of other sources it has")
+            .send();
+    }
     ready(&mut near, most);
     event_loop::serve(services, server_options, &mut near, workers, parent)
 }
@@ -249,13 +258,15 @@ fn warn_of_open_directory(dir: &[u8]) {
 
 /// "Not found" is final for glibc. So a source of its own that the script does not ask is hidden.
 fn warn_of_uncovered(sources: &Sources) {
-    let Ok(text) = read_path(NSSWITCH.as_bytes()) else { return };
+    let Ok(text) = read_path(nsswitch::PATH.as_bytes()) else { return };
     for database in &["passwd", "group", "initgroups"] {
         let mut message = Message::warning("nscd");
-        message.text(NSSWITCH).text(" lists for ");
+        message.text(nsswitch::PATH).text(" lists for ");
         message.text(database).text(" what this nscd does not ask:");
         let mut uncovered = false;
-        for service in services(&text, database).filter(|service| !covers(sources, service)) {
+        for service in
+            nsswitch::services(&text, database).filter(|service| !covers(sources, service))
+        {
             uncovered = true;
             message.text(" ").quoted(service);
         }
@@ -286,43 +297,9 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
     false
 }
 
-/// The sources of a database in nsswitch.conf, without what is to be done after each.
-fn services<'a>(text: &'a [u8], database: &str) -> impl Iterator<Item = &'a [u8]> {
-    let mut inside = false;
-    list(text, database).split(u8::is_ascii_whitespace).filter(move |word| {
-        let action = inside || word.starts_with(b"[");
-        inside = action && !word.ends_with(b"]");
-        !action && !word.is_empty()
-    })
-}
-
-/// What stands behind the name of a database there, in its first line.
-fn list<'a>(text: &'a [u8], database: &str) -> &'a [u8] {
-    for line in text.split(|b| *b == b'\n') {
-        let line = line.split(|b| *b == b'#').next().unwrap_or_default();
-        let mut parts = line.splitn(2, |b| *b == b':');
-        let name = parts.next().unwrap_or_default();
-        match parts.next() {
-            Some(list) if name.trim_ascii() == database.as_bytes() => return list,
-            _ => {}
-        }
-    }
-    &[]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn actions_and_comments_are_no_sources() {
-        let text = "# passwd: no\n\npasswd: files [NOTFOUND=return] sss # ldap\n\
-                    group:\tcompat [!UNAVAIL=return SUCCESS=merge] systemd\npasswd: later\n";
-        let of = |database| services(text.as_bytes(), database).collect::<Vec<_>>();
-        assert_eq!(of("passwd"), [&b"files"[..], b"sss"]);
-        assert_eq!(of("group"), [&b"compat"[..], b"systemd"]);
-        assert!(of("initgroups").is_empty());
-    }
 
     #[test]
     fn sources_are_covered_by_the_backends_of_their_kind() {

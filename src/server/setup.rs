@@ -8,6 +8,7 @@ use super::log::Log;
 use crate::backend::switch::Switch;
 use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
 use crate::options::Options;
+use crate::sys::access::shared_ids;
 use crate::sys::error::Error;
 use crate::sys::privilege;
 use nssproto::bytes::decimal_u32;
@@ -123,6 +124,8 @@ impl ServerOptions {
 /// connections in all.
 pub fn ready(switch: &mut Switch, connections: u32) {
     switch.guard();
+    // Later there may be no way to read them.
+    shared_ids();
     raise_descriptors(connections);
     switch.reserve_descriptors();
 }

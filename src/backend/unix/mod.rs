@@ -13,10 +13,10 @@ mod search;
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
 use crate::limits::RESTARTS;
 use crate::options::{Options, Spec};
-use crate::sys::access::Rights;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
 use crate::sys::file::pread_full;
 use crate::sys::sandbox::Sandbox;
@@ -29,7 +29,7 @@ use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The options of nsssd-unix.
@@ -46,6 +46,7 @@ pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    teller: Teller,
 }
 
 impl Unix {
@@ -59,7 +60,20 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files }))
+        Ok(Box::new(Unix { files, teller: teller(dir) }))
+    }
+}
+
+/// Whose files those of a directory are. By its name: where a second one is the same in truth, its
+/// users are those of the first.
+fn teller(mut dir: &[u8]) -> Teller {
+    while let Some((b'/', front)) = dir.split_last() {
+        dir = front;
+    }
+    match dir {
+        b"/etc" => Teller::Own,
+        b"/var/lib/extrausers" => Teller::Extrausers,
+        _ => Teller::Directory,
     }
 }
 
@@ -152,6 +166,15 @@ impl Source for Unix {
             }
             _ => false,
         }
+    }
+
+    fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let file = self.files.get(db);
+        peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
     }
 
     fn allow(&self, sandbox: &mut Sandbox) {
@@ -257,7 +280,8 @@ fn next_entry(
     db: Db,
 ) -> Result<Option<Location>, Errno> {
     if step.rights != Rights::Own {
-        step.rights.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
+        let (stat, file) = (fstat(&enumeration.file)?, enumeration.file.as_fd());
+        step.rights.check_read_open(&stat, file, db == Db::Shadow)?;
     }
     step.search.begin_at(enumeration.at);
     let finder = Finder::new(db, Want::Any);
