@@ -70,9 +70,9 @@ impl Passwords {
         sandbox.open_later(|| nsswitch::PATH.into());
     }
 
-    /// Makes sure that files can be opened when all descriptors are in use.
-    pub fn reserve_descriptors(&mut self) {
-        self.own.reserve_descriptors();
+    /// Makes sure that shadow can be opened when all descriptors are in use.
+    pub fn reserve_descriptor(&mut self) {
+        self.own.reserve_descriptor(Db::Shadow);
     }
 
     fn look(
@@ -241,15 +241,20 @@ impl Services {
     }
 
     fn refresh(&mut self) {
-        let now = stat(PATH).map(|now| Stamp::of(&now)).unwrap_or_default();
-        if self.settled && self.stamp == now {
+        let now = stat(PATH).map(|now| Stamp::of(&now));
+        if self.settled && now == Ok(self.stamp) {
             return;
         }
-        // Without it, files are asked.
-        let len = self.read().unwrap_or_else(|_| {
-            (self.stamp, self.settled) = (Stamp::default(), false);
-            0
-        });
+        let len = match self.read() {
+            Ok(len) => len,
+            // Files are asked.
+            Err(Errno::NOENT) => {
+                self.settled = false;
+                0
+            }
+            // What was known holds until it can be read.
+            Err(_) => return self.settled = false,
+        };
         let text = self.text.get(..len).unwrap_or_default();
         (self.ldap, self.extrausers, self.others) = (false, false, false);
         for service in nsswitch::services(text, nsswitch::for_shadow(text)) {

@@ -128,7 +128,7 @@ impl Switch {
         self.slots.iter_mut().for_each(|slot| slot.backend.reserve_descriptors());
         #[cfg(feature = "nscd")]
         if let Some(passwords) = &mut self.passwords {
-            passwords.reserve_descriptors();
+            passwords.reserve_descriptor();
         }
     }
 

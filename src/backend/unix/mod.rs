@@ -192,6 +192,12 @@ impl Source for Unix {
 }
 
 impl Unix {
+    /// Makes sure that one of its files can be opened when all descriptors are in use.
+    #[cfg(feature = "nscd")]
+    pub fn reserve_descriptor(&mut self, db: Db) {
+        self.files.get_mut(db).reserve_descriptor();
+    }
+
     /// The first line with a name or number; or all groups that list a user.
     fn look_up(&mut self, mut step: Step<'_>, db: Db, want: Want<'_>) -> Result<Outcome, Errno> {
         let file = self.files.get_mut(db);
