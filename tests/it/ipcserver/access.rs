@@ -5,7 +5,9 @@ use crate::support::ipcserver::house::{
     ask_big, ask_one, ask_secret, big, for_each_program, furnish, one, secret, unix,
 };
 use crate::support::ipcserver::{Bench, NOBODY, OURS, connect_as};
-use crate::support::{Server, TempDir, by_id, by_name, grouplist, have_program, is_root, op, skip};
+use crate::support::{
+    Server, TempDir, by_id, by_name, grouplist, have_program, is_root, op, skip, tool,
+};
 use rustix::fs::XattrFlags;
 use std::fs;
 use std::os::unix::fs::{chown, symlink};

@@ -6,6 +6,7 @@ use crate::support::ipcserver::{NOBODY, connect_as};
 use crate::support::nscd::{
     Bench, ask, asked, group, no_group, no_groups, no_user, read_to_end, request, user,
 };
+use crate::support::nslcd::{self, FakeNslcd};
 use crate::support::{Server, TempDir, assert_same_bytes, is_root, skip};
 use rustix::fs::XattrFlags;
 use std::fmt::Write as _;
@@ -226,6 +227,74 @@ fn shadow_and_its_sources_are_looked_at_each_time() {
         fs::remove_file(etc.join("shadow")).unwrap();
         is("*");
     }
+}
+
+/// A source that ignores case tells in its own spelling; and nothing, if one in front of it has that
+/// name: who asks for another spelling is not him.
+#[test]
+fn a_name_in_other_letters_is_told_as_nslcd_spells_it() {
+    let bench = Bench::new("jim:*:1:1:::\n", "adm:*:1:\n");
+    let path = bench.dir.join("nslcd");
+    let many: Vec<String> = (0..2000).map(|n| format!("member{n}")).collect();
+    let action = nslcd::action::GROUP;
+    let answer = |action, asked: &str, entry| {
+        let reply = nslcd::reply(action, &[entry]);
+        (nslcd::request(action, &nslcd::text(asked)), reply)
+    };
+    let user_of = |asked: &str, name| answer(nslcd::action::USER, asked, nslcd::user(name, 5, 6));
+    let _nslcd = FakeNslcd::with_table(
+        &path,
+        vec![
+            user_of("john", "john"),
+            user_of("JOHN", "john"),
+            user_of("JIM", "jim"),
+            user_of("JoE", "JOHN"),
+            answer(action, "Staff", nslcd::group("STAFF", 7, &["a"])),
+            answer(action, "ADM", nslcd::group("adm", 8, &["a"])),
+            answer(action, "MANY", nslcd::group("many", 9, &many)),
+            answer(action, "Adm", nslcd::group("adm", 9, &many)),
+        ],
+    );
+    let source = ["nsssd-nslcd", path.to_str().unwrap()];
+    let server = bench.start(&["-t", "4000"], &[(3, &bench.unix()), (0, &source)]);
+    let user = user("john:*:5:6:G:/h:/s");
+    let large = group(&format!("many:*:9:{}", many.join(",")));
+    for (kind, key, want) in [
+        (ask::USER, "john", user.clone()),
+        (ask::USER, "JOHN", user),
+        (ask::USER, "JIM", no_user()),
+        // Not the one that was asked for.
+        (ask::USER, "JoE", Vec::new()),
+        (ask::GROUP, "Staff", group("STAFF:*:7:a")),
+        (ask::GROUP, "ADM", no_group()),
+        (ask::GROUP, "MANY", large),
+        (ask::GROUP, "Adm", no_group()),
+    ] {
+        assert_same_bytes(key, &asked(server.socket(), &request(kind, key)), &want);
+    }
+}
+
+/// nslcd closes before it says anything where a name is none by its `validnames`. Where it would
+/// have answered, and where it has begun to, a close is a failure.
+#[test]
+fn a_close_by_nslcd_is_no_failure_where_the_name_is_none() {
+    let bench = Bench::new("", "");
+    let path = bench.dir.join("nslcd");
+    let nslcd = FakeNslcd::with_table(&path, Vec::new());
+    let source = ["nsssd-nslcd", path.to_str().unwrap()];
+    let server = bench.start(&["-t", "4000"], &[(3, &bench.unix()), (0, &source)]);
+    for (kind, none) in [(ask::USER, no_user()), (ask::GROUP, no_group())] {
+        for name in ["-a", "a ", "a/b", "a+b", "\u{e4}"] {
+            assert_same_bytes(name, &asked(server.socket(), &request(kind, name)), &none);
+        }
+        assert_eq!(asked(server.socket(), &request(kind, "ada")), b"");
+    }
+    assert_eq!(asked(server.socket(), &request(ask::GROUPS, "a+b")), no_groups());
+    assert_eq!(asked(server.socket(), &request(ask::GROUPS, "ada")), b"");
+    drop(nslcd);
+    let header = nslcd::words(&[2, nslcd::action::USER]);
+    let _nslcd = FakeNslcd::saying(&path, header);
+    assert_eq!(asked(server.socket(), &request(ask::USER, "a+b")), b"", "it has begun");
 }
 
 /// PAM asks for `pam_unix_non_existent:` with each password. In a line of a file nobody can be called
