@@ -8,6 +8,7 @@ mod control;
 mod nsswitch;
 
 use super::{NAMES, help};
+use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
@@ -20,6 +21,7 @@ use crate::server::setup::{Connections, Identity, clamp, ready, room};
 use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
+use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, Exit};
 use crate::sys::file::path;
 use crate::sys::message::Message;
@@ -141,6 +143,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
 /// A worker's work.
 fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
     let mut far = sources.far()?;
+    shared_ids();
+    far.judge_passwords();
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -162,6 +166,8 @@ fn serve(
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near("nscd")?;
+    let judges = near.judge_passwords();
+    let as_root = geteuid().is_root();
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         nsswitch::warn_of_uncovered(sources);
@@ -208,7 +214,9 @@ fn serve(
         }
         false => None,
     };
-    if let Some(workers) = workers.as_mut().filter(|_| others == Others::Always && identity.changes()) {
+    if let Some(workers) =
+        workers.as_mut().filter(|_| others == Others::Always && identity.changes())
+    {
         // Opened before rights are given up: the map may have a key that only root can read.
         workers.start_all()?;
     }
@@ -218,6 +226,11 @@ fn serve(
         workers.end();
     }
     assumed?;
+    if judges && as_root && is_shadow_closed() {
+        Message::warning("nscd")
+            .text("unable to read /etc/shadow, so that nobody knows whom of other sources it has")
+            .send();
+    }
     ready(&mut near);
     event_loop::serve(services, server_options, &mut near, workers, parent)
 }

@@ -23,6 +23,7 @@ mod getent;
 mod id;
 mod install;
 mod ipcserver;
+mod login;
 mod map;
 mod multicall;
 #[cfg(feature = "abort-on-alloc")]
