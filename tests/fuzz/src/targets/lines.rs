@@ -137,9 +137,15 @@ fn to_nscd(record: &Record<'_>, nsss: &[u8], step: usize) {
 
 fn to_nscd_with(record: &Record<'_>, password: Password, nsss: &[u8], step: usize) {
     let mut out = vec![0; 5 * nsss.len() + 64];
-    let shown = |field| match (password, field) {
-        (Password::Star, [_, ..]) => &b"*"[..],
-        (_, field) => field,
+    fn star(field: &[u8]) -> &[u8] {
+        if field.is_empty() { field } else { b"*" }
+    }
+    fn as_it_stands(field: &[u8]) -> &[u8] {
+        field
+    }
+    let shown: fn(&[u8]) -> &[u8] = match password {
+        Password::Star => star,
+        _ => as_it_stands,
     };
     let (size, want) = match record {
         Record::Passwd(_) => {
