@@ -6,7 +6,7 @@
 pub mod rule;
 
 use super::client::{Enumerations, Hit, Search};
-use super::stamp::Stamp;
+use super::stamp::{Reading, Stamp};
 use super::unix::Unix;
 use super::{Outcome, Shared, Source, Step, Teller, nsswitch};
 use crate::sys::access::Rights;
@@ -73,6 +73,16 @@ impl Passwords {
     /// Makes sure that shadow can be opened when all descriptors are in use.
     pub fn reserve_descriptor(&mut self) {
         self.own.reserve_descriptor(Db::Shadow);
+    }
+
+    /// Whether a file is open that would be closed some time.
+    pub fn holds_files(&self) -> bool {
+        self.shared.holds_files
+    }
+
+    /// Closes files that were not used for a while.
+    pub fn close_idle(&mut self) {
+        self.shared.holds_files = self.own.close_idle();
     }
 
     fn look(
@@ -197,8 +207,7 @@ pub fn is_shadow_closed() -> bool {
 
 /// What nsswitch.conf says of shadow.
 struct Services {
-    stamp: Stamp,
-    settled: bool,
+    reading: Reading,
     /// When it was looked at last: see [`Shared::batch`].
     batch: u64,
     text: Vec<u8>,
@@ -216,8 +225,7 @@ const PATH: &CStr = c"/etc/nsswitch.conf";
 impl Services {
     fn new() -> Self {
         Services {
-            stamp: Stamp::default(),
-            settled: false,
+            reading: Reading::default(),
             batch: 0,
             text: untouched(TEXT),
             ldap: false,
@@ -241,19 +249,15 @@ impl Services {
     }
 
     fn refresh(&mut self) {
-        let now = stat(PATH).map(|now| Stamp::of(&now));
-        if self.settled && now == Ok(self.stamp) {
+        if stat(PATH).is_ok_and(|now| self.reading.holds(&Stamp::of(&now))) {
             return;
         }
         let len = match self.read() {
             Ok(len) => len,
             // Files are asked.
-            Err(Errno::NOENT) => {
-                self.settled = false;
-                0
-            }
+            Err(Errno::NOENT) => 0,
             // What was known holds until it can be read.
-            Err(_) => return self.settled = false,
+            Err(_) => return,
         };
         let text = self.text.get(..len).unwrap_or_default();
         (self.ldap, self.extrausers, self.others) = (false, false, false);
@@ -267,8 +271,7 @@ impl Services {
     fn read(&mut self) -> Result<usize, Errno> {
         let file = open(PATH, OFlags::RDONLY, Mode::empty())?;
         let clock = file_time();
-        self.stamp = Stamp::of(&fstat(&file)?);
-        self.settled = self.stamp.is_settled(clock);
+        self.reading = Reading::new(Stamp::of(&fstat(&file)?), clock);
         pread_full(&file, &mut self.text, 0)
     }
 }

@@ -9,8 +9,9 @@ use super::client::{Hit, Search};
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
+use crate::limits::IDLE_LOOK_MILLIS;
 use crate::sys::access::Rights;
-use crate::sys::clock;
+use crate::sys::clock::{self, NEVER};
 use crate::sys::sandbox::Sandbox;
 use decision::{Next, any_of};
 use nssproto::entry::{Db, Name};
@@ -51,6 +52,8 @@ pub struct Switch {
     /// At most as many as [`crate::limits::BACKENDS`].
     slots: Vec<Slot>,
     shared: Shared,
+    /// When to look for files that are not used any more.
+    next_look: u64,
     merge: bool,
     observer: Option<Observer>,
     /// What passwords are judged by, where it is needed.
@@ -64,6 +67,7 @@ impl Switch {
         Box::new(Switch {
             slots,
             shared: Shared::new(merge),
+            next_look: NEVER,
             merge,
             observer: None,
             #[cfg(feature = "nscd")]
@@ -130,6 +134,32 @@ impl Switch {
         if let Some(passwords) = &mut self.passwords {
             passwords.reserve_descriptor();
         }
+    }
+
+    /// When [`Switch::close_idle`] is to be called, in milliseconds of the clock; [`NEVER`]: no file
+    /// is open.
+    pub fn next_look(&mut self) -> u64 {
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &self.passwords {
+            self.shared.holds_files |= passwords.holds_files();
+        }
+        if self.shared.holds_files && self.next_look == NEVER {
+            self.next_look = clock::millis() + IDLE_LOOK_MILLIS;
+        }
+        self.next_look
+    }
+
+    /// Closes files that were not used for a while. `clients_hold`: those of clients were looked at,
+    /// by [`ClientState::close_idle`], and some are open.
+    pub fn close_idle(&mut self, clients_hold: bool) {
+        let slots = &mut self.slots;
+        self.shared.holds_files =
+            slots.iter_mut().fold(clients_hold, |open, slot| slot.backend.close_idle() | open);
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &mut self.passwords {
+            passwords.close_idle();
+        }
+        self.next_look = NEVER;
     }
 
     /// A client of this switch; `number` tells him from its others.

@@ -138,12 +138,14 @@ pub enum End {
     Failed,
     /// A record could not be sent to its end.
     Broken,
+    /// Root asked that the server end.
+    Shutdown,
 }
 
 impl End {
     /// All of them: one process tells another by their places.
-    pub const ALL: [End; 5] =
-        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken];
+    pub const ALL: [End; 6] =
+        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken, End::Shutdown];
 }
 
 /// What a connection waits for.
@@ -195,6 +197,12 @@ pub trait Conversation {
 
     /// Gives back what it holds of the switch.
     fn leave(&self, switch: &mut Switch);
+
+    /// Closes files of enumerations that its client has not gone on with for a while; whether others
+    /// are open.
+    fn close_idle(&mut self) -> bool {
+        false
+    }
 
     /// Whether its client may have sent what was not read, so that it has to be read before the
     /// connection is closed: else the client meets an error instead of the end.

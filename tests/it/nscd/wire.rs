@@ -86,7 +86,10 @@ fn recorded_exchanges_are_matched_from_a_second_directory() {
 #[track_caller]
 fn matches_recorded(server: &Server, changed: impl Fn(Vec<u8>) -> Vec<u8>) {
     let mut seen = 0;
-    for v in vectors() {
+    let mut vectors = vectors();
+    // That one ends the server.
+    vectors.sort_by_key(|v| v.name == "ctl-shutdown-root");
+    for v in vectors {
         let name = v.name.as_str();
         let ours = v.server == "glibc nscd 2.36, caches on, shared off";
         let lookup = ["pw-", "gr-", "ig-"].iter().any(|p| name.starts_with(p));
@@ -162,7 +165,7 @@ fn refused() -> Vec<Vec<u8>> {
         raw(2, ask::USER, 3, b"ada"),
         raw(2, ask::USER, 4, b"a\0a\0"),
         raw(2, ask::USER, 5, b"ada\0\0"),
-        raw(2, ask::SHUTDOWN, 0, b""),
+        raw(2, ask::SHUTDOWN, 4, b"ada\0"),
         raw(2, ask::GETSTAT, 0, b""),
         request(ask::DESCRIPTOR, "passwd"),
         request(12, "group"),

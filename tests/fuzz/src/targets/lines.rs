@@ -137,9 +137,12 @@ fn to_nscd(record: &Record<'_>, nsss: &[u8], step: usize) {
 
 fn to_nscd_with(record: &Record<'_>, password: Password, nsss: &[u8], step: usize) {
     let mut out = vec![0; 5 * nsss.len() + 64];
-    let shown = |field| match (password, field) {
-        (Password::Star, [_, ..]) => &b"*"[..],
-        (_, field) => field,
+    fn star(field: &[u8]) -> &[u8] {
+        if field.is_empty() { field } else { b"*" }
+    }
+    let shown: fn(&[u8]) -> &[u8] = match password {
+        Password::Star => star,
+        _ => |field| field,
     };
     let (size, want) = match record {
         Record::Passwd(_) => {
