@@ -92,7 +92,7 @@ mod tests {
     fn sources_are_covered_by_the_backends_of_their_kind() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
-        let Ok(sources) = sources(None, &script) else { panic!("a script") };
+        let Ok(sources) = sources(None, true, &script) else { panic!("a script") };
         assert!(["files", "ldap"].iter().all(|s| covers(&sources, s.as_bytes())));
         assert!(["sss", "systemd", "compat"].iter().all(|s| !covers(&sources, s.as_bytes())));
     }
