@@ -19,6 +19,7 @@ use crate::server::worker::pool::Pool;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{base, path, read_path};
 use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use nssproto::bytes::decimal_u32;
@@ -84,6 +85,7 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");
@@ -174,7 +176,9 @@ fn serve(
         }
         false => None,
     };
-    if let Some(workers) = workers.as_mut().filter(|_| others == Others::Always && identity.changes()) {
+    if let Some(workers) =
+        workers.as_mut().filter(|_| others == Others::Always && identity.changes())
+    {
         // Opened before rights are given up: the map may have a key that only root can read.
         workers.start_all()?;
     }

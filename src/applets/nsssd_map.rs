@@ -13,6 +13,7 @@ use crate::options::Spec;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{read_all, read_path};
+use crate::sys::no_huge_pages;
 use crate::sys::output;
 use crate::sys::privilege;
 use nssproto::entry::Record;
@@ -57,6 +58,7 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
