@@ -20,7 +20,7 @@ use crate::server::spawned;
 use crate::sys::error::{Error, Exit};
 use crate::sys::no_huge_pages;
 use crate::sys::privilege;
-use crate::sys::program::own_command;
+use crate::sys::program::{by_ourselves, own_command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -65,6 +65,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
+    let command = &*by_ourselves(command.to_vec(), NAMES);
     let mut limits = Connections::given(&options)?.limits(u64::MAX);
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
@@ -127,7 +128,7 @@ fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
         ("nsssd-switch" | "switch", _) => {
             let options = SWITCH.split(args)?;
             let settings = Settings::given(&options, NAMES)?;
-            let blocks = script::parse(options.rest)?;
+            let blocks = script::parse_with(options.rest, NAMES)?;
             if !is_local(&blocks, settings) {
                 return Ok(None);
             }

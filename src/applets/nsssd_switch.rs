@@ -41,9 +41,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     no_huge_pages();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
+    let blocks = script::parse_with(options.rest, NAMES)?;
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    let blocks = script::parse(options.rest)?;
     let mut switch = start(&blocks, settings, client)?;
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)

@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod clock;
-mod errno;
+pub mod errno;
 pub mod error;
 pub mod file;
 pub mod message;
@@ -15,6 +15,7 @@ pub mod socket;
 pub mod spawn;
 pub mod stat;
 pub mod stream;
+pub mod watch;
 
 use nix::sys::prctl::{get_thp_disable, set_thp_disable};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -21,7 +21,8 @@ pub struct Command {
     /// Its name and its arguments.
     words: Vec<CString>,
     environment: Vec<CString>,
-    own_group: bool,
+    /// Signals that are blocked there; `None`: those that are blocked here.
+    blocked: Option<SigSet>,
 }
 
 impl Command {
@@ -38,17 +39,16 @@ impl Command {
 
     fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         let words = words(first, rest)?;
-        let mut command =
-            Box::new(Command { ours, words, environment: Vec::new(), own_group: false });
+        let mut command = Box::new(Command { ours, words, environment: Vec::new(), blocked: None });
         for (name, value) in std::env::vars_os() {
             command.add(name.as_bytes(), value.as_bytes())?;
         }
         Ok(command)
     }
 
-    /// In a process group of its own: what a terminal sends to ours does not reach it.
-    pub fn own_group(&mut self) {
-        self.own_group = true;
+    /// With these signals blocked, and not with those that are blocked here.
+    pub fn block(&mut self, signals: SigSet) {
+        self.blocked = Some(signals);
     }
 
     /// Sets a variable.
@@ -108,10 +108,10 @@ impl Command {
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
         attributes.set_sigdefault(&broken_pipe)?;
-        // The group to be in is 0, a new one, if nothing else was set.
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
-        if self.own_group {
-            flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
+        if let Some(blocked) = &self.blocked {
+            attributes.set_sigmask(blocked)?;
+            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         }
         attributes.set_flags(flags)?;
         let start = || posix_spawn(file, &files, &attributes, &self.words, &self.environment);

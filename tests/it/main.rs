@@ -27,6 +27,7 @@ mod multicall;
 mod no_alloc;
 mod nscd;
 mod nslcd;
+mod options;
 mod privileges;
 mod proto;
 #[cfg(feature = "sandbox")]

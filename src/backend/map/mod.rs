@@ -29,6 +29,7 @@ use super::client::Hit;
 use super::stamp::Stamp;
 use super::{Outcome, Source, Step};
 use crate::sys::access::{Peer, Rights};
+use crate::sys::privilege::is_root;
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{Stat, fstat};
@@ -123,13 +124,34 @@ fn is_file(stat: &Stat) -> bool {
 
 /// Root's, or our own.
 fn is_ours(stat: &Stat) -> bool {
-    stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()
+    stat.st_uid == geteuid().as_raw() || is_root(stat.st_uid)
 }
 
 /// Whether it can be believed: a file of root's or of `owner`'s that no other can write. A FIFO, say,
 /// would read as an empty file: a list of nobody who is denied.
 fn is_safe(stat: &Stat, owner: u32) -> bool {
-    is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
+    fault(stat, owner).is_none()
+}
+
+/// Why it cannot be.
+fn fault(stat: &Stat, owner: u32) -> Option<Fault> {
+    if !is_file(stat) {
+        Some(Fault::NoFile)
+    } else if stat.st_uid != owner && !is_root(stat.st_uid) {
+        Some(Fault::AnotherUsers)
+    } else if stat.st_mode & 0o022 != 0 {
+        Some(Fault::Writable)
+    } else {
+        None
+    }
+}
+
+/// What is wrong with a file that is to be believed.
+#[derive(Clone, Copy)]
+enum Fault {
+    NoFile,
+    AnotherUsers,
+    Writable,
 }
 
 impl Source for Map {

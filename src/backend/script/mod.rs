@@ -6,10 +6,28 @@ pub mod start;
 
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
+use crate::sys::program::by_ourselves;
 pub use grammar::Block;
 use nssproto::bytes::decimal_u32;
-use std::ffi::OsString;
+use registry::Names;
+use rustix::fs::{Access, access};
+use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+/// What a map is made of, if there is one.
+const NSSMAP: &CStr = c"/etc/nssmap.conf";
+
+/// What is asked where nothing else is said, by short names: the local files, then the map if its
+/// configuration is there. Never a socket.
+pub fn of_this_machine() -> Vec<Block> {
+    // A failure of the local files ends the search: nobody may take a local name meanwhile.
+    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
+    let mut blocks = Vec::new();
+    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
+        blocks.push(Block::new(*bits, vec![name.into()]));
+    }
+    blocks
+}
 
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of or
 /// refused as EXECLINE_STRICT says.
@@ -31,4 +49,14 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
             .send();
         if strict > 1 { Err(Error::silent(Exit::USAGE)) } else { Ok(()) }
     })
+}
+
+/// The same, where commands that are not found are those of this executable, which is called by
+/// `names`.
+pub fn parse_with(words: &[OsString], names: Names) -> Result<Vec<Block>, Error> {
+    let mut blocks = parse(words)?;
+    for block in &mut blocks {
+        block.command = by_ourselves(std::mem::take(&mut block.command), names);
+    }
+    Ok(blocks)
 }

@@ -138,12 +138,14 @@ pub enum End {
     Failed,
     /// A record could not be sent to its end.
     Broken,
+    /// Root asked that the server end.
+    Shutdown,
 }
 
 impl End {
     /// All of them: one process tells another by their places.
-    pub const ALL: [End; 5] =
-        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken];
+    pub const ALL: [End; 6] =
+        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken, End::Shutdown];
 }
 
 /// What a connection waits for.

@@ -164,7 +164,8 @@ impl Nscd {
                 let written = nscd::encode_invalidated(known, out.room());
                 return lookup.answer(out, written);
             }
-            // Invalidate from others, Descriptor, Control.
+            Request::Shutdown if self.by_root => return lookup.close(End::Shutdown),
+            // Invalidate and Shutdown from others, Descriptor, Statistics.
             _ => return lookup.close(End::Refused),
         };
         let Some(question) = question else { return lookup.none(out, kind) };

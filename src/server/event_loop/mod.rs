@@ -23,10 +23,11 @@ use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{NEVER, millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
+use crate::sys::watch::Watched;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
@@ -51,14 +52,14 @@ pub struct Service {
     pub sources: Range<usize>,
 }
 
-/// Serves the clients of at most 8 listeners until a signal ends it, or `parent` does, a pidfd. What
+/// Serves the clients of at most 8 listeners until a signal ends it, or with `parent`. What
 /// may block is asked by `workers`, and by nobody if there are none.
 pub fn serve(
     services: Vec<Service>,
     server_options: &ServerOptions,
     switch: &mut Switch,
     workers: Option<Box<Pool>>,
-    parent: Option<OwnedFd>,
+    parent: Option<Watched>,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     server_options.log.starting();
@@ -87,6 +88,7 @@ fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> 
     if let Some(workers) = &server.workers {
         workers.end();
     }
+    server.acceptors.iter().for_each(|acceptor| acceptor.listener.leave());
     ended
 }
 
@@ -102,6 +104,7 @@ mod why {
     pub const GONE: &str = "client is gone";
     pub const LATE: &str = "timed out";
     pub const ENDING: &str = "by signal";
+    pub const SHUTDOWN: &str = "root ends the server";
 }
 
 impl End {
@@ -112,6 +115,7 @@ impl End {
             End::Refused => why::REFUSED,
             End::Failed => why::FAILED,
             End::Broken => why::BROKEN,
+            End::Shutdown => why::SHUTDOWN,
         }
     }
 }
@@ -124,8 +128,8 @@ struct EventLoop<'a> {
     services: Vec<(Protocol, Range<usize>)>,
     switch: &'a mut Switch,
     workers: Option<Box<Pool>>,
-    /// Readable when the process has ended with which this one ends.
-    parent: Option<OwnedFd>,
+    /// The process with which this one ends.
+    parent: Option<Watched>,
     epoll: OwnedFd,
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
@@ -145,7 +149,7 @@ impl<'a> EventLoop<'a> {
         log: Log,
         switch: &'a mut Switch,
         workers: Option<Box<Pool>>,
-        parent: Option<OwnedFd>,
+        parent: Option<Watched>,
     ) -> Result<Box<Self>, Errno> {
         if services.len() > LISTENERS {
             return Err(Errno::TOOBIG);
@@ -179,7 +183,7 @@ impl<'a> EventLoop<'a> {
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
         watch(&self.epoll, signals.wake(), SIGNAL)?;
         if let Some(parent) = &self.parent {
-            watch(&self.epoll, parent.as_fd(), PARENT)?;
+            watch(&self.epoll, parent.event(), PARENT)?;
         }
         for listener in 0..self.acceptors.len() {
             self.accept_again(listener)?;
@@ -289,10 +293,13 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// There is nobody left to serve.
+    /// If its end was seen, there is nobody left to serve.
     fn end_with_parent(&mut self) {
+        if !self.parent.as_mut().is_some_and(Watched::has_ended) {
+            return;
+        }
         if let Some(parent) = self.parent.take() {
-            let _ = epoll::delete(&self.epoll, &parent);
+            let _ = epoll::delete(&self.epoll, parent.event());
         }
         self.log.parent_ended();
         self.end_gently();

@@ -2,7 +2,7 @@
 
 use super::{EventLoop, why};
 use crate::limits::{REPLY_PIECE, TURN};
-use crate::server::conversation::{Need, Wait};
+use crate::server::conversation::{End, Need, Wait};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::stream::drain;
 use rustix::event::epoll;
@@ -13,13 +13,21 @@ impl EventLoop<'_> {
     /// epoll has told of a session.
     pub(super) fn on_session_event(&mut self, event: u64, flags: epoll::EventFlags) {
         let row = (event & 0xffff_ffff) as usize;
-        let Some(session) = self.sessions.session(row) else { return };
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
         if token(row, session.serial) != event {
             return;
         }
         if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-            // Closed on both sides: there is nobody to answer.
-            return self.close(row, why::GONE);
+            // Closed on both sides: there is nobody to answer. But what he said last may concern
+            // others: nscd's SHUTDOWN, which has no answer.
+            let asked = !session.queued && conversation.waits_for_input();
+            return match recv(&session.socket, conversation.room(), RecvFlags::DONTWAIT) {
+                Ok((_, len)) if asked && len > 0 => {
+                    conversation.filled(len);
+                    self.enqueue(row);
+                }
+                _ => self.close(row, why::GONE),
+            };
         }
         if session.queued {
             return;
@@ -91,7 +99,13 @@ impl EventLoop<'_> {
             }
             match need {
                 Need::Close(_) if session.has_unsent() => {}
-                Need::Close(end) => return self.close(row, end.text()),
+                Need::Close(end) => {
+                    self.close(row, end.text());
+                    if end == End::Shutdown {
+                        self.end_gently();
+                    }
+                    return;
+                }
                 Need::Worker(which) => return self.offload(row, which),
                 Need::Flush if budget > 0 => {}
                 Need::Turn | Need::Flush => {

@@ -144,15 +144,15 @@ fn sources_that_the_script_does_not_ask_are_named() {
 }
 
 #[test]
-fn debians_nscd_as_a_client_is_answered_and_ends_nothing() {
-    let test = "debians_nscd_as_a_client_is_answered_and_ends_nothing";
+fn debians_nscd_as_a_client_is_answered_and_ends_it() {
+    let test = "debians_nscd_as_a_client_is_answered_and_ends_it";
     let Some(m) = machine(test) else { return };
     let Some(nscd) = peer(test, "nscd", "usr/sbin/nscd") else { return };
     let nscd = nscd.display();
     m.expect(&format!("{nscd} -i passwd && {nscd} -i group && echo done"), "done\n");
-    // It does not end, whoever asks it to: there are signals for that.
-    for option in ["-K", "-g"] {
-        m.run(&format!("{nscd} {option}"), true);
-    }
+    m.run(&format!("{nscd} -g"), true);
     m.expect("getent passwd netuser", PASSWD);
+    m.expect(&format!("{nscd} -K && echo done"), "done\n");
+    let gone = m.run("while [ -e /run/nscd/socket ]; do :; done; getent passwd netuser", true);
+    assert_eq!(gone.code, Some(2), "{}", gone.stderr);
 }

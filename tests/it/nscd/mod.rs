@@ -1,6 +1,8 @@
 //! `nscd` and `with-nscd`.
 
 mod clients;
+mod container;
+mod control;
 mod doc;
 mod machine;
 mod map;

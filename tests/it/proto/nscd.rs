@@ -141,9 +141,8 @@ fn odd_requests_are_refused_and_control_is_told_apart() {
                 assert_eq!(got.unwrap().value, Request::PasswdByUid(None), "{}", v.name);
             }
             "raw-two-requests" => assert!(got.unwrap().len < v.request.len()),
-            "ctl-getstat-root" | "ctl-shutdown-root" => {
-                assert_eq!(got.unwrap().value, Request::Control);
-            }
+            "ctl-getstat-root" => assert_eq!(got.unwrap().value, Request::Statistics),
+            "ctl-shutdown-root" => assert_eq!(got.unwrap().value, Request::Shutdown),
             "ctl-invalidate-root" => {
                 assert_eq!(got.unwrap().value, Request::Invalidate(b"group"));
             }

@@ -42,7 +42,8 @@ pub fn nscd_request(data: &[u8]) {
         Request::Invalidate(db) => assert_eq!((word(4), db), (10, text)),
         Request::Descriptor => assert!([11, 12, 13, 18, 21].contains(&word(4))),
         Request::Unserved(_) => assert!([4, 5, 6, 7, 14, 16, 17, 19, 20].contains(&word(4))),
-        Request::Control => assert!([8, 9].contains(&word(4))),
+        Request::Shutdown => assert_eq!(word(4), 8),
+        Request::Statistics => assert_eq!(word(4), 9),
         other => panic!("a request of another kind: {other:?}"),
     }
     let mut again = [0xa5; REQUEST_MAX];
