@@ -25,6 +25,7 @@ use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, Exit};
 use crate::sys::file::path;
 use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
@@ -99,6 +100,7 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     if let Some(before) = control::statistics(args) {
         return control::tell_statistics(before);
     }
