@@ -72,3 +72,30 @@ pub const NSLCD_INPUT: usize = 1024;
 /// Bytes of a file that getent reads by itself: /etc/hosts as a list of all that is to be blocked
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
+
+/// Milliseconds between two looks for files that are open and not used, while there are any.
+pub const IDLE_LOOK_MILLIS: u64 = 80;
+
+/// After so many looks, and before the next one, such a file is closed: after 240 ms at most, since
+/// an open file keeps its file system from being unmounted, and one that was replaced keeps it from
+/// being made read-only.
+pub const IDLE_LOOKS: u8 = 2;
+
+/// Milliseconds that getent, id, groups and whoami wait for a server to say something: as many as
+/// glibc waits for nscd.
+pub const ANSWER_MILLIS: u32 = 5000;
+
+/// Milliseconds for all of its answer: one that says a byte now and then is no better.
+pub const WHOLE_ANSWER_MILLIS: u32 = 60_000;
+
+/// Bytes of an nscd's reply that they take: a group with a million members.
+pub const NSCD_REPLY: usize = 16 * 1024 * 1024;
+
+/// Groups of one user that they print: as many as the kernel lets a process have.
+pub const USER_GROUPS: usize = 65_536;
+
+/// Bytes of a name that id, groups and whoami keep: names have tens of them.
+pub const ACCOUNT_NAME: usize = 64 * 1024;
+
+/// Bytes of a record that getent keeps to see whether all of it can be printed.
+pub const PRINTED_RECORD: usize = 1024 * 1024;

@@ -6,8 +6,9 @@
 
 use crate::backend::Outcome;
 use crate::options::Spec;
-use crate::query::ask::Resolver;
-use crate::query::{etcdb, print};
+use crate::query::ask::{Resolver, is};
+use crate::query::print::{self, Printed};
+use crate::query::etcdb;
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
 use crate::sys::output::Output;
@@ -264,7 +265,16 @@ fn record(
     request: &Request<'_>,
     out: &mut Output,
 ) -> Result<Outcome, Error> {
-    let outcome = print::record(resolver, request, out)?;
+    let outcome = match print::record(resolver, request, out)? {
+        Printed::Answered(outcome) => outcome,
+        Printed::Refused => {
+            // As with glibc, it is found all the same.
+            let mut message = Message::warning("getent");
+            message.text("an entry of ").text(db.name());
+            message.text(" has fields that would make another line: not printed").send();
+            Outcome::Found
+        }
+    };
     if let Outcome::Failed(errno) = outcome {
         warn_of_failure(db, errno);
     }
@@ -273,7 +283,7 @@ fn record(
 
 /// A file that is missing, or not for this user: glibc lists nothing then, and is content.
 fn is_usual(errno: u8) -> bool {
-    [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
+    is(errno, Errno::ACCESS) || is(errno, Errno::NOENT)
 }
 
 fn warn_of_failure(db: Db, errno: u8) {

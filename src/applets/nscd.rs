@@ -8,7 +8,7 @@ mod control;
 mod nsswitch;
 
 use super::{NAMES, help};
-use crate::backend::script::{self, Block};
+use crate::backend::script;
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
@@ -27,10 +27,11 @@ use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
 use nssproto::bytes::decimal_u32;
-use rustix::fs::{Access, Mode, access, mkdir};
+use nssproto::nscd::SOCKET;
+use rustix::fs::{Mode, mkdir};
 use rustix::io::Errno;
 use rustix::process::{Pid, geteuid, umask};
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// What `--help` prints.
@@ -54,11 +55,6 @@ As glibc's: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
     help::SERVER_END,
 ];
 
-/// Where both C libraries ask; it cannot be changed there.
-const SOCKET: &str = "/var/run/nscd/socket";
-
-/// What a map is made of, if there is one.
-const NSSMAP: &CStr = c"/etc/nssmap.conf";
 
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
@@ -218,13 +214,7 @@ fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error
         }
         None => {}
     }
-    // A failure of the local files ends the search: nobody may take a local name meanwhile.
-    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
-    let mut blocks = Vec::new();
-    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
-        blocks.push(Block::new(*bits, vec![name.into()]));
-    }
-    Ok(Sources::Own(blocks))
+    Ok(Sources::Own(script::of_this_machine()))
 }
 
 /// The process that this one ends with.

@@ -95,6 +95,12 @@ pub trait Source {
     /// Makes sure that its files can be opened when all descriptors are in use.
     fn reserve_descriptors(&mut self) {}
 
+    /// Closes files that were not used since the last look but few; whether others are open. See
+    /// [`crate::limits::IDLE_LOOKS`].
+    fn close_idle(&mut self) -> bool {
+        false
+    }
+
     /// Milliseconds that another process may take to go on with its answer, and until when it must
     /// have begun it.
     fn limit(&mut self, millis: u32, until: Option<u64>) {
@@ -242,12 +248,14 @@ pub struct Shared {
     /// All requests that are asked while it stays the same had come before the first of them was
     /// asked, so that one look at a file does for them; 0: look for each.
     pub batch: u64,
+    /// Some file is open that has to be closed when it is not used any more.
+    pub holds_files: bool,
 }
 
 impl Shared {
     /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
     pub fn new(merge: bool) -> Self {
-        Shared { window: untouched(WINDOW), gids: Gids::new(merge), batch: 0 }
+        Shared { window: untouched(WINDOW), gids: Gids::new(merge), batch: 0, holds_files: false }
     }
 }
 

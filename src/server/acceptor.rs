@@ -4,11 +4,11 @@ use super::listener::Listener;
 use super::log::Log;
 use super::schedule::UidCounts;
 use crate::sys::access::Peer;
+use crate::sys::socket::peer;
 use nssproto::entry::Uid;
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Milliseconds until accepting is tried again after descriptors or memory ran out.
 pub const PAUSE: u64 = 100;
@@ -72,11 +72,10 @@ impl Acceptor {
         let limits = self.listener.limits;
         let mut client = Accepted { socket, peer: None, count: 0 };
         if limits.credentials {
-            let Ok(credentials) = socket_peercred(client.socket.as_fd()) else {
+            let Ok(peer) = peer(&client.socket) else {
                 self.log.no_credentials();
                 return Ok(None);
             };
-            let peer = Peer::of(credentials.uid, credentials.gid);
             let count = self.uids.count(peer.uid);
             if count >= limits.max_per_uid && !limits.oldest_gives_way {
                 self.log.deny(peer, count, limits.max_per_uid);

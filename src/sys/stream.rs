@@ -56,7 +56,7 @@ pub fn write_all(to: impl AsFd, mut bytes: &[u8], millis: Option<u32>) -> Result
 
 /// Waits at most so many milliseconds for events, or an error; false if they have passed. A signal
 /// ends it early, as an event does.
-fn wait_for(fd: impl AsFd, events: PollFlags, millis: Option<u64>) -> Result<bool, Errno> {
+pub fn wait_for(fd: impl AsFd, events: PollFlags, millis: Option<u64>) -> Result<bool, Errno> {
     match poll(&mut [PollFd::new(&fd, events)], millis.map(timespec).as_ref()) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(true),

@@ -6,7 +6,7 @@
 use super::config::{Config, Section};
 use super::template::Pattern;
 use crate::backend::Outcome;
-use crate::backend::stamp::Stamp;
+use crate::backend::stamp::Reading;
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::stat;
@@ -31,10 +31,8 @@ struct Dir {
     entry: Pattern<'static>,
     /// What it must be; `None` where more of the path follows it.
     kind: Option<FileType>,
-    /// How it looked when it was read; `None`: it was not there.
-    stamp: Option<Stamp>,
-    /// A later change is sure to change the stamp.
-    settled: bool,
+    /// How it was when it was read; `None`: it was not there.
+    reading: Option<Reading>,
 }
 
 /// All directories of a configuration.
@@ -81,7 +79,7 @@ impl Scan {
             let kind = if slash.is_none() { Some(kind) } else { None };
             let after = after.get(..slash.unwrap_or(after.len()));
             let entry = Pattern { before, slash: false, after };
-            dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
+            dirs.push(Dir { section, path, entry, kind, reading: None });
         }
         Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
     }
@@ -98,7 +96,11 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self) -> bool {
-        let same = |dir: &Dir| dir.settled && super::stamp(stat(&dir.path)).ok() == dir.stamp;
+        let same = |dir: &Dir| match (super::stamp(stat(&dir.path)), &dir.reading) {
+            (Ok(stamp), Some(reading)) => reading.holds(&stamp),
+            (Err(Errno::NOENT | Errno::NOTDIR), None) => true,
+            _ => false,
+        };
         self.ran && self.dirs.iter().all(same)
     }
 
@@ -174,13 +176,12 @@ fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
     let fd = match open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => {
-            (dir.stamp, dir.settled) = (None, true);
+            dir.reading = None;
             return Ok(None);
         }
         Err(errno) => return Err(errno),
     };
     let stamp = super::stamp(super::look_at(&fd))?;
-    dir.settled = stamp.is_settled(now);
-    dir.stamp = Some(stamp);
+    dir.reading = Some(Reading::new(stamp, now));
     Ok(Some(fd))
 }

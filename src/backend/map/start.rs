@@ -18,11 +18,11 @@ use crate::sys::error::{Error, Exit};
 use crate::sys::file::{open_path, read_all, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
+use crate::sys::socket;
 use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, getsockname};
 use rustix::process::{getegid, geteuid};
 use rustix::stdio::stdin;
@@ -380,6 +380,5 @@ fn client() -> Option<Peer> {
     if name.address_family() != AddressFamily::UNIX || name.addr_len() <= 3 {
         return None;
     }
-    let peer = socket_peercred(stdin()).ok()?;
-    Some(Peer::of(peer.uid, peer.gid))
+    socket::peer(stdin()).ok()
 }

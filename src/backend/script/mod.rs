@@ -10,8 +10,24 @@ use crate::sys::program::by_ourselves;
 pub use grammar::Block;
 use nssproto::bytes::decimal_u32;
 use registry::Names;
-use std::ffi::OsString;
+use rustix::fs::{Access, access};
+use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+/// What a map is made of, if there is one.
+const NSSMAP: &CStr = c"/etc/nssmap.conf";
+
+/// What is asked where nothing else is said, by short names: the local files, then the map if its
+/// configuration is there. Never a socket.
+pub fn of_this_machine() -> Vec<Block> {
+    // A failure of the local files ends the search: nobody may take a local name meanwhile.
+    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
+    let mut blocks = Vec::new();
+    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
+        blocks.push(Block::new(*bits, vec![name.into()]));
+    }
+    blocks
+}
 
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of or
 /// refused as EXECLINE_STRICT says.

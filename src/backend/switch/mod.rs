@@ -7,8 +7,9 @@ mod found;
 use super::child::Origin;
 use super::client::Search;
 use super::{Backend, Outcome, Shared, Source, Step};
+use crate::limits::IDLE_LOOK_MILLIS;
 use crate::sys::access::Rights;
-use crate::sys::clock;
+use crate::sys::clock::{self, NEVER};
 use crate::sys::sandbox::Sandbox;
 use decision::{Next, any_of};
 use nssproto::nsss::Request;
@@ -48,6 +49,8 @@ pub struct Switch {
     /// At most as many as [`crate::limits::BACKENDS`].
     slots: Vec<Slot>,
     shared: Shared,
+    /// When to look for files that are not used any more.
+    next_look: u64,
     merge: bool,
     observer: Option<Observer>,
 }
@@ -55,7 +58,13 @@ pub struct Switch {
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
-        Box::new(Switch { slots, shared: Shared::new(merge), merge, observer: None })
+        Box::new(Switch {
+            slots,
+            shared: Shared::new(merge),
+            next_look: NEVER,
+            merge,
+            observer: None,
+        })
     }
 
     /// A switch with one backend.
@@ -98,6 +107,24 @@ impl Switch {
     /// Makes sure that local files can be opened when all descriptors are in use by clients.
     pub fn reserve_descriptors(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.backend.reserve_descriptors());
+    }
+
+    /// When [`Switch::close_idle`] is to be called, in milliseconds of the clock; [`NEVER`]: no file
+    /// is open.
+    pub fn next_look(&mut self) -> u64 {
+        if self.shared.holds_files && self.next_look == NEVER {
+            self.next_look = clock::millis() + IDLE_LOOK_MILLIS;
+        }
+        self.next_look
+    }
+
+    /// Closes files that were not used for a while. `clients_hold`: those of clients were looked at,
+    /// by [`ClientState::close_idle`], and some are open.
+    pub fn close_idle(&mut self, clients_hold: bool) {
+        let slots = &mut self.slots;
+        self.shared.holds_files =
+            slots.iter_mut().fold(clients_hold, |open, slot| slot.backend.close_idle() | open);
+        self.next_look = NEVER;
     }
 
     /// A client of this switch; `number` tells him from its others.

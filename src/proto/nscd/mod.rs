@@ -51,4 +51,7 @@ pub use reply::{
 };
 pub use request::{DATABASES, KEY_MAX, REQUEST_MAX, Request};
 
+/// Where both C libraries ask; it cannot be changed there.
+pub const SOCKET: &str = "/var/run/nscd/socket";
+
 const VERSION: u32 = 2;

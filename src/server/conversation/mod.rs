@@ -198,6 +198,12 @@ pub trait Conversation {
     /// Gives back what it holds of the switch.
     fn leave(&self, switch: &mut Switch);
 
+    /// Closes files of enumerations that its client has not gone on with for a while; whether others
+    /// are open.
+    fn close_idle(&mut self) -> bool {
+        false
+    }
+
     /// Whether its client may have sent what was not read, so that it has to be read before the
     /// connection is closed: else the client meets an error instead of the end.
     fn drains(&self) -> bool {

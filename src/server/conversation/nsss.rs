@@ -352,6 +352,10 @@ impl Conversation for Nsss {
         switch.dismiss(&self.client);
     }
 
+    fn close_idle(&mut self) -> bool {
+        self.client.close_idle()
+    }
+
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need {
         self.client.budget = budget;
         match self.state {

@@ -223,6 +223,10 @@ impl<'a> EventLoop<'a> {
         if self.next_deadline != NEVER && millis() >= self.next_deadline {
             self.close_late();
         }
+        let look = self.switch.next_look();
+        if look != NEVER && millis() >= look {
+            self.close_idle();
+        }
         // Last, since those who have left make room.
         for (listener, most) in accepts.into_iter().enumerate() {
             self.accept_all(listener, most, events.len());
@@ -241,13 +245,24 @@ impl<'a> EventLoop<'a> {
         }
     }
 
+    /// Closes files that nobody has used for a while.
+    fn close_idle(&mut self) {
+        let mut open = false;
+        self.for_each_row(|server, row| {
+            open |=
+                server.sessions.at(row).is_some_and(|(_, conversation)| conversation.close_idle());
+        });
+        self.switch.close_idle(open);
+    }
+
     /// Milliseconds that may be waited.
-    fn timeout(&self) -> Option<u64> {
+    fn timeout(&mut self) -> Option<u64> {
         if !self.queue.is_empty() {
             return Some(0);
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        let next = pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min);
+        let next = self.next_deadline.min(self.switch.next_look());
+        let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
         (next != NEVER).then(|| next.saturating_sub(millis()))
     }
 
