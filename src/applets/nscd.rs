@@ -7,7 +7,7 @@
 mod control;
 mod nsswitch;
 
-use super::{NAMES, help};
+use super::{NAMES, VERSION, help};
 use crate::backend::script;
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
@@ -20,9 +20,10 @@ use crate::server::setup::{Connections, Identity, clamp, ready};
 use crate::server::sources::Sources;
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
-use crate::sys::error::{Error, Exit};
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::path;
 use crate::sys::message::Message;
+use crate::sys::output;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
@@ -55,7 +56,6 @@ As glibc's: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
     help::SERVER_END,
 ];
 
-
 /// How long the nscd of a program that has ended may take to end.
 const ENDING_MILLIS: u64 = 500;
 
@@ -64,7 +64,7 @@ const WORKER: &str = "--worker";
 
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
-    flags: "qv1dFK",
+    flags: "qv1dFKV?",
     values: "StcCGgusPNifT",
     cancels: &["qv", "vq", "qd", "dq"],
     long: &[WORKER, control::STATISTICS, check::OPTION],
@@ -79,6 +79,9 @@ pub const SPEC: Spec = Spec {
         ("--foreground", 'F'),
         ("--config-file", 'f'),
         ("--nthreads", 'T'),
+        ("--version", 'V'),
+        ("--help", '?'),
+        ("--usage", '?'),
     ],
 };
 
@@ -95,6 +98,14 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         return control::tell_statistics(before);
     }
     let options = SPEC.split(args)?;
+    // Behind an option with a value, as well.
+    for (flag, text) in [("-?", USAGE), ("-V", &["nscd", VERSION])] {
+        if options.flag(flag) {
+            let printed = output::print(text.concat().as_bytes());
+            printed.map_err(unable("unable to write to stdout"))?;
+            return Ok(Exit::SUCCESS);
+        }
+    }
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     if let Some(exit) = control::run(&options, socket)? {
         return Ok(exit);
