@@ -17,6 +17,7 @@
 pub mod bytes;
 pub mod entry;
 pub mod line;
+pub mod line_glibc;
 pub mod nscd;
 pub mod nslcd;
 pub mod nsss;

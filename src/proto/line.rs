@@ -11,6 +11,8 @@ use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
 pub mod why {
+    /// Empty or a comment, where there are such.
+    pub const COMMENT: &str = "no entry";
     /// Fewer colons than the database needs.
     pub const FIELDS: &str = "too few fields";
     /// Not decimal digits below 2^32.

@@ -1,0 +1,357 @@
+//! Colon-separated lines as glibc 2.36's own files service reads them: passwd(5), group(5),
+//! shadow(5). doc/lines.md has these rules beside those of [`crate::line`].
+//!
+//! A line comes without its LF, and a NUL ends it for the parser. Blanks are the six bytes of
+//! isspace(3) in the C locale. What glibc 2.36 makes of blanks in front of a line that a NUL or
+//! the end of the file ends is a fault of its own (it repeats the last bytes) and not followed.
+
+use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
+use crate::line::{self, why};
+use core::ffi::CStr;
+
+/// A line of `db` as lookups by key and listings read it; the error says why it is skipped.
+///
+/// Blanks in front are dropped. Comments are skipped. Of a number, blanks and a sign in front are
+/// taken. What is missing behind the last number is empty; passwd and group need the numbers, and
+/// everything after the sixth, third colon is the shell, the member list. A record that
+/// [`has_key`] denies is listed and not found.
+pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, &'static str> {
+    let line = trim(cut(line));
+    if let None | Some(b'#') = line.first() {
+        return Err(why::COMMENT);
+    }
+    Ok(match db {
+        Db::Passwd => Record::Passwd(passwd(line)?),
+        Db::Group => Record::Group(group(line)?),
+        Db::Shadow => Record::Shadow(shadow(line)?),
+    })
+}
+
+/// A line of group as getgrouplist(3) reads it: nothing in front is dropped, there are no
+/// comments, and a `+` or `-` in front of the name keeps nobody out.
+pub fn parse_membership(line: &[u8]) -> Result<Group<'_>, &'static str> {
+    group(cut(line))
+}
+
+/// Whether a record of that name is found by its name and its number: those for NIS are not.
+pub fn has_key(name: &[u8]) -> bool {
+    !matches!(name.first(), Some(b'+' | b'-'))
+}
+
+/// Which questions a line has a record for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// All of the nsss conversation.
+    pub nsss: bool,
+    /// By key, by the rules of glibc.
+    pub key: bool,
+    /// In a listing, by the rules of glibc.
+    pub listing: bool,
+    /// For the groups of a user, by the rules of glibc; of group alone.
+    pub membership: bool,
+}
+
+impl Counts {
+    /// What a line of `db` counts for.
+    pub fn of(db: Db, line: &[u8]) -> Counts {
+        let listed = parse(db, line);
+        Counts {
+            nsss: line::parse(db, line).is_ok(),
+            key: listed.is_ok_and(|record| has_key(record.name())),
+            listing: listed.is_ok(),
+            membership: db == Db::Group && parse_membership(line).is_ok(),
+        }
+    }
+
+    /// Whether nobody needs the line.
+    pub fn is_none(self) -> bool {
+        !(self.nsss || self.key || self.listing || self.membership)
+    }
+}
+
+/// What is left of a line, with no field taken twice.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn ended(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text up to a colon or the end; empty behind the end.
+    fn text(&mut self) -> &'a [u8] {
+        let end = self.0.iter().position(|b| *b == b':').unwrap_or(self.0.len());
+        let (text, rest) = self.0.split_at_checked(end).unwrap_or_default();
+        self.0 = rest.get(1..).unwrap_or_default();
+        text
+    }
+
+    /// The number up to a colon or the end, by the rules of strtoul(3); `None`: it is empty.
+    fn number(&mut self) -> Result<Option<u32>, ()> {
+        if self.ended() {
+            return Err(());
+        }
+        match self.text() {
+            [] => Ok(None),
+            text => number(text).map(Some).ok_or(()),
+        }
+    }
+}
+
+/// Blanks, a sign, digits, and nothing behind them. What is below 2^64 may have a minus sign, and
+/// is taken from 2^64 then: only of the very largest something is left that has 32 bits.
+fn number(text: &[u8]) -> Option<u32> {
+    let text = trim(text);
+    let (negative, digits) = match text.split_first()? {
+        (b'-', digits) => (true, digits),
+        (b'+', digits) => (false, digits),
+        _ => (false, text),
+    };
+    let value = crate::bytes::decimal_u64(digits)?;
+    u32::try_from(if negative { value.wrapping_neg() } else { value }).ok()
+}
+
+fn passwd(line: &[u8]) -> Result<Passwd<'_>, &'static str> {
+    let mut fields = Fields(line);
+    let name = fields.text();
+    let alone = !has_key(name) && fields.ended();
+    let password = fields.text();
+    let mut id = |why| if alone { Ok(0) } else { key_number(&mut fields, name, why) };
+    let (uid, gid) = (Uid(id(why::UID)?), Gid(id(why::GID)?));
+    let (gecos, home) = (fields.text(), fields.text());
+    Ok(Passwd { name, password, uid, gid, gecos, home, shell: fields.0 })
+}
+
+fn group(line: &[u8]) -> Result<Group<'_>, &'static str> {
+    let mut fields = Fields(line);
+    let name = fields.text();
+    let alone = !has_key(name) && fields.ended();
+    let password = fields.text();
+    let gid = Gid(if alone { 0 } else { key_number(&mut fields, name, why::GID)? });
+    Ok(Group { name, password, gid, members: Members::from_trimmed_field(fields.0) })
+}
+
+/// A uid or gid; records for NIS may have none.
+fn key_number(
+    fields: &mut Fields<'_>,
+    name: &[u8],
+    why: &'static str,
+) -> Result<u32, &'static str> {
+    match fields.number() {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) if !has_key(name) => Ok(0),
+        _ => Err(why),
+    }
+}
+
+/// Of the numbers of shadow, the last four may be missing together, the flag alone, too.
+fn shadow(line: &[u8]) -> Result<Shadow<'_>, &'static str> {
+    let mut fields = Fields(line);
+    let name = fields.text();
+    let mut numbers = [Shadow::EMPTY; 7];
+    if !has_key(name) && fields.ended() {
+        numbers = [0, 0, 0, Shadow::EMPTY, Shadow::EMPTY, Shadow::EMPTY, Shadow::EMPTY];
+        return Ok(Shadow { name, password: &[], numbers });
+    }
+    let password = fields.text();
+    let (days, flag) = numbers.split_at_mut(6);
+    for (at, day) in days.iter_mut().enumerate() {
+        if at == 3 {
+            fields.0 = trim(fields.0);
+            if fields.ended() {
+                return Ok(Shadow { name, password, numbers });
+            }
+        }
+        // Signed, of 32 bits: 2^32-1 is the empty one.
+        if let Some(number) = fields.number().map_err(|()| why::NUMBER)? {
+            *day = i64::from(number.cast_signed()).cast_unsigned();
+        }
+    }
+    if let (false, [flag]) = (fields.ended(), flag) {
+        // No colon ends it.
+        *flag = number(fields.0).ok_or(why::NUMBER)?.into();
+    }
+    Ok(Shadow { name, password, numbers })
+}
+
+/// The line up to a NUL.
+fn cut(line: &[u8]) -> &[u8] {
+    CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes)
+}
+
+/// `text` without the blanks in front.
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|b| matches!(b, b' ' | b'\t'..=b'\r')).count();
+    text.get(blanks..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(lines: &[&[u8]], want: Option<(&[u8], u32, u32, &[u8], &[u8], &[u8])>) {
+        for line in lines {
+            let got = match parse(Db::Passwd, line) {
+                Ok(Record::Passwd(r)) => Some((r.name, r.uid.0, r.gid.0, r.gecos, r.home, r.shell)),
+                _ => None,
+            };
+            assert_eq!(got, want, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn fields_of_passwd_may_be_missing_behind_the_gid() {
+        users(&[b"a:x:1:2", b"a:x:1:2:", b"a:x:1:2:::"], Some((b"a", 1, 2, b"", b"", b"")));
+        users(&[b"a:x:1:2:g:/h"], Some((b"a", 1, 2, b"g", b"/h", b"")));
+        users(&[b"a:x:1:2:g:/h:s:t:u"], Some((b"a", 1, 2, b"g", b"/h", b"s:t:u")));
+        users(&[b":x:1:2:g:/h:s"], Some((b"", 1, 2, b"g", b"/h", b"s")));
+        users(&[b"a", b"a:", b"a:x", b"a:x:1", b"a:x:1:", b"a:x::1:::", b":::::"], None);
+    }
+
+    #[test]
+    fn blanks_in_front_are_dropped_and_comments_skipped() {
+        users(&[b"\x0b\x0c\r\t a:x:1:2"], Some((b"a", 1, 2, b"", b"", b"")));
+        users(&[b"a :x:1:2"], Some((b"a ", 1, 2, b"", b"", b"")));
+        users(&[b"", b" ", b"\r", b"#a:x:1:2", b" #a:x:1:2", b"\0a:x:1:2", b" \0a:x:1:2"], None);
+    }
+
+    #[test]
+    fn a_nul_ends_the_line() {
+        users(&[b"a:x:1:2\0:g:h:s", b"a:x:1:2:\0:"], Some((b"a", 1, 2, b"", b"", b"")));
+        users(&[b"a:x:1:2:g:h:s\0x"], Some((b"a", 1, 2, b"g", b"h", b"s")));
+        users(&[b"a:x:1\0:2:g:h:s"], None);
+    }
+
+    #[test]
+    fn numbers_are_those_of_strtoul_within_32_bits() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("010", Some(10)),
+            ("4294967295", Some(u32::MAX)),
+            (" +5", Some(5)),
+            ("\x0b\r5", Some(5)),
+            ("-0", Some(0)),
+            ("-18446744073709551615", Some(1)),
+            ("-18446744069414584321", Some(u32::MAX)),
+            ("-18446744069414584320", None),
+            ("4294967296", None),
+            ("18446744073709551616", None),
+            ("-18446744073709551616", None),
+            ("-1", None),
+            ("5 ", None),
+            ("5\r", None),
+            ("0x5", None),
+            ("+-5", None),
+            ("- 5", None),
+            ("+", None),
+            (" ", None),
+        ] {
+            assert_eq!(number(text.as_bytes()), want, "{text:?}");
+            let mut line = [0; 32];
+            line[..3].copy_from_slice(b"a::");
+            line[3..3 + text.len()].copy_from_slice(text.as_bytes());
+            assert_eq!(parse_membership(&line).ok().map(|g| g.gid.0), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn records_for_nis_need_no_numbers_and_have_no_key() {
+        users(&[b"+", b"+:", b"+::::::"], Some((b"+", 0, 0, b"", b"", b"")));
+        users(&[b"-", b"-:"], Some((b"-", 0, 0, b"", b"", b"")));
+        users(&[b"+a:x:::", b" +a:x::0"], Some((b"+a", 0, 0, b"", b"", b"")));
+        users(&[b"-a:x:1:2:g:h:s"], Some((b"-a", 1, 2, b"g", b"h", b"s")));
+        users(&[b"+a:x", b"+a:x:", b"+a:x:1", b"+a:x:1:", b"+a:x::", b"+a:x: :1:::"], None);
+        for (line, want) in
+            [(&b"+"[..], Some(0)), (b"+:x::", Some(0)), (b"+:x:5", Some(5)), (b"+:x:", None)]
+        {
+            assert_eq!(parse_membership(line).ok().map(|g| g.gid.0), want);
+        }
+        assert!(has_key(b"") && has_key(b"a+") && !has_key(b"+") && !has_key(b"-a"));
+    }
+
+    #[test]
+    fn members_are_trimmed_in_front_and_empty_ones_dropped() {
+        for (field, want) in [
+            ("", &[][..]),
+            (" ", &[]),
+            (",", &[]),
+            (" , ,,", &[]),
+            ("u", &["u"]),
+            (",u,,v,", &["u", "v"]),
+            (" u,\tv ,w", &["u", "v ", "w"]),
+            ("u u,u\r,\r", &["u u", "u\r"]),
+            ("u:v,w", &["u:v", "w"]),
+        ] {
+            let mut line = [0; 32];
+            line[..6].copy_from_slice(b"g:x:5:");
+            line[6..6 + field.len()].copy_from_slice(field.as_bytes());
+            let members = parse_membership(&line).unwrap().members;
+            assert_eq!(members.remaining() as usize, want.len(), "{field:?}");
+            assert_eq!(members.area_len(), want.iter().map(|m| m.len() + 1).sum(), "{field:?}");
+            assert!(members.eq(want.iter().map(|m| m.as_bytes())), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn memberships_know_neither_blanks_nor_comments() {
+        assert_eq!(parse_membership(b" g:x:5:u").unwrap().name, b" g");
+        assert_eq!(parse_membership(b"#g:x:5:u").unwrap().name, b"#g");
+        // With the blank in front, it is no record for NIS.
+        assert!(parse_membership(b" +g:x::u").is_err());
+        assert!(parse(Db::Group, b" +g:x::u").is_ok());
+    }
+
+    #[test]
+    fn numbers_of_shadow_are_signed_and_of_32_bits() {
+        const E: u64 = Shadow::EMPTY;
+        for (line, want) in [
+            ("a:*:1:2:3", Some([1, 2, 3, E, E, E, E])),
+            ("a:*:1:2::", Some([1, 2, E, E, E, E, E])),
+            ("a:*:1:2:3: \r", Some([1, 2, 3, E, E, E, E])),
+            ("a:*:1:2:3: :5:6:7", Some([1, 2, 3, E, 5, 6, 7])),
+            ("a:*:1:2:3:4:5::", Some([1, 2, 3, 4, 5, E, E])),
+            ("a:*:1:2:3:4:5:6", Some([1, 2, 3, 4, 5, 6, E])),
+            ("a:*:1:2:3:4:5:6: +7", Some([1, 2, 3, 4, 5, 6, 7])),
+            ("a::::::::", Some([E; 7])),
+            ("a:*:4294967295:2147483648:3", Some([E, E << 31, 3, E, E, E, E])),
+            ("a:*:1:2:3:4:5:6:4294967295", Some([1, 2, 3, 4, 5, 6, 0xffff_ffff])),
+            ("+", Some([0, 0, 0, E, E, E, E])),
+            ("a:*", None),
+            ("+a:*", None),
+            ("a:*:1:2", None),
+            ("a:*:1:2:", None),
+            ("a:*:::", None),
+            ("a:*: :2:3", None),
+            ("a:*:1:2:3\r", None),
+            ("a:*:1:2:3:4", None),
+            ("a:*:1:2:3:4:5", None),
+            ("a:*:1:2:3:4:5:", None),
+            ("a:*:1:2:3:4:5:6:7:", None),
+            ("a:*:1:2:3:4:5:6: ", None),
+            ("a:*:-1:2:3", None),
+            ("a:*:4294967296:2:3", None),
+            ("a:*:1:2:3:4:5:6:4294967296", None),
+        ] {
+            let got = match parse(Db::Shadow, line.as_bytes()) {
+                Ok(Record::Shadow(record)) => Some(record.numbers),
+                _ => None,
+            };
+            assert_eq!(got, want, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_counts_for_one_rule_or_the_other() {
+        let of = |line: &[u8]| {
+            let c = Counts::of(Db::Group, line);
+            (c.nsss, c.key, c.listing, c.membership)
+        };
+        assert_eq!(of(b"g:x:5:u"), (true, true, true, true));
+        assert_eq!(of(b"g:x:5"), (false, true, true, true));
+        assert_eq!(of(b"#g:x:5:u"), (true, false, false, true));
+        assert_eq!(of(b"+g:x::u"), (false, false, true, true));
+        assert_eq!(of(b" +g:x::u"), (false, false, true, false));
+        assert_eq!(of(b"g:x:+5:u"), (false, true, true, true));
+        assert!(Counts::of(Db::Group, b"g:x:y:u").is_none());
+        assert!(Counts::of(Db::Passwd, b"#").is_none());
+    }
+}
