@@ -18,7 +18,7 @@ mod odd;
 use common::{TempDir, have_program, is_root, nssbox, run_to_end, skip};
 use model::{Ask, answer, is_garbled, questions};
 use nssproto::entry::Db;
-use odd::{Dice, File, MARK};
+use odd::{Dice, File, MARK, good};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -34,6 +34,7 @@ const BATCH: usize = 25;
 
 /// Who is known to our nscd alone: that it answers, and not the files behind its back.
 const OURS: &str = "only-nscd";
+const OURS_ID: &str = "3999999998";
 
 /// In front of a script: an /etc of the test's own, and nothing that runs.
 const SETUP: &str = "mount --make-rprivate / && mount -t tmpfs -o mode=755 tmpfs /run \
@@ -41,7 +42,7 @@ const SETUP: &str = "mount --make-rprivate / && mount -t tmpfs -o mode=755 tmpfs
 
 /// Our nscd, and a word when it is ready.
 const SERVE: &str = "mkdir /run/nscd && mkfifo /run/ready || exit 120\n\
-     \"$2\" nscd -1 -q --parent $$ 3 nsssd-unix '' 0 nsssd-unix -d \"$1/behind\" '' >/run/ready &\n\
+     PATH=\"$1/bin:$PATH\" nscd -1 -q --parent $$ 3 nsssd-unix '' 0 nsssd-unix -d \"$1/behind\" '' >/run/ready &\n\
      read ready </run/ready || exit 121\n";
 
 /// Asks the helper and a getent about each file: by key, for all, for the groups of users.
@@ -65,16 +66,14 @@ struct Side {
 impl Side {
     fn new(ours: bool, files: &[(File, Vec<Ask>)]) -> Side {
         let dir = TempDir::new();
+        dir.bin();
         for name in ["etc", "etc/in", "out", "behind"] {
             dir.subdirectory(name);
         }
         dir.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\n");
         for (name, db) in [("passwd", Db::Passwd), ("group", Db::Group), ("shadow", Db::Shadow)] {
             dir.write(&format!("etc/{name}"), "");
-            dir.write(
-                &format!("behind/{name}"),
-                if db == Db::Passwd { ours_line() } else { String::new() },
-            );
+            dir.write(&format!("behind/{name}"), good(db, OURS, OURS_ID));
         }
         for (at, (file, asks)) in files.iter().enumerate() {
             dir.write(&format!("etc/in/{at}"), &file.bytes);
@@ -139,10 +138,6 @@ impl Side {
 
 fn with_nul(word: &[u8]) -> Vec<u8> {
     [word, &[0]].concat()
-}
-
-fn ours_line() -> String {
-    format!("{OURS}:x:3999999998:3999999998:::\n")
 }
 
 /// A name that the nsss protocol cannot carry.
@@ -246,8 +241,8 @@ fn run() -> Result<Run, String> {
     };
     for (at, (file, asks)) in files.iter().enumerate() {
         let seen = Seen { at, file, asks };
-        run.questions_to_glibc(&seen, glibc, ours);
-        run.getents(&seen, glibc, ours);
+        let plain = run.questions_to_glibc(&seen, glibc, ours);
+        run.getents(&seen, glibc, ours, &plain);
     }
     Ok(run)
 }
@@ -339,8 +334,8 @@ fn once(gids: &str) -> Vec<&str> {
 }
 
 impl Run {
-    /// Compares what the helper got.
-    fn questions_to_glibc(&mut self, seen: &Seen<'_>, glibc: &Side, ours: &Side) {
+    /// Compares what the helper got; gives what glibc alone answers.
+    fn questions_to_glibc(&mut self, seen: &Seen<'_>, glibc: &Side, ours: &Side) -> Vec<String> {
         let (plain, _) = glibc.asked(seen.at, seen.asks);
         let (with, served) = ours.asked(seen.at, seen.asks);
         let garbled = seen.garbled();
@@ -363,17 +358,21 @@ impl Run {
                 self.nscd.add(seen.kind(ask), || seen.case(ask, plain, with));
             }
         }
+        plain
     }
 
     /// Compares the two programs.
-    fn getents(&mut self, seen: &Seen<'_>, glibc: &Side, ours: &Side) {
-        if seen.garbled() {
-            return;
-        }
+    fn getents(&mut self, seen: &Seen<'_>, glibc: &Side, ours: &Side, plain: &[String]) {
+        let garbled = seen.garbled();
+        let is_listed = |ask: &Ask| {
+            let at = seen.asks.iter().position(|a| a == ask).unwrap();
+            garbled && plain[at] != answer(seen.file, ask).0
+        };
         let text =
             |side: &Side, what| String::from_utf8_lossy(&side.output(seen.at, what)).into_owned();
         let [theirs, our] = [glibc, ours].map(|side| text(side, "all"));
         let db = seen.file.db.name();
+        let (theirs, our) = if garbled { Default::default() } else { (theirs, our) };
         for (line, of, no) in [(&theirs, &our, "is missing"), (&our, &theirs, "is too many")] {
             let others: Vec<&str> = of.lines().collect();
             for line in line.lines().filter(|line| !others.contains(line)) {
@@ -398,7 +397,7 @@ impl Run {
             _ => false,
         });
         for ((ask, theirs), our) in asks.zip(&theirs).zip(&our) {
-            if theirs != our {
+            if theirs != our && !is_listed(ask) {
                 self.getent.add(seen.kind(ask), || seen.case(ask, theirs, our));
             }
         }
@@ -410,7 +409,7 @@ impl Run {
         let asks = seen.asks.iter().filter(|ask| matches!(ask, Ask::Member(_)) && !is_long(ask));
         for ((ask, theirs), our) in asks.zip(theirs.lines()).zip(our.lines()) {
             let gids = |line: &str| line.rsplit("  ").next().unwrap_or_default().replace(' ', ",");
-            if once(&gids(theirs)) != once(&gids(our)) {
+            if once(&gids(theirs)) != once(&gids(our)) && !is_listed(ask) {
                 self.getent.add(seen.kind(ask), || seen.case(ask, theirs, our));
             }
         }

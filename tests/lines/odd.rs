@@ -60,8 +60,12 @@ impl File {
                     if dice.one_in(12) { &b"\xff"[..] } else { dice.pick(&bytes_of).as_bytes() };
                 bytes.splice(at..at, odd.iter().copied());
             }
+            // glibc garbles these: a few are enough.
+            let blank = matches!(bytes.get(from), Some(b' ' | b'\t'..=b'\r'));
+            if blank && !dice.one_in(20) {
+                bytes[from..].iter_mut().filter(|b| **b == 0).for_each(|b| *b = b'0');
+            }
         }
-        // Rare: what may be there without it depends on this.
         if !dice.one_in(4) {
             bytes.push(b'\n');
         }
@@ -70,7 +74,7 @@ impl File {
 }
 
 /// A line as people write it.
-fn good(db: Db, name: &str, number: &str) -> String {
+pub fn good(db: Db, name: &str, number: &str) -> String {
     match db {
         Db::Passwd => format!("{name}:x:{number}:{number}:::"),
         Db::Group => format!("{name}:x:{number}:"),
