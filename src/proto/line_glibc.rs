@@ -188,7 +188,10 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn users(lines: &[&[u8]], want: Option<(&[u8], u32, u32, &[u8], &[u8], &[u8])>) {
+    /// Name, uid, gid, gecos, home, shell.
+    type User<'a> = (&'a [u8], u32, u32, &'a [u8], &'a [u8], &'a [u8]);
+
+    fn users(lines: &[&[u8]], want: Option<User<'_>>) {
         for line in lines {
             let got = match parse(Db::Passwd, line) {
                 Ok(Record::Passwd(r)) => Some((r.name, r.uid.0, r.gid.0, r.gecos, r.home, r.shell)),
