@@ -21,6 +21,7 @@ use crate::sys::untouched;
 use client::{Enumerations, Hit, Search};
 use gids::Gids;
 use nssproto::entry::{Db, Record};
+use nssproto::line::Rules;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use std::ops::{Deref, DerefMut};
@@ -252,6 +253,8 @@ pub struct Step<'a> {
     pub shared: &'a mut Shared,
     /// On whose behalf.
     pub rights: Rights,
+    /// By whose rules files are read for this question.
+    pub rules: Rules,
     /// Bytes of files that may still be read in this step.
     pub budget: &'a mut u64,
     /// Where the search of this request stands.

@@ -14,6 +14,7 @@ use crate::sys::access::Rights;
 use crate::sys::error::{Error, Exit};
 use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
+use nssproto::line::Rules;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -61,6 +62,7 @@ impl Resolver {
             switch.observe(explain::to_stderr(names));
         }
         let mut client = switch.new_client(Rights::Own, 0);
+        client.rules = Rules::Glibc;
         // Nobody else waits.
         client.budget = u64::MAX;
         Ok(Resolver { switch, client, failure: None })

@@ -116,7 +116,8 @@ impl Printer {
             found = self.resolver.user(given);
         }
         if found.is_none() {
-            let uid = decimal_u32(number.unwrap_or(given))?;
+            // 2^32-1 stands for nobody.
+            let uid = decimal_u32(number.unwrap_or(given)).filter(|uid| *uid != u32::MAX)?;
             found = self.resolver.number(Db::Passwd, uid);
         }
         let Account { name, id, gid } = found?;

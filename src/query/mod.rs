@@ -4,4 +4,5 @@ pub mod ask;
 pub mod etcdb;
 pub mod explain;
 pub mod identity;
+pub mod line;
 pub mod print;

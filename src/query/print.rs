@@ -1,35 +1,35 @@
 //! What getent prints: records and groups.
 
 use super::ask::{Found, Resolver};
+use super::line::of_record;
 use crate::backend::Outcome;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::output::{Output, push_decimal};
-use nssproto::line::{self, LineWriter};
-use nssproto::nsss::Request;
+use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 
-/// Asks, and prints the record that is found as a line of its file.
+/// Asks, and prints the record that is found as a line of its file, if glibc would.
 pub fn record(
     resolver: &mut Resolver,
     request: &Request<'_>,
     out: &mut Output,
 ) -> Result<Outcome, Error> {
-    let (mut line, mut written) = (None, Ok(()));
-    let outcome = resolver.ask(request, &mut |found| {
-        if written.is_err() {
-            return;
+    // A record in pieces is put together: whether it can be printed shows at its end.
+    let (mut line, mut head, mut area) = (None, None, Vec::new());
+    let outcome = resolver.ask(request, &mut |found| match found {
+        Found::Whole(record) => line = of_record(&Head::of(record, 0), &mut record.strings()),
+        Found::Part(of, strings) => {
+            head = Some(*of);
+            area.extend_from_slice(strings);
         }
-        written = match found {
-            Found::Whole(record) => line::write(record, |text| out.put(text)),
-            Found::Part(head, strings) => {
-                let line = line.get_or_insert_with(|| LineWriter::new(*head));
-                line.feed(strings, |text| out.put(text))
-            }
-        };
     });
     let outcome = outcome.map_err(broken)?;
-    if outcome == Outcome::Found {
-        written.and_then(|()| out.put(b"\n")).map_err(unwritten)?;
+    if let (Some(head), Some((_, strings))) = (&head, area.split_last()) {
+        line = of_record(head, &mut strings.split(|byte| *byte == 0));
+    }
+    if let Some(mut line) = line.filter(|_| outcome == Outcome::Found) {
+        line.push(b'\n');
+        out.put(&line).map_err(unwritten)?;
     }
     Ok(outcome)
 }

@@ -21,6 +21,7 @@ mod getent;
 mod id;
 mod install;
 mod ipcserver;
+mod lines;
 mod map;
 mod multicall;
 #[cfg(feature = "abort-on-alloc")]

@@ -243,11 +243,11 @@ impl Switch {
         &'a mut self,
         client: &'a mut ClientState,
     ) -> Option<(&'a mut dyn Source, Step<'a>)> {
-        let ClientState { slot, enumerations, search, hit, budget, rights, .. } = client;
+        let ClientState { slot, enumerations, search, hit, budget, rights, rules, .. } = client;
         let enumerations = enumerations.get_mut(*slot)?;
         let slot = self.slots.get_mut(*slot)?;
-        let (shared, rights) = (&mut self.shared, *rights);
-        let step = Step { shared, rights, budget, search, enumerations, hit };
+        let (shared, rights, rules) = (&mut self.shared, *rights, *rules);
+        let step = Step { shared, rights, rules, budget, search, enumerations, hit };
         Some((&mut *slot.backend, step))
     }
 

@@ -37,15 +37,20 @@ pub const SPEC: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
-pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
+pub fn make(options: &Options<'_>, runs_in: RunsIn) -> Result<Backend, Error> {
     let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
-    Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
+    let mut unix = Unix::new(dir.as_bytes(), options.flag("-v")).map_err(wrong)?;
+    unix.missing_is_empty = runs_in == RunsIn::Caller;
+    Ok(Backend::Unix(unix))
 }
 
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    /// A file that is not there has no lines, as for glibc. Where it is served it is a failure: an
+    /// account must not vanish because a disk is not mounted.
+    missing_is_empty: bool,
 }
 
 impl Unix {
@@ -59,7 +64,7 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files }))
+        Ok(Box::new(Unix { files, missing_is_empty: false }))
     }
 }
 
@@ -83,7 +88,13 @@ impl Source for Unix {
             Request::ByGid(gid) => self.look_up(step, Db::Group, Want::Key(LookupKey::Id(gid.0))),
             Request::GroupList { user, .. } => self.look_up(step, Db::Group, Want::Member(user)),
         };
-        answer.unwrap_or_else(Outcome::failed)
+        match (answer, request) {
+            (Err(Errno::NOENT), Request::GroupList { .. }) if self.missing_is_empty => {
+                Outcome::Groups
+            }
+            (Err(Errno::NOENT), _) if self.missing_is_empty => Outcome::NotFound,
+            (answer, _) => answer.unwrap_or_else(Outcome::failed),
+        }
     }
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
@@ -98,7 +109,7 @@ impl Source for Unix {
                 ReadFrom::Enumeration => ReadFrom::Enumeration,
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
-            let mut meter = LineScanner::new(line.db);
+            let mut meter = LineScanner::new(line.parsed.rules(), line.db);
             meter.feed(self.text(&step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
@@ -179,7 +190,7 @@ impl Unix {
             _ => (None, 0),
         };
         let again = step.search.resume(version, restarts)?;
-        let known = key.filter(|_| !again).and_then(|key| file.recent.get(key));
+        let known = key.filter(|_| !again).and_then(|key| file.recent.get(step.rules, key));
         if known == Some(Location::Absent) {
             return Ok(Outcome::NotFound);
         }
@@ -187,10 +198,12 @@ impl Unix {
             Some(content) => {
                 let gids = &mut step.shared.gids;
                 let guess = match known {
-                    Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
+                    Some(Location::At(at)) => {
+                        line_at(step.rules, db, content, at as usize, want, gids)
+                    }
                     _ => None,
                 };
-                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                let found = guess.or_else(|| Finder::new(step.rules, db, want).find(content, gids));
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
@@ -211,7 +224,7 @@ impl Unix {
         let Some(key) = key else { return Ok(Outcome::Groups) };
         if known != Some(found) {
             // If the file is not settled it is read again, and this forgotten, before it is used.
-            file.recent.put(key, found);
+            file.recent.put(step.rules, key, found);
         }
         Ok(outcome(Some(found)))
     }
@@ -260,7 +273,7 @@ fn next_entry(
         step.rights.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
     }
     step.search.begin_at(enumeration.at);
-    let finder = Finder::new(db, Want::Any);
+    let finder = Finder::new(step.rules, db, Want::Any);
     let found = search(step, &enumeration.file, ReadFrom::Enumeration, &finder, true)?;
     if step.search.is_between_lines() {
         enumeration.at = step.search.at;
@@ -305,7 +318,7 @@ fn search_file(
     file: &DbFile,
     want: Want<'_>,
 ) -> Result<Option<Location>, Errno> {
-    let finder = Finder::new(file.db, want);
+    let finder = Finder::new(step.rules, file.db, want);
     loop {
         let guess = step.search.guess.map(Location::At);
         let found = search(step, file.file()?, ReadFrom::File, &finder, guess.is_some())?;

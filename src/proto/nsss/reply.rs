@@ -59,7 +59,7 @@ impl Head {
     pub const MAX: usize = 1 + 7 * 8 + 4;
 
     /// That of `record`, whose area has `len` bytes.
-    pub(crate) fn of(record: &Record<'_>, len: u32) -> Self {
+    pub fn of(record: &Record<'_>, len: u32) -> Self {
         match record {
             Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
             Record::Group(r) => Head::Group { gid: r.gid, len, members: r.members.remaining() },

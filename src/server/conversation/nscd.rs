@@ -11,6 +11,7 @@ use crate::limits::REPLY_PIECE;
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::entry::{Db, Gid, Name, Uid};
+use nssproto::line::Rules;
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
 use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
 use nssproto::nsss;
@@ -64,6 +65,8 @@ impl Conversation for Nscd {
         if let Rights::Peer(peer) = client.rights {
             client.rights = Rights::Public(peer);
         }
+        // It stands in front of a C library, and says what that would have read.
+        client.rules = Rules::Glibc;
         Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
@@ -167,7 +170,11 @@ impl Nscd {
             // Invalidate from others, Descriptor, Control.
             _ => return lookup.close(End::Refused),
         };
-        let Some(question) = question else { return lookup.none(out, kind) };
+        let Some(question) = question else {
+            // The sources cannot be asked for so long a name: the C library can look itself.
+            let is_name = !matches!(took.value, Request::PasswdByUid(_) | Request::GroupByGid(_));
+            return if is_name { lookup.close(End::Refused) } else { lookup.none(out, kind) };
+        };
         if let State::Reading = lookup.state {
             self.since = millis();
             lookup.state = State::Asking;

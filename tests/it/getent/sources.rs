@@ -217,9 +217,14 @@ fn a_bitfield_says_when_to_stop() {
         assert_eq!((finished.code, text.as_str(), finished.stderr.as_str()), (want.0, want.1, ""));
         assert_prints(&ask(bits, "passwd x"), "x:a:1:1:::\n");
     }
-    // Bit 2: its failure is the answer. A missing file is one.
+    // Bit 2: its failure is the answer. A file that is missing is an empty one, and none.
     for name in ["passwd", "group"] {
         fs::remove_file(dir_a.join(name)).expect("a file to remove");
+    }
+    assert_prints(&ask("2 ", "passwd y"), "y:b:4:4:::\n");
+    assert_prints(&ask("2 ", "initgroups u"), &format!("{:21} 5\n", "u"));
+    for name in ["passwd", "group"] {
+        dir_a.subdirectory(name);
     }
     for (bits, stops) in [("", false), ("1 ", false), ("4 ", false), ("5 ", false)]
         .into_iter()
@@ -229,7 +234,7 @@ fn a_bitfield_says_when_to_stop() {
         let finished = ask(bits, "passwd y");
         let members = ask(bits, "initgroups u");
         if stops {
-            let ends = "No such file or directory";
+            let ends = "Is a directory";
             assert_fails(&finished, 2, b"", WARNING, ends);
             assert_fails(&members, 0, format!("{:21}\n", "u").as_bytes(), WARNING, ends);
         } else {
@@ -323,7 +328,9 @@ fn explain_tells_what_each_backend_said() {
     // Options may stand behind the keys.
     assert_eq!(explained(&ask("passwd x --explain")), [found]);
     fs::remove_file(dir_a.join("passwd")).expect("a file to remove");
-    let failed = "unix: failed, No such file or directory";
+    assert_eq!(explained(&ask("passwd y")), [not_found, found]);
+    dir_a.subdirectory("passwd");
+    let failed = "unix: failed, Is a directory";
     assert_eq!(explained(&ask("passwd y")), [failed, found]);
 }
 
