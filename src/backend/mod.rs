@@ -70,6 +70,11 @@ pub trait Source {
         false
     }
 
+    /// Whether it can be asked for a name longer than [`nssproto::entry::Name::MAX`]; else it has none.
+    fn takes_long_names(&self) -> bool {
+        false
+    }
+
     /// Whether it is another process that answers, by our rights and not by the client's.
     fn asks_others(&self) -> bool {
         false

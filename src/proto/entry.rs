@@ -35,8 +35,8 @@ pub struct Uid(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gid(pub u32);
 
-/// A login or group name: at most 254 bytes, no NUL. The empty name is legal and finds what
-/// has an empty name.
+/// A login or group name: no NUL, and at most 254 bytes but where nscd is asked. The empty name is
+/// legal and finds what has an empty name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a>(&'a [u8]);
 
@@ -47,6 +47,16 @@ impl<'a> Name<'a> {
     /// `bytes` as a name; `None` if it is too long or holds a NUL.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         (bytes.len() <= Self::MAX && !bytes.contains(&0)).then_some(Name(bytes))
+    }
+
+    /// The same for up to 1023 bytes, as glibc asks nscd: what asks others cannot send it on.
+    pub fn new_long(bytes: &'a [u8]) -> Option<Self> {
+        (bytes.len() <= 1023 && !bytes.contains(&0)).then_some(Name(bytes))
+    }
+
+    /// Whether it is longer than [`Name::MAX`].
+    pub fn is_long(self) -> bool {
+        self.0.len() > Self::MAX
     }
 
     /// The bytes, without a NUL.

@@ -189,7 +189,7 @@ impl Switch {
         let merges = self.merge && matches!(request, Request::GroupList { .. });
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
         // An enumeration stays with one process, too.
-        let whole = merges || matches!(request, Request::Next(_));
+        let whole = merges && !has_long_name(request) || matches!(request, Request::Next(_));
         let slots = self.slots.get(client.backends.clone()).unwrap_or_default();
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
@@ -228,6 +228,9 @@ impl Switch {
     fn ask_slot(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
         let start = self.observer.as_ref().map(|_| clock::micros());
         let outcome = match self.step(client) {
+            Some((backend, _)) if has_long_name(request) && !backend.takes_long_names() => {
+                Outcome::NotFound
+            }
             Some((backend, step)) => backend.ask(step, request),
             None => Outcome::Dead,
         };
@@ -302,6 +305,11 @@ impl Switch {
     pub fn reap(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.backend.reap());
     }
+}
+
+/// Whether it asks for a name that most backends cannot be asked for.
+fn has_long_name(request: &Request<'_>) -> bool {
+    matches!(request, Request::ByName(_, name) | Request::GroupList { user: name, .. } if name.is_long())
 }
 
 #[cfg(test)]

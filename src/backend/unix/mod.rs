@@ -97,6 +97,10 @@ impl Source for Unix {
         }
     }
 
+    fn takes_long_names(&self) -> bool {
+        true
+    }
+
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
         let Hit::Line(line) = hit else { return None };
         line.parsed.record(self.text(window, line)?)

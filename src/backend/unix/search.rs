@@ -213,8 +213,8 @@ impl Needle {
     fn new(parts: &[&[u8]]) -> Self {
         let mut bytes = heapless::Vec::new();
         for part in parts {
-            // There is room for the longest name.
-            let _ = bytes.extend_from_slice(part);
+            // The beginning of a long name does.
+            bytes.extend(part.iter().copied().take(bytes.capacity() - bytes.len()));
         }
         Needle { pair: pair(&bytes), bytes }
     }

@@ -148,7 +148,7 @@ impl Nscd {
             }
         };
         self.more |= took.len < self.have;
-        let by_name = |db, name| Name::new(name).map(|name| Question::ByName(db, name));
+        let by_name = |db, name| Name::new_long(name).map(|name| Question::ByName(db, name));
         let groups_of = |user| Question::GroupList { max: u64::MAX, user };
         // `None`: nobody can have that name or number.
         let (question, kind) = match took.value {
@@ -156,7 +156,9 @@ impl Nscd {
             Request::PasswdByUid(uid) => (uid.map(Question::ByUid), ReplyKind::Passwd),
             Request::GroupByName(name) => (by_name(Db::Group, name), ReplyKind::Group),
             Request::GroupByGid(gid) => (gid.map(Question::ByGid), ReplyKind::Group),
-            Request::Initgroups(user) => (Name::new(user).map(groups_of), ReplyKind::Initgroups),
+            Request::Initgroups(user) => {
+                (Name::new_long(user).map(groups_of), ReplyKind::Initgroups)
+            }
             Request::Unserved(size) => {
                 let written = nscd::encode_unserved(size, out.room());
                 return lookup.answer(out, written);
@@ -170,11 +172,7 @@ impl Nscd {
             // Invalidate from others, Descriptor, Control.
             _ => return lookup.close(End::Refused),
         };
-        let Some(question) = question else {
-            // The sources cannot be asked for so long a name: the C library can look itself.
-            let is_name = !matches!(took.value, Request::PasswdByUid(_) | Request::GroupByGid(_));
-            return if is_name { lookup.close(End::Refused) } else { lookup.none(out, kind) };
-        };
+        let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
             self.since = millis();
             lookup.state = State::Asking;
