@@ -1,6 +1,7 @@
 //! One file, kept open, and kept in memory when it is small: what is known of it, and whether
 //! that still holds.
 
+use super::index::Index;
 use super::recent::Recent;
 use super::report;
 use crate::backend::stamp::Stamp;
@@ -39,6 +40,8 @@ pub struct DbFile {
     verbose: bool,
     /// Where recent answers stood in a file that is not kept.
     pub recent: Recent,
+    /// Where all lines stand in such a file.
+    pub index: Index,
 }
 
 impl DbFile {
@@ -56,6 +59,7 @@ impl DbFile {
             version: 0,
             verbose,
             recent: Recent::new(),
+            index: Index::new(),
         }
     }
 
@@ -110,6 +114,7 @@ impl DbFile {
         self.settled = false;
         self.kept = None;
         self.recent.clear();
+        self.index.clear();
     }
 
     fn load(&mut self, rights: Rights) -> Result<(), Errno> {
@@ -133,6 +138,7 @@ impl DbFile {
             }
             self.settled = stamp.is_settled(clock);
             self.recent.clear();
+            self.index.clear();
             self.kept = whole.then_some(len);
             if self.stamp != stamp {
                 self.stamp = stamp;
@@ -173,6 +179,15 @@ impl DbFile {
             return Err(Errno::INVAL);
         }
         Ok(file)
+    }
+
+    /// Goes on with the index of a file that is not kept, if it will be the same for others; true if
+    /// there is no more to do in this turn.
+    pub fn build_index(&mut self, window: &mut [u8], budget: &mut u64) -> Result<bool, Errno> {
+        match &self.file {
+            Some(file) if self.settled => self.index.build(self.db, file, window, budget),
+            _ => Ok(true),
+        }
     }
 
     /// The stamp of what is open.

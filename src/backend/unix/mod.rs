@@ -6,6 +6,7 @@
 //! ones the places of recent answers.
 
 mod file;
+mod index;
 mod recent;
 mod report;
 mod search;
@@ -216,10 +217,7 @@ impl Unix {
                 })
             }
             None => {
-                if let Some(Location::At(at)) = known {
-                    step.search.expect_at(at);
-                }
-                let Some(found) = search_file(&mut step, file, want)? else {
+                let Some(found) = locate(&mut step, file, want, known)? else {
                     return Ok(Outcome::Pending);
                 };
                 found
@@ -277,7 +275,7 @@ fn next_entry(
         step.rights.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
     }
     step.search.begin_at(enumeration.at);
-    let finder = Finder::new(step.rules, db, Want::Any);
+    let finder = Finder::for_guess(step.rules, db, Want::Any);
     let found = search(step, &enumeration.file, ReadFrom::Enumeration, &finder, true)?;
     if step.search.is_between_lines() {
         enumeration.at = step.search.at;
@@ -316,15 +314,50 @@ fn copy(
     Ok(given)
 }
 
+/// Looks in a file that is not kept, where the line was `known` to be, or where its index says.
+/// `None`: the budget is used up.
+fn locate(
+    step: &mut Step<'_>,
+    file: &mut DbFile,
+    want: Want<'_>,
+    known: Option<Location>,
+) -> Result<Option<Location>, Errno> {
+    if let Some(Location::At(at)) = known {
+        step.search.expect_at(at);
+        file.index.was_not_needed();
+    } else if let (Want::Key(key), true) = (want, step.search.is_fresh()) {
+        if !file.build_index(&mut step.shared.window, step.budget)? {
+            return Ok(None);
+        }
+        if file.index.is_ready() && !expect_next(step, file, key) {
+            return Ok(Some(Location::Absent));
+        }
+    }
+    search_file(step, file, want)
+}
+
+/// Expects the line where the index says next; false if it knows no other.
+fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> bool {
+    let next = file.index.candidate(step.rules, key, step.search.probe);
+    if let Some((at, probe)) = next {
+        step.search.expect_at(at);
+        step.search.probe = probe;
+    }
+    next.is_some()
+}
+
 /// Looks in a file that is not kept. `None`: the budget is used up.
 fn search_file(
     step: &mut Step<'_>,
     file: &DbFile,
     want: Want<'_>,
 ) -> Result<Option<Location>, Errno> {
-    let finder = Finder::new(step.rules, file.db, want);
     loop {
         let guess = step.search.guess.map(Location::At);
+        let finder = match guess {
+            Some(_) => Finder::for_guess(step.rules, file.db, want),
+            None => Finder::new(step.rules, file.db, want),
+        };
         let found = search(step, file.file()?, ReadFrom::File, &finder, guess.is_some())?;
         if found.is_none() {
             return Ok(None);
@@ -332,7 +365,15 @@ fn search_file(
         if guess.is_some() && found != guess {
             // Another key with the same hash: it is not there.
             *step.hit = Hit::None;
-            step.search.start_over();
+            match want {
+                // The index may have been dropped meanwhile.
+                Want::Key(key) if step.search.probe > 0 && file.index.is_ready() => {
+                    if !expect_next(step, file, key) {
+                        return Ok(Some(Location::Absent));
+                    }
+                }
+                _ => step.search.start_over(),
+            }
             continue;
         }
         step.search.guess = None;

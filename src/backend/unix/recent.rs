@@ -82,21 +82,13 @@ const ID: u8 = 2;
 const LONG: u8 = 3;
 const GLIBC: u8 = 4;
 
-/// The place of a key, by FNV-1a, and its digest: kind, length and bytes, or of a long name the
+/// The place of a key, by its hash, and its digest: kind, length and bytes, or of a long name the
 /// hash.
 fn place(rules: Rules, key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
-    let digits;
-    let (kind, bytes) = match key {
-        LookupKey::Name(name) => (NAME, name),
-        LookupKey::Id(id) => {
-            digits = id.to_be_bytes();
-            (ID, &digits[..])
-        }
-    };
+    let mut digits = [0; 4];
+    let (kind, bytes) = parts(key, &mut digits);
+    let hash = hash(key);
     let kind = if rules == Rules::Nsss { kind } else { kind | GLIBC };
-    let hash = bytes.iter().fold(0x811c_9dc5 ^ u32::from(kind), |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    });
     let [first, len, room @ ..] = digest;
     match room.get_mut(..bytes.len()) {
         Some(room) => {
@@ -111,6 +103,26 @@ fn place(rules: Rules, key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
         }
     }
     (hash ^ hash >> 16) as usize % ENTRIES
+}
+
+/// A key's kind and bytes.
+fn parts<'a>(key: LookupKey<'a>, digits: &'a mut [u8; 4]) -> (u8, &'a [u8]) {
+    match key {
+        LookupKey::Name(name) => (NAME, name),
+        LookupKey::Id(id) => {
+            *digits = id.to_be_bytes();
+            (ID, digits)
+        }
+    }
+}
+
+/// FNV-1a of a key.
+pub fn hash(key: LookupKey<'_>) -> u32 {
+    let mut digits = [0; 4];
+    let (kind, bytes) = parts(key, &mut digits);
+    bytes.iter().fold(0x811c_9dc5 ^ u32::from(kind), |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]

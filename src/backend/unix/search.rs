@@ -110,6 +110,12 @@ pub struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
+    /// One that only judges a line that is at hand, or any.
+    pub fn for_guess(rules: Rules, db: Db, want: Want<'a>) -> Self {
+        let needle = Needle { bytes: heapless::Vec::new(), pair: None };
+        Finder { rules, db, want, needle, other: None }
+    }
+
     /// Prepares the search.
     pub fn new(rules: Rules, db: Db, want: Want<'a>) -> Self {
         let mut digits = [0; DECIMAL_MAX];
@@ -265,7 +271,7 @@ fn span_at(block: &[u8], at: usize) -> Span {
 }
 
 /// Where the last line of `block` starts, which has no LF yet; lines are short.
-fn behind_last_lf(block: &[u8]) -> usize {
+pub fn behind_last_lf(block: &[u8]) -> usize {
     block.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1)
 }
 
