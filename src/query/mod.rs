@@ -4,5 +4,6 @@ pub mod ask;
 pub mod etcdb;
 pub mod explain;
 pub mod identity;
-pub mod line;
+mod list;
+mod nscd;
 pub mod print;

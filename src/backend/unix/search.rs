@@ -4,7 +4,7 @@ use super::recent::{Location, LookupKey};
 use crate::backend::Step;
 use crate::backend::client::{Hit, Line, LongLine, ReadFrom, Streamed};
 use crate::backend::gids::Gids;
-use crate::limits::{ONE_LINE, WINDOW};
+use crate::limits::{CANDIDATE, ONE_LINE, WINDOW};
 use crate::sys::file::pread_full;
 #[cfg(target_arch = "aarch64")]
 use memchr::arch::aarch64::neon::packedpair::Finder as Pair;
@@ -21,6 +21,7 @@ use nssproto::line::stream::{LineScanner, LineSummary};
 use nssproto::line::{Parsed, Rules, parse_by};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
 /// Which lines are looked for.
@@ -77,6 +78,9 @@ impl Want<'_> {
     }
 }
 
+/// What it costs to pass over a place that is not wanted, in bytes of a turn.
+const PASSED_OVER: u64 = 64;
+
 /// Most bytes that the search for a pair looks at together.
 const PAIR_READS: usize = 64;
 
@@ -107,13 +111,15 @@ pub struct Finder<'a> {
     needle: Needle,
     /// Or these.
     other: Option<Needle>,
+    /// What the lines cost that were parsed, in bytes of a turn.
+    parsed: Cell<u64>,
 }
 
 impl<'a> Finder<'a> {
     /// One that only judges a line that is at hand, or any.
     pub fn for_guess(rules: Rules, db: Db, want: Want<'a>) -> Self {
         let needle = Needle { bytes: heapless::Vec::new(), pair: None };
-        Finder { rules, db, want, needle, other: None }
+        Finder { rules, db, want, needle, other: None, parsed: Cell::new(0) }
     }
 
     /// Prepares the search.
@@ -141,7 +147,7 @@ impl<'a> Finder<'a> {
             Want::Member(user) => Needle::new(&[user.bytes()]),
             Want::Any => Needle::new(&[]),
         };
-        Finder { rules, db, want, needle, other }
+        Finder { rules, db, want, needle, other, parsed: Cell::new(0) }
     }
 
     /// The bytes that a streamed line is compared with.
@@ -168,12 +174,18 @@ impl<'a> Finder<'a> {
             };
             let span = span_at(block, at);
             let line = span.of(block);
+            self.parsed.set(self.parsed.get() + line.len() as u64 + CANDIDATE);
             if let Some(parsed) = self.want.takes(self.rules, self.db, line, gids) {
                 return Some((span, parsed));
             }
             from = span.next;
         }
         None
+    }
+
+    /// What the lines cost that were parsed since the last call, in bytes of a turn.
+    pub fn cost(&self) -> u64 {
+        self.parsed.take()
     }
 
     /// A byte of the next line that may be wanted.
@@ -191,10 +203,12 @@ impl<'a> Finder<'a> {
             Want::Key(LookupKey::Id(_)) if self.rules != Rules::Nsss => {
                 let mut at = self.needle.search(block, from)?;
                 while self.is_in_number(block, at) {
+                    self.parsed.set(self.parsed.get() + PASSED_OVER);
                     at = self.needle.search(block, at + 1)?;
                 }
                 Some(at)
             }
+            Want::Member(_) => self.search_item(block, from),
             _ => self.needle.search(block, from),
         }
     }
@@ -205,6 +219,24 @@ impl<'a> Finder<'a> {
         let behind = block.get(at + self.needle.bytes.len());
         matches!(before, Some(b'1'..=b'9'))
             || self.db == Db::Group && behind.is_some_and(u8::is_ascii_digit)
+    }
+
+    /// Where the needle stands next so that it may be an item of a list.
+    fn search_item(&self, block: &[u8], mut from: usize) -> Option<usize> {
+        // The rest of a long name is for the parse to see.
+        let is_cut = self.needle.bytes.len() < self.key().len();
+        loop {
+            let at = self.needle.search(block, from)?;
+            let before = block.get(..at).and_then(<[u8]>::last);
+            let behind = block.get(at + self.needle.bytes.len());
+            let begins = before.is_none_or(|b| matches!(b, b':' | b',') || !b.is_ascii_graphic());
+            let ends = behind.is_none_or(|b| *b == b',' || !b.is_ascii_graphic());
+            if begins && (ends || is_cut) {
+                return Some(at);
+            }
+            self.parsed.set(self.parsed.get() + PASSED_OVER);
+            from = at + 1;
+        }
     }
 }
 
@@ -355,6 +387,7 @@ pub fn search(
             Some(_) => line_at(rules, db, lines, 0, want, gids),
             None => finder.find(lines, gids),
         };
+        *step.budget = step.budget.saturating_sub(finder.cost());
         if let Some((Span { start, end, next }, parsed)) = found {
             search.at = base + next as u64;
             let at = base + start as u64;
