@@ -18,7 +18,7 @@ pub const REPLY_PIECE: usize = 4096;
 pub const WINDOW: usize = 32 * 1024;
 
 /// First read where one line is expected: most lines are far shorter, few are longer.
-pub const ONE_LINE: usize = 4096;
+pub const ONE_LINE: usize = 1024;
 
 /// Bytes of files that are looked at for one client before others get their turn: about a
 /// millisecond's work. What costs more than to be looked at counts as bytes, too.
@@ -97,6 +97,13 @@ pub const NSLCD_INPUT: usize = 1024;
 /// Bytes of a file that getent reads by itself: /etc/hosts as a list of all that is to be blocked
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
+
+/// The largest file whose names and numbers are indexed: some 65,000 users. A power of two, of
+/// which an index keeps offsets.
+pub const INDEXED_FILE: u64 = 4 * 1024 * 1024;
+
+/// Most slots of an index, each of four bytes: 512 KiB, of which 5,000 users take 64.
+pub const INDEX_SLOTS: usize = 128 * 1024;
 
 /// Milliseconds between two looks for files that are open and not used, while there are any.
 pub const IDLE_LOOK_MILLIS: u64 = 80;

@@ -25,6 +25,7 @@ use crate::sys::untouched;
 use client::{Enumerations, Hit, Search};
 use gids::Gids;
 use nssproto::entry::{Db, Record};
+use nssproto::line::Rules;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use std::ops::{Deref, DerefMut};
@@ -70,6 +71,11 @@ pub trait Source {
 
     /// Whether a lookup can block, so that it must not run where others wait.
     fn may_block(&self) -> bool {
+        false
+    }
+
+    /// Whether it can be asked for a name longer than [`nssproto::entry::Name::MAX`]; else it has none.
+    fn takes_long_names(&self) -> bool {
         false
     }
 
@@ -318,6 +324,8 @@ pub struct Step<'a> {
     pub shared: &'a mut Shared,
     /// On whose behalf.
     pub rights: Rights,
+    /// By whose rules files are read for this question.
+    pub rules: Rules,
     /// Bytes of files that may still be read in this step.
     pub budget: &'a mut u64,
     /// Where the search of this request stands.

@@ -12,6 +12,7 @@ use crate::sys::access::Rights;
 use crate::sys::clock::{micros, millis};
 use crate::sys::error::{Error, Exit};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
+use nssproto::line::Rules;
 use nssproto::nscd::SOCKET as NSCD_SOCKET;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
@@ -104,6 +105,7 @@ impl Resolver {
             switch.observe(explain::to_stderr(names));
         }
         let mut client = switch.new_client(Rights::Own, 0);
+        client.rules = Rules::Glibc;
         // Nobody else waits.
         client.budget = u64::MAX;
         self.switch = Some((switch, client));

@@ -70,7 +70,7 @@ struct Line {
 
 impl Line {
     fn new(head: Head, raw: bool) -> Self {
-        let writer = LineWriter::new(head);
+        let writer = LineWriter::by_glibc(head);
         Line { writer, head, nth: 0, text: Vec::new(), kept: true, refused: false, raw }
     }
 

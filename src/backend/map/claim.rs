@@ -8,6 +8,7 @@ use crate::backend::client::{Enumerations, Hit, Search};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::access::Rights;
 use crate::sys::message::Message;
+use nssproto::line::Rules;
 use rustix::io::Errno;
 use std::ptr;
 
@@ -154,6 +155,7 @@ impl Map {
         let mut step = Step {
             shared: &mut Shared::new(false),
             rights: Rights::Own,
+            rules: Rules::Nsss,
             budget: &mut { u64::MAX },
             search: &mut Search::default(),
             enumerations: &mut Enumerations::default(),

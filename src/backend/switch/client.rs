@@ -5,12 +5,15 @@ use super::Progress;
 use crate::backend::client::{Enumerations, Hit, Search};
 use crate::limits::BACKENDS;
 use crate::sys::access::Rights;
+use nssproto::line::Rules;
 use std::ops::Range;
 
 /// One client of a switch; [`Switch::new_client`](super::Switch::new_client) makes it.
 pub struct ClientState {
     /// On whose behalf.
     pub rights: Rights,
+    /// By whose rules files are read for his questions; nsss's, until they are set.
+    pub rules: Rules,
     /// Tells clients of one switch apart.
     pub number: u32,
     /// Bytes of files that may still be read before others are served.
@@ -40,6 +43,7 @@ impl ClientState {
         }
         ClientState {
             rights,
+            rules: Rules::Nsss,
             number,
             budget: 0,
             backends: 0..count,

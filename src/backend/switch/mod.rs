@@ -264,7 +264,7 @@ impl Switch {
         let merges = self.merge && matches!(request, Request::GroupList { .. });
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
         // An enumeration stays with one process, too.
-        let whole = merges || matches!(request, Request::Next(_));
+        let whole = merges && !has_long_name(request) || matches!(request, Request::Next(_));
         let slots = self.slots.get(client.backends.clone()).unwrap_or_default();
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
@@ -308,6 +308,7 @@ impl Switch {
             let step = Step {
                 shared: &mut self.shared,
                 rights: client.rights,
+                rules: client.rules,
                 budget: &mut { u64::MAX },
                 search: &mut Search::default(),
                 enumerations,
@@ -338,6 +339,9 @@ impl Switch {
     fn ask_slot(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
         let start = self.observer.as_ref().map(|_| clock::micros());
         let outcome = match self.step(client) {
+            Some((backend, _)) if has_long_name(request) && !backend.takes_long_names() => {
+                Outcome::NotFound
+            }
             Some((backend, step)) => backend.ask(step, request),
             None => Outcome::Dead,
         };
@@ -353,11 +357,11 @@ impl Switch {
         &'a mut self,
         client: &'a mut ClientState,
     ) -> Option<(&'a mut dyn Source, Step<'a>)> {
-        let ClientState { slot, enumerations, search, hit, budget, rights, .. } = client;
+        let ClientState { slot, enumerations, search, hit, budget, rights, rules, .. } = client;
         let enumerations = enumerations.get_mut(*slot)?;
         let slot = self.slots.get_mut(*slot)?;
-        let (shared, rights) = (&mut self.shared, *rights);
-        let step = Step { shared, rights, budget, search, enumerations, hit };
+        let (shared, rights, rules) = (&mut self.shared, *rights, *rules);
+        let step = Step { shared, rights, rules, budget, search, enumerations, hit };
         Some((&mut *slot.backend, step))
     }
 
@@ -411,6 +415,14 @@ impl Switch {
     /// Takes note of ended children.
     pub fn reap(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.backend.reap());
+    }
+}
+
+/// Whether it asks for a name that most backends cannot be asked for.
+fn has_long_name(request: &Request<'_>) -> bool {
+    match request {
+        Request::ByName(_, name) | Request::GroupList { user: name, .. } => name.is_long(),
+        _ => false,
     }
 }
 

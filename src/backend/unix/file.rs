@@ -1,6 +1,7 @@
 //! One file, kept in memory when it is small, else open while it is used: what is known of it, and
 //! whether that still holds.
 
+use super::index::Index;
 use super::pass::Pass;
 use super::recent::Recent;
 use super::report;
@@ -46,6 +47,8 @@ pub struct DbFile {
     verbose: bool,
     /// Where recent answers stood in a file that is not kept.
     pub recent: Recent,
+    /// Where all lines stand in such a file.
+    pub index: Index,
     /// Those who wait for a line of such a file.
     pub pass: Pass,
 }
@@ -66,6 +69,7 @@ impl DbFile {
             version: 0,
             verbose,
             recent: Recent::new(),
+            index: Index::new(),
             pass: Pass::new(),
         }
     }
@@ -114,6 +118,7 @@ impl DbFile {
         self.reading = Reading::default();
         self.kept = None;
         self.recent.clear();
+        self.index.clear();
         self.close();
     }
 
@@ -175,6 +180,7 @@ impl DbFile {
             let is_new = *self.reading.stamp() != stamp;
             self.reading = Reading::new(stamp, clock);
             self.recent.clear();
+            self.index.clear();
             self.kept = whole.then_some(len);
             if is_new {
                 self.version = self.version.wrapping_add(1);
@@ -234,6 +240,17 @@ impl DbFile {
             return Err(Errno::INVAL);
         }
         Ok(file)
+    }
+
+    /// Goes on with the index of a file that is not kept, if it will be the same for others; true if
+    /// there is no more to do in this turn.
+    pub fn build_index(&mut self, window: &mut [u8], budget: &mut u64) -> Result<bool, Errno> {
+        if !self.reading.holds(self.reading.stamp()) {
+            return Ok(true);
+        }
+        self.reopen()?;
+        let file = self.file.as_ref().ok_or(Errno::BADF)?;
+        self.index.build(self.db, file, window, budget)
     }
 
     /// The stamp of what is known.

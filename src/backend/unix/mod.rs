@@ -6,6 +6,7 @@
 //! ones the places of recent answers.
 
 mod file;
+mod index;
 mod pass;
 mod recent;
 mod report;
@@ -117,6 +118,10 @@ impl Source for Unix {
         })
     }
 
+    fn takes_long_names(&self) -> bool {
+        true
+    }
+
     /// The directory, or of its files those that no set of accounts does without.
     fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
         let mut look = |name: &[u8]| {
@@ -142,7 +147,7 @@ impl Source for Unix {
                 ReadFrom::Enumeration => ReadFrom::Enumeration,
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
-            let mut meter = LineScanner::new(line.db);
+            let mut meter = LineScanner::new(line.parsed.rules(), line.db);
             meter.feed(self.text(&step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
@@ -249,7 +254,7 @@ impl Unix {
             _ => (None, 0),
         };
         let again = step.search.resume(version, restarts)?;
-        let known = key.filter(|_| !again).and_then(|key| file.recent.get(key));
+        let known = key.filter(|_| !again).and_then(|key| file.recent.get(step.rules, key));
         if known == Some(Location::Absent) {
             return Ok(Outcome::NotFound);
         }
@@ -257,11 +262,13 @@ impl Unix {
             Some(content) => {
                 let gids = &mut step.shared.gids;
                 let guess = match known {
-                    Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
+                    Some(Location::At(at)) => {
+                        line_at(step.rules, db, content, at as usize, want, gids)
+                    }
                     _ => None,
                 };
                 let found = guess.or_else(|| {
-                    let finder = Finder::new(db, want);
+                    let finder = Finder::new(step.rules, db, want);
                     let found = finder.find(content, gids);
                     let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
                     *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
@@ -275,17 +282,17 @@ impl Unix {
                 })
             }
             None => {
-                if let Some(Location::At(at)) = known {
-                    step.search.expect_at(at);
-                }
                 let told = match key {
-                    Some(key) if known.is_none() => ask_pass(&mut step, file, key, version)?,
+                    Some(key) if known.is_none() && !file.index.serves() => {
+                        ask_pass(&mut step, file, key, version)?
+                    }
                     _ => Told::Alone,
                 };
                 let found = match told {
                     Told::Joined | Told::Wait => None,
                     Told::Look(Location::Absent) => Some(Location::Absent),
-                    Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
+                    Told::Look(_) => search_file(&mut step, file, want)?,
+                    Told::Alone => locate(&mut step, file, want, known)?,
                 };
                 let Some(found) = found else { return Ok(Outcome::Pending) };
                 found
@@ -294,7 +301,7 @@ impl Unix {
         let Some(key) = key else { return Ok(Outcome::Groups) };
         if known != Some(found) {
             // If the file is not settled it is read again, and this forgotten, before it is used.
-            file.recent.put(key, found);
+            file.recent.put(step.rules, key, found);
         }
         Ok(outcome(Some(found)))
     }
@@ -322,7 +329,7 @@ impl Unix {
             step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
         }
         step.search.begin_at(*at);
-        let finder = Finder::new(db, Want::Any);
+        let finder = Finder::for_guess(step.rules, db, Want::Any);
         let found = search(step, file, ReadFrom::Enumeration, &finder, true)?;
         if step.search.is_between_lines() {
             *at = step.search.at;
@@ -436,15 +443,50 @@ fn ask_pass(
     Ok(told)
 }
 
+/// Looks in a file that is not kept, where the line was `known` to be, or where its index says.
+/// `None`: the budget is used up.
+fn locate(
+    step: &mut Step<'_>,
+    file: &mut DbFile,
+    want: Want<'_>,
+    known: Option<Location>,
+) -> Result<Option<Location>, Errno> {
+    if let Some(Location::At(at)) = known {
+        step.search.expect_at(at);
+        file.index.was_not_needed();
+    } else if let (Want::Key(key), true) = (want, step.search.is_fresh()) {
+        if !file.build_index(&mut step.shared.window, step.budget)? {
+            return Ok(None);
+        }
+        if file.index.is_ready() && !expect_next(step, file, key) {
+            return Ok(Some(Location::Absent));
+        }
+    }
+    search_file(step, file, want)
+}
+
+/// Expects the line where the index says next; false if it knows no other.
+fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> bool {
+    let next = file.index.candidate(step.rules, key, step.search.probe);
+    if let Some((at, probe)) = next {
+        step.search.expect_at(at);
+        step.search.probe = probe;
+    }
+    next.is_some()
+}
+
 /// Looks in a file that is not kept. `None`: the budget is used up.
 fn search_file(
     step: &mut Step<'_>,
     file: &DbFile,
     want: Want<'_>,
 ) -> Result<Option<Location>, Errno> {
-    let finder = Finder::new(file.db, want);
     loop {
         let guess = step.search.guess.map(Location::At);
+        let finder = match guess {
+            Some(_) => Finder::for_guess(step.rules, file.db, want),
+            None => Finder::new(step.rules, file.db, want),
+        };
         let found = search(step, file.file()?, ReadFrom::File, &finder, guess.is_some())?;
         if found.is_none() {
             return Ok(None);
@@ -452,7 +494,15 @@ fn search_file(
         if guess.is_some() && found != guess {
             // Another key with the same hash: it is not there.
             *step.hit = Hit::None;
-            step.search.start_over();
+            match want {
+                // The index may have been dropped meanwhile.
+                Want::Key(key) if step.search.probe > 0 && file.index.is_ready() => {
+                    if !expect_next(step, file, key) {
+                        return Ok(Some(Location::Absent));
+                    }
+                }
+                _ => step.search.start_over(),
+            }
             continue;
         }
         step.search.guess = None;

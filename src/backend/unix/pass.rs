@@ -205,7 +205,9 @@ impl Pass {
         let colon = memchr(b':', line);
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         self.found(LookupKey::Name(name), at);
-        let bare = name.trim_ascii_start();
+        // As isspace(3): a vertical tab is one, too.
+        let blanks = name.iter().take_while(|b| matches!(b, b' ' | 9..=13)).count();
+        let bare = name.get(blanks..).unwrap_or_default();
         if bare.len() < name.len() {
             self.found(LookupKey::Name(bare), at);
         }
