@@ -73,6 +73,12 @@ pub trait Source {
         false
     }
 
+    /// From now on it runs where others wait: what may block is a worker's. Whether some lookup may
+    /// turn out to be.
+    fn wait_for_nothing(&mut self) -> bool {
+        false
+    }
+
     /// Whether it is another process that answers, by our rights and not by the client's.
     fn asks_others(&self) -> bool {
         false
@@ -108,6 +114,11 @@ pub trait Source {
 
     /// Hides what it knows from other processes, after a change of user.
     fn guard(&self) {}
+
+    /// Tells what it needs and is not there: a path, and why it cannot be used.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let _ = tell;
+    }
 
     /// Makes sure that its files can be opened when all descriptors are in use.
     fn reserve_descriptors(&mut self) {}
@@ -261,7 +272,7 @@ pub enum Outcome {
     Dead,
     /// The budget is used up: ask again, with the same request.
     Pending,
-    /// Only a backend that may block can tell: a worker has to ask.
+    /// What may block has to be asked: a worker has to do it.
     NeedsWorker,
 }
 

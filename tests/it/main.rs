@@ -16,6 +16,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
+mod examples;
 mod faults;
 mod getent;
 mod id;
@@ -28,6 +30,7 @@ mod multicall;
 mod no_alloc;
 mod nscd;
 mod nslcd;
+mod one_answer;
 mod options;
 mod privileges;
 mod proto;

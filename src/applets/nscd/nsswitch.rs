@@ -30,7 +30,7 @@ fn covers(sources: &Sources, service: &[u8]) -> bool {
     let blocks = match sources {
         Sources::Own(blocks) | Sources::Script(blocks, _) => blocks,
         // A server is a switch of its own; at least it has the files.
-        Sources::Server(_) => return service == b"files",
+        Sources::Server(..) => return service == b"files",
     };
     for block in blocks {
         // `nsssd-nslcd`, `nssbox nslcd`.
@@ -56,7 +56,7 @@ mod tests {
     fn sources_are_covered_by_the_backends_of_their_kind() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
-        let Ok(sources) = sources(None, &script) else { panic!("a script") };
+        let Ok(sources) = sources(None, true, &script) else { panic!("a script") };
         assert!(["files", "ldap"].iter().all(|s| covers(&sources, s.as_bytes())));
         assert!(["sss", "systemd", "compat"].iter().all(|s| !covers(&sources, s.as_bytes())));
     }

@@ -72,17 +72,18 @@ impl Passwords {
 
     /// Makes sure that shadow can be opened when all descriptors are in use.
     pub fn reserve_descriptor(&mut self) {
-        self.own.reserve_descriptor(Db::Shadow);
+        self.own.reserve_descriptors();
     }
 
-    /// Whether a file is open that would be closed some time.
-    pub fn holds_files(&self) -> bool {
+    /// Closes files that were not used for a while; whether others are open.
+    pub fn close_idle(&mut self) -> bool {
+        self.shared.holds_files = self.own.close_idle();
         self.shared.holds_files
     }
 
-    /// Closes files that were not used for a while.
-    pub fn close_idle(&mut self) {
-        self.shared.holds_files = self.own.close_idle();
+    /// Whether files are open, which are to be closed when they are not used.
+    pub fn holds_files(&self) -> bool {
+        self.shared.holds_files
     }
 
     fn look(
@@ -225,7 +226,7 @@ const PATH: &CStr = c"/etc/nsswitch.conf";
 impl Services {
     fn new() -> Self {
         Services {
-            reading: Reading::default(),
+            reading: Reading::torn(Stamp::default()),
             batch: 0,
             text: untouched(TEXT),
             ldap: false,
@@ -255,9 +256,12 @@ impl Services {
         let len = match self.read() {
             Ok(len) => len,
             // Files are asked.
-            Err(Errno::NOENT) => 0,
+            Err(Errno::NOENT) => {
+                self.reading = Reading::torn(Stamp::default());
+                0
+            }
             // What was known holds until it can be read.
-            Err(_) => return,
+            Err(_) => return self.reading = Reading::torn(Stamp::default()),
         };
         let text = self.text.get(..len).unwrap_or_default();
         (self.ldap, self.extrausers, self.others) = (false, false, false);

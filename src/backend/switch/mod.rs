@@ -80,6 +80,11 @@ impl Switch {
         Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
     }
 
+    /// Adds one behind the others. (Before there are clients: they have a state for each.)
+    pub fn add(&mut self, slot: Slot) {
+        self.slots.push(slot);
+    }
+
     /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
     pub fn end(&mut self) {
         self.slots.clear();
@@ -98,6 +103,12 @@ impl Switch {
     /// Whether a backend in process can block, so that it must not run where others wait.
     pub fn may_block(&self) -> bool {
         self.slots.iter().any(|slot| slot.backend.may_block())
+    }
+
+    /// From now on it runs where others wait: what may block is a worker's. Whether some lookup may
+    /// turn out to be.
+    pub fn wait_for_nothing(&mut self) -> bool {
+        self.slots.iter_mut().fold(false, |some, slot| slot.backend.wait_for_nothing() | some)
     }
 
     /// Keeps what backends must hide from others, after a change of user.
@@ -157,7 +168,7 @@ impl Switch {
             slots.iter_mut().fold(clients_hold, |open, slot| slot.backend.close_idle() | open);
         #[cfg(feature = "nscd")]
         if let Some(passwords) = &mut self.passwords {
-            passwords.close_idle();
+            self.shared.holds_files |= passwords.close_idle();
         }
         self.next_look = NEVER;
     }

@@ -18,9 +18,10 @@ use crate::limits::RESTARTS;
 use crate::options::{Options, Spec};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
-use crate::sys::file::pread_full;
+use crate::sys::file::{join, path, pread_full};
+use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::stat::fstat;
+use crate::sys::stat::{fstat, stat};
 use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
@@ -46,6 +47,8 @@ pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    dir: Vec<u8>,
+    verbose: bool,
     teller: Teller,
 }
 
@@ -60,7 +63,14 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files, teller: teller(dir) }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
+    }
+}
+
+impl Unix {
+    fn tell_failure(&self, errno: Errno) {
+        let mut message = Message::warning("nsssd-unix");
+        message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
     }
 }
 
@@ -97,7 +107,25 @@ impl Source for Unix {
             Request::ByGid(gid) => self.look_up(step, Db::Group, Want::Key(LookupKey::Id(gid.0))),
             Request::GroupList { user, .. } => self.look_up(step, Db::Group, Want::Member(user)),
         };
-        answer.unwrap_or_else(Outcome::failed)
+        answer.unwrap_or_else(|errno| {
+            if self.verbose {
+                self.tell_failure(errno);
+            }
+            Outcome::failed(errno)
+        })
+    }
+
+    /// The directory, or of its files those that no set of accounts does without.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let mut look = |name: &[u8]| {
+            let looked = path(name).and_then(|name| stat(&name));
+            looked.err().inspect(|errno| tell(name, *errno)).is_none()
+        };
+        if look(&self.dir) {
+            for db in [Db::Passwd, Db::Group] {
+                look(&join(&self.dir, db.name().as_bytes()));
+            }
+        }
     }
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
@@ -208,12 +236,6 @@ impl Source for Unix {
 }
 
 impl Unix {
-    /// Makes sure that one of its files can be opened when all descriptors are in use.
-    #[cfg(feature = "nscd")]
-    pub fn reserve_descriptor(&mut self, db: Db) {
-        self.files.get_mut(db).close();
-    }
-
     /// The first line with a name or number; or all groups that list a user.
     fn look_up(&mut self, mut step: Step<'_>, db: Db, want: Want<'_>) -> Result<Outcome, Errno> {
         let file = self.files.get_mut(db);
@@ -236,7 +258,13 @@ impl Unix {
                     Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
                     _ => None,
                 };
-                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                let found = guess.or_else(|| {
+                    let finder = Finder::new(db, want);
+                    let found = finder.find(content, gids);
+                    let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
+                    *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
+                    found
+                });
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;

@@ -8,7 +8,7 @@ use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::password::ShadowSearch;
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
-use crate::limits::REPLY_PIECE;
+use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
 use nssproto::entry::{Db, Gid, Name, Uid};
@@ -24,7 +24,7 @@ pub struct Nscd {
     /// More may have been sent than the request.
     more: bool,
     by_root: bool,
-    /// When it came, and then when its request was complete: milliseconds of the clock.
+    /// When it came, in milliseconds of the clock.
     since: u64,
     /// A byte of the reply has been given out.
     begun: bool,
@@ -100,6 +100,10 @@ impl Conversation for Nscd {
         matches!(self.lookup.state, State::Reading)
     }
 
+    fn has_asked(&self) -> bool {
+        !matches!(Request::decode(self.request()), Err(DecodeError::Incomplete(_)))
+    }
+
     fn drains(&self) -> bool {
         self.more
     }
@@ -110,11 +114,14 @@ impl Conversation for Nscd {
 
     fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
         let Patience { client_millis, lookup_millis } = patience;
+        let last = self.since + u64::from(NSCD_ANSWER_MILLIS);
         match wait {
             // Since it came: who sends byte by byte has no more time than others.
             Wait::Input => Some(self.since + u64::from(client_millis)),
             Wait::Turn if self.begun => None,
-            Wait::Turn | Wait::Worker => Some(self.since + u64::from(lookup_millis)),
+            // However long it waited: what is left of that is the source's.
+            Wait::Turn | Wait::Worker => Some(last),
+            Wait::Source => Some(last.min(millis() + u64::from(lookup_millis))),
             // A client that does not read makes nobody else wait.
             Wait::Output => Some(millis() + u64::from(client_millis)),
         }
@@ -182,7 +189,6 @@ impl Nscd {
         };
         let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
-            self.since = millis();
             lookup.state = State::Asking;
         }
         lookup.ask(switch, out, &question, kind)

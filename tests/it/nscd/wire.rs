@@ -241,16 +241,50 @@ fn half_a_request_and_silence_is_closed_and_stops_nobody() {
 }
 
 #[test]
-fn over_the_limit_the_oldest_silent_connection_gives_way() {
+fn who_has_not_asked_takes_no_share_and_who_has_waits_for_one() {
     let bench = bench();
-    let server = bench.serve(&["-C", "2"]);
-    let first = Connection::connect(server.socket());
-    let second = Connection::connect(server.socket());
-    second.send(&request(ask::USER, "ada")[..5]);
-    assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
-    first.expect_eof();
-    second.send(&request(ask::USER, "ada")[5..]);
-    assert_eq!(read_to_end(&second), user(ADA), "the younger one has kept its place");
+    let server = bench.serve(&["-C", "1", "-c", "1"]);
+    let silent: Vec<Connection> = (0..8).map(|_| Connection::connect(server.socket())).collect();
+    for client in &silent {
+        assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
+        client.send(&request(ask::USER, "ada")[..5]);
+    }
+    for client in &silent {
+        client.send(&request(ask::USER, "ada")[5..]);
+    }
+    for client in &silent {
+        assert_eq!(read_to_end(client), user(ADA), "all have kept their places");
+    }
+}
+
+/// With so few descriptors that 20 clients may wait, and that is told.
+fn with_little_room(bench: &Bench, script: &[&str]) -> Server {
+    let own = bench.command(&["-c", "16"]);
+    let mut command = support::tool(&bench.bin, "sh");
+    command.arg("-c").arg("ulimit -n 100; exec \"$0\" \"$@\"").arg(own.get_program());
+    let words: Vec<_> = own.get_args().filter(|word| *word != "-q").collect();
+    command.args(words).args(script);
+    let server = Server::start_command(command, &bench.socket());
+    assert!(server.stderr().contains("room for 20 waiting clients"), "{}", server.stderr());
+    server
+}
+
+#[test]
+fn in_a_full_room_the_oldest_who_has_not_asked_gives_way() {
+    let bench = bench();
+    let server = with_little_room(&bench, &["3", "nsssd-unix", "-d", bench.dir.as_str(), ""]);
+    let silent: Vec<Connection> = (0..20).map(|_| Connection::connect(server.socket())).collect();
+    for client in &silent {
+        client.send(&request(ask::USER, "ada")[..5]);
+    }
+    assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA), "needs no room");
+    let one_more = Connection::connect(server.socket());
+    assert_eq!(read_to_end(&silent[0]), b"");
+    for client in silent.iter().skip(1).chain([&one_more]) {
+        let from = if std::ptr::eq(client, &one_more) { 0 } else { 5 };
+        client.send(&request(ask::USER, "ada")[from..]);
+        assert_eq!(read_to_end(client), user(ADA));
+    }
 }
 
 #[test]

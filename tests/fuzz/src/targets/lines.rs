@@ -140,9 +140,12 @@ fn to_nscd_with(record: &Record<'_>, password: Password, nsss: &[u8], step: usiz
     fn star(field: &[u8]) -> &[u8] {
         if field.is_empty() { field } else { b"*" }
     }
+    fn as_it_stands(field: &[u8]) -> &[u8] {
+        field
+    }
     let shown: fn(&[u8]) -> &[u8] = match password {
         Password::Star => star,
-        _ => |field| field,
+        _ => as_it_stands,
     };
     let (size, want) = match record {
         Record::Passwd(_) => {
