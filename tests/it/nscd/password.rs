@@ -140,7 +140,9 @@ fn a_field_of_a_long_record_is_no_other() {
             for (mode, uid, shown) in
                 [(0o644, ANOTHER, open), (0o600, ANOTHER, closed), (0o600, 0, open)]
             {
-                ["passwd", "group"].iter().for_each(|name| bench.dir.chmod(name, mode));
+                for name in ["passwd", "group"] {
+                    bench.dir.chmod(name, mode);
+                }
                 let want = user(&format!("ada:{shown}:5:6:{rest}:/h:/bin/sh"));
                 assert_same_bytes(field, &asked_as(&server, uid, ask::UID, "5"), &want);
                 let shown = if field == "x" { "x" } else { shown };
