@@ -313,6 +313,7 @@ impl Files {
             fs::create_dir(&dir)?;
             let few = fs::read_to_string(self.few().join("passwd"))?;
             fs::write(dir.join("passwd"), few.replace(":*:", ":x:"))?;
+            fs::write(dir.join("group"), "")?;
             let line = |number| format!("{}:*:20000:0:99999:7:::\n", User::of_few(number).name);
             fs::write(&paths[1], (1..=FEW).map(line).collect::<String>())?;
             fs::write(&paths[2], "passwd: files\nshadow: files\n")?;

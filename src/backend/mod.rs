@@ -101,6 +101,12 @@ pub trait Source {
         false
     }
 
+    /// Whether `peer` could open by himself the file of `db` that is there now.
+    fn could_open(&self, db: Db, peer: Peer) -> bool {
+        let _ = (db, peer);
+        false
+    }
+
     /// The name of the record that was found, where it is the asked one in other letters: in upper
     /// or lower case, which this source ignores.
     fn name_in_other_case(&self, asked: &[u8]) -> Option<&[u8]> {

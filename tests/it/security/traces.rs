@@ -253,6 +253,8 @@ fn nscd(watch: &mut Watch) {
         (vec!["-s", "DIR/nsss", "--no-files"], &[]),
     ] {
         let words = [&["-1", "-t", "4000", "-S", "DIR/run/socket"], &script[..]].concat();
+        // From the second one on, a socket is there that nobody serves any more.
+        let _ = std::os::unix::net::UnixListener::bind(watch.path("run/socket"));
         let mut command = watch.command("nscd", &words);
         command.env("NOTIFY_SOCKET", watch.path("notify"));
         let who = [&["nscd"], who].concat();
