@@ -97,5 +97,5 @@ pub const USER_GROUPS: usize = 65_536;
 /// Bytes of a name that id, groups and whoami keep: names have tens of them.
 pub const ACCOUNT_NAME: usize = 64 * 1024;
 
-/// Bytes of a record that getent keeps to see whether all of it can be printed.
-pub const PRINTED_RECORD: usize = 1024 * 1024;
+/// Bytes of a record that getent prints, once it has seen that all of it can be: as many as nscd's.
+pub const PRINTED_RECORD: usize = NSCD_REPLY;
