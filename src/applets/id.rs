@@ -33,6 +33,7 @@ const SPEC: Spec = Spec {
         ("--ask", 'S'),
         ("--help", '\x01'),
         ("--version", '\x02'),
+        ("--ask", 'S'),
         ("--user", 'u'),
         ("--group", 'g'),
         ("--groups", 'G'),

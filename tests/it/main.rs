@@ -16,11 +16,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
+mod examples;
 mod faults;
 mod getent;
 mod id;
 mod install;
 mod ipcserver;
+mod login;
 mod map;
 mod multicall;
 #[cfg(feature = "abort-on-alloc")]

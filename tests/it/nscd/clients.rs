@@ -4,7 +4,7 @@ use super::machine::{Machine, musl_lookup};
 use crate::support::{self, have_program, nssbox, peer, skip};
 
 /// What the server knows besides the local files.
-const PASSWD: &str = "netuser:x:70001:70001:Net User:/home/net:/bin/sh\n";
+const PASSWD: &str = "netuser:*:70001:70001:Net User:/home/net:/bin/sh\n";
 const GROUP: &str = "netgroup:x:70001:\nnetstaff:x:70002:netuser,other\nusers:x:100:netuser\n";
 
 fn machine(test: &str) -> Option<Machine> {
@@ -31,7 +31,7 @@ fn programs_of_glibc_see_users_and_groups() {
     );
     // Local users stay as they were, and nobody else appears.
     let script = "getent passwd local; id -un local; getent passwd nosuch; echo $?; stat -c %U /";
-    let text = "local:x:777:777:Local:/:/bin/sh\nlocal\n2\nroot\n";
+    let text = "local:*:777:777:Local:/:/bin/sh\nlocal\n2\nroot\n";
     for served in [true, false] {
         assert_eq!(String::from_utf8_lossy(&m.run(script, served).stdout), text, "{served}");
     }

@@ -1,5 +1,6 @@
 //! `nscd` and `with-nscd`.
 
+mod check;
 mod clients;
 mod container;
 mod control;
@@ -7,6 +8,7 @@ mod doc;
 mod machine;
 mod map;
 mod nsss;
+mod password;
 mod service;
 mod slow;
 mod wire;
