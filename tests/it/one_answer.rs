@@ -461,7 +461,8 @@ fn nscd_asks_its_machines_own_files_before_a_server() {
         Server::start_command(command, &bench.socket())
     };
     let theirs = wire::user("root:x:0:0:another:/:/bin/no");
-    let net = wire::user("net:x:5000:5000:::");
+    // A password that none of the own files has.
+    let net = wire::user("net:*:5000:5000:::");
     let root = |kind, key: &str| wire::asked(&bench.socket(), &wire::request(kind, key));
     let server = start(&[]);
     for _ in 0..4 {
