@@ -14,6 +14,7 @@ use crate::query::print::line_of;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{read_all, read_path};
+use crate::sys::no_huge_pages;
 use crate::sys::output;
 use crate::sys::privilege;
 use rustix::stdio::{stderr, stdin};
@@ -52,6 +53,7 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
