@@ -6,7 +6,7 @@ use nssproto::nsss::Head;
 
 /// The line of a record by its head and its strings, without LF. `None`: it holds what would end a
 /// field or the line, and glibc prints nothing then; in the gecos field a blank takes its place.
-pub fn of_record<'a>(head: &Head, strings: &mut dyn Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+pub fn of_record(head: &Head, strings: &mut dyn Iterator<Item = &[u8]>) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     for (at, text) in strings.enumerate() {
         let is_member = at >= 2 && matches!(head, Head::Group { .. });
