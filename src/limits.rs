@@ -129,5 +129,6 @@ pub const USER_GROUPS: usize = 65_536;
 /// Bytes of a name that id, groups and whoami keep: names have tens of them.
 pub const ACCOUNT_NAME: usize = 64 * 1024;
 
-/// Bytes of a record that getent keeps to see whether all of it can be printed.
-pub const PRINTED_RECORD: usize = 1024 * 1024;
+/// Bytes of a record that getent keeps to see whether all of it can be printed: a group with a
+/// million members.
+pub const PRINTED_RECORD: usize = NSCD_REPLY;

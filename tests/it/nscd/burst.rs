@@ -115,7 +115,8 @@ fn answer_nobody(mut client: UnixStream, millis: u64, count: &AtomicUsize) {
 fn many_who_ask_a_slow_source_are_all_answered() {
     let bench = Bench::new("", "");
     let (path, _) = slow(&bench, 1);
-    let server = Server::start_command(bench.command(&["-s", &path]), &bench.socket());
+    let server =
+        Server::start_command(bench.command(&["--no-files", "-s", &path]), &bench.socket());
     let questions: Vec<_> =
         (0..MANY).map(|at| (request(ask::UID, &(5000 + at).to_string()), no_user())).collect();
     all_are_answered(&server, &questions);
@@ -129,7 +130,8 @@ fn uids_take_turns_at_a_slow_source() {
     }
     let bench = Bench::new("", "");
     let (path, _) = slow(&bench, 50);
-    let server = Server::start_command(bench.command(&["-s", &path]), &bench.socket());
+    let server =
+        Server::start_command(bench.command(&["--no-files", "-s", &path]), &bench.socket());
     let many: Vec<Connection> = (0..60)
         .map(|at| {
             let client = connect_as(&server, NOBODY, NOBODY);
