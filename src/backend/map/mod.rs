@@ -10,6 +10,7 @@ pub mod config;
 mod evidence;
 mod groups;
 pub mod key;
+mod kinds;
 mod list;
 pub mod names;
 mod near;
