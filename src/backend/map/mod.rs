@@ -202,7 +202,8 @@ impl Source for Map {
     }
 
     fn close_idle(&mut self) -> bool {
-        self.scan.as_mut().is_some_and(scan::Scan::close_idle)
+        let scan = self.scan.as_mut().is_some_and(scan::Scan::close_idle);
+        self.registry.as_mut().is_some_and(registry::Registry::close_idle) | scan
     }
 
     fn guard(&self) {

@@ -58,13 +58,11 @@ pub struct Switch {
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
-        Box::new(Switch {
-            slots,
-            shared: Shared::new(merge),
-            next_look: NEVER,
-            merge,
-            observer: None,
-        })
+        let (shared, next_look, observer) = (Shared::new(merge), NEVER, None);
+        let mut switch = Box::new(Switch { slots, shared, next_look, merge, observer });
+        // What was opened at the start, too.
+        switch.close_idle(false);
+        switch
     }
 
     /// A switch with one backend.
