@@ -28,7 +28,7 @@ pub mod text;
 
 use super::client::Hit;
 use super::stamp::Stamp;
-use super::{Outcome, Source, Step};
+use super::{Outcome, Source, Step, Teller};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::privilege::is_root;
 use crate::sys::privilege::keep_secret;
@@ -182,6 +182,10 @@ impl Source for Map {
             (Ok(()), Request::GroupList { .. }) => Outcome::Groups,
             (Ok(()), _) => Outcome::Found,
         }
+    }
+
+    fn teller(&self) -> Teller {
+        Teller::Map
     }
 
     fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {

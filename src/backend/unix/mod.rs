@@ -6,6 +6,7 @@
 //! ones the places of recent answers.
 
 mod file;
+mod pass;
 mod recent;
 mod report;
 mod search;
@@ -13,23 +14,25 @@ mod search;
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
-use crate::limits::RESTARTS;
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
+use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
-use crate::sys::access::Rights;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
-use crate::sys::file::pread_full;
+use crate::sys::file::{join, path, pread_full};
+use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::stat::fstat;
+use crate::sys::stat::{fstat, stat};
 use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
+use pass::Told;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The options of nsssd-unix.
@@ -46,6 +49,9 @@ pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    dir: Vec<u8>,
+    verbose: bool,
+    teller: Teller,
 }
 
 impl Unix {
@@ -59,7 +65,27 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
+    }
+}
+
+impl Unix {
+    fn tell_failure(&self, errno: Errno) {
+        let mut message = Message::warning("nsssd-unix");
+        message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
+    }
+}
+
+/// Whose files those of a directory are. By its name: where a second one is the same in truth, its
+/// users are those of the first.
+fn teller(mut dir: &[u8]) -> Teller {
+    while let Some((b'/', front)) = dir.split_last() {
+        dir = front;
+    }
+    match dir {
+        b"/etc" => Teller::Own,
+        b"/var/lib/extrausers" => Teller::Extrausers,
+        _ => Teller::Directory,
     }
 }
 
@@ -83,7 +109,25 @@ impl Source for Unix {
             Request::ByGid(gid) => self.look_up(step, Db::Group, Want::Key(LookupKey::Id(gid.0))),
             Request::GroupList { user, .. } => self.look_up(step, Db::Group, Want::Member(user)),
         };
-        answer.unwrap_or_else(Outcome::failed)
+        answer.unwrap_or_else(|errno| {
+            if self.verbose {
+                self.tell_failure(errno);
+            }
+            Outcome::failed(errno)
+        })
+    }
+
+    /// The directory, or of its files those that no set of accounts does without.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let mut look = |name: &[u8]| {
+            let looked = path(name).and_then(|name| stat(&name));
+            looked.err().inspect(|errno| tell(name, *errno)).is_none()
+        };
+        if look(&self.dir) {
+            for db in [Db::Passwd, Db::Group] {
+                look(&join(&self.dir, db.name().as_bytes()));
+            }
+        }
     }
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
@@ -162,6 +206,15 @@ impl Source for Unix {
         }
     }
 
+    fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let file = self.files.get(db);
+        peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
+    }
+
     fn allow(&self, sandbox: &mut Sandbox) {
         for db in Db::ALL {
             let path = self.files.get(db).path();
@@ -207,7 +260,13 @@ impl Unix {
                     Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
                     _ => None,
                 };
-                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                let found = guess.or_else(|| {
+                    let finder = Finder::new(db, want);
+                    let found = finder.find(content, gids);
+                    let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
+                    *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
+                    found
+                });
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
@@ -219,9 +278,16 @@ impl Unix {
                 if let Some(Location::At(at)) = known {
                     step.search.expect_at(at);
                 }
-                let Some(found) = search_file(&mut step, file, want)? else {
-                    return Ok(Outcome::Pending);
+                let told = match key {
+                    Some(key) if known.is_none() => ask_pass(&mut step, file, key, version)?,
+                    _ => Told::Alone,
                 };
+                let found = match told {
+                    Told::Joined | Told::Wait => None,
+                    Told::Look(Location::Absent) => Some(Location::Absent),
+                    Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
+                };
+                let Some(found) = found else { return Ok(Outcome::Pending) };
                 found
             }
         };
@@ -253,7 +319,7 @@ impl Unix {
     ) -> Result<Option<Location>, Errno> {
         let (file, at) = self.list_file(enumeration, db, step.rights)?;
         if step.rights != Rights::Own {
-            step.rights.check_read(&fstat(file)?, db == Db::Shadow)?;
+            step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
         }
         step.search.begin_at(*at);
         let finder = Finder::new(db, Want::Any);
@@ -346,6 +412,28 @@ fn copy(
         given += put;
     }
     Ok(given)
+}
+
+/// Where many wait, one pass over the file does for all of them.
+fn ask_pass(
+    step: &mut Step<'_>,
+    file: &mut DbFile,
+    key: LookupKey<'_>,
+    version: u32,
+) -> Result<Told, Errno> {
+    if !step.search.is_fresh() || !file.is_settled() {
+        return Ok(Told::Alone);
+    }
+    let join = step.shared.waiting >= CROWD;
+    let mut told = file.pass.ask(version, key, join);
+    if let Told::Wait = told {
+        file.go_on_with_pass(&mut step.shared.window, step.budget)?;
+        told = file.pass.ask(version, key, join);
+    }
+    if let Told::Look(Location::At(at)) = told {
+        step.search.expect_at(at);
+    }
+    Ok(told)
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.
