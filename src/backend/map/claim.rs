@@ -80,6 +80,7 @@ impl Map {
     /// Reads what was appended to the registry.
     fn read_on(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
+        step.shared.holds_files = true;
         let read = registry.refresh(&mut self.known, &mut step.shared.window);
         read.map_err(Outcome::failed)
     }

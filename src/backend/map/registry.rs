@@ -5,13 +5,16 @@ use super::names::{Letters, fits};
 use super::pairs::Pairs;
 use super::problem::{Level, tell_line};
 use super::text::cut;
+use crate::backend::stamp::{Reading, Stamp};
+use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::{Stat, lstat};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, fsync};
 use rustix::io::{Errno, pread, retry_on_intr, write};
-use rustix::process::geteuid;
+use rustix::process::{Gid, Uid, getegid, geteuid};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
@@ -41,6 +44,12 @@ pub struct Registry {
     told_torn: u64,
     /// Bad lines are told.
     tells: bool,
+    /// With which ids it was opened.
+    opener: (Uid, Gid),
+    /// Looks at whether it is used, since it was.
+    idle: u8,
+    /// It is closed, and was read so far as of then; `file` is another one, of no file system.
+    closed: Option<Reading>,
 }
 
 impl Registry {
@@ -62,6 +71,9 @@ impl Registry {
             torn: false,
             told_torn: 0,
             tells: true,
+            opener: (geteuid(), getegid()),
+            idle: 0,
+            closed: None,
         };
         Ok(Some((registry, stat)))
     }
@@ -83,9 +95,12 @@ impl Registry {
 
     /// Reads what was appended since, by whomever, through `window`.
     pub fn refresh(&mut self, known: &mut Pairs, window: &mut [u8]) -> Result<(), Errno> {
-        let mut stat = super::look_at(&self.file)?;
-        let replaced = self.is_replaced(&stat);
-        if replaced {
+        self.idle = 0;
+        let closed = self.closed;
+        let mut stat = if closed.is_some() { self.reopen()? } else { super::look_at(&self.file)? };
+        let mut replaced = closed.is_some_and(|was| !was.holds(&Stamp::of(&stat)));
+        if closed.is_none() && self.is_replaced(&stat) {
+            replaced = true;
             stat = self.reopen()?;
         }
         #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
@@ -137,8 +152,27 @@ impl Registry {
         if !super::is_safe(&stat, self.owner) {
             return Err(Errno::PERM);
         }
-        (self.file, self.writable) = (file, writable);
+        (self.file, self.writable, self.closed) = (file, writable, None);
         Ok(stat)
+    }
+
+    /// Closes the file if it has not been used for a while and can be opened again: by a process that
+    /// still is who it was. Whether one is open that will be closed.
+    pub fn close_idle(&mut self) -> bool {
+        if self.closed.is_some() || self.opener != (geteuid(), getegid()) {
+            return false;
+        }
+        self.idle += 1;
+        if self.idle > IDLE_LOOKS {
+            let clock = clock::file_time();
+            if let (Ok(stamp), Ok(none)) =
+                (Stamp::of_open(&self.file), eventfd(0, EventfdFlags::CLOEXEC))
+            {
+                (self.file, self.closed) = (none, Some(Reading::new(stamp, clock)));
+            }
+            self.idle = 0;
+        }
+        self.closed.is_none()
     }
 
     fn take(&self, line: &[u8], known: &mut Pairs) {

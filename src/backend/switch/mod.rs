@@ -64,7 +64,7 @@ pub struct Switch {
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
-        Box::new(Switch {
+        let mut switch = Box::new(Switch {
             slots,
             shared: Shared::new(merge),
             next_look: NEVER,
@@ -72,7 +72,10 @@ impl Switch {
             observer: None,
             #[cfg(feature = "nscd")]
             passwords: None,
-        })
+        });
+        // What was opened at the start, too.
+        switch.close_idle(false);
+        switch
     }
 
     /// A switch with one backend.
