@@ -7,8 +7,8 @@
 use crate::backend::Outcome;
 use crate::options::Spec;
 use crate::query::ask::{Resolver, is};
-use crate::query::print::{self, Printed};
 use crate::query::etcdb;
+use crate::query::print::{self, Printed};
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
 use crate::sys::output::Output;

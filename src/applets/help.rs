@@ -2,7 +2,8 @@
 
 /// Whom getent's friends ask: the last paragraphs of their helps.
 pub const ASKS: &str = "
-  -S, --ask SOCKET  this nsss server (/run/service/nsssd/s, or local files)
+  -S, --ask SOCKET  this nsss server (/run/service/nsssd/s, else nscd, else the
+                    local files and the map)
   -s LIST           ask these backends, as getent -s does
 
 Exit codes: 0 good, 1 a user or a name was not found, or wrong usage.

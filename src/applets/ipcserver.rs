@@ -92,7 +92,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     identity.assume()?;
     match switch {
         Some(mut switch) => {
-            ready(&mut switch, limits.max);
+            ready(&mut switch);
+            // There are no workers: a lookup that turns out to need one fails.
+            switch.wait_for_nothing();
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             let services =

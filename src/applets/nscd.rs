@@ -8,18 +8,20 @@ mod control;
 mod nsswitch;
 
 use super::{NAMES, VERSION, help};
+use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
-use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
+use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
-use crate::server::setup::{Connections, Identity, clamp, ready};
-use crate::server::sources::Sources;
+use crate::server::setup::{Connections, Identity, clamp, ready, room};
+use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
+use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::path;
 use crate::sys::message::Message;
@@ -46,12 +48,13 @@ the local files and /etc/nssmap.conf):
   nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
 
   -S, --listen SOCKET  where (/var/run/nscd/socket); its directory is made
-  -s, --ask SOCKET     ask this nsss server instead of a SCRIPT
+  -s, --ask SOCKET     ask the local files, then this nsss server
+  --no-files           with -s: that server alone
   -t MS      close a connection not answered after MS milliseconds (200)
   -C MAX     most connections of one user (64); one without a request gives way
   --nsss SOCKET  serve the nsss protocol there, too
   --parent PID   exit 0 when the process PID ends
-As glibc's: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
+As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
     help::SERVER_END,
 ];
@@ -62,12 +65,15 @@ const ENDING_MILLIS: u64 = 500;
 /// Makes a worker of this process, for another nscd. (Nothing to be called by hand.)
 const WORKER: &str = "--worker";
 
+/// With `-s`: nobody but that server is asked.
+const NO_FILES: &str = "--no-files";
+
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
     flags: "qv1dFKV?",
     values: "StcCGgusPNifT",
     cancels: &["qv", "vq", "qd", "dq"],
-    long: &[WORKER, control::STATISTICS, check::OPTION],
+    long: &[WORKER, control::STATISTICS, NO_FILES, check::OPTION],
     alias: &[
         ("--listen", 'S'),
         ("--ask", 's'),
@@ -84,6 +90,9 @@ pub const SPEC: Spec = Spec {
         ("--usage", '?'),
     ],
 };
+
+/// Clients that the kernel lets connect before they are accepted; its own limit is the same.
+const BACKLOG: i32 = 4096;
 
 /// A socket to serve, and how.
 struct Endpoint<'a> {
@@ -115,8 +124,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
-    let public =
-        Limits { oldest_gives_way: true, patience, ..connections.limits(NSCD_PER_UID.into()) };
+    let public = Limits { patience, ..connections.limits(NSCD_PER_UID.into()) };
     let mut services = vec![Endpoint { protocol: Protocol::Nscd, socket, limits: public }];
     if let Some(socket) = options.word("-N") {
         let limits = Limits { patience, ..connections.limits(u64::MAX) };
@@ -132,7 +140,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag("-d") {
         server_options.log.verbosity = 2;
     }
-    let sources = sources(server, options.rest)?;
+    let sources = sources(server, !options.flag(NO_FILES), options.rest)?;
     if options.flag(check::OPTION) {
         return check::run(&sources.lines(), &mut *sources.far()?);
     }
@@ -147,6 +155,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
 /// A worker's work.
 fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
     let mut far = sources.far()?;
+    shared_ids();
+    far.judge_passwords();
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -168,6 +178,8 @@ fn serve(
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near("nscd")?;
+    let judges = near.judge_passwords();
+    let as_root = geteuid().is_root();
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         nsswitch::warn_of_uncovered(sources);
@@ -175,8 +187,18 @@ fn serve(
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
     let (mut services, mut most) = (Vec::new(), 0);
+    // An nsss client may have three enumerations open besides its socket.
+    let taken = endpoints.iter().map(|endpoint| match endpoint.protocol {
+        Protocol::Nscd => endpoint.limits.max,
+        Protocol::Nsss => endpoint.limits.max * 4,
+    });
+    let room = room(taken.sum());
+    if verbose && room < NSCD_ROOM {
+        warn_of_small_room(room);
+    }
     for &Endpoint { protocol, socket: path, limits } in endpoints {
         let public = protocol == Protocol::Nscd;
+        let limits = Limits { room: if public { room } else { 0 }, ..limits };
         if public {
             let directory = directory(path);
             make_directory(directory)?;
@@ -184,24 +206,29 @@ fn serve(
                 warn_of_open_directory(directory);
             }
         }
-        let (mode, backlog, replace, swap) = (0o666, i32::MAX, true, true);
+        let (mode, backlog, replace, swap) = (0o666, BACKLOG, true, true);
         let may_be_passed = public;
         let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed };
         let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
         services.push(Service { protocol, listener, sources });
-        most += limits.max;
+        most += limits.rows();
     }
     if !sources.start_programs() {
         privilege::gain_no_more();
     }
-    let mut workers = match others {
+    // Where workers would only be there in case, a server that can forbid itself files does that.
+    let mut workers = match others != Others::None
+        && (others == Others::Always || cfg!(not(feature = "sandbox")))
+    {
         true => {
             let enumerates = endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Nsss);
             Some(Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?)
         }
         false => None,
     };
-    if let Some(workers) = workers.as_mut().filter(|_| identity.changes()) {
+    if let Some(workers) =
+        workers.as_mut().filter(|_| others == Others::Always && identity.changes())
+    {
         // Opened before rights are given up: the map may have a key that only root can read.
         workers.start_all()?;
     }
@@ -211,15 +238,33 @@ fn serve(
         workers.end();
     }
     assumed?;
-    ready(&mut near, most);
+    if judges && as_root && is_shadow_closed() {
+        Message::warning("nscd")
+            .text("unable to read /etc/shadow, so that nobody knows whom of other sources it has")
+            .send();
+    }
+    ready(&mut near);
     event_loop::serve(services, server_options, &mut near, workers, parent)
 }
 
+/// Fewer clients can wait than usual: above that, some are closed.
+fn warn_of_small_room(room: u32) {
+    let mut message = Message::warning("nscd");
+    message.text("the limit of open files leaves room for ").number(room.into());
+    message.text(" waiting clients; usual are ").number(NSCD_ROOM.into()).send();
+}
+
 /// The backends that the command line names, or the usual ones.
-fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error> {
+fn sources(
+    server: Option<&OsStr>,
+    with_files: bool,
+    script: &[OsString],
+) -> Result<Sources, Error> {
+    let files = if with_files { script::files_of_this_machine() } else { Vec::new() };
     match server {
+        None if !with_files => return Err(Error::options("--no-files is for -s")),
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
-        Some(path) => return Ok(Sources::Server(path.to_owned())),
+        Some(path) => return Ok(Sources::Server(files, path.to_owned())),
         None if !script.is_empty() => {
             return Ok(Sources::Script(script::parse_with(script, NAMES)?, NAMES));
         }

@@ -4,7 +4,7 @@
 use super::client::Hit;
 use super::gids::Gids;
 use super::{Outcome, Source, Step};
-use crate::limits::REPLY_PIECE;
+use crate::limits::{REPLY_PIECE, START_MILLIS};
 use crate::sys::clock::{self, NEVER, timespec};
 use crate::sys::program::{find, runs};
 use crate::sys::socket::{connected, connected_within};
@@ -288,6 +288,10 @@ impl Child {
     fn start_clock(&mut self) {
         let own = self.timeout.map_or(NEVER, |t| clock::millis() + u64::from(t));
         self.deadline = own.min(self.until);
+        // What it takes to start is not its answer's.
+        if self.until != NEVER && self.process.is_some() && !self.answered {
+            self.deadline += u64::from(START_MILLIS);
+        }
     }
 
     fn exchange(

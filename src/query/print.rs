@@ -8,6 +8,8 @@ use crate::sys::output::{Output, push_decimal};
 use nssproto::line::LineWriter;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
+use rustix::stdio::stdout;
+use std::io::IsTerminal;
 
 /// What became of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,17 +27,19 @@ pub fn record(
     out: &mut Output,
 ) -> Result<Printed, Error> {
     let (mut line, mut written) = (None, Ok(()));
+    // As glibc's does for the machine's own files; but a terminal obeys them.
+    let raw = resolver.is_local() && !stdout().is_terminal();
     let outcome = resolver.ask(request, &mut |found| {
         written = match found {
             Found::Whole(record) => {
-                let line = line.insert(Line::new(Head::of(record, 0)));
+                let line = line.insert(Line::new(Head::of(record, 0), raw));
                 record.strings().try_for_each(|text| {
                     line.feed(text, out)?;
                     line.feed(&[0], out)
                 })
             }
             Found::Part(head, strings) => {
-                line.get_or_insert_with(|| Line::new(*head)).feed(strings, out)
+                line.get_or_insert_with(|| Line::new(*head, raw)).feed(strings, out)
             }
         };
         written.is_ok()
@@ -62,12 +66,14 @@ struct Line {
     text: Vec<u8>,
     kept: bool,
     refused: bool,
+    /// Control characters are printed.
+    raw: bool,
 }
 
 impl Line {
-    fn new(head: Head) -> Self {
+    fn new(head: Head, raw: bool) -> Self {
         let writer = LineWriter::new(head);
-        Line { writer, head, nth: 0, text: Vec::new(), kept: true, refused: false }
+        Line { writer, head, nth: 0, text: Vec::new(), kept: true, refused: false, raw }
     }
 
     /// Takes the next bytes of the record's strings, each closed by NUL. An error ends the line.
@@ -79,9 +85,7 @@ impl Line {
                 b':' | b'\n' if self.is_gecos() => *byte = b' ',
                 b':' | b'\n' => self.refused = true,
                 b',' if self.is_member() => self.refused = true,
-                // glibc's would go on to the terminal, which obeys them. Blanks may stand in files.
-                b'\t' | b'\x0b' | b'\x0c' | b'\r' => {}
-                0x7f | 0..0x20 => *byte = b'?',
+                control if control.is_ascii_control() && !self.raw => *byte = b'?',
                 _ => {}
             }
         }

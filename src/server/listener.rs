@@ -43,16 +43,25 @@ pub struct Place<'a> {
 /// How clients of a listener are admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Most connections; over it clients wait in the backlog.
+    /// Most connections that are served; over it clients wait, in the backlog if there is no room.
     pub max: u32,
-    /// Most connections of one user; over it they are closed.
+    /// Most connections of one user that are served; over it they wait, or are closed if there is no
+    /// room.
     pub max_per_uid: u32,
-    /// Over it, his oldest connection without a complete request is closed instead.
-    pub oldest_gives_way: bool,
+    /// Most that wait for being served, those whose request is not complete included. 0: who is
+    /// accepted is served.
+    pub room: u32,
     /// Whether SO_PEERCRED is looked up.
     pub credentials: bool,
     /// How long is waited for what.
     pub patience: Patience,
+}
+
+impl Limits {
+    /// Connections that there may be, and one more while it is decided who gives way.
+    pub fn rows(&self) -> u32 {
+        self.max + if self.room == 0 { 0 } else { self.room + 1 }
+    }
 }
 
 /// A socket that clients connect to.

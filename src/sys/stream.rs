@@ -17,6 +17,11 @@ pub fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     }
 }
 
+/// Whether the peer takes more now: less than a quarter of what fits is waiting for it.
+pub fn takes_more(socket: &OwnedFd) -> bool {
+    !matches!(wait_for(socket, PollFlags::OUT, Some(0)), Ok(false))
+}
+
 /// Sends all of `bytes` until `deadline`, in milliseconds of the clock; ETIMEDOUT if it has passed.
 pub fn send_all(socket: &OwnedFd, mut bytes: &[u8], deadline: u64) -> Result<(), Errno> {
     let mut late = false;

@@ -23,12 +23,14 @@ mod getent;
 mod id;
 mod install;
 mod ipcserver;
+mod login;
 mod map;
 mod multicall;
 #[cfg(feature = "abort-on-alloc")]
 mod no_alloc;
 mod nscd;
 mod nslcd;
+mod one_answer;
 mod options;
 mod privileges;
 mod proto;

@@ -13,10 +13,10 @@ mod search;
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
 use crate::limits::RESTARTS;
 use crate::options::{Options, Spec};
-use crate::sys::access::Rights;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
 use crate::sys::file::{join, path, pread_full};
 use crate::sys::message::Message;
@@ -30,7 +30,7 @@ use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The options of nsssd-unix.
@@ -49,6 +49,7 @@ pub struct Unix {
     files: PerDb<DbFile>,
     dir: Vec<u8>,
     verbose: bool,
+    teller: Teller,
 }
 
 impl Unix {
@@ -62,7 +63,7 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
     }
 }
 
@@ -70,6 +71,19 @@ impl Unix {
     fn tell_failure(&self, errno: Errno) {
         let mut message = Message::warning("nsssd-unix");
         message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
+    }
+}
+
+/// Whose files those of a directory are. By its name: where a second one is the same in truth, its
+/// users are those of the first.
+fn teller(mut dir: &[u8]) -> Teller {
+    while let Some((b'/', front)) = dir.split_last() {
+        dir = front;
+    }
+    match dir {
+        b"/etc" => Teller::Own,
+        b"/var/lib/extrausers" => Teller::Extrausers,
+        _ => Teller::Directory,
     }
 }
 
@@ -190,6 +204,15 @@ impl Source for Unix {
         }
     }
 
+    fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let file = self.files.get(db);
+        peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
+    }
+
     fn allow(&self, sandbox: &mut Sandbox) {
         for db in Db::ALL {
             let path = self.files.get(db).path();
@@ -235,7 +258,13 @@ impl Unix {
                     Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
                     _ => None,
                 };
-                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                let found = guess.or_else(|| {
+                    let finder = Finder::new(db, want);
+                    let found = finder.find(content, gids);
+                    let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
+                    *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
+                    found
+                });
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
@@ -281,7 +310,7 @@ impl Unix {
     ) -> Result<Option<Location>, Errno> {
         let (file, at) = self.list_file(enumeration, db, step.rights)?;
         if step.rights != Rights::Own {
-            step.rights.check_read(&fstat(file)?, db == Db::Shadow)?;
+            step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
         }
         step.search.begin_at(*at);
         let finder = Finder::new(db, Want::Any);

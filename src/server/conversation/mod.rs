@@ -157,8 +157,10 @@ pub enum Wait {
     Output,
     /// Its turn.
     Turn,
-    /// What a worker has to say.
+    /// A worker that is free.
     Worker,
+    /// What a worker has to say.
+    Source,
 }
 
 /// How long is waited for what.
@@ -166,7 +168,7 @@ pub enum Wait {
 pub struct Patience {
     /// Milliseconds for a client to finish a request or to take a piece of a reply.
     pub client_millis: u32,
-    /// Milliseconds until the first byte of an answer.
+    /// Milliseconds until a source begins its answer.
     pub lookup_millis: u32,
 }
 
@@ -185,6 +187,11 @@ pub trait Conversation {
 
     /// Whether nothing is to be done until more bytes come.
     fn waits_for_input(&self) -> bool;
+
+    /// Whether its request is complete, where it has one.
+    fn has_asked(&self) -> bool {
+        true
+    }
 
     /// What is left of the budget that [`Conversation::go_on`] was given.
     fn budget_left(&self) -> u64;

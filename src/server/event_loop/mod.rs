@@ -19,7 +19,7 @@ use super::session::Sessions;
 use super::signals::{Signal, Signals};
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
-use crate::limits::REPLY_PIECE;
+use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
 use crate::sys::clock::{NEVER, millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
@@ -141,6 +141,8 @@ struct EventLoop<'a> {
     /// No deadline is earlier than this.
     next_deadline: u64,
     ending: bool,
+    /// Then all connections are closed, in milliseconds of the clock.
+    ends_at: u64,
 }
 
 impl<'a> EventLoop<'a> {
@@ -155,11 +157,11 @@ impl<'a> EventLoop<'a> {
             return Err(Errno::TOOBIG);
         }
         let sessions = Sessions::new(services.iter().map(|service| {
-            (service.protocol, service.sources.clone(), service.listener.limits.max)
+            (service.protocol, service.sources.clone(), service.listener.limits.rows())
         }));
         let asked = |service: &Service| (service.protocol, service.sources.clone());
         let max = sessions.max();
-        let acceptor = |service: Service| Acceptor::new(service.listener, log);
+        let acceptor = |service: Service| Acceptor::new(service.listener, log, max);
         Ok(Box::new(EventLoop {
             log,
             services: services.iter().map(asked).collect(),
@@ -177,6 +179,7 @@ impl<'a> EventLoop<'a> {
             out: Output::default(),
             next_deadline: NEVER,
             ending: false,
+            ends_at: NEVER,
         }))
     }
 
@@ -200,8 +203,8 @@ impl<'a> EventLoop<'a> {
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno),
         }
-        // How many clients each listener may accept.
-        let mut accepts = [0; LISTENERS];
+        // Which listeners have clients to accept.
+        let mut accepts = [false; LISTENERS];
         for event in events.iter() {
             match event.data.u64() as u32 {
                 SIGNAL => self.signalled(signals),
@@ -209,7 +212,7 @@ impl<'a> EventLoop<'a> {
                 token if token >= FIRST_LISTENER => {
                     let listener = (token - FIRST_LISTENER) as usize;
                     if let Some(accepts) = accepts.get_mut(listener) {
-                        *accepts = self.accepted_in_round(listener, events.len());
+                        *accepts = true;
                     }
                 }
                 token if token >= FIRST_WORKER => {
@@ -223,12 +226,16 @@ impl<'a> EventLoop<'a> {
         if self.next_deadline != NEVER && millis() >= self.next_deadline {
             self.close_late();
         }
+        if self.ends_at != NEVER && millis() >= self.ends_at {
+            self.close_all();
+        }
         let look = self.switch.next_look();
         if look != NEVER && millis() >= look {
             self.close_idle();
         }
         // Last, since those who have left make room.
-        for (listener, most) in accepts.into_iter().enumerate() {
+        for (listener, _) in accepts.into_iter().enumerate().filter(|(_, accepts)| *accepts) {
+            let most = self.accepted_in_round(listener, events.len());
             self.accept_all(listener, most, events.len());
         }
         self.assign_workers();
@@ -236,11 +243,14 @@ impl<'a> EventLoop<'a> {
     }
 
     /// How many clients may be accepted at once when there are so many events: epoll tells of a
-    /// listener once in a round through all that have something to say, where one at a time would
-    /// wait for long.
+    /// listener once in a round through all that have something to say or to do, where one at a time
+    /// would wait for long.
     fn accepted_in_round(&self, listener: usize, events: usize) -> u32 {
-        match self.acceptors.get(listener) {
-            Some(acceptor) if events > 1 => accepted_in_round(acceptor.listener.limits.max_per_uid),
+        let limits = self.acceptors.get(listener).map(|acceptor| acceptor.listener.limits);
+        match limits {
+            Some(limits) if events > 1 || !self.queue.is_empty() => {
+                accepted_in_round(limits.max_per_uid, limits.room)
+            }
             _ => 1,
         }
     }
@@ -261,7 +271,7 @@ impl<'a> EventLoop<'a> {
             return Some(0);
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        let next = self.next_deadline.min(self.switch.next_look());
+        let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look());
         let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
         (next != NEVER).then(|| next.saturating_sub(millis()))
     }
@@ -285,9 +295,9 @@ impl<'a> EventLoop<'a> {
                 }
                 Signal::Abort => {
                     self.log.received(signal, "quitting");
-                    self.for_each_row(|server, row| server.close(row, why::ENDING));
-                    self.stop_accepting_all();
                     self.ending = true;
+                    self.stop_accepting_all();
+                    self.close_all();
                 }
             }
         }
@@ -305,9 +315,14 @@ impl<'a> EventLoop<'a> {
         self.end_gently();
     }
 
-    /// No further client; those that have a reply in hand get it.
+    fn close_all(&mut self) {
+        self.for_each_row(|server, row| server.close(row, why::ENDING));
+    }
+
+    /// No further client; those that have a reply in hand get it, if they take it in time.
     fn end_gently(&mut self) {
         self.ending = true;
+        self.ends_at = self.ends_at.min(millis() + ENDING_MILLIS);
         self.stop_accepting_all();
         self.see_off();
     }

@@ -131,8 +131,8 @@ impl Worker<'_> {
         room.copy_from_slice(job.request);
         conversation.filled(job.request.len());
         self.out.clear();
-        let word =
-            answer(self.switch, conversation, socket, job.deadline, &mut self.out, self.patience);
+        let until = job.deadline.min(millis() + u64::from(self.patience.lookup_millis));
+        let word = answer(self.switch, conversation, socket, until, &mut self.out, self.patience);
         if let Word::Ended(_) = word {
             if conversation.drains() {
                 drain(socket);

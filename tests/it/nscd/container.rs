@@ -180,7 +180,8 @@ fn as_pid_1_it_passes_signals_on() {
     if !is_root() || !have_program("unshare") {
         return skip(test, "needs root and unshare");
     }
-    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::WINCH, "WINCH")] {
+    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::WINCH, "WINCH")]
+    {
         let bench = bench();
         let up = bench.dir.join("up");
         let script =

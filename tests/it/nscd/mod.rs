@@ -8,6 +8,7 @@ mod doc;
 mod machine;
 mod map;
 mod nsss;
+mod password;
 mod service;
 mod slow;
 mod wire;
