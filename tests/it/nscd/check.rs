@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")
@@ -47,7 +47,7 @@ fn sources_are_printed_as_understood_and_tried() {
     let (code, text) = check(&bench, "nscd", &["-s", "/none/s"]);
     assert_eq!(
         (code, text.as_str()),
-        (Some(1), "-s /none/s: /none/s: No such file or directory\n")
+        (Some(1), "3 unix: good\n-s /none/s: /none/s: No such file or directory\n")
     );
     // A script is looked at before the environment.
     assert_eq!(check(&bench, "nsssd-switch", &["0", "no end"]).0, Some(100));
