@@ -25,6 +25,7 @@ use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::path;
 use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
 use crate::sys::output;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
@@ -103,6 +104,7 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     if let Some(before) = control::statistics(args) {
         return control::tell_statistics(before);
     }
