@@ -106,6 +106,7 @@ impl Resolver {
         }
         let mut client = switch.new_client(Rights::Own, 0);
         client.rules = Rules::Glibc;
+        client.rules = Rules::Glibc;
         // Nobody else waits.
         client.budget = u64::MAX;
         self.switch = Some((switch, client));

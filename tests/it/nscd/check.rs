@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")

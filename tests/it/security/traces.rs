@@ -264,6 +264,9 @@ fn nscd(watch: &mut Watch) {
     let who = ["with-nscd", "nscd", "nsssd-unix"];
     let with = ["-t", "4000", "-S", "DIR/run/socket"];
     for program in ["true", "nosuch"] {
+        // What one that was killed has left.
+        let _ = fs::remove_file(watch.path("run/socket"));
+        drop(UnixListener::bind(watch.path("run/socket")).unwrap());
         let words = [&with[..], &files, &["--", program]].concat();
         let command = watch.command("with-nscd", &words);
         watch.run(&who, &command, b"");
