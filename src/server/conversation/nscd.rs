@@ -96,6 +96,10 @@ impl Conversation for Nscd {
         !matches!(Request::decode(self.request()), Err(DecodeError::Incomplete(_)))
     }
 
+    fn shares(&self) -> bool {
+        true
+    }
+
     fn drains(&self) -> bool {
         self.more
     }

@@ -1,7 +1,9 @@
 //! Many who ask at once: nobody is turned away, and uids take turns.
 
 use crate::support::ipcserver::{NOBODY, connect_as};
-use crate::support::nscd::{Bench, ask, group, no_group, no_user, read_to_end, request, user};
+use crate::support::nscd::{
+    Bench, ask, group, groups, no_group, no_groups, no_user, read_to_end, request, user,
+};
 use crate::support::{Connection, Got, Server, is_root, others_can_run_it, skip};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -65,7 +67,7 @@ fn many_who_ask_for_different_lines_of_a_large_file_are_all_answered() {
         (request(ask::GID, "7"), group(&long)),
         (request(ask::GROUP, "short"), group("short:x:8:")),
     ];
-    for at in 0..MANY / 4 {
+    for at in 0..MANY / 8 {
         let row = at * 300;
         questions.push((request(ask::USER, &format!("user{row}")), user(&line(row))));
         questions.push((request(ask::UID, &(1001 + row).to_string()), user(&line(row + 1))));
@@ -169,4 +171,40 @@ fn a_uid_that_has_all_places_keeps_nobody_from_being_served() {
         assert_eq!(read_to_end(&client), user("root:x:0:0:::"));
     }
     drop(many);
+}
+
+#[test]
+fn those_who_ask_a_slow_source_the_same_share_a_lookup() {
+    let bench = Bench::new("", "");
+    let (path, asked) = slow(&bench, 100);
+    let server = Server::start_command(bench.command(&["-s", &path]), &bench.socket());
+    // One after the other they would take more than glibc waits.
+    let questions: Vec<_> = (0..MANY).map(|_| (request(ask::UID, "5000"), no_user())).collect();
+    all_are_answered(&server, &questions);
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked < MANY / 8, "{asked} lookups for {MANY} who ask the same");
+}
+
+#[test]
+fn those_who_ask_a_program_the_same_are_told_the_same() {
+    let members: Vec<String> = (0..2000).map(|at| format!("member{at}")).collect();
+    let (small, large) = ("small:x:7:ada,bob", format!("large:x:8:{}", members.join(",")));
+    let ada = "ada:x:5:7:Ada:/home/ada:/bin/sh";
+    let bench = Bench::new(&format!("{ada}\n"), &format!("{small}\n{large}\n"));
+    let words =
+        ["nsssd-switch", " 0", " nsssd-unix", " -d", &format!(" {}", bench.dir.as_str()), " "];
+    let server = bench.start(&[], &[(0, &words)]);
+    let all = [
+        (request(ask::USER, "ada"), user(ada)),
+        (request(ask::GROUP, "small"), group(small)),
+        (request(ask::GID, "8"), group(&large)),
+        (request(ask::GROUPS, "ada"), groups(&[7])),
+        (request(ask::USER, "nobody"), no_user()),
+        (request(ask::GROUPS, "nobody"), no_groups()),
+    ];
+    for question in &all {
+        all_are_answered(&server, &vec![question.clone(); 40]);
+    }
+    let mixed: Vec<_> = (0..120).map(|at| all[at % all.len()].clone()).collect();
+    all_are_answered(&server, &mixed);
 }
