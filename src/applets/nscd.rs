@@ -45,10 +45,9 @@ Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
   -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
   -s SOCKET  ask this nsss server instead of a SCRIPT
-  -t MS      close a connection not answered after MS milliseconds (200, at most
-             4000)
-  -C MAX     most connections of one user (64); his oldest one without a
-             complete request gives way
+  -t MS      a slow source has MS milliseconds for a lookup (200, at most 4000);
+             then the connection is closed
+  -C MAX     most connections of one user that are served (64); others wait
   --nsss SOCKET  serve the nsss protocol there, too, as ipcserver does; -c and
              -C hold for each socket by itself, -C there is as -c by default
   --parent PID  exit 0 when our parent ends, which must be PID

@@ -74,6 +74,8 @@ pub struct Pool {
     /// What a worker is.
     command: Box<Command>,
     places: Vec<Place>,
+    /// How many places of each kind are used.
+    each: usize,
     dying: heapless::Vec<Process, DYING>,
     /// Those who were behind others whose worker has ended.
     left_over: Vec<usize>,
@@ -125,6 +127,7 @@ impl Pool {
         Ok(Box::new(Pool {
             command,
             places: (0..places).map(|_| Place::default()).collect(),
+            each: WORKERS,
             dying: heapless::Vec::new(),
             left_over: Vec::with_capacity(MOST * SHARE_LOOKUP),
             shared_queue: Queue::new(max as usize),
@@ -132,10 +135,14 @@ impl Pool {
         }))
     }
 
-    /// Starts all workers now: they may need rights that are given up next.
+    /// Starts all workers now: they may need rights that are given up next. So there are half as
+    /// many, since they stay.
     pub fn start_all(&mut self) -> Result<(), Error> {
+        self.each = WORKERS / 2;
         for at in 0..self.places.len() {
-            self.start(at).map_err(unable("unable to start a worker"))?;
+            if Kind::ALL.into_iter().any(|kind| self.of(kind).any(|(place, _)| place == at)) {
+                self.start(at).map_err(unable("unable to start a worker"))?;
+            }
         }
         Ok(())
     }
@@ -180,7 +187,8 @@ impl Pool {
 
     fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Place)> {
         let places = kind.places();
-        self.places.iter().enumerate().filter(move |(at, _)| places.contains(at))
+        let used = places.start..places.start + self.each;
+        self.places.iter().enumerate().filter(move |(at, _)| used.contains(at))
     }
 
     /// Whether there are any workers of a kind.

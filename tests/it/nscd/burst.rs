@@ -4,7 +4,8 @@ use crate::support::ipcserver::{NOBODY, connect_as};
 use crate::support::nscd::{
     Bench, ask, group, groups, no_group, no_groups, no_user, read_to_end, request, user,
 };
-use crate::support::{Connection, Got, Server, is_root, others_can_run_it, skip};
+use crate::support::{self, Connection, Got, Server, is_root, others_can_run_it, skip};
+use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -207,4 +208,58 @@ fn those_who_ask_a_program_the_same_are_told_the_same() {
     }
     let mixed: Vec<_> = (0..120).map(|at| all[at % all.len()].clone()).collect();
     all_are_answered(&server, &mixed);
+}
+
+#[test]
+fn a_uid_that_asks_for_long_searches_delays_another_by_a_turn_and_not_by_all_of_them() {
+    let test = "a_uid_that_asks_for_long_searches_delays_another_by_a_turn_and_not_by_all_of_them";
+    if !is_root() || !others_can_run_it() {
+        return skip(test, "needs root");
+    }
+    // Each line has to be parsed to see that it is no group of "x".
+    let groups = "group:x:none:member,x\n".repeat(200_000);
+    let bench = Bench::new("root:x:0:0:::\n", &groups);
+    let server = bench.serve(&[]);
+    let many: Vec<Connection> = (0..60)
+        .map(|_| {
+            let client = connect_as(&server, NOBODY, NOBODY);
+            client.send(&request(ask::GROUPS, "x"));
+            client
+        })
+        .collect();
+    let other = Connection::connect(server.socket());
+    other.send(&request(ask::USER, "root"));
+    assert_eq!(read_to_end(&other), user("root:x:0:0:::"));
+    let nothing = |client: &&Connection| client.recv(Duration::from_millis(1)) == Got::Nothing;
+    let waiting = many.iter().filter(nothing).count();
+    assert!(waiting > 30, "{waiting} of 60 wait still");
+}
+
+#[test]
+fn a_slow_reader_does_not_keep_a_server_that_is_to_end() {
+    let members: Vec<String> = (0..300_000).map(|at| format!("member{at:06}")).collect();
+    let line = format!("all:x:5000:{}", members.join(","));
+    let bench = Bench::new("", &line);
+    let mut server = bench.serve(&[]);
+    let client = Connection::connect(server.socket());
+    client.send(&request(ask::GROUP, "all"));
+    assert!(matches!(client.recv(support::DEADLINE), Got::Bytes(_)));
+    // It takes some now and then, so it is never called one that does not read.
+    let mut reader = client.stream().try_clone().unwrap();
+    let reading = thread::spawn(move || {
+        let mut bytes = 0;
+        let mut some = [0; 4096];
+        while let Ok(len @ 1..) = reader.read(&mut some) {
+            bytes += len;
+            // The rest of what the socket holds is read at once when the server is gone.
+            if bytes < 256 * 1024 {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        bytes
+    });
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    drop(client);
+    assert!(reading.join().unwrap() < line.len(), "it was not sent to its end");
 }
