@@ -263,3 +263,30 @@ fn a_slow_reader_does_not_keep_a_server_that_is_to_end() {
     drop(client);
     assert!(reading.join().unwrap() < line.len(), "it was not sent to its end");
 }
+
+#[test]
+fn slow_readers_of_large_replies_keep_no_worker_that_others_wait_for() {
+    let test = "slow_readers_of_large_replies_keep_no_worker_that_others_wait_for";
+    if !is_root() || !others_can_run_it() {
+        return skip(test, "needs root");
+    }
+    let members: Vec<String> = (0..60_000).map(|at| format!("member{at:06}")).collect();
+    let bench = Bench::new("", &format!("all:x:5000:{}\nsmall:x:7:\n", members.join(",")));
+    let dir = format!(" {}", bench.dir.as_str());
+    let words = ["nsssd-switch", " 0", " nsssd-unix", " -d", &dir, " "];
+    let server = bench.start(&["-t", "2000"], &[(0, &words)]);
+    // Three users, who would keep twelve; none of them reads.
+    let slow: Vec<Connection> = (0..12)
+        .map(|at| {
+            let client = connect_as(&server, NOBODY - at % 3, NOBODY);
+            client.send(&request(ask::GROUP, "all"));
+            client
+        })
+        .collect();
+    for _ in 0..3 {
+        let other = Connection::connect(server.socket());
+        other.send(&request(ask::GID, "7"));
+        assert_eq!(read_to_end(&other), group("small:x:7:"));
+    }
+    drop(slow);
+}
