@@ -275,7 +275,7 @@ fn slow_readers_of_large_replies_keep_no_worker_that_others_wait_for() {
     let dir = format!(" {}", bench.dir.as_str());
     let words = ["nsssd-switch", " 0", " nsssd-unix", " -d", &dir, " "];
     let server = bench.start(&["-t", "2000"], &[(0, &words)]);
-    // Three users, who would keep twelve; none of them reads.
+    // Three users, who would keep twelve. They read now and then.
     let slow: Vec<Connection> = (0..12)
         .map(|at| {
             let client = connect_as(&server, NOBODY - at % 3, NOBODY);
@@ -283,6 +283,17 @@ fn slow_readers_of_large_replies_keep_no_worker_that_others_wait_for() {
             client
         })
         .collect();
+    let sockets: Vec<UnixStream> =
+        slow.iter().map(|client| client.stream().try_clone().unwrap()).collect();
+    thread::spawn(move || {
+        for _ in 0..40 {
+            for mut socket in &sockets {
+                socket.set_nonblocking(true).unwrap();
+                let _ = socket.read(&mut [0; 4096]);
+            }
+            thread::sleep(Duration::from_millis(250));
+        }
+    });
     for _ in 0..3 {
         let other = Connection::connect(server.socket());
         other.send(&request(ask::GID, "7"));
