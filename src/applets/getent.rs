@@ -27,7 +27,7 @@ Prints what is known of each KEY, or all there is. DATABASE is one of
   gshadow services protocols rpc networks ethers aliases hosts: from the files
   in /etc (hosts: no DNS)
 
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s)
+  -S, --ask SOCKET  ask this nsss server (/run/service/nsssd/s)
   -s LIST    ask no server but these backends: nssbox's own, without nsssd-,
              separated by semicolons, each behind a bitfield if it may end the
              search (see nsssd-switch); files means unix, ldap nslcd. Example:
@@ -57,6 +57,7 @@ const SPEC: Spec = Spec {
     long: &["--explain"],
     alias: &[
         ("--service", 's'),
+        ("--ask", 'S'),
         ("--no-idn", 'i'),
         ("--no-addrconfig", 'A'),
         ("--version", 'V'),

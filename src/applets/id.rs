@@ -30,8 +30,10 @@ Prints user and groups of each USER, or of this process.
 const SPEC: Spec = Spec {
     flags: "augGnrzZ\x01\x02",
     alias: &[
+        ("--ask", 'S'),
         ("--help", '\x01'),
         ("--version", '\x02'),
+        ("--ask", 'S'),
         ("--user", 'u'),
         ("--group", 'g'),
         ("--groups", 'G'),

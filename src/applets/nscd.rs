@@ -7,21 +7,26 @@
 mod control;
 mod nsswitch;
 
-use super::{NAMES, help};
+use super::{NAMES, VERSION, help};
+use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
+use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
 use crate::server::setup::{Connections, Identity, clamp, ready, room};
-use crate::server::sources::Sources;
+use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
-use crate::sys::error::{Error, Exit};
+use crate::sys::access::shared_ids;
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::path;
 use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
+use crate::sys::output;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
@@ -39,18 +44,18 @@ pub const USAGE: &[&str] = &[
 Usage: nscd [OPTION]... [SCRIPT...]
 
 Answers the lookups of users and groups that glibc and musl programs make, from
-the backends of SCRIPT, that of nsssd-switch from the first bitfield on:
+the backends of SCRIPT, that of nsssd-switch from the first bitfield on (none:
+the local files and /etc/nssmap.conf):
   nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
-Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
 
-  -S SOCKET  listen there (/var/run/nscd/socket); its directory is made
-  -s SOCKET  ask this nsss server instead of a SCRIPT
-  -t MS      a slow source has MS milliseconds for a lookup (200, at most 4000);
-             then the connection is closed
+  -S, --listen SOCKET  where (/var/run/nscd/socket); its directory is made
+  -s, --ask SOCKET     ask the local files, then this nsss server
+  --no-files           with -s: that server alone
+  -t MS      a slow source has MS milliseconds for a lookup (200)
   -C MAX     most connections of one user that are served (64); others wait
-  --nsss SOCKET  serve the nsss protocol there, too, as ipcserver does; -c and
-             -C hold for each socket by itself, -C there is as -c by default
-  --parent PID  exit 0 when our parent ends, which must be PID
+  --nsss SOCKET  serve the nsss protocol there, too
+  --parent PID   exit 0 when the process PID ends
+As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
     help::SERVER_END,
 ];
@@ -61,12 +66,15 @@ const ENDING_MILLIS: u64 = 500;
 /// Makes a worker of this process, for another nscd. (Nothing to be called by hand.)
 const WORKER: &str = "--worker";
 
+/// With `-s`: nobody but that server is asked.
+const NO_FILES: &str = "--no-files";
+
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
-    flags: "qv1dFK",
+    flags: "qv1dFKV?",
     values: "StcCGgusPNifT",
     cancels: &["qv", "vq", "qd", "dq"],
-    long: &[WORKER, control::STATISTICS],
+    long: &[WORKER, control::STATISTICS, NO_FILES, check::OPTION],
     alias: &[
         ("--listen", 'S'),
         ("--ask", 's'),
@@ -78,6 +86,9 @@ pub const SPEC: Spec = Spec {
         ("--foreground", 'F'),
         ("--config-file", 'f'),
         ("--nthreads", 'T'),
+        ("--version", 'V'),
+        ("--help", '?'),
+        ("--usage", '?'),
     ],
 };
 
@@ -93,10 +104,19 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     if let Some(before) = control::statistics(args) {
         return control::tell_statistics(before);
     }
     let options = SPEC.split(args)?;
+    // Behind an option with a value, as well.
+    for (flag, text) in [("-?", USAGE), ("-V", &["nscd", VERSION])] {
+        if options.flag(flag) {
+            let printed = output::print(text.concat().as_bytes());
+            printed.map_err(unable("unable to write to stdout"))?;
+            return Ok(Exit::SUCCESS);
+        }
+    }
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     if let Some(exit) = control::run(&options, socket)? {
         return Ok(exit);
@@ -122,7 +142,10 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag("-d") {
         server_options.log.verbosity = 2;
     }
-    let sources = sources(server, options.rest)?;
+    let sources = sources(server, !options.flag(NO_FILES), options.rest)?;
+    if options.flag(check::OPTION) {
+        return check::run(&sources.lines(), &mut *sources.far()?);
+    }
     if is_worker {
         work(&sources, &identity, patience)?;
     } else {
@@ -134,6 +157,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
 /// A worker's work.
 fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
     let mut far = sources.far()?;
+    shared_ids();
+    far.judge_passwords();
     // One that takes another's place after the change of user is that user already.
     if geteuid().is_root() {
         identity.assume()?;
@@ -154,7 +179,9 @@ fn serve(
     args: &[OsString],
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
-    let (mut near, others) = sources.near()?;
+    let (mut near, others) = sources.near("nscd")?;
+    let judges = near.judge_passwords();
+    let as_root = geteuid().is_root();
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         nsswitch::warn_of_uncovered(sources);
@@ -191,14 +218,19 @@ fn serve(
     if !sources.start_programs() {
         privilege::gain_no_more();
     }
-    let mut workers = match others {
+    // Where workers would only be there in case, a server that can forbid itself files does that.
+    let mut workers = match others != Others::None
+        && (others == Others::Always || cfg!(not(feature = "sandbox")))
+    {
         true => {
             let enumerates = endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Nsss);
             Some(Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?)
         }
         false => None,
     };
-    if let Some(workers) = workers.as_mut().filter(|_| identity.changes()) {
+    if let Some(workers) =
+        workers.as_mut().filter(|_| others == Others::Always && identity.changes())
+    {
         // Opened before rights are given up: the map may have a key that only root can read.
         workers.start_all()?;
     }
@@ -208,6 +240,11 @@ fn serve(
         workers.end();
     }
     assumed?;
+    if judges && as_root && is_shadow_closed() {
+        Message::warning("nscd")
+            .text("unable to read /etc/shadow, so that nobody knows whom of other sources it has")
+            .send();
+    }
     ready(&mut near);
     event_loop::serve(services, server_options, &mut near, workers, parent)
 }
@@ -220,10 +257,16 @@ fn warn_of_small_room(room: u32) {
 }
 
 /// The backends that the command line names, or the usual ones.
-fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error> {
+fn sources(
+    server: Option<&OsStr>,
+    with_files: bool,
+    script: &[OsString],
+) -> Result<Sources, Error> {
+    let files = if with_files { script::files_of_this_machine() } else { Vec::new() };
     match server {
+        None if !with_files => return Err(Error::options("--no-files is for -s")),
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
-        Some(path) => return Ok(Sources::Server(path.to_owned())),
+        Some(path) => return Ok(Sources::Server(files, path.to_owned())),
         None if !script.is_empty() => {
             return Ok(Sources::Script(script::parse_with(script, NAMES)?, NAMES));
         }

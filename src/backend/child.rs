@@ -6,6 +6,7 @@ use super::gids::Gids;
 use super::{Outcome, Source, Step};
 use crate::limits::{REPLY_PIECE, START_MILLIS};
 use crate::sys::clock::{self, NEVER, timespec};
+use crate::sys::program::{find, runs};
 use crate::sys::socket::{connected, connected_within};
 use crate::sys::spawn::{Command, Process};
 use crate::sys::stream::send_some;
@@ -23,6 +24,7 @@ use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// How to get a peer, again and again.
 pub struct Origin {
@@ -50,6 +52,22 @@ impl Origin {
     /// A server's socket.
     pub fn server(path: &OsStr) -> Self {
         Origin { kind: OriginKind::Server(path.to_owned()), next: 0 }
+    }
+
+    /// The program or the server that is not there, and why.
+    pub fn missing(&self) -> Option<(&[u8], Errno)> {
+        match &self.kind {
+            OriginKind::Program(command) => {
+                let program = command.first().map(|word| word.as_bytes()).unwrap_or_default();
+                find(program).and_then(|file| runs(&file)).err().map(|errno| (program, errno))
+            }
+            OriginKind::Server(path) => {
+                let tried = connected(path, SocketFlags::NONBLOCK);
+                // A full queue is one of a server that is there.
+                let errno = tried.err().filter(|errno| *errno != Errno::AGAIN)?;
+                Some((path.as_bytes(), errno))
+            }
+        }
     }
 
     /// The next start need not wait.

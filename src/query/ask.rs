@@ -109,6 +109,12 @@ impl Resolver {
         self.switch = Some((switch, client));
     }
 
+    /// Whether answers come from this machine's files or its nscd, and not from a server or from LDAP.
+    pub fn is_local(&mut self) -> bool {
+        let Some((switch, _)) = &mut self.switch else { return true };
+        !switch.slots().iter().any(|slot| slot.backend.may_block() || slot.backend.asks_others())
+    }
+
     /// The user of this name.
     pub fn user(&mut self, name: &[u8]) -> Option<Account> {
         self.account(&Request::ByName(Db::Passwd, Name::new(name)?))

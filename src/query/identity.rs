@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 pub const SPEC: Spec = Spec {
     flags: "\x01\x02",
     values: "sS",
-    alias: &[("--help", '\x01'), ("--version", '\x02')],
+    alias: &[("--help", '\x01'), ("--version", '\x02'), ("--ask", 'S')],
     ..Spec::NONE
 };
 

@@ -345,7 +345,9 @@ mod tests {
         let counts = |of: &[(u32, u32)]| {
             let mut counts = UidCounts::new(100);
             for (uid, count) in of {
-                (0..*count).for_each(|_| drop(counts.add(Uid(*uid))));
+                for _ in 0..*count {
+                    counts.add(Uid(*uid));
+                }
             }
             let all = of.iter().map(|of| of.1).sum();
             (counts, all)

@@ -8,6 +8,7 @@ use super::log::Log;
 use crate::backend::switch::Switch;
 use crate::limits::{CLIENT_MILLIS, CONNECTIONS, NSCD_ROOM};
 use crate::options::Options;
+use crate::sys::access::shared_ids;
 use crate::sys::error::Error;
 use crate::sys::privilege;
 use crate::sys::spawn::raise_descriptors;
@@ -123,6 +124,8 @@ impl ServerOptions {
 /// Readies a switch to be asked by the event loop, after the change of user.
 pub fn ready(switch: &mut Switch) {
     switch.guard();
+    // Later there may be no way to read them.
+    shared_ids();
     raise_descriptors();
     switch.reserve_descriptors();
 }

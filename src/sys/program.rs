@@ -76,7 +76,7 @@ pub fn find(program: &[u8]) -> Result<CString, Errno> {
 }
 
 /// Whether a file can be run.
-fn runs(file: &CStr) -> Result<(), Errno> {
+pub fn runs(file: &CStr) -> Result<(), Errno> {
     access(file, Access::EXEC_OK)?;
     match FileType::from_raw_mode(stat(file)?.st_mode) {
         FileType::RegularFile => Ok(()),

@@ -2,8 +2,10 @@
 //! process still may, and all that is wrong is told.
 
 use super::config::{Config, Require, Section, SectionKind};
+use super::evidence::Look;
 use super::groups::SectionGroups;
 use super::key::{self, Key};
+use super::near::Near;
 use super::pairs::Pairs;
 use super::problem::{Level, Problem, tell_line};
 use super::registry::Registry;
@@ -149,6 +151,7 @@ impl Map {
             groups,
             slow: false,
             room: Box::default(),
+            look: Look::Wait,
             area: Box::default(),
             told: Box::default(),
         });
@@ -156,7 +159,7 @@ impl Map {
         let tells = matches!(host, Host::Daemon | Host::Check);
         if tells {
             tell_open_sections(config, plan.file, second);
-            map.slow = slow::find(config);
+            map.slow = slow::find(config, &mut Near::new());
         }
         let mut window = vec![0; WINDOW];
         map.read_registry(plan.file, host, &mut window)?;

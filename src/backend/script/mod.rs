@@ -17,14 +17,18 @@ use std::os::unix::ffi::OsStrExt;
 /// What a map is made of, if there is one.
 const NSSMAP: &CStr = c"/etc/nssmap.conf";
 
-/// What is asked where nothing else is said, by short names: the local files, then the map if its
-/// configuration is there. Never a socket.
+/// This machine's own files, by short names. A failure of theirs ends the search: nobody may take a
+/// local name meanwhile.
+pub fn files_of_this_machine() -> Vec<Block> {
+    vec![Block::new(3, vec!["unix".into()])]
+}
+
+/// What is asked where nothing else is said: those files, then the map if its configuration is
+/// there. Never a socket.
 pub fn of_this_machine() -> Vec<Block> {
-    // A failure of the local files ends the search: nobody may take a local name meanwhile.
-    let with_map = cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok();
-    let mut blocks = Vec::new();
-    for (bits, name) in [(3, "unix"), (0, "map")].iter().take(1 + usize::from(with_map)) {
-        blocks.push(Block::new(*bits, vec![name.into()]));
+    let mut blocks = files_of_this_machine();
+    if cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok() {
+        blocks.push(Block::new(0, vec!["map".into()]));
     }
     blocks
 }

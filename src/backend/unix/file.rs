@@ -81,11 +81,11 @@ impl DbFile {
     pub fn refresh(&mut self, rights: Rights, batch: u64) -> Result<u32, Errno> {
         // A batch that has passed does not come again.
         if let Some((_, seen)) = self.seen.as_ref().filter(|(at, _)| *at == batch) {
-            rights.check_read(seen, self.is_secret())?;
+            rights.check_read(seen, &self.path, self.is_secret())?;
             return Ok(self.version);
         }
         let now = stat(&self.path).inspect_err(|_| self.forget())?;
-        rights.check_read(&now, self.is_secret())?;
+        rights.check_read(&now, &self.path, self.is_secret())?;
         if self.reading.holds(&Stamp::of(&now)) && (self.kept.is_some() || self.reopen().is_ok()) {
             if batch != 0 {
                 self.seen = Some((batch, now));
@@ -164,7 +164,7 @@ impl DbFile {
             let clock = file_time();
             let before = fstat(&file)?;
             // The path may lead elsewhere since it was looked at.
-            rights.check_read(&before, self.is_secret())?;
+            rights.check_read(&before, &self.path, self.is_secret())?;
             let stamp = Stamp::of(&before);
             let len = pread_full(&file, &mut self.content, 0)?;
             let whole = len < self.content.len();
@@ -228,7 +228,7 @@ impl DbFile {
     pub fn open_to_enumerate(&self, rights: Rights) -> Result<OwnedFd, Errno> {
         let file = open_to_read(self.db, &self.path)?;
         let there = fstat(&file)?;
-        rights.check_read(&there, self.is_secret())?;
+        rights.check_read(&there, &self.path, self.is_secret())?;
         let kind = FileType::from_raw_mode(there.st_mode);
         if kind != FileType::RegularFile && pread_full(&file, &mut [0], 0)? > 0 {
             return Err(Errno::INVAL);

@@ -14,14 +14,15 @@ mod search;
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
 use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
-use crate::sys::access::Rights;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
-use crate::sys::file::pread_full;
+use crate::sys::file::{join, path, pread_full};
+use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::stat::fstat;
+use crate::sys::stat::{fstat, stat};
 use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
@@ -31,7 +32,7 @@ use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The options of nsssd-unix.
@@ -48,6 +49,9 @@ pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    dir: Vec<u8>,
+    verbose: bool,
+    teller: Teller,
 }
 
 impl Unix {
@@ -61,7 +65,27 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
+    }
+}
+
+impl Unix {
+    fn tell_failure(&self, errno: Errno) {
+        let mut message = Message::warning("nsssd-unix");
+        message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
+    }
+}
+
+/// Whose files those of a directory are. By its name: where a second one is the same in truth, its
+/// users are those of the first.
+fn teller(mut dir: &[u8]) -> Teller {
+    while let Some((b'/', front)) = dir.split_last() {
+        dir = front;
+    }
+    match dir {
+        b"/etc" => Teller::Own,
+        b"/var/lib/extrausers" => Teller::Extrausers,
+        _ => Teller::Directory,
     }
 }
 
@@ -85,7 +109,25 @@ impl Source for Unix {
             Request::ByGid(gid) => self.look_up(step, Db::Group, Want::Key(LookupKey::Id(gid.0))),
             Request::GroupList { user, .. } => self.look_up(step, Db::Group, Want::Member(user)),
         };
-        answer.unwrap_or_else(Outcome::failed)
+        answer.unwrap_or_else(|errno| {
+            if self.verbose {
+                self.tell_failure(errno);
+            }
+            Outcome::failed(errno)
+        })
+    }
+
+    /// The directory, or of its files those that no set of accounts does without.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let mut look = |name: &[u8]| {
+            let looked = path(name).and_then(|name| stat(&name));
+            looked.err().inspect(|errno| tell(name, *errno)).is_none()
+        };
+        if look(&self.dir) {
+            for db in [Db::Passwd, Db::Group] {
+                look(&join(&self.dir, db.name().as_bytes()));
+            }
+        }
     }
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
@@ -162,6 +204,15 @@ impl Source for Unix {
             }
             _ => false,
         }
+    }
+
+    fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let file = self.files.get(db);
+        peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
     }
 
     fn allow(&self, sandbox: &mut Sandbox) {
@@ -268,7 +319,7 @@ impl Unix {
     ) -> Result<Option<Location>, Errno> {
         let (file, at) = self.list_file(enumeration, db, step.rights)?;
         if step.rights != Rights::Own {
-            step.rights.check_read(&fstat(file)?, db == Db::Shadow)?;
+            step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
         }
         step.search.begin_at(*at);
         let finder = Finder::new(db, Want::Any);

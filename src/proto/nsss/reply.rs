@@ -82,6 +82,15 @@ impl Head {
         }
     }
 
+    /// Of which database the record is.
+    pub fn db(&self) -> Db {
+        match self {
+            Head::Passwd { .. } => Db::Passwd,
+            Head::Group { .. } => Db::Group,
+            Head::Shadow { .. } => Db::Shadow,
+        }
+    }
+
     /// Number of strings.
     pub fn strings(&self) -> u32 {
         match self {

@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")
@@ -115,6 +115,7 @@ fn what_another_user_left_keeps_nobody_out() {
     let finished = run_to_end(with_nscd(&bench, &front, &["echo", "ran"]));
     assert_eq!((finished.code, &finished.stdout[..]), (Some(0), &b"ran\n"[..]), "{finished:?}");
     // A lock of another user's that is held is respected.
+    wait_until("its nscd has ended", || fs::read_dir(&run).unwrap().next().is_none());
     let server = bench.serve(&[]);
     let finished = run_to_end(with_nscd(&bench, &front, &["true"]));
     assert_eq!(finished.code, Some(111));
@@ -179,7 +180,8 @@ fn as_pid_1_it_passes_signals_on() {
     if !is_root() || !have_program("unshare") {
         return skip(test, "needs root and unshare");
     }
-    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::INT, "INT")] {
+    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::USR1, "USR1"), (Signal::WINCH, "WINCH")]
+    {
         let bench = bench();
         let up = bench.dir.join("up");
         let script =

@@ -1,6 +1,7 @@
 //! `nscd` and `with-nscd`.
 
 mod burst;
+mod check;
 mod clients;
 mod container;
 mod control;
@@ -8,6 +9,7 @@ mod doc;
 mod machine;
 mod map;
 mod nsss;
+mod password;
 mod service;
 mod slow;
 mod wire;

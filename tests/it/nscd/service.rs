@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Child, Command, Stdio};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")
@@ -275,7 +275,7 @@ fn an_arbitrary_uid_has_a_name() {
         return skip(test, "needs root, unshare and setpriv");
     }
     let bench = Bench::new(
-        "app:x:1000650000:0:Template:/home/app:/bin/sh\n",
+        "app:*:1000650000:0:Template:/home/app:/bin/sh\n",
         "app:x:1000650000:\nwork:x:4242:app\n",
     );
     // Where cargo puts the executable may be closed to that uid.

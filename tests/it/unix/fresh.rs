@@ -4,7 +4,7 @@
 
 use crate::support::stage::{Stage, settle};
 use crate::support::{
-    Daemon, TempDir, by_name, have_program, op, passwd_reply, procfs, run_to_end, skip, wait_until,
+    Daemon, TempDir, by_name, compiled, op, passwd_reply, procfs, skip, wait_until,
 };
 use rustix::process::Pid;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -34,17 +34,8 @@ impl Drop for LateWrite {
 impl LateWrite {
     /// `None`: it cannot be had here, which is said.
     fn start(test: &str, how: &str, file: &Path, new: &Path) -> Option<LateWrite> {
-        if !have_program("cc") {
-            skip(test, "no cc");
-            return None;
-        }
         let dir = TempDir::new();
-        let program = dir.join("late-write");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]).arg(&program);
-        compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/late-write.c"));
-        let built = run_to_end(compiler);
-        assert_eq!(built.code, Some(0), "{}", built.stderr);
+        let program = compiled(test, "late-write", &dir)?;
         let mut command = Command::new(&program);
         command.arg(how).arg(file).arg(new).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("late-write");
