@@ -76,6 +76,9 @@ pub const START_MILLIS: u32 = 1000;
 /// A uid has at most half of them at a time.
 pub const WORKERS: usize = 8;
 
+/// Most clients who are answered from one lookup, where they ask the same of such a source.
+pub const SHARE_LOOKUP: usize = 32;
+
 /// As many besides may be kept by clients who enumerate: an enumeration stays with one process.
 pub const KEPT_WORKERS: usize = 8;
 

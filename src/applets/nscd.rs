@@ -51,8 +51,8 @@ the local files and /etc/nssmap.conf):
   -S, --listen SOCKET  where (/var/run/nscd/socket); its directory is made
   -s, --ask SOCKET     ask the local files, then this nsss server
   --no-files           with -s: that server alone
-  -t MS      close a connection not answered after MS milliseconds (200)
-  -C MAX     most connections of one user (64); one without a request gives way
+  -t MS      a slow source has MS milliseconds for a lookup (200)
+  -C MAX     most connections of one user that are served (64); others wait
   --nsss SOCKET  serve the nsss protocol there, too
   --parent PID   exit 0 when the process PID ends
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.

@@ -56,9 +56,37 @@ pub struct Switch {
     next_look: u64,
     merge: bool,
     observer: Option<Observer>,
+    sharing: Sharing,
     /// What passwords are judged by, where it is needed.
     #[cfg(feature = "nscd")]
     passwords: Option<Box<Passwords>>,
+}
+
+/// One answer for several clients who ask the same.
+#[derive(Default)]
+struct Sharing {
+    /// The answer is kept for others.
+    keeps: bool,
+    /// Nothing is asked: what was kept is told, or else [`Answer::NeedsWorker`].
+    repeats: bool,
+    /// It was not, since what was kept is another answer, or none.
+    missed: bool,
+    told: Option<Told>,
+}
+
+/// An answer that is kept. Of a record, its backend has it still.
+struct Told {
+    request: heapless::Vec<u8, { Request::MAX }>,
+    outcome: Outcome,
+    slot: usize,
+    progress: Progress,
+    hit: Hit,
+}
+
+fn encoded(request: &Request<'_>) -> heapless::Vec<u8, { Request::MAX }> {
+    let mut bytes = [0; Request::MAX];
+    let len = request.encode(&mut bytes).unwrap_or(0);
+    bytes.get(..len).and_then(|bytes| heapless::Vec::from_slice(bytes).ok()).unwrap_or_default()
 }
 
 impl Switch {
@@ -70,6 +98,7 @@ impl Switch {
             next_look: NEVER,
             merge,
             observer: None,
+            sharing: Sharing::default(),
             #[cfg(feature = "nscd")]
             passwords: None,
         });
@@ -204,8 +233,15 @@ impl Switch {
     ) -> Answer<'a> {
         if !client.pending {
             client.begin();
+            if self.sharing.repeats && !self.tell_again(client, request) {
+                self.sharing.missed = true;
+                return Answer::NeedsWorker;
+            }
         }
-        let outcome = self.outcome(client, request, skip);
+        let outcome = match &self.sharing.told {
+            Some(told) if self.sharing.repeats => told.outcome,
+            _ => self.ask_anew(client, request, skip),
+        };
         client.pending = outcome == Outcome::Pending;
         match outcome {
             Outcome::Done => Answer::Done,
@@ -218,6 +254,59 @@ impl Switch {
             Outcome::Pending => Answer::Pending,
             Outcome::NeedsWorker => Answer::NeedsWorker,
         }
+    }
+
+    /// What the next client is told may be told again to others, who ask the same and are known to
+    /// have asked by now (`followed`); or he is one of those (`repeats`), and nobody is asked for him.
+    /// Only for clients who may all see the same of the sources.
+    pub fn share(&mut self, repeats: bool, followed: bool) {
+        if !repeats {
+            self.forget_told();
+        }
+        let Sharing { told, .. } = std::mem::take(&mut self.sharing);
+        self.sharing = Sharing { keeps: repeats || followed, repeats, missed: false, told };
+    }
+
+    /// Whether a client who repeats asked what was not kept.
+    pub fn was_not_told(&self) -> bool {
+        self.sharing.missed
+    }
+
+    fn forget_told(&mut self) {
+        let told = self.sharing.told.take().filter(|told| told.outcome == Outcome::Found);
+        if let Some(slot) = told.and_then(|told| self.slots.get_mut(told.slot)) {
+            slot.backend.release();
+        }
+    }
+
+    fn tell_again(&self, client: &mut ClientState, request: &Request<'_>) -> bool {
+        let told = self.sharing.told.as_ref().filter(|told| told.request == encoded(request));
+        if let Some(told) = told {
+            (client.slot, client.progress, client.hit) = (told.slot, told.progress, told.hit);
+        }
+        told.is_some()
+    }
+
+    fn ask_anew(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
+        if !self.sharing.keeps {
+            return self.outcome(client, request, skip);
+        }
+        self.forget_told();
+        let outcome = self.outcome(client, request, skip);
+        let is_whole = match outcome {
+            Outcome::NotFound | Outcome::Failed(_) | Outcome::Dead => true,
+            Outcome::Found => self.has_whole(client),
+            _ => false,
+        };
+        let ClientState { slot, progress, hit, .. } = *client;
+        let request = encoded(request);
+        self.sharing.told = is_whole.then_some(Told { request, outcome, slot, progress, hit });
+        outcome
+    }
+
+    fn has_whole(&self, client: &ClientState) -> bool {
+        let slot = self.slots.get(client.slot);
+        slot.is_some_and(|slot| slot.backend.record(&self.shared.window, &client.hit).is_some())
     }
 
     fn outcome(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
@@ -406,6 +495,10 @@ impl Switch {
 
     /// Between requests: takes note of backends that have failed meanwhile.
     pub fn look(&mut self) {
+        if self.sharing.told.is_some() {
+            // Its backend has something in hand.
+            return;
+        }
         self.slots.iter_mut().for_each(|slot| slot.backend.look());
     }
 

@@ -107,6 +107,10 @@ impl Conversation for Nscd {
         !matches!(Request::decode(self.request()), Err(DecodeError::Incomplete(_)))
     }
 
+    fn shares(&self) -> bool {
+        true
+    }
+
     fn drains(&self) -> bool {
         self.more
     }

@@ -1,7 +1,7 @@
 //! The workers, as the event loop has them: who works for which session, and who waits for one.
 
 use super::{Job, Word};
-use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, WORKERS};
+use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, SHARE_LOOKUP, WORKERS};
 use crate::server::acceptor::named;
 use crate::server::conversation::End;
 use crate::server::schedule::Queue;
@@ -28,6 +28,9 @@ pub const MOST: usize = WORKERS + KEPT_WORKERS;
 
 /// Workers that were killed and have not ended yet.
 const DYING: usize = 4 * MOST;
+
+/// In place of a session that has ended before its worker came to it.
+const NOBODY: usize = usize::MAX;
 
 /// Which of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub enum WorkerEvent {
     Answered(usize),
     /// This session ends.
     Ended(usize, End),
+    /// This session's request has to be asked by itself.
+    Back(usize),
 }
 
 /// The workers of a server. Sessions are known by their rows.
@@ -69,7 +74,11 @@ pub struct Pool {
     /// What a worker is.
     command: Box<Command>,
     places: Vec<Place>,
+    /// How many places of each kind are used.
+    each: usize,
     dying: heapless::Vec<Process, DYING>,
+    /// Those who were behind others whose worker has ended.
+    left_over: Vec<usize>,
     /// Those who wait for a worker of each kind.
     shared_queue: Queue,
     kept_queue: Queue,
@@ -89,6 +98,8 @@ struct Worker {
     socket: OwnedFd,
     /// The session that it has, and whose it is.
     session: Option<usize>,
+    /// Those behind it, who ask the same.
+    followers: heapless::Deque<usize, SHARE_LOOKUP>,
     uid: Uid,
     /// It has a request of it.
     busy: bool,
@@ -116,16 +127,22 @@ impl Pool {
         Ok(Box::new(Pool {
             command,
             places: (0..places).map(|_| Place::default()).collect(),
+            each: WORKERS,
             dying: heapless::Vec::new(),
+            left_over: Vec::with_capacity(MOST * SHARE_LOOKUP),
             shared_queue: Queue::new(max as usize),
             kept_queue: Queue::new(if kept { max as usize } else { 0 }),
         }))
     }
 
-    /// Starts all workers now: they may need rights that are given up next.
+    /// Starts all workers now: they may need rights that are given up next. So there are half as
+    /// many, since they stay.
     pub fn start_all(&mut self) -> Result<(), Error> {
+        self.each = WORKERS / 2;
         for at in 0..self.places.len() {
-            self.start(at).map_err(unable("unable to start a worker"))?;
+            if Kind::ALL.into_iter().any(|kind| self.of(kind).any(|(place, _)| place == at)) {
+                self.start(at).map_err(unable("unable to start a worker"))?;
+            }
         }
         Ok(())
     }
@@ -170,7 +187,8 @@ impl Pool {
 
     fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Place)> {
         let places = kind.places();
-        self.places.iter().enumerate().filter(move |(at, _)| places.contains(at))
+        let used = places.start..places.start + self.each;
+        self.places.iter().enumerate().filter(move |(at, _)| used.contains(at))
     }
 
     /// Whether there are any workers of a kind.
@@ -250,6 +268,7 @@ impl Pool {
             process,
             socket: ours,
             session: None,
+            followers: heapless::Deque::new(),
             uid: Uid(u32::MAX),
             busy: false,
             begun: None,
@@ -271,11 +290,16 @@ impl Pool {
         let Some(worker) = &mut place.worker else { return false };
         let sent = send(&worker.socket, socket, job).is_ok();
         if sent {
+            if job.repeats {
+                // There is room: no more than that are given at once.
+                let _ = worker.followers.push_back(session);
+                return true;
+            }
             (worker.session, worker.busy) = (Some(session), true);
             worker.begun = None;
             worker.uid = named(job.peer.map(|peer| peer.uid));
         } else {
-            place.vacate(&mut self.dying);
+            place.vacate(&mut self.dying, &mut self.left_over);
         }
         sent
     }
@@ -291,7 +315,8 @@ impl Pool {
             // It has ended. Who keeps it without a request finds that out with the next one.
             _ => {
                 let busy = worker.busy;
-                let session = place.vacate(&mut self.dying).filter(|_| busy);
+                let session = place.vacate(&mut self.dying, &mut self.left_over);
+                let session = session.filter(|row| busy && *row != NOBODY);
                 return session
                     .map_or(WorkerEvent::Nothing, |row| WorkerEvent::Ended(row, End::Failed));
             }
@@ -302,23 +327,24 @@ impl Pool {
             return WorkerEvent::Nothing;
         };
         if word != Word::Begun {
-            (worker.answered, worker.busy, worker.idle_since) = (true, false, millis());
+            let next = worker.followers.pop_front();
+            (worker.answered, worker.busy, worker.idle_since) = (true, next.is_some(), millis());
+            worker.begun = None;
+            if next.is_some() || word != Word::Answered || !Kind::Kept.places().contains(&at) {
+                worker.session = next;
+            }
+        }
+        if session == NOBODY {
+            return WorkerEvent::Nothing;
         }
         match word {
+            Word::Back => WorkerEvent::Back(session),
             Word::Begun => {
                 worker.begun = Some(millis());
                 WorkerEvent::Begun(session)
             }
-            Word::Answered => {
-                if !Kind::Kept.places().contains(&at) {
-                    worker.session = None;
-                }
-                WorkerEvent::Answered(session)
-            }
-            Word::Ended(end) => {
-                worker.session = None;
-                WorkerEvent::Ended(session, end)
-            }
+            Word::Answered => WorkerEvent::Answered(session),
+            Word::Ended(end) => WorkerEvent::Ended(session, end),
         }
     }
 
@@ -335,9 +361,15 @@ impl Pool {
         let mut busy = false;
         // It may keep one while another answers it.
         for place in &mut self.places {
-            if let Some(worker) = place.worker.as_ref().filter(|w| w.session == Some(session)) {
+            let Some(worker) = &mut place.worker else { continue };
+            worker
+                .followers
+                .iter_mut()
+                .filter(|row| **row == session)
+                .for_each(|row| *row = NOBODY);
+            if worker.session == Some(session) {
                 busy |= worker.busy;
-                place.vacate(&mut self.dying);
+                place.vacate(&mut self.dying, &mut self.left_over);
             }
         }
         busy
@@ -346,8 +378,13 @@ impl Pool {
     /// Ends a worker.
     pub fn dismiss(&mut self, at: usize) {
         if let Some(place) = self.places.get_mut(at) {
-            place.vacate(&mut self.dying);
+            place.vacate(&mut self.dying, &mut self.left_over);
         }
+    }
+
+    /// A session that was behind another one whose worker has ended.
+    pub fn take_left_over(&mut self) -> Option<usize> {
+        self.left_over.pop()
     }
 
     /// A child of this process has ended.
@@ -358,8 +395,13 @@ impl Pool {
 
 impl Place {
     /// Its worker has ended, or is ended now; the session that it had.
-    fn vacate(&mut self, dying: &mut heapless::Vec<Process, DYING>) -> Option<usize> {
-        let Worker { mut process, session, answered, .. } = self.worker.take()?;
+    fn vacate(
+        &mut self,
+        dying: &mut heapless::Vec<Process, DYING>,
+        left_over: &mut Vec<usize>,
+    ) -> Option<usize> {
+        let Worker { mut process, session, answered, followers, .. } = self.worker.take()?;
+        left_over.extend(followers.into_iter().filter(|row| *row != NOBODY));
         if answered {
             // It was a good one, and so may be the next.
             self.started = None;

@@ -1,8 +1,11 @@
 //! Many who ask at once: nobody is turned away, and uids take turns.
 
 use crate::support::ipcserver::{NOBODY, connect_as};
-use crate::support::nscd::{Bench, ask, group, no_group, no_user, read_to_end, request, user};
-use crate::support::{Connection, Got, Server, is_root, others_can_run_it, skip};
+use crate::support::nscd::{
+    Bench, ask, group, groups, no_group, no_groups, no_user, read_to_end, request, user,
+};
+use crate::support::{self, Connection, Got, Server, is_root, others_can_run_it, skip};
+use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -65,7 +68,7 @@ fn many_who_ask_for_different_lines_of_a_large_file_are_all_answered() {
         (request(ask::GID, "7"), group(&long)),
         (request(ask::GROUP, "short"), group("short:x:8:")),
     ];
-    for at in 0..MANY / 4 {
+    for at in 0..MANY / 8 {
         let row = at * 300;
         questions.push((request(ask::USER, &format!("user{row}")), user(&line(row))));
         questions.push((request(ask::UID, &(1001 + row).to_string()), user(&line(row + 1))));
@@ -171,4 +174,132 @@ fn a_uid_that_has_all_places_keeps_nobody_from_being_served() {
         assert_eq!(read_to_end(&client), user("root:x:0:0:::"));
     }
     drop(many);
+}
+
+#[test]
+fn those_who_ask_a_slow_source_the_same_share_a_lookup() {
+    let bench = Bench::new("", "");
+    let (path, asked) = slow(&bench, 100);
+    let server = Server::start_command(bench.command(&["-s", &path]), &bench.socket());
+    // One after the other they would take more than glibc waits.
+    let questions: Vec<_> = (0..MANY).map(|_| (request(ask::UID, "5000"), no_user())).collect();
+    all_are_answered(&server, &questions);
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked < MANY / 8, "{asked} lookups for {MANY} who ask the same");
+}
+
+#[test]
+fn those_who_ask_a_program_the_same_are_told_the_same() {
+    let members: Vec<String> = (0..2000).map(|at| format!("member{at}")).collect();
+    let (small, large) = ("small:x:7:ada,bob", format!("large:x:8:{}", members.join(",")));
+    let ada = "ada:x:5:7:Ada:/home/ada:/bin/sh";
+    let bench = Bench::new(&format!("{ada}\n"), &format!("{small}\n{large}\n"));
+    let words =
+        ["nsssd-switch", " 0", " nsssd-unix", " -d", &format!(" {}", bench.dir.as_str()), " "];
+    let server = bench.start(&[], &[(0, &words)]);
+    let all = [
+        (request(ask::USER, "ada"), user(ada)),
+        (request(ask::GROUP, "small"), group(small)),
+        (request(ask::GID, "8"), group(&large)),
+        (request(ask::GROUPS, "ada"), groups(&[7])),
+        (request(ask::USER, "nobody"), no_user()),
+        (request(ask::GROUPS, "nobody"), no_groups()),
+    ];
+    for question in &all {
+        all_are_answered(&server, &vec![question.clone(); 40]);
+    }
+    let mixed: Vec<_> = (0..120).map(|at| all[at % all.len()].clone()).collect();
+    all_are_answered(&server, &mixed);
+}
+
+#[test]
+fn a_uid_that_asks_for_long_searches_delays_another_by_a_turn_and_not_by_all_of_them() {
+    let test = "a_uid_that_asks_for_long_searches_delays_another_by_a_turn_and_not_by_all_of_them";
+    if !is_root() || !others_can_run_it() {
+        return skip(test, "needs root");
+    }
+    // Each line has to be parsed to see that it is no group of "x".
+    let groups = "group:x:none:member,x\n".repeat(200_000);
+    let bench = Bench::new("root:x:0:0:::\n", &groups);
+    let server = bench.serve(&[]);
+    let many: Vec<Connection> = (0..60)
+        .map(|_| {
+            let client = connect_as(&server, NOBODY, NOBODY);
+            client.send(&request(ask::GROUPS, "x"));
+            client
+        })
+        .collect();
+    let other = Connection::connect(server.socket());
+    other.send(&request(ask::USER, "root"));
+    assert_eq!(read_to_end(&other), user("root:x:0:0:::"));
+    let nothing = |client: &&Connection| client.recv(Duration::from_millis(1)) == Got::Nothing;
+    let waiting = many.iter().filter(nothing).count();
+    assert!(waiting > 30, "{waiting} of 60 wait still");
+}
+
+#[test]
+fn a_slow_reader_does_not_keep_a_server_that_is_to_end() {
+    let members: Vec<String> = (0..300_000).map(|at| format!("member{at:06}")).collect();
+    let line = format!("all:x:5000:{}", members.join(","));
+    let bench = Bench::new("", &line);
+    let mut server = bench.serve(&[]);
+    let client = Connection::connect(server.socket());
+    client.send(&request(ask::GROUP, "all"));
+    assert!(matches!(client.recv(support::DEADLINE), Got::Bytes(_)));
+    // It takes some now and then, so it is never called one that does not read.
+    let mut reader = client.stream().try_clone().unwrap();
+    let reading = thread::spawn(move || {
+        let mut bytes = 0;
+        let mut some = [0; 4096];
+        while let Ok(len @ 1..) = reader.read(&mut some) {
+            bytes += len;
+            // The rest of what the socket holds is read at once when the server is gone.
+            if bytes < 256 * 1024 {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        bytes
+    });
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    drop(client);
+    assert!(reading.join().unwrap() < line.len(), "it was not sent to its end");
+}
+
+#[test]
+fn slow_readers_of_large_replies_keep_no_worker_that_others_wait_for() {
+    let test = "slow_readers_of_large_replies_keep_no_worker_that_others_wait_for";
+    if !is_root() || !others_can_run_it() {
+        return skip(test, "needs root");
+    }
+    let members: Vec<String> = (0..60_000).map(|at| format!("member{at:06}")).collect();
+    let bench = Bench::new("", &format!("all:x:5000:{}\nsmall:x:7:\n", members.join(",")));
+    let dir = format!(" {}", bench.dir.as_str());
+    let words = ["nsssd-switch", " 0", " nsssd-unix", " -d", &dir, " "];
+    let server = bench.start(&["-t", "2000"], &[(0, &words)]);
+    // Three users, who would keep twelve. They read now and then.
+    let slow: Vec<Connection> = (0..12)
+        .map(|at| {
+            let client = connect_as(&server, NOBODY - at % 3, NOBODY);
+            client.send(&request(ask::GROUP, "all"));
+            client
+        })
+        .collect();
+    let sockets: Vec<UnixStream> =
+        slow.iter().map(|client| client.stream().try_clone().unwrap()).collect();
+    thread::spawn(move || {
+        for _ in 0..40 {
+            for mut socket in &sockets {
+                socket.set_nonblocking(true).unwrap();
+                let _ = socket.read(&mut [0; 4096]);
+            }
+            thread::sleep(Duration::from_millis(250));
+        }
+    });
+    for _ in 0..3 {
+        let other = Connection::connect(server.socket());
+        other.send(&request(ask::GID, "7"));
+        assert_eq!(read_to_end(&other), group("small:x:7:"));
+    }
+    drop(slow);
 }
