@@ -7,7 +7,7 @@ use super::{NAMES, help};
 use crate::backend::RunsIn;
 use crate::backend::script;
 use crate::backend::script::registry;
-use crate::backend::script::start::{SWITCH, Settings, is_local, start};
+use crate::backend::script::start::{SWITCH, Settings, is_local, name_refused, start};
 use crate::backend::switch::Switch;
 use crate::limits::BACKENDS;
 use crate::options::Spec;
@@ -80,7 +80,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         server_options.hidden = &["UID", "GID", "GIDLIST"];
     }
     // What is wrong with a script of ours is told before the socket is made.
-    let switch = if options.flag("--spawn") { None } else { in_process(command)? };
+    let verbose = server_options.log.verbosity > 0;
+    let switch = if options.flag("--spawn") { None } else { in_process(command, verbose)? };
 
     let listener = Listener::open(&place, limits)?;
     identity.assume()?;
@@ -115,7 +116,8 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
 }
 
 /// The switch of a command that can be served in this process.
-fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
+/// In any case its sources that are not believed in everything are named.
+fn in_process(command: &[OsString], verbose: bool) -> Result<Option<Box<Switch>>, Error> {
     let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
     let switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
@@ -124,6 +126,9 @@ fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
             let options = SWITCH.split(args)?;
             let settings = Settings::given(&options, NAMES)?;
             let blocks = script::parse(options.rest)?;
+            if verbose {
+                name_refused("ipcserver", &blocks, settings.named(), settings.min_uid);
+            }
             if !is_local(&blocks, settings) {
                 return Ok(None);
             }

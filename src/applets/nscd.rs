@@ -5,6 +5,7 @@
 //! those of nsssd-switch; a source that fails closes the connection.
 
 use super::{NAMES, help};
+use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
 use crate::backend::script::{self, Block, registry};
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS};
 use crate::options::Spec;
@@ -47,6 +48,8 @@ Without SCRIPT: from the local files, then from /etc/nssmap.conf if it is there.
              complete request gives way
   --nsss SOCKET  serve the nsss protocol there, too, as ipcserver does; -c and
              -C hold for each socket by itself, -C there is as -c by default
+  --min-uid ID  uids below ID (1000) and gid 0 are believed from nsssd-unix only,
+             if SCRIPT has it, and from blocks that begin with the word trust
   --parent PID  exit 0 when our parent ends, which must be PID
 ",
     help::SERVER_END,
@@ -69,10 +72,10 @@ const WORKER: &str = "--worker";
 
 const SPEC: Spec = Spec {
     flags: "qv1",
-    values: "StcCGgusPN",
+    values: "StcCGgusPNM",
     cancels: &["qv", "vq"],
     long: &[WORKER],
-    alias: &[("--parent", 'P'), ("--nsss", 'N')],
+    alias: &[("--parent", 'P'), ("--nsss", 'N'), MIN_UID_OPTION],
 };
 
 /// A socket to serve, and how.
@@ -105,7 +108,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         _ => None,
     };
     let server_options = ServerOptions::given("nscd", &options);
-    let sources = sources(server, options.rest)?;
+    let sources = sources(server, options.rest, min_uid(&options)?)?;
     if is_worker {
         work(&sources, &identity, patience)?;
     } else {
@@ -141,6 +144,7 @@ fn serve(
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         warn_of_uncovered(sources);
+        sources.name_refused("nscd");
     }
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
@@ -186,11 +190,13 @@ fn serve(
 }
 
 /// The backends that the command line names, or the usual ones.
-fn sources(server: Option<&OsStr>, script: &[OsString]) -> Result<Sources, Error> {
+fn sources(server: Option<&OsStr>, script: &[OsString], min_uid: u32) -> Result<Sources, Error> {
     match server {
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
         Some(path) => return Ok(Sources::Server(path.to_owned())),
-        None if !script.is_empty() => return Ok(Sources::Script(script::parse(script)?, NAMES)),
+        None if !script.is_empty() => {
+            return Ok(Sources::Script(script::parse(script)?, NAMES, min_uid));
+        }
         None => {}
     }
     // A failure of the local files ends the search: nobody may take a local name meanwhile.
@@ -268,7 +274,7 @@ fn warn_of_uncovered(sources: &Sources) {
 /// Whether a source of nsswitch.conf is asked, as far as that can be known.
 fn covers(sources: &Sources, service: &[u8]) -> bool {
     let blocks = match sources {
-        Sources::Own(blocks) | Sources::Script(blocks, _) => blocks,
+        Sources::Own(blocks) | Sources::Script(blocks, _, _) => blocks,
         // A server is a switch of its own; at least it has the files.
         Sources::Server(_) => return service == b"files",
     };
@@ -328,7 +334,7 @@ mod tests {
     fn sources_are_covered_by_the_backends_of_their_kind() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
-        let Ok(sources) = sources(None, &script) else { panic!("a script") };
+        let Ok(sources) = sources(None, &script, 1000) else { panic!("a script") };
         assert!(["files", "ldap"].iter().all(|s| covers(&sources, s.as_bytes())));
         assert!(["sss", "systemd", "compat"].iter().all(|s| !covers(&sources, s.as_bytes())));
     }

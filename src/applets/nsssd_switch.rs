@@ -5,7 +5,7 @@
 
 use super::{NAMES, help};
 use crate::backend::script;
-use crate::backend::script::start::{SWITCH, Settings, start};
+use crate::backend::script::start::{SWITCH, Settings, name_refused, start};
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -14,7 +14,7 @@ use std::ffi::OsString;
 /// What `--help` prints.
 pub const USAGE: &[&str] = &[
     "\
-Usage: nsssd-switch [-t MS] [-m] [--spawn] BITFIELD BACKEND... \"\" [BITFIELD BACKEND... \"\"]...
+Usage: nsssd-switch [OPTION]... BITFIELD BACKEND... \"\" [BITFIELD BACKEND... \"\"]...
 ",
     help::DAEMON,
     "by asking
@@ -29,6 +29,8 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   -t MS    a backend fails for good after MS milliseconds (0, the default: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
+  --min-uid ID  uids below ID (1000) and gid 0 are believed from nsssd-unix only,
+           if there is one, and from blocks that begin with the word trust
 
 EXECLINE_STRICT in the environment is understood.
 ",
@@ -42,6 +44,10 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
     let blocks = script::parse(options.rest)?;
+    if std::env::var_os("IPCREMOTEEUID").is_none() {
+        // Where there is one for each client, the server tells once.
+        name_refused("nsssd-switch", &blocks, settings.named(), settings.min_uid);
+    }
     let mut switch = start(&blocks, settings, client)?;
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)

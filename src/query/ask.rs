@@ -9,7 +9,7 @@ use crate::backend::script::start::{NamedBy, switch_of};
 use crate::backend::switch::ClientState;
 use crate::backend::switch::{Answer, Switch};
 use crate::backend::{Backend, Outcome, RunsIn};
-use crate::limits::WINDOW;
+use crate::limits::{MIN_UID, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::error::{Error, Exit};
 use nssproto::bytes::decimal_u32;
@@ -208,7 +208,8 @@ fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
             }
             command.push(OsStr::from_bytes(word).to_owned());
         }
-        let Some(word) = command.first_mut() else {
+        let mut block = Block::new(bits.unwrap_or(0), command);
+        let Some(word) = block.command.first_mut() else {
             return Err(fail("empty service in option -s"));
         };
         let Some(row) = registry::by_service(word.as_bytes()) else {
@@ -216,9 +217,10 @@ fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
         };
         *word = row.name.into();
         names.push(row.name.as_bytes().to_vec());
-        blocks.push(Block::new(bits.unwrap_or(0), command));
+        blocks.push(block);
     }
     // As in glibc: one source is repeated as it is, several make a union.
-    let switch = switch_of(&blocks, NamedBy::Short, RunsIn::Caller, blocks.len() > 1);
+    let merge = blocks.len() > 1;
+    let switch = switch_of(&blocks, NamedBy::Short, RunsIn::Caller, merge, MIN_UID);
     Ok((switch.map_err(|e| e.with_exit(Exit::FAILURE))?, names))
 }

@@ -4,6 +4,7 @@ use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
+use crate::sys::message::write_at_once;
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{self, address};
 use crate::sys::stat::lstat;
@@ -207,7 +208,7 @@ fn examine(at: &CStr) -> Result<(), Error> {
 pub fn tell_ready(newline: bool) {
     if newline {
         // Nobody reading it is no reason not to serve.
-        let _ = rustix::io::write(stdout(), b"\n");
+        write_at_once(stdout(), b"\n");
     }
     // Without /dev (early in an initramfs) anything serves that can be neither read nor written.
     let flags = OFlags::RDWR | OFlags::CLOEXEC;

@@ -5,8 +5,9 @@ use crate::backend::RunsIn;
 use crate::backend::child::Origin;
 use crate::backend::script::Block;
 use crate::backend::script::registry::{Names, by_command};
-use crate::backend::script::start::{NamedBy, switch_of};
-use crate::backend::switch::{Slot, Switch};
+use crate::backend::script::start::{NamedBy, name_refused, switch_of};
+use crate::backend::switch::{Belief, Slot, Switch};
+use crate::limits::MIN_UID;
 use crate::sys::error::Error;
 use std::ffi::OsString;
 
@@ -14,8 +15,8 @@ use std::ffi::OsString;
 pub enum Sources {
     /// Backends of our own by their short names.
     Own(Vec<Block>),
-    /// A script, and the names of this executable.
-    Script(Vec<Block>, Names),
+    /// A script, the names of this executable, and below which uid local files are believed.
+    Script(Vec<Block>, Names, u32),
     /// A server of the nsss protocol, at this socket.
     Server(OsString),
 }
@@ -25,17 +26,24 @@ impl Sources {
     /// backends.
     fn switch(&self) -> Result<Box<Switch>, Error> {
         match self {
-            Sources::Own(blocks) => switch_of(blocks, NamedBy::Short, RunsIn::Daemon, true),
-            Sources::Script(blocks, names) => {
-                switch_of(blocks, NamedBy::Command(names), RunsIn::Daemon, true)
+            Sources::Own(blocks) => {
+                switch_of(blocks, NamedBy::Short, RunsIn::Daemon, true, MIN_UID)
+            }
+            Sources::Script(blocks, names, min_uid) => {
+                switch_of(blocks, NamedBy::Command(names), RunsIn::Daemon, true, *min_uid)
             }
             Sources::Server(path) => {
                 let origin = Some(Origin::server(path));
-                Ok(Switch::new(
-                    vec![Slot { bits: 0, backend: Backend::NOT_STARTED, origin }],
-                    false,
-                ))
+                let (backend, belief) = (Backend::NOT_STARTED, Belief::Stranger);
+                Ok(Switch::new(vec![Slot { bits: 0, backend, origin, belief }], false))
             }
+        }
+    }
+
+    /// Names those that are not believed in everything, for `program`.
+    pub fn name_refused(&self, program: &str) {
+        if let Sources::Script(blocks, names, min_uid) = self {
+            name_refused(program, blocks, NamedBy::Command(names), *min_uid);
         }
     }
 
@@ -62,7 +70,7 @@ impl Sources {
 
     /// Whether one of them is a program, and not ours or not to be run in process.
     pub fn start_programs(&self) -> bool {
-        matches!(self, Sources::Script(blocks, names)
+        matches!(self, Sources::Script(blocks, names, _)
             if blocks.iter().any(|b| by_command(&b.command, names).is_none()))
     }
 }

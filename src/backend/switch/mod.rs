@@ -1,5 +1,6 @@
 //! Asks backends in order. A single backend is a switch with one place.
 
+mod belief;
 mod client;
 mod decision;
 mod found;
@@ -7,14 +8,18 @@ mod found;
 use super::child::Origin;
 use super::client::Search;
 use super::{Backend, Outcome, Shared, Source, Step};
+use crate::limits::{MIN_UID, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock;
 use crate::sys::sandbox::Sandbox;
+use crate::sys::untouched;
+use belief::{Claim, Judging, Verdict};
 use decision::{Next, any_of};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
+pub use belief::Belief;
 pub use client::ClientState;
 pub use decision::Progress;
 pub use found::{Answer, Found, FoundGroups, Pieces};
@@ -28,7 +33,12 @@ pub struct Slot {
     pub backend: Backend,
     /// How [`Switch::revive`] gets a new one when it has failed for good; `None`: that is its end.
     pub origin: Option<Origin>,
+    /// How far it is believed.
+    pub belief: Belief,
 }
+
+/// So many entries in a row that are refused end an enumeration.
+const REFUSED: u32 = 4096;
 
 /// What one backend said, for whoever wants to know it.
 pub struct Report {
@@ -36,6 +46,8 @@ pub struct Report {
     pub slot: usize,
     /// What it said.
     pub outcome: Outcome,
+    /// What it has found is not believed.
+    pub refused: bool,
     /// How long that took.
     pub micros: u32,
 }
@@ -48,6 +60,11 @@ pub struct Switch {
     /// At most as many as [`crate::limits::BACKENDS`].
     slots: Vec<Slot>,
     shared: Shared,
+    /// The window while a record is in the other one.
+    aside: Vec<u8>,
+    claim: Claim,
+    /// Uids below it are believed from local files.
+    pub min_uid: u32,
     merge: bool,
     observer: Option<Observer>,
 }
@@ -55,12 +72,14 @@ pub struct Switch {
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
-        Box::new(Switch { slots, shared: Shared::new(merge), merge, observer: None })
+        let (shared, aside) = (Shared::new(merge), untouched(WINDOW));
+        let (claim, min_uid) = (Claim::NONE, MIN_UID);
+        Box::new(Switch { slots, shared, aside, claim, min_uid, merge, observer: None })
     }
 
     /// A switch with one backend.
     pub fn of(backend: Backend) -> Box<Self> {
-        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+        Switch::new(vec![Slot { bits: 0, backend, origin: None, belief: Belief::All }], false)
     }
 
     /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
@@ -108,6 +127,7 @@ impl Switch {
     /// Forgets `client`, who has left, perhaps in the middle of a request.
     pub fn dismiss(&mut self, client: &ClientState) {
         self.shared.gids.release(client.number);
+        self.claim.release(client.number);
     }
 
     /// All requests that will be asked until this is called again have been received by now: one
@@ -157,6 +177,9 @@ impl Switch {
         if !matches!(outcome, Outcome::Pending | Outcome::Groups) {
             self.shared.gids.release(client.number);
         }
+        if outcome != Outcome::Pending {
+            self.claim.release(client.number);
+        }
         outcome
     }
 
@@ -194,9 +217,37 @@ impl Switch {
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
+        let mut refused = 0;
         while let Some(slot) = self.slot_of(client) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
-            let outcome = self.ask_slot(client, request);
+            let mut outcome = match client.judging {
+                Judging::Names { .. } => Outcome::Found,
+                Judging::No | Judging::Again => self.ask_slot(client, request),
+            };
+            if outcome == Outcome::Found {
+                match self.judge(client, request) {
+                    Verdict::Told => {}
+                    Verdict::Stop(outcome) => return outcome,
+                    Verdict::Refused => {
+                        refused += 1;
+                        client.search = Search::default();
+                        match request {
+                            // The next entry of the same list.
+                            Request::Next(_) if refused < REFUSED => {}
+                            Request::Next(_) => return Outcome::failed(Errno::PROTO),
+                            _ => {
+                                let _ =
+                                    client.progress.take(Outcome::NotFound, 0, was_dead, merges);
+                                self.move_on(client);
+                            }
+                        }
+                        continue;
+                    }
+                }
+            }
+            if outcome == Outcome::Groups && self.is_strangers(client) {
+                outcome = self.refuse(client);
+            }
             if merges && outcome == Outcome::Groups {
                 self.shared.gids.keep();
                 if self.shared.gids.overflowed() {
@@ -216,6 +267,13 @@ impl Switch {
         self.slots.get(client.slot).filter(|_| client.backends.contains(&client.slot))
     }
 
+    /// Whether the groups that were collected are those of a server that is not believed, and lack
+    /// what it has no right to say.
+    fn is_strangers(&self, client: &ClientState) -> bool {
+        let slot = self.slots.get(client.slot);
+        slot.is_some_and(|slot| slot.belief == Belief::Stranger) && self.shared.gids.lacks
+    }
+
     fn move_on(&mut self, client: &mut ClientState) {
         client.slot += 1;
         client.search = Search::default();
@@ -226,6 +284,10 @@ impl Switch {
     }
 
     fn ask_slot(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
+        if let Request::GroupList { .. } = request {
+            let belief = self.slots.get(client.slot).map(|slot| slot.belief);
+            self.shared.gids.least = belief.map_or(0, |belief| belief.least_gid());
+        }
         let start = self.observer.as_ref().map(|_| clock::micros());
         let outcome = match self.step(client) {
             Some((backend, step)) => backend.ask(step, request),
@@ -233,7 +295,7 @@ impl Switch {
         };
         if let (Some(start), Some(observer)) = (start, &mut self.observer) {
             let micros = clock::micros().wrapping_sub(start);
-            observer(&Report { slot: client.slot, outcome, micros });
+            observer(&Report { slot: client.slot, outcome, refused: false, micros });
         }
         outcome
     }
@@ -275,13 +337,16 @@ impl Switch {
     /// (Starting a program allocates.)
     pub fn revive(&mut self) {
         self.look();
-        for Slot { backend, origin, .. } in &mut self.slots {
+        for Slot { backend, origin, belief, .. } in &mut self.slots {
             let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
             if backend.has_answered() {
                 // It was a good one, and so may be the next.
                 origin.try_at_once();
             }
             if let Some(child) = origin.start() {
+                if origin.is_server() {
+                    *belief = if child.is_ours() { Belief::All } else { Belief::Stranger };
+                }
                 *backend = Backend::Child(Box::new(child));
             }
         }
@@ -311,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_client_asks_the_backends_of_his_range_and_no_others() {
-        let slot = |backend| Slot { bits: 0, backend, origin: None };
+        let slot = |backend| Slot { bits: 0, backend, origin: None, belief: Belief::All };
         let slots = vec![slot(Backend::NOT_STARTED), slot(Backend::OFFLOADED)];
         let mut switch = Switch::new(slots, true);
         let user = Name::new(b"ada").unwrap();
