@@ -69,7 +69,17 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let mode = mode(options.word("-a"))?;
     let identity = Identity::given(&options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
-    let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed: true };
+    let place = Place {
+        path,
+        mode,
+        backlog,
+        replace,
+        swap,
+        patience,
+        // s6-sudod and its like are passed theirs.
+        takes_descriptors: own_command(command, NAMES).is_none(),
+        may_be_passed: true,
+    };
     if let Some(millis) = privilege::exchange_timeout()? {
         limits.patience.client_millis = millis;
     }

@@ -160,7 +160,16 @@ fn serve(
         }
         let (mode, backlog, replace, swap) = (0o666, i32::MAX, true, true);
         let may_be_passed = public;
-        let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed };
+        let place = Place {
+            path,
+            mode,
+            backlog,
+            replace,
+            swap,
+            patience,
+            takes_descriptors: false,
+            may_be_passed,
+        };
         let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
         services.push(Service { protocol, listener, sources });
         most += limits.max;

@@ -6,7 +6,7 @@ use super::gids::Gids;
 use super::{Outcome, Source, Step};
 use crate::limits::REPLY_PIECE;
 use crate::sys::clock::{self, NEVER, timespec};
-use crate::sys::socket::connected;
+use crate::sys::socket::{connected, take_descriptors};
 use crate::sys::spawn::{Command, Process};
 use crate::sys::stream::send_some;
 use nssproto::DecodeError;
@@ -229,6 +229,7 @@ impl Child {
     pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Self, Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        take_descriptors(&ours, false);
         let mut command = Command::new(command)?;
         // A daemon of nsss that is started by root wants to know on whose behalf.
         for (name, id) in

@@ -4,6 +4,7 @@ use super::listener::Listener;
 use super::log::Log;
 use super::schedule::UidCounts;
 use crate::sys::access::Peer;
+use crate::sys::socket::take_descriptors;
 use nssproto::entry::Uid;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -69,6 +70,9 @@ impl Acceptor {
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
             Err(errno) => return Err(errno),
         };
+        if self.listener.refuses_late {
+            take_descriptors(&socket, false);
+        }
         let limits = self.listener.limits;
         let mut client = Accepted { socket, peer: None, count: 0 };
         if limits.credentials {

@@ -1,24 +1,19 @@
-//! A listening socket: made, or taken over from the supervisor; and telling that all are ready.
+//! A listening socket: made, or taken over from the supervisor.
 
 use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
-use crate::sys::message::write_at_once;
 use crate::sys::passed::from_supervisor;
-use crate::sys::socket::{self, address};
+use crate::sys::socket::{self, address, take_descriptors};
 use crate::sys::stat::lstat;
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::fs::{fcntl_setfl, flock, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
-use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
-    sendto, socket_with,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen};
 use rustix::process::umask;
-use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -37,6 +32,8 @@ pub struct Place<'a> {
     pub swap: bool,
     /// Milliseconds for a server of ours that is there to end; 0: it is live.
     pub patience: u64,
+    /// Clients may pass descriptors: a program is started that may want them.
+    pub takes_descriptors: bool,
     /// The one that the supervisor passed is taken instead, if there is one.
     pub may_be_passed: bool,
 }
@@ -62,6 +59,8 @@ pub struct Listener {
     pub socket: OwnedFd,
     /// How clients are admitted.
     pub limits: Limits,
+    /// Clients may have come to it before they were forbidden to pass descriptors.
+    pub refuses_late: bool,
     /// PATH.lock, locked, so that others do not replace the socket.
     _lock: Option<OwnedFd>,
 }
@@ -78,11 +77,13 @@ impl Listener {
         if place.may_be_passed {
             let socket = passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
             if let Some(socket) = socket {
-                return Ok(Listener { socket, limits, _lock: None });
+                take_descriptors(&socket, place.takes_descriptors);
+                let refuses_late = !place.takes_descriptors;
+                return Ok(Listener { socket, limits, refuses_late, _lock: None });
             }
         }
         let (socket, lock) = make(place)?;
-        Ok(Listener { socket, limits, _lock: lock })
+        Ok(Listener { socket, limits, refuses_late: false, _lock: lock })
     }
 }
 
@@ -108,6 +109,7 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
         return Err(failed("unable to bind to", &at, Errno::NAMETOOLONG));
     }
     let socket = stream()?;
+    take_descriptors(&socket, place.takes_descriptors);
     let lock = if place.replace { Some(lock(place)?) } else { None };
     if !place.swap {
         bind_at(&at, place, &socket)?;
@@ -201,35 +203,4 @@ fn examine(at: &CStr) -> Result<(), Error> {
         }
     };
     Err(failed(what, at, why))
-}
-
-/// Tells whoever started us that clients will be served: a newline on standard output if
-/// `newline`, and READY=1 to NOTIFY_SOCKET. Standard input and output are closed.
-pub fn tell_ready(newline: bool) {
-    if newline {
-        // Nobody reading it is no reason not to serve.
-        write_at_once(stdout(), b"\n");
-    }
-    // Without /dev (early in an initramfs) anything serves that can be neither read nor written.
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let null = open(c"/dev/null", flags, Mode::empty())
-        .or_else(|_| open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
-    if let Ok(null) = null {
-        let _ = dup2_stdin(&null);
-        let _ = dup2_stdout(&null);
-    }
-    notify();
-}
-
-/// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
-fn notify() {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let address = match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddrUnix::new_abstract_name(name),
-        None => address(name.as_bytes()),
-    };
-    let (family, kind, flags) = (AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC);
-    if let (Ok(address), Ok(socket)) = (address, socket_with(family, kind, flags, None)) {
-        let _ = sendto(&socket, b"READY=1\n", SendFlags::NOSIGNAL, &address);
-    }
 }
