@@ -1,9 +1,10 @@
 //! Signals as something to wait for.
 
 use crate::sys::error::{Error, errno_of, unable};
+use nix::sys::signal::{self, SigSet};
 use rustix::io::{fcntl_dupfd_cloexec, read};
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,19 @@ impl Signal {
     }
 }
 
+/// Undoes what was inherited of signals, and what would end or stop us for a message: a limit on the
+/// size of files, and a terminal that lets nobody write from behind (`stty tostop`). Where SIGCHLD is
+/// ignored, the number of a child that has ended could be another's when it is killed.
+pub fn settle() {
+    let mut blocked = SigSet::empty();
+    blocked.add(signal::Signal::SIGTTOU);
+    let _ = blocked.thread_set_mask();
+    static CAME: AtomicBool = AtomicBool::new(false);
+    for number in [SIGXFSZ, SIGCHLD] {
+        let _ = flag::register(number, &CAME);
+    }
+}
+
 /// Signals that came.
 pub struct Signals {
     wake: OwnedFd,
@@ -49,6 +63,7 @@ pub struct Signals {
 impl Signals {
     /// From now on, for as long as the process lives, the signals are ours.
     pub fn catch() -> Result<Self, Error> {
+        settle();
         let fail = unable("unable to catch signals");
         let (wake, poke) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(&fail)?;
         for ((number, ..), came) in SIGNALS.iter().zip(&CAME) {

@@ -108,7 +108,9 @@ impl Command {
         broken_pipe.add(Signal::SIGPIPE);
         attributes.set_sigdefault(&broken_pipe)?;
         // The group to be in is 0, a new one, if nothing else was set.
+        attributes.set_sigmask(&SigSet::empty())?;
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         if self.own_group {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
         }
