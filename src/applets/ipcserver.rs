@@ -16,6 +16,7 @@ use crate::server::conversation::Protocol;
 use crate::server::event_loop::{Service, serve};
 use crate::server::listener::{Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
+use crate::server::signals::settle;
 use crate::server::spawned;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -56,6 +57,7 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     let options = SPEC.split(args)?;
     let [path, command @ ..] = options.rest else {
         return Err(Error::options("missing path and program"));

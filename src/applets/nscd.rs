@@ -14,6 +14,7 @@ use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
 use crate::server::setup::{Connections, Identity, clamp, ready};
+use crate::server::signals::settle;
 use crate::server::sources::Sources;
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
@@ -87,6 +88,7 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     let options = SPEC.split(args)?;
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     let server = options.word("-s");

@@ -10,6 +10,7 @@ use crate::backend::map::{Map, collisions, key, put, show};
 use crate::backend::switch::Switch;
 use crate::backend::{Backend, Source};
 use crate::options::Spec;
+use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{read_all, read_path};
@@ -57,6 +58,7 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     let options = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {

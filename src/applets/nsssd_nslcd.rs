@@ -7,6 +7,7 @@ use super::help;
 use crate::backend::RunsIn;
 use crate::backend::script::registry;
 use crate::backend::switch::Switch;
+use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -32,6 +33,7 @@ nslcd tells shadow to root only.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     let mut nslcd = registry::make("nslcd", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;

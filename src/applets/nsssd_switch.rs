@@ -6,6 +6,7 @@
 use super::{NAMES, help};
 use crate::backend::script;
 use crate::backend::script::start::{SWITCH, Settings, name_refused, start};
+use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
@@ -39,6 +40,7 @@ EXECLINE_STRICT in the environment is understood.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
     let client = privilege::client()?;

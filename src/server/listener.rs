@@ -118,7 +118,8 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     // Made beside its place, and renamed there once clients can connect.
     examine(&at)?;
     let beside = named(place, ".new")?;
-    // Left by one that was killed: we have the lock.
+    // Left by one that was killed: we have the lock. What is no socket is not ours.
+    examine(&beside)?;
     let _ = unlink(&*beside);
     bind_at(&beside, place, &socket)?;
     rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;

@@ -63,7 +63,6 @@ pub struct Signals {
 impl Signals {
     /// From now on, for as long as the process lives, the signals are ours.
     pub fn catch() -> Result<Self, Error> {
-        settle();
         let fail = unable("unable to catch signals");
         let (wake, poke) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(&fail)?;
         for ((number, ..), came) in SIGNALS.iter().zip(&CAME) {

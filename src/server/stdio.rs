@@ -2,7 +2,6 @@
 
 use super::conversation::nsss::Nsss;
 use super::conversation::{Conversation, End, Need, Output};
-use super::signals::settle;
 use crate::backend::switch::Switch;
 use crate::sys::access::Rights;
 use crate::sys::clock::timespec;
@@ -33,7 +32,6 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
             .and_then(|flags| fcntl_setfl(stdout(), flags | OFlags::NONBLOCK))
             .map_err(unable("unable to write to stdout"))?;
     }
-    settle();
     // The programs among the backends have been started; there will be no others.
     gain_no_more();
     switch.sandbox().enter();
