@@ -144,7 +144,7 @@ fn a_terminal_that_nobody_may_write_to_from_behind_stops_no_server() {
     for kind in KINDS {
         let house = House::new(kind);
         // In the background of a terminal of its own, which is its log.
-        let script = "stty tostop; set -m; (\"$@\" 2>/dev/tty & echo $! >\"$0\"; wait)";
+        let script = "stty tostop; set -m; \"$@\" 2>/dev/tty & echo $! >\"$0\"; wait";
         let pid = house.nscd.dir.join("pid");
         let inner = house.command(&[]);
         let words: Vec<String> = [inner.get_program().to_str().unwrap().to_owned()]
