@@ -26,11 +26,7 @@ use std::os::unix::ffi::OsStrExt;
 /// What `--help` prints.
 pub const USAGE: &[&str] = &[
     "\
-Usage: nsssd-map [-f FILE] [-c] [-r WHAT]...
-   or: nsssd-map [-c] -n FILE
-   or: nsssd-map [-f FILE] [-c] -u NAME
-   or: nsssd-map [-f FILE] -l [LIST]
-   or: nsssd-map -k FILE
+Usage: nsssd-map [-f FILE] [-c] [-r WHAT]... [-n FILE|-u NAME|-l [LIST]|-k FILE]
 ",
     help::DAEMON,
     "by accounts

@@ -7,7 +7,7 @@ use super::{NAMES, help};
 use crate::backend::script;
 use crate::backend::script::start::{SWITCH, Settings, name_refused, start};
 use crate::server::signals::settle;
-use crate::server::stdio;
+use crate::server::{check, stdio};
 use crate::sys::error::{Error, Exit};
 use crate::sys::privilege;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use std::ffi::OsString;
 /// What `--help` prints.
 pub const USAGE: &[&str] = &[
     "\
-Usage: nsssd-switch [OPTION]... BITFIELD BACKEND... \"\" [BITFIELD BACKEND... \"\"]...
+Usage: nsssd-switch [OPTION]... BITFIELD BACKEND... \"\" [BITFIELD ... \"\"]...
 ",
     help::DAEMON,
     "by asking
@@ -27,11 +27,12 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   2  it answers with a failure
   4  it has no such entry
 
-  -t MS    a backend fails for good after MS milliseconds (0, the default: never)
+  -t MS    a backend fails for good after MS milliseconds (0: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
   --min-uid ID  uids below ID (1000) and gid 0 are believed from nsssd-unix only,
            if there is one, and from blocks that begin with the word trust
+  --check  print the backends, try each, and exit: 0 good, 1 not
 
 EXECLINE_STRICT in the environment is understood.
 ",
@@ -43,9 +44,13 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     settle();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
+    let blocks = script::parse_with(options.rest, NAMES)?;
+    if options.flag(check::OPTION) {
+        let mut switch = start(&blocks, settings, None)?;
+        return check::run(&check::lines(&blocks), &mut switch);
+    }
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    let blocks = script::parse(options.rest)?;
     if std::env::var_os("IPCREMOTEEUID").is_none() {
         // Where there is one for each client, the server tells once.
         name_refused("nsssd-switch", &blocks, settings.named(), settings.min_uid);

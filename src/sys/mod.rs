@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod clock;
-mod errno;
+pub mod errno;
 pub mod error;
 pub mod file;
 pub mod message;
@@ -15,6 +15,7 @@ pub mod socket;
 pub mod spawn;
 pub mod stat;
 pub mod stream;
+pub mod watch;
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.

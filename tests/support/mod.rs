@@ -244,6 +244,23 @@ pub fn peer(test: &str, package: &str, program: &str) -> Option<PathBuf> {
     Some(program)
 }
 
+/// Compiles `tests/clients/NAME.c` into a directory; `None` if that cannot be, which is said.
+#[track_caller]
+pub fn compiled(test: &str, name: &str, dir: &TempDir) -> Option<PathBuf> {
+    if !have_program("gcc") {
+        skip(test, "no gcc");
+        return None;
+    }
+    let program = dir.join(name);
+    let source = format!("{}/tests/clients/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
+    compiler.arg(&program).arg(source);
+    let built = run_to_end(compiler);
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    Some(program)
+}
+
 /// Says on standard error that a test did not run, for the caller to return after it.
 ///
 /// With NSSBOX_TEST_STRICT in the environment that is a failure.

@@ -34,8 +34,13 @@ pub struct Settings {
 }
 
 /// The options of nsssd-switch.
-pub const SWITCH: Spec =
-    Spec { flags: "m", values: "tM", long: &["--spawn"], alias: &[MIN_UID_OPTION], ..Spec::NONE };
+pub const SWITCH: Spec = Spec {
+    flags: "m",
+    values: "tM",
+    long: &["--spawn", "--check"],
+    alias: &[MIN_UID_OPTION],
+    ..Spec::NONE
+};
 
 /// Below which uid local files alone are believed.
 pub const MIN_UID_OPTION: (&str, char) = ("--min-uid", 'M');

@@ -68,6 +68,12 @@ impl ClientState {
         self.backends = backends.start.min(end)..end;
     }
 
+    /// Closes the files of enumerations that he has not gone on with for a while; whether others are
+    /// open.
+    pub fn close_idle(&mut self) -> bool {
+        self.enumerations.iter_mut().fold(false, |open, of_one| of_one.close_idle() | open)
+    }
+
     /// Forgets the last request, before a new one.
     pub(super) fn begin(&mut self) {
         self.slot = self.backends.start;

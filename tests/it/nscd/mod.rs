@@ -1,10 +1,14 @@
 //! `nscd` and `with-nscd`.
 
+mod check;
 mod clients;
+mod container;
+mod control;
 mod doc;
 mod machine;
 mod map;
 mod nsss;
+mod password;
 mod service;
 mod slow;
 mod wire;

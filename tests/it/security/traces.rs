@@ -247,7 +247,8 @@ fn nscd(watch: &mut Watch) {
             &["nsssd-unix", "nsssd-nslcd"],
         ),
         ([&files[..], &["0", "cat", ""]].concat(), &["nsssd-unix"]),
-        (vec!["-s", "DIR/nsss"], &[]),
+        (vec!["-s", "DIR/nsss"], &["nsssd-unix"]),
+        (vec!["-s", "DIR/nsss", "--no-files"], &[]),
     ] {
         let words = [&["-1", "-t", "4000", "-S", "DIR/run/socket"], &script[..]].concat();
         let mut command = watch.command("nscd", &words);
