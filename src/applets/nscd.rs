@@ -49,13 +49,11 @@ the local files and /etc/nssmap.conf):
   nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
 
   -S, --listen SOCKET  where (/var/run/nscd/socket); its directory is made
-  -s, --ask SOCKET     ask the local files, then this nsss server
-  --no-files           with -s: that server alone
+  -s, --ask SOCKET     ask the files (unless --no-files), then this nsss server
   -t MS      close a connection not answered after MS milliseconds (200)
   -C MAX     most connections of one user (64); one without a request gives way
   --nsss SOCKET  serve the nsss protocol there, too
-  --min-uid ID   uids below ID (1000) and gid 0 are those of nsssd-unix, if it is
-             in SCRIPT, and of blocks that begin with the word trust
+  --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
   --parent PID   exit 0 when the process PID ends
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",

@@ -113,7 +113,10 @@ impl Listener {
                 if is_at(lock, name) =>
             {
                 let _ = unlink(&**at);
-                let _ = unlink(&**name);
+                // One with something in it is a file of others.
+                if fstat(lock).is_ok_and(|stat| stat.st_size == 0) {
+                    let _ = unlink(&**name);
+                }
             }
             _ => {}
         }

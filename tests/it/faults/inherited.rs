@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 /// The servers: how each is started behind a setup, and how it is seen that it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

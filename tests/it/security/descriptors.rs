@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 /// Passes a descriptor with these bytes.
 fn pass(stream: &UnixStream, bytes: &[u8]) -> Result<usize, Errno> {
