@@ -9,6 +9,7 @@ use crate::backend::script::start::{SWITCH, Settings, name_refused, start};
 use crate::server::signals::settle;
 use crate::server::{check, stdio};
 use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -42,6 +43,7 @@ EXECLINE_STRICT in the environment is understood.
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     settle();
+    no_huge_pages();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
     let blocks = script::parse_with(options.rest, NAMES)?;

@@ -10,6 +10,7 @@ use crate::backend::switch::Switch;
 use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -32,6 +33,7 @@ s6-ipcserver.
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     settle();
+    no_huge_pages();
     let unix = registry::make("unix", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;

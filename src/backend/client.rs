@@ -127,6 +127,11 @@ impl Search {
         (self.at, self.long, self.guess) = (0, None, None);
     }
 
+    /// Whether it has not come anywhere, and expects nothing.
+    pub fn is_fresh(&self) -> bool {
+        self.at == 0 && self.long.is_none() && self.guess.is_none()
+    }
+
     /// Whether it is between two lines, and not inside a long one.
     pub fn is_between_lines(&self) -> bool {
         self.long.is_none()

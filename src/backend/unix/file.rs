@@ -1,6 +1,7 @@
 //! One file, kept in memory when it is small, else open while it is used: what is known of it, and
 //! whether that still holds.
 
+use super::pass::Pass;
 use super::recent::Recent;
 use super::report;
 use crate::backend::stamp::{Reading, Stamp};
@@ -45,6 +46,8 @@ pub struct DbFile {
     verbose: bool,
     /// Where recent answers stood in a file that is not kept.
     pub recent: Recent,
+    /// Those who wait for a line of such a file.
+    pub pass: Pass,
 }
 
 impl DbFile {
@@ -63,6 +66,7 @@ impl DbFile {
             version: 0,
             verbose,
             recent: Recent::new(),
+            pass: Pass::new(),
         }
     }
 
@@ -199,6 +203,17 @@ impl DbFile {
     /// The open file.
     pub fn file(&self) -> Result<&OwnedFd, Errno> {
         self.file.as_ref().ok_or(Errno::BADF)
+    }
+
+    /// Whether what is known holds for as long as stat(2) says the same.
+    pub fn is_settled(&self) -> bool {
+        self.reading.holds(self.reading.stamp())
+    }
+
+    /// Reads on for those who wait for a line.
+    pub fn go_on_with_pass(&mut self, window: &mut [u8], budget: &mut u64) -> Result<(), Errno> {
+        let file = self.file.as_ref().ok_or(Errno::BADF)?;
+        self.pass.go_on(file, window, budget)
     }
 
     /// It is used; whether it is open.

@@ -6,6 +6,7 @@
 //! ones the places of recent answers.
 
 mod file;
+mod pass;
 mod recent;
 mod report;
 mod search;
@@ -14,7 +15,7 @@ use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
 use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
-use crate::limits::RESTARTS;
+use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
@@ -26,6 +27,7 @@ use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
+use pass::Told;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
@@ -276,9 +278,16 @@ impl Unix {
                 if let Some(Location::At(at)) = known {
                     step.search.expect_at(at);
                 }
-                let Some(found) = search_file(&mut step, file, want)? else {
-                    return Ok(Outcome::Pending);
+                let told = match key {
+                    Some(key) if known.is_none() => ask_pass(&mut step, file, key, version)?,
+                    _ => Told::Alone,
                 };
+                let found = match told {
+                    Told::Joined | Told::Wait => None,
+                    Told::Look(Location::Absent) => Some(Location::Absent),
+                    Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
+                };
+                let Some(found) = found else { return Ok(Outcome::Pending) };
                 found
             }
         };
@@ -403,6 +412,28 @@ fn copy(
         given += put;
     }
     Ok(given)
+}
+
+/// Where many wait, one pass over the file does for all of them.
+fn ask_pass(
+    step: &mut Step<'_>,
+    file: &mut DbFile,
+    key: LookupKey<'_>,
+    version: u32,
+) -> Result<Told, Errno> {
+    if !step.search.is_fresh() || !file.is_settled() {
+        return Ok(Told::Alone);
+    }
+    let join = step.shared.waiting >= CROWD;
+    let mut told = file.pass.ask(version, key, join);
+    if let Told::Wait = told {
+        file.go_on_with_pass(&mut step.shared.window, step.budget)?;
+        told = file.pass.ask(version, key, join);
+    }
+    if let Told::Look(Location::At(at)) = told {
+        step.search.expect_at(at);
+    }
+    Ok(told)
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.

@@ -240,7 +240,7 @@ fn span_at(block: &[u8], at: usize) -> Span {
 }
 
 /// Where the last line of `block` starts, which has no LF yet; lines are short.
-fn behind_last_lf(block: &[u8]) -> usize {
+pub fn behind_last_lf(block: &[u8]) -> usize {
     block.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1)
 }
 
