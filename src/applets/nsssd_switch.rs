@@ -31,8 +31,8 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   -t MS    a backend fails for good after MS milliseconds (0: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
-  --min-uid ID  beside nsssd-unix, who says that he knows uids below ID (1000) or
-           gid 0 is not believed, unless BACKEND has the word trust in front
+  --min-uid ID  beside nsssd-unix, a BACKEND is not believed about uids below ID
+           (1000) and gid 0, unless the word trust is in front of it
   --check  print the backends, try each, and exit: 0 good, 1 not
 
 EXECLINE_STRICT in the environment is understood.

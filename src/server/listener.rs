@@ -150,9 +150,8 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Made), Error> {
     if place.swap {
         // Made beside its place, and renamed there once clients can connect.
         examine(&at)?;
-        let beside = named(place, ".new")?;
-        // Left by one that was killed: we have the lock. What is no socket is not ours.
-        examine(&beside)?;
+        let beside = beside(place)?;
+        // Left by one that was killed: we have the lock.
         let _ = unlink(&*beside);
         bind_at(&beside, place, &socket)?;
         rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;
@@ -160,6 +159,16 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Made), Error> {
         bind_at(&at, place, &socket)?;
     }
     Ok((socket, Made { at, lock, leaves_nothing: place.swap }))
+}
+
+/// Where the socket is made before it is renamed: what is no socket is not ours, and stays.
+fn beside(place: &Place<'_>) -> Result<CString, Error> {
+    let other = named(place, ".new2")?;
+    let usual = named(place, ".new")?;
+    if examine(&usual).is_ok() {
+        return Ok(usual);
+    }
+    examine(&other).map(|()| other)
 }
 
 /// The path of the socket, or of what is beside it.
