@@ -11,6 +11,10 @@ pub const MERGED_GROUPS: usize = 4096;
 /// the kernel lets a process have. nsss's own daemon takes four bytes of memory for each asked.
 pub const ASKED_BY_MERGE: u64 = 65_536;
 
+/// Smaller uids are those of the machine itself, which its local files have: people begin at 1000
+/// (login.defs of all distributions). `--min-uid` sets another.
+pub const MIN_UID: u32 = 1000;
+
 /// A reply up to this size is sent as one piece; a larger record is streamed.
 pub const REPLY_PIECE: usize = 4096;
 

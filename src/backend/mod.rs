@@ -60,6 +60,15 @@ pub trait Source {
         Err(Errno::INVAL)
     }
 
+    /// Puts the first bytes of the strings of a record that is not whole to the front of `out`, so
+    /// many as its name takes, which ends with NUL; how many. All of them can still be taken.
+    fn peek(&mut self, mut step: Step<'_>, out: &mut [u8]) -> Result<usize, Errno> {
+        self.begin_pieces(step.again()).ok_or(Errno::INVAL)?;
+        let (len, _) = self.piece(step.again(), out)?;
+        self.rewind(step.hit);
+        Ok(len)
+    }
+
     /// Goes back to the first byte of the strings. False where that cannot be: ask again.
     fn rewind(&mut self, hit: &mut Hit) -> bool {
         let _ = hit;
@@ -340,6 +349,21 @@ pub struct Step<'a> {
     pub enumerations: &'a mut Enumerations,
     /// Where the record stands that was found.
     pub hit: &'a mut Hit,
+}
+
+impl Step<'_> {
+    /// The same, lent on.
+    pub fn again(&mut self) -> Step<'_> {
+        Step {
+            shared: self.shared,
+            rights: self.rights,
+            rules: self.rules,
+            budget: self.budget,
+            search: self.search,
+            enumerations: self.enumerations,
+            hit: self.hit,
+        }
+    }
 }
 
 /// One of a kind for each database.

@@ -209,7 +209,10 @@ impl Resolver {
     fn explain_nscd(&self, start: u32, outcome: Outcome) {
         if self.explains {
             let micros = micros().wrapping_sub(start);
-            explain::say(NSCD_SOCKET.as_bytes(), &Report { slot: 0, outcome, micros });
+            explain::say(
+                NSCD_SOCKET.as_bytes(),
+                &Report { slot: 0, outcome, refused: false, micros },
+            );
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Command {
     /// Its name and its arguments.
     words: Vec<CString>,
     environment: Vec<CString>,
-    /// Signals that are blocked there; `None`: those that are blocked here.
+    /// Signals that are blocked there; `None`: none.
     blocked: Option<SigSet>,
 }
 
@@ -111,11 +111,10 @@ impl Command {
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
         attributes.set_sigdefault(&broken_pipe)?;
+        // Nothing is blocked there that was not meant to be.
+        attributes.set_sigmask(&self.blocked.unwrap_or_else(SigSet::empty))?;
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
-        if let Some(blocked) = &self.blocked {
-            attributes.set_sigmask(blocked)?;
-            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
-        }
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         attributes.set_flags(flags)?;
         let start = || posix_spawn(file, &files, &attributes, &self.words, &self.environment);
         with_huge_pages(start)

@@ -12,14 +12,20 @@ use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::{Stat, lstat};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{Mode, OFlags, fsync};
-use rustix::io::{Errno, pread, retry_on_intr, write};
-use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, fsync, tell};
+use rustix::io::{Errno, pread, pwrite, retry_on_intr, write};
+use rustix::process::{Gid, Resource, Uid, getegid, geteuid, getrlimit};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
 /// How often a line is appended again that another writer's torn one has spoilt.
 const TRIES: u8 = 3;
+
+/// Longest line.
+const LINE: usize = 128;
+
+/// Bytes that must be allowed behind what was read: our line, and those of others meanwhile.
+const MARGIN: u64 = 64 * 1024;
 
 /// Whether new pairs can be kept. The error is EROFS on a read-only file system, where it works
 /// without; with another one a lookup that needs it fails.
@@ -216,20 +222,44 @@ impl Registry {
             if known.is_full() {
                 return Err(Errno::NOSPC);
             }
-            let mut line = heapless::Vec::<u8, 128>::new();
+            let mut line = heapless::Vec::<u8, LINE>::new();
             let (mut digits, mut time) = ([0; DECIMAL_MAX], [0; DECIMAL_MAX]);
             let start: &[u8] = if self.torn { b"\n" } else { b"" };
             let uid_text = write_decimal(u64::from(uid), &mut digits);
             let seconds = write_decimal(clock::file_seconds(), &mut time);
             // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
             super::fill(&mut line, &[start, uid_text, b" ", name, b" ", seconds, b"\n"])?;
-            // One call, so that lines of two writers do not mix. Part of it means a full disk; what
-            // is torn then is passed over by all readers.
-            if retry_on_intr(|| write(&self.file, &line))? < line.len() {
+            self.is_allowed()?;
+            // One call, so that lines of two writers do not mix.
+            let len = retry_on_intr(|| write(&self.file, &line))?;
+            if len < line.len() {
+                self.blank(len);
                 return Err(Errno::NOSPC);
             }
             fsync(&self.file)?;
         }
+    }
+}
+
+impl Registry {
+    /// Whether the file may become longer. A process that has become its client has the limits that
+    /// he sets, and its line would be cut.
+    fn is_allowed(&self) -> Result<(), Errno> {
+        let most = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        if most < self.read_to + MARGIN { Err(Errno::FBIG) } else { Ok(()) }
+    }
+
+    /// Makes empty lines of the last `len` bytes that were appended by us: the disk is full, or our
+    /// client has set a limit meanwhile. Others may have appended behind them, so they are not cut
+    /// off.
+    fn blank(&self, len: usize) {
+        let empty = [b'\n'; LINE];
+        let (Ok(end), Ok(flags)) = (tell(&self.file), fcntl_getfl(&self.file)) else { return };
+        // With O_APPEND an offset counts for nothing.
+        let _ = fcntl_setfl(&self.file, flags - OFlags::APPEND);
+        let at = end.saturating_sub(len as u64);
+        let _ = pwrite(&self.file, empty.get(..len).unwrap_or_default(), at);
+        let _ = fcntl_setfl(&self.file, flags);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::limits::NSLCD_INPUT;
 use crate::sys::clock::{self, timespec};
+use crate::sys::socket;
 use crate::sys::stream::send_some;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
 use nssproto::nslcd::{ReplyHeader, Request, ResultCode};
@@ -10,8 +11,8 @@ use nssproto::{DecodeError, Decoded, entry::Db};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
-use rustix::net::{SocketAddrUnix, connect, recv, shutdown, socket_with};
+use rustix::net::{RecvFlags, Shutdown, SocketAddrUnix, SocketFlags};
+use rustix::net::{connect, recv, shutdown};
 use rustix::stdio::stdout;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -88,8 +89,7 @@ impl Connection {
     ) -> Result<(), Errno> {
         self.close();
         self.unheard = false;
-        let flags = SocketFlags::CLOEXEC;
-        let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let stream = socket::stream(SocketFlags::empty())?;
         if let Some(left) = wait.left()? {
             // Where its queue is full, connecting waits, and poll(2) could not tell for what.
             set_socket_timeout(&stream, Timeout::Send, Some(Duration::from_millis(left)))?;

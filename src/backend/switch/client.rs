@@ -2,6 +2,7 @@
 //! has come.
 
 use super::Progress;
+use super::belief::Judging;
 use crate::backend::client::{Enumerations, Hit, Search};
 use crate::limits::BACKENDS;
 use crate::sys::access::Rights;
@@ -28,6 +29,8 @@ pub struct ClientState {
     pub(super) progress: Progress,
     /// The request in hand is to be asked again: it goes on where it stopped.
     pub(super) pending: bool,
+    /// How far it is with what was found.
+    pub(super) judging: Judging,
     /// Where a search stands.
     pub(super) search: Search,
     /// The record that was found.
@@ -51,6 +54,7 @@ impl ClientState {
             slot: 0,
             progress: Progress::default(),
             pending: false,
+            judging: Judging::No,
             search: Search::default(),
             hit: Hit::None,
         }
@@ -78,6 +82,7 @@ impl ClientState {
     pub(super) fn begin(&mut self) {
         self.slot = self.backends.start;
         self.progress = Progress::default();
+        self.judging = Judging::No;
         self.search = Search::default();
         self.hit = Hit::None;
     }

@@ -1,5 +1,6 @@
 //! Asks backends in order. A single backend is a switch with one place.
 
+mod belief;
 mod client;
 mod decision;
 mod found;
@@ -9,16 +10,19 @@ use super::client::{Hit, Search};
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
-use crate::limits::IDLE_LOOK_MILLIS;
+use crate::limits::{IDLE_LOOK_MILLIS, MIN_UID, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock::{self, NEVER};
 use crate::sys::sandbox::Sandbox;
+use crate::sys::untouched;
+use belief::{Claim, Judging, Verdict};
 use decision::{Next, any_of};
 use nssproto::entry::{Db, Name};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
+pub use belief::Belief;
 pub use client::ClientState;
 pub use decision::Progress;
 pub use found::{Answer, Found, FoundGroups, Pieces};
@@ -32,7 +36,12 @@ pub struct Slot {
     pub backend: Backend,
     /// How [`Switch::revive`] gets a new one when it has failed for good; `None`: that is its end.
     pub origin: Option<Origin>,
+    /// How far it is believed.
+    pub belief: Belief,
 }
+
+/// So many entries in a row that are refused end an enumeration.
+const REFUSED: u32 = 4096;
 
 /// What one backend said, for whoever wants to know it.
 pub struct Report {
@@ -40,6 +49,8 @@ pub struct Report {
     pub slot: usize,
     /// What it said.
     pub outcome: Outcome,
+    /// What it has found is not believed.
+    pub refused: bool,
     /// How long that took.
     pub micros: u32,
 }
@@ -52,6 +63,11 @@ pub struct Switch {
     /// At most as many as [`crate::limits::BACKENDS`].
     slots: Vec<Slot>,
     shared: Shared,
+    /// The window while a record is in the other one.
+    aside: Vec<u8>,
+    claim: Claim,
+    /// Uids below it are believed from local files.
+    pub min_uid: u32,
     /// When to look for files that are not used any more.
     next_look: u64,
     merge: bool,
@@ -95,6 +111,9 @@ impl Switch {
         let mut switch = Box::new(Switch {
             slots,
             shared: Shared::new(merge),
+            aside: untouched(WINDOW),
+            claim: Claim::NONE,
+            min_uid: MIN_UID,
             next_look: NEVER,
             merge,
             observer: None,
@@ -109,7 +128,7 @@ impl Switch {
 
     /// A switch with one backend.
     pub fn of(backend: Backend) -> Box<Self> {
-        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+        Switch::new(vec![Slot { bits: 0, backend, origin: None, belief: Belief::All }], false)
     }
 
     /// Adds one behind the others. (Before there are clients: they have a state for each.)
@@ -213,6 +232,7 @@ impl Switch {
     /// Forgets `client`, who has left, perhaps in the middle of a request.
     pub fn dismiss(&mut self, client: &ClientState) {
         self.shared.gids.release(client.number);
+        self.claim.release(client.number);
     }
 
     /// All requests that will be asked until this is called again have been received by now: one
@@ -324,6 +344,9 @@ impl Switch {
         if !matches!(outcome, Outcome::Pending | Outcome::Groups) {
             self.shared.gids.release(client.number);
         }
+        if outcome != Outcome::Pending {
+            self.claim.release(client.number);
+        }
         outcome
     }
 
@@ -361,11 +384,41 @@ impl Switch {
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
+        let mut refused = 0;
         while let Some(slot) = self.slot_of(client) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
-            let mut outcome = self.ask_slot(client, request);
+            let mut outcome = match client.judging {
+                Judging::Names { .. } => Outcome::Found,
+                Judging::No | Judging::Again => self.ask_slot(client, request),
+            };
             if let (Outcome::Found, Request::ByName(db, asked)) = (outcome, *request) {
-                outcome = self.in_other_case(client, db, asked);
+                if client.judging == Judging::No {
+                    outcome = self.in_other_case(client, db, asked);
+                }
+            }
+            if outcome == Outcome::Found {
+                match self.judge(client, request) {
+                    Verdict::Told => {}
+                    Verdict::Stop(outcome) => return outcome,
+                    Verdict::Refused => {
+                        refused += 1;
+                        client.search = Search::default();
+                        match request {
+                            // The next entry of the same list.
+                            Request::Next(_) if refused < REFUSED => {}
+                            Request::Next(_) => return Outcome::failed(Errno::PROTO),
+                            _ => {
+                                let _ =
+                                    client.progress.take(Outcome::NotFound, 0, was_dead, merges);
+                                self.move_on(client);
+                            }
+                        }
+                        continue;
+                    }
+                }
+            }
+            if outcome == Outcome::Groups && self.is_strangers(client) {
+                outcome = self.refuse(client);
             }
             if merges && outcome == Outcome::Groups {
                 self.shared.gids.keep();
@@ -419,6 +472,13 @@ impl Switch {
         self.slots.get(client.slot).filter(|_| client.backends.contains(&client.slot))
     }
 
+    /// Whether the groups that were collected are those of a server that is not believed, and lack
+    /// what it has no right to say.
+    fn is_strangers(&self, client: &ClientState) -> bool {
+        let slot = self.slots.get(client.slot);
+        slot.is_some_and(|slot| slot.belief == Belief::Stranger) && self.shared.gids.lacks
+    }
+
     fn move_on(&mut self, client: &mut ClientState) {
         client.slot += 1;
         client.search = Search::default();
@@ -429,6 +489,10 @@ impl Switch {
     }
 
     fn ask_slot(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
+        if let Request::GroupList { .. } = request {
+            let belief = self.slots.get(client.slot).map(|slot| slot.belief);
+            self.shared.gids.least = belief.map_or(0, |belief| belief.least_gid());
+        }
         let start = self.observer.as_ref().map(|_| clock::micros());
         let outcome = match self.step(client) {
             Some((backend, _)) if has_long_name(request) && !backend.takes_long_names() => {
@@ -439,7 +503,7 @@ impl Switch {
         };
         if let (Some(start), Some(observer)) = (start, &mut self.observer) {
             let micros = clock::micros().wrapping_sub(start);
-            observer(&Report { slot: client.slot, outcome, micros });
+            observer(&Report { slot: client.slot, outcome, refused: false, micros });
         }
         outcome
     }
@@ -481,13 +545,21 @@ impl Switch {
     /// (Starting a program allocates.)
     pub fn revive(&mut self) {
         self.look();
-        for Slot { backend, origin, .. } in &mut self.slots {
+        let has_files = self.slots.iter().any(|slot| slot.belief == Belief::Local);
+        for Slot { backend, origin, belief, .. } in &mut self.slots {
             let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
             if backend.has_answered() {
                 // It was a good one, and so may be the next.
                 origin.try_at_once();
             }
             if let Some(child) = origin.start() {
+                if origin.is_server() {
+                    *belief = match (child.is_ours(), has_files) {
+                        (true, _) => Belief::All,
+                        (false, true) => Belief::Others,
+                        (false, false) => Belief::Stranger,
+                    };
+                }
                 *backend = Backend::Child(Box::new(child));
             }
         }
@@ -529,7 +601,7 @@ mod tests {
 
     #[test]
     fn a_client_asks_the_backends_of_his_range_and_no_others() {
-        let slot = |backend| Slot { bits: 0, backend, origin: None };
+        let slot = |backend| Slot { bits: 0, backend, origin: None, belief: Belief::All };
         let slots = vec![slot(Backend::NOT_STARTED), slot(Backend::OFFLOADED)];
         let mut switch = Switch::new(slots, true);
         let user = Name::new(b"ada").unwrap();

@@ -12,11 +12,12 @@ mod serving;
 use super::ServerOptions;
 use super::acceptor::Acceptor;
 use super::conversation::{End, Output, Protocol};
-use super::listener::{Listener, tell_ready};
+use super::listener::Listener;
 use super::log::Log;
 use super::schedule::{Queue, accepted_in_round};
 use super::session::Sessions;
 use super::signals::{Signal, Signals};
+use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
 use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
@@ -71,7 +72,7 @@ pub fn serve(
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
 fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
     server.watch_all(signals)?;
-    tell_ready(newline);
+    let mut watchdog = tell_ready(newline);
     // A worker is a program, which needs files of its own, and may be started at any time.
     if server.workers.is_none() && !server.switch.sandbox().enter() {
         server.log.no_sandbox();
@@ -80,7 +81,8 @@ fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> 
     // From here on: no allocation.
     let ended = no_alloc(|| {
         while !(server.ending && server.acceptors.iter().all(|acceptor| acceptor.open == 0)) {
-            server.step(signals, &mut events)?;
+            server.step(signals, &mut events, watchdog.due)?;
+            watchdog.keep_alive();
         }
         server.log.exiting();
         Ok(())
@@ -194,8 +196,14 @@ impl<'a> EventLoop<'a> {
         (0..MOST_WORKERS).try_for_each(|at| self.watch_worker(at))
     }
 
-    fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
-        let timeout = self.timeout().map(timespec);
+    /// Serves what there is to serve; without anything, it is over at the time `until`.
+    fn step(
+        &mut self,
+        signals: &mut Signals,
+        events: &mut Vec<epoll::Event>,
+        until: u64,
+    ) -> Result<(), Errno> {
+        let timeout = self.timeout(until).map(timespec);
         events.clear();
         let room = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.epoll, room, timeout.as_ref()) {
@@ -265,13 +273,13 @@ impl<'a> EventLoop<'a> {
         self.switch.close_idle(open);
     }
 
-    /// Milliseconds that may be waited.
-    fn timeout(&mut self) -> Option<u64> {
+    /// Milliseconds that may be waited, at most to the time `until`.
+    fn timeout(&mut self, until: u64) -> Option<u64> {
         if !self.queue.is_empty() {
             return Some(0);
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look());
+        let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look()).min(until);
         let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
         (next != NEVER).then(|| next.saturating_sub(millis()))
     }
