@@ -132,6 +132,8 @@ impl DbFile {
         if self.idle > IDLE_LOOKS {
             self.idle = 0;
             self.close();
+            // Nobody asks at the moment.
+            self.index.clear();
         }
         self.file.is_some()
     }
@@ -176,7 +178,7 @@ impl DbFile {
             let is_new = *self.reading.stamp() != stamp;
             self.reading = Reading::new(stamp, clock);
             self.recent.clear();
-            self.index.clear();
+            self.index.outdate(is_new);
             self.kept = whole.then_some(len);
             if is_new {
                 self.version = self.version.wrapping_add(1);
