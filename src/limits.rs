@@ -30,6 +30,10 @@ pub const CANDIDATE: u64 = 512;
 /// A reply, or a piece of one, that is sent counts as so many bytes.
 pub const PIECE_SENT: u64 = 12 * 1024;
 
+/// When so many have something to do, those who look for a line of a large file are served by one
+/// pass over it, which costs about as much as two searches.
+pub const CROWD: usize = 4;
+
 /// How often a search starts again because its file was replaced meanwhile.
 pub const RESTARTS: u8 = 4;
 

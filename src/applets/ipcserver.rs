@@ -21,6 +21,7 @@ use crate::server::setup::{Connections, Identity, ready};
 use crate::server::spawned;
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use crate::sys::program::{by_ourselves, own_command};
 use std::ffi::{OsStr, OsString};
@@ -58,6 +59,7 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = SPEC.split(args)?;
     let [path, command @ ..] = options.rest else {
         return Err(Error::options("missing path and program"));

@@ -7,7 +7,7 @@
 mod control;
 mod nsswitch;
 
-use super::{NAMES, help};
+use super::{NAMES, VERSION, help};
 use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
@@ -22,9 +22,11 @@ use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
 use crate::sys::access::shared_ids;
-use crate::sys::error::{Error, Exit};
+use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::path;
 use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
+use crate::sys::output;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
@@ -69,7 +71,7 @@ const NO_FILES: &str = "--no-files";
 
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
-    flags: "qv1dFK",
+    flags: "qv1dFKV?",
     values: "StcCGgusPNifT",
     cancels: &["qv", "vq", "qd", "dq"],
     long: &[WORKER, control::STATISTICS, NO_FILES, check::OPTION],
@@ -84,6 +86,9 @@ pub const SPEC: Spec = Spec {
         ("--foreground", 'F'),
         ("--config-file", 'f'),
         ("--nthreads", 'T'),
+        ("--version", 'V'),
+        ("--help", '?'),
+        ("--usage", '?'),
     ],
 };
 
@@ -99,10 +104,19 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     if let Some(before) = control::statistics(args) {
         return control::tell_statistics(before);
     }
     let options = SPEC.split(args)?;
+    // Behind an option with a value, as well.
+    for (flag, text) in [("-?", USAGE), ("-V", &["nscd", VERSION])] {
+        if options.flag(flag) {
+            let printed = output::print(text.concat().as_bytes());
+            printed.map_err(unable("unable to write to stdout"))?;
+            return Ok(Exit::SUCCESS);
+        }
+    }
     let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
     if let Some(exit) = control::run(&options, socket)? {
         return Ok(exit);

@@ -8,6 +8,7 @@ use crate::backend::script;
 use crate::backend::script::start::{SWITCH, Settings, start};
 use crate::server::{check, stdio};
 use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -38,6 +39,7 @@ EXECLINE_STRICT in the environment is understood.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
     let blocks = script::parse_with(options.rest, NAMES)?;

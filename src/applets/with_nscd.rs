@@ -51,7 +51,7 @@ const READY_MILLIS: u64 = 5000;
 const START: &str = "--start";
 
 /// Our options, and those of nscd.
-const SPEC: Spec = Spec { flags: "qv1dFkn", ..nscd::SPEC };
+const SPEC: Spec = Spec { flags: "qv1dFKV?kn", ..nscd::SPEC };
 
 /// Exit codes of env(1) and its like.
 mod exit {

@@ -299,6 +299,8 @@ pub struct Shared {
     /// All requests that are asked while it stays the same had come before the first of them was
     /// asked, so that one look at a file does for them; 0: look for each.
     pub batch: u64,
+    /// How many clients have something to do, the one who asks included.
+    pub waiting: usize,
     /// Some file is open that has to be closed when it is not used any more.
     pub holds_files: bool,
 }
@@ -306,7 +308,13 @@ pub struct Shared {
 impl Shared {
     /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
     pub fn new(merge: bool) -> Self {
-        Shared { window: untouched(WINDOW), gids: Gids::new(merge), batch: 0, holds_files: false }
+        Shared {
+            window: untouched(WINDOW),
+            gids: Gids::new(merge),
+            batch: 0,
+            waiting: 1,
+            holds_files: false,
+        }
     }
 }
 

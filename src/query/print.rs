@@ -5,10 +5,12 @@ use crate::backend::Outcome;
 use crate::limits::PRINTED_RECORD;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::output::{Output, push_decimal};
+use nssproto::entry::Record;
 use nssproto::line::LineWriter;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use rustix::stdio::stdout;
+use std::convert::Infallible;
 use std::io::IsTerminal;
 
 /// What became of a record.
@@ -30,29 +32,25 @@ pub fn record(
     // As glibc's does for the machine's own files; but a terminal obeys them.
     let raw = resolver.is_local() && !stdout().is_terminal();
     let outcome = resolver.ask(request, &mut |found| {
-        written = match found {
-            Found::Whole(record) => {
-                let line = line.insert(Line::new(Head::of(record, 0), raw));
-                record.strings().try_for_each(|text| {
-                    line.feed(text, out)?;
-                    line.feed(&[0], out)
-                })
-            }
+        let line = match found {
+            Found::Whole(record) => line.insert(Line::of(record, raw)),
             Found::Part(head, strings) => {
-                line.get_or_insert_with(|| Line::new(*head, raw)).feed(strings, out)
+                let line = line.get_or_insert_with(|| Line::new(*head, raw));
+                line.feed(strings);
+                line
             }
         };
+        written = line.make_room(out);
         written.is_ok()
     });
     written.map_err(unwritten)?;
     let outcome = outcome.map_err(broken)?;
-    match line {
-        Some(line) if outcome == Outcome::Found => match line.end(out) {
-            Ok(true) => Ok(Printed::Answered(outcome)),
-            Ok(false) => Ok(Printed::Refused),
-            Err(errno) => Err(unwritten(errno)),
-        },
-        _ => Ok(Printed::Answered(outcome)),
+    let Some(line) = line.filter(|_| outcome == Outcome::Found) else {
+        return Ok(Printed::Answered(outcome));
+    };
+    match line.end() {
+        Some(text) => out.put(&text).map_err(unwritten).map(|()| Printed::Answered(outcome)),
+        None => Ok(Printed::Refused),
     }
 }
 
@@ -76,8 +74,18 @@ impl Line {
         Line { writer, head, nth: 0, text: Vec::new(), kept: true, refused: false, raw }
     }
 
-    /// Takes the next bytes of the record's strings, each closed by NUL. An error ends the line.
-    fn feed(&mut self, area: &[u8], out: &mut Output) -> Result<(), Errno> {
+    /// That of a whole record.
+    fn of(record: &Record<'_>, raw: bool) -> Self {
+        let mut line = Line::new(Head::of(record, 0), raw);
+        for text in record.strings() {
+            line.feed(text);
+            line.feed(&[0]);
+        }
+        line
+    }
+
+    /// Takes the next bytes of the record's strings, each closed by NUL.
+    fn feed(&mut self, area: &[u8]) {
         let mut clean = area.to_vec();
         for byte in &mut clean {
             match *byte {
@@ -90,19 +98,24 @@ impl Line {
             }
         }
         let Line { writer, text, .. } = self;
-        writer.feed(&clean, |piece| {
+        let Ok(()) = writer.feed(&clean, |piece| {
             text.extend_from_slice(piece);
-            Ok::<(), Errno>(())
-        })?;
+            Ok::<(), Infallible>(())
+        });
+    }
+
+    /// Prints what there is of a line that is too long to be kept.
+    fn make_room(&mut self, out: &mut Output) -> Result<(), Errno> {
         if self.kept && self.text.len() <= PRINTED_RECORD {
             return Ok(());
         }
-        if self.refused {
-            // Too long to be kept, its beginning may have been printed.
+        if !self.refused {
+            self.kept = false;
+            out.put(&self.text)?;
+        } else if !self.kept {
+            // Its beginning has been printed.
             return Err(Errno::INVAL);
         }
-        self.kept = false;
-        out.put(&self.text)?;
         self.text.clear();
         Ok(())
     }
@@ -115,14 +128,16 @@ impl Line {
         self.nth >= 2 && matches!(self.head, Head::Group { .. })
     }
 
-    /// Prints what is left; false, and nothing was printed, if it cannot be a line.
-    fn end(mut self, out: &mut Output) -> Result<bool, Errno> {
-        if !self.refused {
-            self.text.push(b'\n');
-            out.put(&self.text)?;
-        }
-        Ok(!self.refused)
+    /// What is left of it, LF and all; `None` if it cannot be a line.
+    fn end(mut self) -> Option<Vec<u8>> {
+        self.text.push(b'\n');
+        (!self.refused).then_some(self.text)
     }
+}
+
+/// A record as its line, without control characters; `None` if its fields would make another one.
+pub fn line_of(record: &Record<'_>) -> Option<Vec<u8>> {
+    Line::of(record, false).end()
 }
 
 /// A name as it is printed among others: control characters would make it another line, or are

@@ -195,3 +195,119 @@ impl Rights {
         if may { Ok(()) } else { Err(Errno::ACCESS) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::{Path, PathBuf};
+
+    const NOBODY: u32 = 65534;
+
+    /// A file of this owner, group and mode, as far as it is looked at.
+    fn file(uid: u32, gid: u32, mode: u32) -> Stat {
+        let mut file = lstat(c"/").unwrap();
+        (file.st_uid, file.st_gid, file.st_mode) = (uid, gid, mode);
+        file
+    }
+
+    fn peer(uid: u32, gid: u32) -> Peer {
+        Peer { uid: Uid(uid), gid: Gid(gid) }
+    }
+
+    #[test]
+    fn only_the_classes_that_may_be_his_count_and_all_of_them() {
+        // Owner, group, mode; uid and gid of the peer; whether he may read.
+        let cases = [
+            ((7, 8, 0o400), (7, 8), true),
+            ((7, 8, 0o044), (7, 8), false),
+            ((7, 8, 0o040), (9, 8), true),
+            ((7, 8, 0o004), (9, 8), false),
+            ((7, 8, 0o004), (9, 9), false),
+            ((7, 8, 0o040), (9, 9), false),
+            ((7, 8, 0o044), (9, 9), true),
+            // An id that stands for many: perhaps the owner, perhaps of the group, perhaps neither.
+            ((NOBODY, 8, 0o400), (NOBODY, 9), false),
+            ((NOBODY, 8, 0o044), (NOBODY, 9), false),
+            ((NOBODY, 8, 0o440), (NOBODY, 8), true),
+            ((NOBODY, 8, 0o444), (NOBODY, 9), true),
+            ((NOBODY, 8, 0o044), (9, 9), true),
+            ((7, NOBODY, 0o040), (9, NOBODY), false),
+            ((7, NOBODY, 0o044), (9, NOBODY), true),
+            ((7, NOBODY, 0o400), (7, NOBODY), true),
+        ];
+        assert_eq!(shared_ids(), (NOBODY, NOBODY), "this machine has others");
+        for ((owner, group, mode), (uid, gid), may) in cases {
+            let file = file(owner, group, mode);
+            let peer = peer(uid, gid);
+            assert_eq!(
+                peer.is_in_class(&file, Want::Read),
+                may,
+                "{owner}:{group} {mode:o} {peer:?}"
+            );
+            let search = self::file(owner, group, mode >> 2);
+            assert_eq!(peer.is_in_class(&search, Want::Search), may, "{mode:o} {peer:?}");
+        }
+    }
+
+    #[test]
+    fn what_everybody_may_read_is_for_the_unknown_but_no_secret() {
+        let path = c"/nonexistent";
+        let check = |rights: Rights, mode, secret| {
+            rights.check_read(&file(0, 0, mode), path, secret).is_ok()
+        };
+        assert!(check(Rights::Unknown, 0o444, false) && !check(Rights::Unknown, 0o444, true));
+        assert!(!check(Rights::Unknown, 0o044, false) && !check(Rights::Unknown, 0o604, false));
+        let (somebody, root) = (Rights::Peer(peer(7, 7)), Rights::Peer(peer(0, 0)));
+        // By its mode alone; any other is looked for, and is not there.
+        assert!(check(somebody, 0o644, false));
+        assert!(!check(somebody, 0o644, true) && !check(somebody, 0o044, false));
+        assert!(check(root, 0o000, true) && check(Rights::Own, 0o000, true));
+        assert!(check(Rights::Public(peer(7, 7)), 0o000, true));
+    }
+
+    /// A fresh directory, and a file in it that everybody may read.
+    fn made(name: &str) -> (PathBuf, PathBuf) {
+        let dir = std::env::temp_dir().join(format!("nssbox-access.{}.{name}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let file = dir.join("file");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        (dir, file)
+    }
+
+    fn could_read(path: &Path) -> bool {
+        let somebody = peer(4242, 4242);
+        somebody.could_read(&CString::new(path.as_os_str().as_bytes()).unwrap(), |_| true)
+    }
+
+    #[test]
+    fn each_directory_above_counts_and_no_link_is_followed() {
+        let (dir, file) = made("walk");
+        assert!(could_read(&file));
+        assert!(could_read(&dir.join("./file")));
+        let doubled = [dir.as_os_str().as_bytes(), b"//file"].concat();
+        assert!(could_read(Path::new(std::ffi::OsStr::from_bytes(&doubled))));
+        for (mode, may) in [(0o700, false), (0o701, false), (0o710, false), (0o711, true)] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(could_read(&file), may, "{mode:o}");
+        }
+        assert!(!could_read(&dir.join("missing")) && !could_read(&file.join("below")));
+        assert!(!could_read(Path::new("Cargo.toml")), "a path that is not whole");
+        let (link, by_link) = (dir.join("link"), dir.join("dir"));
+        symlink(&file, &link).unwrap();
+        symlink(&dir, &by_link).unwrap();
+        assert!(!could_read(&link) && !could_read(&by_link.join("file")));
+        assert!(peer(0, 0).could_read(c"anything", |_| false), "root");
+        let other = fs::metadata(&file).unwrap().ino() + 1;
+        let path = CString::new(file.as_os_str().as_bytes()).unwrap();
+        #[allow(clippy::unnecessary_cast, reason = "another type on other targets")]
+        let is_other = |there: &Stat| there.st_ino as u64 == other;
+        assert!(!peer(4242, 4242).could_read(&path, is_other), "another file");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

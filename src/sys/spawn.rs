@@ -3,6 +3,7 @@
 use super::errno;
 use super::file::path;
 use super::program::{SELF, find};
+use super::with_huge_pages;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
@@ -116,7 +117,8 @@ impl Command {
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         }
         attributes.set_flags(flags)?;
-        posix_spawn(file, &files, &attributes, &self.words, &self.environment)
+        let start = || posix_spawn(file, &files, &attributes, &self.words, &self.environment);
+        with_huge_pages(start)
     }
 }
 

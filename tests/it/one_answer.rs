@@ -4,8 +4,8 @@
 
 use crate::support::nscd::{self as wire, ask};
 use crate::support::{
-    Finished, Server, TempDir, have_program, is_root, nssbox, others_can_run_it, passwd_reply,
-    run_to_end, skip, tool,
+    Finished, Server, TempDir, group_reply, have_program, is_root, nssbox, others_can_run_it,
+    passwd_reply, run_to_end, skip, tool,
 };
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 use std::io::{Read as _, Write as _};
@@ -416,15 +416,40 @@ fn what_is_printed_is_one_line() {
     let odd = user("eve", "*", ["\x1b[2J\r\x7f", "/h\t", "/s"]);
     assert_eq!(getent(odd), (Some(0), "eve:*:3001:3001:?[2J??:/h?:/s\n".to_owned(), String::new()));
     for members in [&["a,b"][..], &["a\nroot2:x:0:"], &["a", "b:c"]] {
-        let reply = crate::support::group_reply("g", "x", 5, members);
+        let reply = group_reply("g", "x", 5, members);
         let (code, out, _) = run("getent", &["group", "g"], reply);
         assert_eq!((code, out.as_str()), (Some(0), ""), "{members:?}");
     }
+    // More than is kept to be looked at: printed as it comes, and if there is a forged one, not to the
+    // end of its line.
+    let members: Vec<String> = (0..200_000).map(|n| format!("m{n:07}")).collect();
+    let mut members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let (code, out, told) = run("getent", &["group", "g"], group_reply("g", "x", 5, &members));
+    let whole = format!("g:x:5:{}\n", members.join(","));
+    assert!(code == Some(0) && out == whole, "{} bytes, {told}", out.len());
+    members[199_999] = "a\nroot2:x:0:";
+    let (code, out, _) = run("getent", &["group", "g"], group_reply("g", "x", 5, &members));
+    assert!(code == Some(1) && !out.contains('\n') && whole.starts_with(&out), "{}", out.len());
+    members[1] = "a:b";
+    let (code, out, _) = run("getent", &["group", "g"], group_reply("g", "x", 5, &members));
+    assert_eq!((code, out.as_str()), (Some(0), ""));
     let name = user("eve\nroot\x1b[2J", "*", ["", "/h", "/s"]);
     let (code, out, _) = run("id", &["-un", "eve"], name.clone());
     assert_eq!((code, out.as_str()), (Some(0), "eve?root?[2J\n"));
     let (_, out, _) = run("whoami", &[], name);
     assert_eq!(out, "eve?root?[2J\n");
+    // libnss_map's own way takes any name.
+    let map = dir.write("map", "x:y:15000:15000::/h:/b\n");
+    for (name, want) in
+        [("a\nb", ""), ("a:b", ""), ("a\x1b[2J", "a?[2J:x:15000:15000::/h/a?[2J:/b\n")]
+    {
+        let mut command = tool(&bin, "nsssd-map");
+        command.args(["-c", "-u", name, "-f"]).arg(&map);
+        let finished = run_to_end(command);
+        assert_eq!(String::from_utf8(finished.stdout).unwrap(), want);
+        assert_eq!(finished.code, Some(i32::from(want.is_empty())), "{}", finished.stderr);
+        assert!(finished.stderr.lines().count() <= 1, "{}", finished.stderr);
+    }
 }
 
 /// `nscd -s`: glibc never looks at the files behind it, so it does itself.

@@ -14,6 +14,7 @@ use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
 use crate::sys::clock::{earlier, millis};
 use crate::sys::error::Error;
+use crate::sys::stat::stat;
 use connection::{Connection, Query, WaitLimit};
 use long::SecondAnswer;
 use nssproto::entry::{Db, Name, Record};
@@ -146,6 +147,14 @@ impl Nslcd {
 impl Source for Nslcd {
     fn asks_others(&self) -> bool {
         true
+    }
+
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        if let Some(path) = self.address.path() {
+            if let Err(errno) = stat(&path) {
+                tell(path.to_bytes(), errno);
+            }
+        }
     }
 
     fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {

@@ -185,8 +185,10 @@ impl Switch {
 
     /// All requests that will be asked until this is called again have been received by now: one
     /// look at a file does for them.
-    pub fn begin_batch(&mut self) {
+    /// `waiting`: how many clients have something to do.
+    pub fn begin_batch(&mut self, waiting: usize) {
         self.shared.batch += 1;
+        self.shared.waiting = waiting;
     }
 
     /// Serves one request. After [`Answer::Pending`] the same request is asked again, and other

@@ -2,6 +2,7 @@
 //! whether that still holds.
 
 use super::index::Index;
+use super::pass::Pass;
 use super::recent::Recent;
 use super::report;
 use crate::backend::stamp::{Reading, Stamp};
@@ -48,6 +49,8 @@ pub struct DbFile {
     pub recent: Recent,
     /// Where all lines stand in such a file.
     pub index: Index,
+    /// Those who wait for a line of such a file.
+    pub pass: Pass,
 }
 
 impl DbFile {
@@ -67,6 +70,7 @@ impl DbFile {
             verbose,
             recent: Recent::new(),
             index: Index::new(),
+            pass: Pass::new(),
         }
     }
 
@@ -209,6 +213,17 @@ impl DbFile {
         self.file.as_ref().ok_or(Errno::BADF)
     }
 
+    /// Whether what is known holds for as long as stat(2) says the same.
+    pub fn is_settled(&self) -> bool {
+        self.reading.holds(self.reading.stamp())
+    }
+
+    /// Reads on for those who wait for a line.
+    pub fn go_on_with_pass(&mut self, window: &mut [u8], budget: &mut u64) -> Result<(), Errno> {
+        let file = self.file.as_ref().ok_or(Errno::BADF)?;
+        self.pass.go_on(file, window, budget)
+    }
+
     /// It is used; whether it is open.
     pub fn touch(&mut self) -> bool {
         self.idle = 0;
@@ -229,12 +244,9 @@ impl DbFile {
         Ok(file)
     }
 
-    /// Goes on with the index of a file that is not kept, if it will be the same for others; true if
-    /// there is no more to do in this turn.
+    /// Goes on with the index of a file that is not kept and settled; true if there is no more to do in
+    /// this turn.
     pub fn build_index(&mut self, window: &mut [u8], budget: &mut u64) -> Result<bool, Errno> {
-        if !self.reading.holds(self.reading.stamp()) {
-            return Ok(true);
-        }
         self.reopen()?;
         let file = self.file.as_ref().ok_or(Errno::BADF)?;
         self.index.build(self.db, file, window, budget)

@@ -7,6 +7,7 @@
 
 mod file;
 mod index;
+mod pass;
 mod recent;
 mod report;
 mod search;
@@ -15,7 +16,7 @@ use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
 use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
-use crate::limits::RESTARTS;
+use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
@@ -27,6 +28,7 @@ use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
+use pass::Told;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
@@ -280,9 +282,21 @@ impl Unix {
                 })
             }
             None => {
-                let Some(found) = locate(&mut step, file, want, known)? else {
-                    return Ok(Outcome::Pending);
+                let told = match (key, known) {
+                    (Some(key), None) => locate(&mut step, file, key, version)?,
+                    (_, Some(Location::At(at))) => {
+                        step.search.expect_at(at);
+                        file.index.was_not_needed();
+                        Told::Alone
+                    }
+                    _ => Told::Alone,
                 };
+                let found = match told {
+                    Told::Joined | Told::Wait => None,
+                    Told::Look(Location::Absent) => Some(Location::Absent),
+                    Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
+                };
+                let Some(found) = found else { return Ok(Outcome::Pending) };
                 found
             }
         };
@@ -409,36 +423,42 @@ fn copy(
     Ok(given)
 }
 
-/// Looks in a file that is not kept, where the line was `known` to be, or where its index says.
-/// `None`: the budget is used up.
+/// Where a line may be, by the index of the file; or where many wait, by one pass for all of them.
 fn locate(
     step: &mut Step<'_>,
     file: &mut DbFile,
-    want: Want<'_>,
-    known: Option<Location>,
-) -> Result<Option<Location>, Errno> {
-    if let Some(Location::At(at)) = known {
-        step.search.expect_at(at);
-        file.index.was_not_needed();
-    } else if let (Want::Key(key), true) = (want, step.search.is_fresh()) {
-        if !file.build_index(&mut step.shared.window, step.budget)? {
-            return Ok(None);
-        }
-        if file.index.is_ready() && !expect_next(step, file, key) {
-            return Ok(Some(Location::Absent));
-        }
+    key: LookupKey<'_>,
+    version: u32,
+) -> Result<Told, Errno> {
+    if !step.search.is_fresh() || !file.is_settled() {
+        return Ok(Told::Alone);
     }
-    search_file(step, file, want)
+    if !file.build_index(&mut step.shared.window, step.budget)? {
+        return Ok(Told::Wait);
+    }
+    if file.index.is_ready() {
+        return Ok(Told::Look(expect_next(step, file, key)));
+    }
+    let join = step.shared.waiting >= CROWD;
+    let mut told = file.pass.ask(version, key, join);
+    if let Told::Wait = told {
+        file.go_on_with_pass(&mut step.shared.window, step.budget)?;
+        told = file.pass.ask(version, key, join);
+    }
+    if let Told::Look(Location::At(at)) = told {
+        step.search.expect_at(at);
+    }
+    Ok(told)
 }
 
-/// Expects the line where the index says next; false if it knows no other.
-fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> bool {
+/// Expects the line where the index says next, if it knows another.
+fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> Location {
     let next = file.index.candidate(step.rules, key, step.search.probe);
-    if let Some((at, probe)) = next {
+    next.map_or(Location::Absent, |(at, probe)| {
         step.search.expect_at(at);
         step.search.probe = probe;
-    }
-    next.is_some()
+        Location::At(at)
+    })
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.
@@ -463,7 +483,7 @@ fn search_file(
             match want {
                 // The index may have been dropped meanwhile.
                 Want::Key(key) if step.search.probe > 0 && file.index.is_ready() => {
-                    if !expect_next(step, file, key) {
+                    if expect_next(step, file, key) == Location::Absent {
                         return Ok(Some(Location::Absent));
                     }
                 }

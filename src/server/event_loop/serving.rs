@@ -69,7 +69,7 @@ impl EventLoop<'_> {
     /// Gives so many of those that are queued their turn, but not more than what a turn may cost is
     /// used up by all together: others may have come meanwhile who are next.
     pub(super) fn serve(&mut self, rows: usize) {
-        self.switch.begin_batch();
+        self.switch.begin_batch(self.queue.len());
         let mut left = TURN;
         for _ in 0..rows {
             let Some(row) = self.queue.pop() else { return };

@@ -127,7 +127,7 @@ fn a_client_of_a_source_that_may_block_may_leave_at_each_byte() {
 #[test]
 fn a_client_on_standard_input_may_leave_at_each_byte() {
     let line = format!("small:x:5:one\n{}", big_group("big", 77, 'm'));
-    let stage = Stage::with("one:*:1001:1002:One:/home/one:/bin/sh\n", line);
+    let stage = Stage::with("one:x:1001:1002:One:/home/one:/bin/sh\n", line);
     let own: &[&str] = &["nsssd-unix", "-d", stage.dir.as_str()];
     let ways: [&dyn Fn() -> support::Daemon; 3] =
         [&|| stage.unix(), &|| stage.switch(&[], &[(0, own)]), &|| {

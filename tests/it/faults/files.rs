@@ -229,7 +229,7 @@ fn files_are_read_as_they_are_whatever_their_times() {
         for in_place in [false, true] {
             // As long as the one before.
             let uid = 2000 + 2 * round + usize::from(in_place);
-            let line = format!("ada:x:{uid}:1001:Ada:/home/ada:/bin/sh");
+            let line = format!("ada:*:{uid}:1001:Ada:/home/ada:/bin/sh");
             let passwd = format!("root:*:0:0:root:/root:/bin/sh\n{line}\n");
             for dir in [&stage.dir, &bench.dir] {
                 let path = if in_place {

@@ -77,6 +77,8 @@ fn what_is_not_there_is_named_at_the_start() {
         (&["0", "nsssd-unix", "-d", &missing, ""][..], missing.clone()),
         (&["0", "nsssd-unix", "-d", half.to_str().unwrap(), ""], format!("{dir}/half/group")),
         (&["0", "no-such-backend", ""], "no-such-backend".to_owned()),
+        #[cfg(feature = "nsssd-nslcd")]
+        (&["0", "nsssd-nslcd", &missing, ""], missing.clone()),
     ] {
         let told = start(&[&files[..], more].concat());
         let line = format!("not there: {named}: No such file or directory");

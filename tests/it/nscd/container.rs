@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use std::path::Path;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")

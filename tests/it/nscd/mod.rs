@@ -1,5 +1,6 @@
 //! `nscd` and `with-nscd`.
 
+mod burst;
 mod check;
 mod clients;
 mod container;

@@ -87,7 +87,11 @@ fn a_hash_is_for_those_who_could_read_its_file() {
         files.write(name, text);
     }
     let dir = dir.to_str().unwrap();
-    let chmod = |mode| ["dir/passwd", "dir/group"].map(|name| files.chmod(name, mode));
+    let chmod = |mode| {
+        for name in ["dir/passwd", "dir/group"] {
+            files.chmod(name, mode);
+        }
+    };
     let server = bench.start(&[], &[(3, &["nsssd-unix", "-d", dir])]);
     expect(&server, "everybody", ANOTHER, true);
     chmod(0o600);
@@ -136,7 +140,9 @@ fn a_field_of_a_long_record_is_no_other() {
             for (mode, uid, shown) in
                 [(0o644, ANOTHER, open), (0o600, ANOTHER, closed), (0o600, 0, open)]
             {
-                ["passwd", "group"].iter().for_each(|name| bench.dir.chmod(name, mode));
+                for name in ["passwd", "group"] {
+                    bench.dir.chmod(name, mode);
+                }
                 let want = user(&format!("ada:{shown}:5:6:{rest}:/h:/bin/sh"));
                 assert_same_bytes(field, &asked_as(&server, uid, ask::UID, "5"), &want);
                 let shown = if field == "x" { "x" } else { shown };

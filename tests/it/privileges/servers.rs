@@ -361,8 +361,8 @@ fn a_server_has_open_what_it_needs_and_what_it_was_given() {
         given.iter().for_each(|number| drop(open.remove(number)));
         take(&mut open, bench.dir.join(lock).to_str().unwrap());
         (0..epolls).for_each(|_| take(&mut open, "anon_inode:[eventpoll]"));
-        // Kept for the files; each is a path to the root directory until one is opened.
-        (0..files).for_each(|_| take(&mut open, "/"));
+        // Kept for the files, until one is opened.
+        (0..files).for_each(|_| take(&mut open, "anon_inode:[eventfd]"));
         // The two ends of the pipe that wakes it at signals, one of them for each of five.
         (0..6).for_each(|_| take(&mut open, "pipe:"));
         // It listens here.
