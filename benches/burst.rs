@@ -120,7 +120,7 @@ fn echo(socket: &str) -> io::Result<()> {
     loop {
         let (mut client, _) = listener.accept()?;
         if let Ok(len) = client.read(&mut bytes) {
-            let _ = client.write_all(&bytes[..len]);
+            let _ = client.write_all(bytes.get(..len).unwrap_or_default());
         }
     }
 }

@@ -129,7 +129,7 @@ impl Search {
         (self.at, self.long, self.guess, self.probe) = (0, None, None, 0);
     }
 
-    /// Whether nothing was read or expected yet.
+    /// Whether it has not come anywhere, and expects nothing.
     pub fn is_fresh(&self) -> bool {
         self.at == 0 && self.long.is_none() && self.guess.is_none()
     }

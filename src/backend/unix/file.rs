@@ -136,6 +136,8 @@ impl DbFile {
         if self.idle > IDLE_LOOKS {
             self.idle = 0;
             self.close();
+            // Nobody asks at the moment.
+            self.index.clear();
         }
         self.file.is_some()
     }
@@ -180,7 +182,7 @@ impl DbFile {
             let is_new = *self.reading.stamp() != stamp;
             self.reading = Reading::new(stamp, clock);
             self.recent.clear();
-            self.index.clear();
+            self.index.outdate(is_new);
             self.kept = whole.then_some(len);
             if is_new {
                 self.version = self.version.wrapping_add(1);
@@ -242,12 +244,9 @@ impl DbFile {
         Ok(file)
     }
 
-    /// Goes on with the index of a file that is not kept, if it will be the same for others; true if
-    /// there is no more to do in this turn.
+    /// Goes on with the index of a file that is not kept and settled; true if there is no more to do in
+    /// this turn.
     pub fn build_index(&mut self, window: &mut [u8], budget: &mut u64) -> Result<bool, Errno> {
-        if !self.reading.holds(self.reading.stamp()) {
-            return Ok(true);
-        }
         self.reopen()?;
         let file = self.file.as_ref().ok_or(Errno::BADF)?;
         self.index.build(self.db, file, window, budget)

@@ -75,14 +75,16 @@ impl Index {
         }
     }
 
+    /// The file was read again, which is due now and then. If it `is_new`, what is asked of it has to
+    /// show that it needs an index; else one that was of use is built again.
+    pub fn outdate(&mut self, is_new: bool) {
+        let was_ready = self.is_ready() && !is_new;
+        self.state = State::Searched(if was_ready { SEARCHES } else { 0 });
+    }
+
     /// Whether it knows all lines.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
-    }
-
-    /// Whether it knows all lines, or soon will.
-    pub fn serves(&self) -> bool {
-        matches!(self.state, State::Building(_) | State::Ready)
     }
 
     /// A lookup did without it.

@@ -215,10 +215,6 @@ impl Source for Unix {
         self.teller
     }
 
-    fn could_open(&self, db: Db, peer: Peer) -> bool {
-        peer.could_read(self.files.get(db).path(), |_| true)
-    }
-
     fn could_read(&self, db: Db, peer: Peer) -> bool {
         let file = self.files.get(db);
         peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
@@ -286,17 +282,19 @@ impl Unix {
                 })
             }
             None => {
-                let told = match key {
-                    Some(key) if known.is_none() && !file.index.serves() => {
-                        ask_pass(&mut step, file, key, version)?
+                let told = match (key, known) {
+                    (Some(key), None) => locate(&mut step, file, key, version)?,
+                    (_, Some(Location::At(at))) => {
+                        step.search.expect_at(at);
+                        file.index.was_not_needed();
+                        Told::Alone
                     }
                     _ => Told::Alone,
                 };
                 let found = match told {
                     Told::Joined | Told::Wait => None,
                     Told::Look(Location::Absent) => Some(Location::Absent),
-                    Told::Look(_) => search_file(&mut step, file, want)?,
-                    Told::Alone => locate(&mut step, file, want, known)?,
+                    Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
                 };
                 let Some(found) = found else { return Ok(Outcome::Pending) };
                 found
@@ -425,8 +423,8 @@ fn copy(
     Ok(given)
 }
 
-/// Where many wait, one pass over the file does for all of them.
-fn ask_pass(
+/// Where a line may be, by the index of the file; or where many wait, by one pass for all of them.
+fn locate(
     step: &mut Step<'_>,
     file: &mut DbFile,
     key: LookupKey<'_>,
@@ -434,6 +432,12 @@ fn ask_pass(
 ) -> Result<Told, Errno> {
     if !step.search.is_fresh() || !file.is_settled() {
         return Ok(Told::Alone);
+    }
+    if !file.build_index(&mut step.shared.window, step.budget)? {
+        return Ok(Told::Wait);
+    }
+    if file.index.is_ready() {
+        return Ok(Told::Look(expect_next(step, file, key)));
     }
     let join = step.shared.waiting >= CROWD;
     let mut told = file.pass.ask(version, key, join);
@@ -447,36 +451,14 @@ fn ask_pass(
     Ok(told)
 }
 
-/// Looks in a file that is not kept, where the line was `known` to be, or where its index says.
-/// `None`: the budget is used up.
-fn locate(
-    step: &mut Step<'_>,
-    file: &mut DbFile,
-    want: Want<'_>,
-    known: Option<Location>,
-) -> Result<Option<Location>, Errno> {
-    if let Some(Location::At(at)) = known {
-        step.search.expect_at(at);
-        file.index.was_not_needed();
-    } else if let (Want::Key(key), true) = (want, step.search.is_fresh()) {
-        if !file.build_index(&mut step.shared.window, step.budget)? {
-            return Ok(None);
-        }
-        if file.index.is_ready() && !expect_next(step, file, key) {
-            return Ok(Some(Location::Absent));
-        }
-    }
-    search_file(step, file, want)
-}
-
-/// Expects the line where the index says next; false if it knows no other.
-fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> bool {
+/// Expects the line where the index says next, if it knows another.
+fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> Location {
     let next = file.index.candidate(step.rules, key, step.search.probe);
-    if let Some((at, probe)) = next {
+    next.map_or(Location::Absent, |(at, probe)| {
         step.search.expect_at(at);
         step.search.probe = probe;
-    }
-    next.is_some()
+        Location::At(at)
+    })
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.
@@ -501,7 +483,7 @@ fn search_file(
             match want {
                 // The index may have been dropped meanwhile.
                 Want::Key(key) if step.search.probe > 0 && file.index.is_ready() => {
-                    if !expect_next(step, file, key) {
+                    if expect_next(step, file, key) == Location::Absent {
                         return Ok(Some(Location::Absent));
                     }
                 }

@@ -9,6 +9,7 @@ use super::search::behind_last_lf;
 use crate::sys::file::pread_full;
 use memchr::memchr;
 use nssproto::bytes::decimal_u32;
+use nssproto::line::glibc::trim;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -205,9 +206,7 @@ impl Pass {
         let colon = memchr(b':', line);
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         self.found(LookupKey::Name(name), at);
-        // As isspace(3): a vertical tab is one, too.
-        let blanks = name.iter().take_while(|b| matches!(b, b' ' | 9..=13)).count();
-        let bare = name.get(blanks..).unwrap_or_default();
+        let bare = trim(name);
         if bare.len() < name.len() {
             self.found(LookupKey::Name(bare), at);
         }

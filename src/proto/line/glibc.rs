@@ -161,7 +161,7 @@ pub(super) fn blanks(text: &[u8]) -> usize {
 }
 
 /// `text` without the blanks in front.
-pub(crate) fn trim(text: &[u8]) -> &[u8] {
+pub fn trim(text: &[u8]) -> &[u8] {
     text.get(blanks(text)..).unwrap_or_default()
 }
 

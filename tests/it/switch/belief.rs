@@ -34,14 +34,26 @@ fn liar(stage: &Stage) -> FakeNslcd {
         [group("zero", 0, &["eve"]), group("sudo", 5000, &["eve"]), group("art", 29, &["eve"])];
     let mut table = Vec::new();
     for (entry, uid) in users.iter().zip([0, 3000, 3001, 5, 3002, 3003, 3004]) {
-        table.push((request(action::UID, &words(&[uid])), reply(action::UID, &[entry.clone()])));
+        table.push((
+            request(action::UID, &words(&[uid])),
+            reply(action::UID, std::slice::from_ref(entry)),
+        ));
     }
     for (entry, name) in users.iter().zip(["toor", "root", "ada", "bin", "wheel", "eve", "mail"]) {
-        table.push((request(action::USER, &text(name)), reply(action::USER, &[entry.clone()])));
+        table.push((
+            request(action::USER, &text(name)),
+            reply(action::USER, std::slice::from_ref(entry)),
+        ));
     }
     for (entry, (name, gid)) in groups.iter().zip([("zero", 0), ("sudo", 5000), ("art", 29)]) {
-        table.push((request(action::GID, &words(&[gid])), reply(action::GID, &[entry.clone()])));
-        table.push((request(action::GROUP, &text(name)), reply(action::GROUP, &[entry.clone()])));
+        table.push((
+            request(action::GID, &words(&[gid])),
+            reply(action::GID, std::slice::from_ref(entry)),
+        ));
+        table.push((
+            request(action::GROUP, &text(name)),
+            reply(action::GROUP, std::slice::from_ref(entry)),
+        ));
     }
     table.push((request(action::USERS, &[]), reply(action::USERS, &users)));
     let bare = |name, gid| group::<&str>(name, gid, &[]);
