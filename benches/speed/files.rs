@@ -160,7 +160,7 @@ fn last_of_few_with(password: &str) -> Question {
 
 /// Asks for the user in that line, from 1 on, of a file of [`Files::sized`], as the C libraries do.
 pub fn of_sized_by_nscd(line: u32) -> Question {
-    User::of_many(line).question_by_nscd("x")
+    User::of_many(line).question_by_nscd("*")
 }
 
 /// Asks for somebody who is not there, as the C libraries do.

@@ -58,17 +58,23 @@ fn many_who_ask_for_different_lines_of_a_large_file_are_all_answered() {
     let bench = Bench::new(&passwd, &groups);
     let server = bench.serve(&[]);
     let mut questions = vec![
-        (request(ask::USER, "zero"), user("zero:x:4242:100:::")),
-        (request(ask::UID, "4242"), user("zero:x:4242:100:::")),
-        (request(ask::USER, "last"), user("last:x:4242:100:::")),
+        (request(ask::USER, "zero"), user("zero:*:4242:100:::")),
+        (request(ask::UID, "4242"), user("zero:*:4242:100:::")),
+        (request(ask::USER, "last"), user("last:*:4242:100:::")),
         (request(ask::GROUP, "long"), group(&long)),
         (request(ask::GID, "7"), group(&long)),
         (request(ask::GROUP, "short"), group("short:x:8:")),
     ];
     for at in 0..MANY / 4 {
         let row = at * 300;
-        questions.push((request(ask::USER, &format!("user{row}")), user(&line(row))));
-        questions.push((request(ask::UID, &(1001 + row).to_string()), user(&line(row + 1))));
+        questions.push((
+            request(ask::USER, &format!("user{row}")),
+            user(&line(row).replacen(":x:", ":*:", 1)),
+        ));
+        questions.push((
+            request(ask::UID, &(1001 + row).to_string()),
+            user(&line(row + 1).replacen(":x:", ":*:", 1)),
+        ));
         questions.push((request(ask::USER, &format!("nobody{at}")), no_user()));
         let name = format!("group{row}");
         let reply = group(&format!("{name}:x:{}:{filler}", 10_000 + row));
