@@ -70,8 +70,14 @@ fn many_who_ask_for_different_lines_of_a_large_file_are_all_answered() {
     ];
     for at in 0..MANY / 8 {
         let row = at * 300;
-        questions.push((request(ask::USER, &format!("user{row}")), user(&line(row))));
-        questions.push((request(ask::UID, &(1001 + row).to_string()), user(&line(row + 1))));
+        questions.push((
+            request(ask::USER, &format!("user{row}")),
+            user(&line(row).replacen(":x:", ":*:", 1)),
+        ));
+        questions.push((
+            request(ask::UID, &(1001 + row).to_string()),
+            user(&line(row + 1).replacen(":x:", ":*:", 1)),
+        ));
         questions.push((request(ask::USER, &format!("nobody{at}")), no_user()));
         let name = format!("group{row}");
         let reply = group(&format!("{name}:x:{}:{filler}", 10_000 + row));
