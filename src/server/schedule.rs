@@ -48,15 +48,18 @@ impl Queue {
 
     /// Lets the last `count` rows go before all others; they keep their order.
     pub fn last_first(&mut self, count: usize) {
-        self.rows.rotate_right(count.min(self.rows.len()));
+        for _ in 0..count.min(self.rows.len()) {
+            if let Some(row) = self.rows.pop_back() {
+                self.rows.push_front(row);
+            }
+        }
     }
 
     /// Takes a row out; whether it was there.
     pub fn remove(&mut self, row: usize) -> bool {
-        match self.rows.iter().position(|waiting| *waiting == row) {
-            Some(at) => self.rows.remove(at).is_some(),
-            None => false,
-        }
+        let before = self.rows.len();
+        self.rows.retain(|waiting| *waiting != row);
+        self.rows.len() < before
     }
 
     /// Whether a row waits.

@@ -38,6 +38,13 @@ macro_rules! protocols {
                     )*
                 }
             }
+
+            /// One conversation.
+            pub fn conversation(self, client: ClientState) -> Box<dyn Conversation> {
+                match self {
+                    $($(#[$gate])* Protocol::$protocol => Box::new($module::$protocol::new(client)),)*
+                }
+            }
         }
     };
 }
@@ -243,11 +250,12 @@ impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
     }
 
     fn begin(&mut self, at: usize, extra: T, client: ClientState) {
-        let conversation = Some((extra, C::new(client)));
-        match self.get_mut(at) {
-            Some(place) => *place = conversation,
+        if at == self.len() {
             // As many as there may be, so there is room.
-            None => self.push(conversation),
+            self.push(None);
+        }
+        if let Some(place @ None) = self.get_mut(at) {
+            *place = Some((extra, C::new(client)));
         }
     }
 

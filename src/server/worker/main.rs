@@ -4,9 +4,7 @@
 use super::{Job, MESSAGE, Word};
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
-use crate::server::conversation::{
-    Conversation, Conversations, End, Need, Output, Patience, Protocol,
-};
+use crate::server::conversation::{Conversation, End, Need, Output, Patience};
 use crate::server::signals::Signals;
 use crate::sys::access::Rights;
 use crate::sys::clock::millis;
@@ -24,14 +22,8 @@ pub fn serve(switch: &mut Switch, patience: Patience) -> Result<(), Error> {
     // What ends the server ends this process by way of its socket, so that a reply in hand is
     // finished.
     let mut signals = Signals::catch()?;
-    let room = |protocol: &Protocol| (*protocol, protocol.conversations(1));
-    let mut worker = Worker {
-        switch,
-        conversations: Protocol::ALL.iter().map(room).collect(),
-        number: 0,
-        out: Output::default(),
-        patience,
-    };
+    let out = Output::default();
+    let mut worker = Worker { switch, conversation: None, number: 0, out, patience };
     let mut message = vec![0; MESSAGE];
     while let Some((len, socket)) = next(worker.switch, &mut signals, &mut message)? {
         let word = match (socket, Job::read(message.get(..len).unwrap_or_default())) {
@@ -81,8 +73,8 @@ fn tell(word: Word) {
 
 struct Worker<'a> {
     switch: &'a mut Switch,
-    /// Room for one of each protocol.
-    conversations: Vec<(Protocol, Box<dyn Conversations<()>>)>,
+    /// The one that goes on, or was the last.
+    conversation: Option<Box<dyn Conversation>>,
     /// Of the last conversation.
     number: u32,
     out: Output,
@@ -97,36 +89,32 @@ impl Worker<'_> {
             // Those before him took all the time there was.
             return failed;
         }
-        let of = |entry: &&mut (Protocol, Box<dyn Conversations<()>>)| entry.0 == job.protocol;
-        let Some((_, conversations)) = self.conversations.iter_mut().find(of) else {
-            return failed;
-        };
         if job.continues {
             // A source that has ended is missed: another one would begin its list anew.
             self.switch.look();
         } else {
-            if let Some((_, before)) = conversations.at(0) {
+            if let Some(before) = self.conversation.take() {
                 before.leave(self.switch);
             }
             self.switch.revive();
             self.number = self.number.wrapping_add(1);
             let mut client = self.switch.new_client(Rights::of(job.peer), self.number);
             client.limit_to(job.sources.clone());
-            conversations.begin(0, (), client);
+            self.conversation = Some(job.protocol.conversation(client));
         }
-        let Some((_, conversation)) = conversations.at(0) else { return failed };
+        let Some(conversation) = &mut self.conversation else { return failed };
         let Some(room) = conversation.room().get_mut(..job.request.len()) else { return failed };
         room.copy_from_slice(job.request);
         conversation.filled(job.request.len());
         self.out.clear();
-        let word =
-            answer(self.switch, conversation, socket, job.deadline, &mut self.out, self.patience);
+        let (switch, out) = (&mut *self.switch, &mut self.out);
+        let word = answer(switch, &mut **conversation, socket, job.deadline, out, self.patience);
         if let Word::Ended(_) = word {
             if conversation.drains() {
                 drain(socket);
             }
             conversation.leave(self.switch);
-            conversations.end(0);
+            self.conversation = None;
         }
         word
     }
