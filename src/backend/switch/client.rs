@@ -16,7 +16,7 @@ pub struct ClientState {
     /// Bytes of files that may still be read before others are served.
     pub budget: u64,
     /// The backends that he may ask.
-    pub(super) backends: Range<usize>,
+    backends: Range<u8>,
     /// One for each backend.
     pub(super) enumerations: heapless::Vec<Enumerations, BACKENDS>,
     /// The backend that is being asked, or that answered.
@@ -42,7 +42,7 @@ impl ClientState {
             rights,
             number,
             budget: 0,
-            backends: 0..count,
+            backends: 0..enumerations.len() as u8,
             enumerations,
             slot: 0,
             progress: Progress::default(),
@@ -61,12 +61,17 @@ impl ClientState {
     /// From his next request on, only these backends are asked, by their places.
     pub fn limit_to(&mut self, backends: Range<usize>) {
         let end = backends.end.min(self.enumerations.len());
-        self.backends = backends.start.min(end)..end;
+        self.backends = backends.start.min(end) as u8..end as u8;
+    }
+
+    /// The backends that he may ask.
+    pub(super) fn backends(&self) -> Range<usize> {
+        self.backends.start.into()..self.backends.end.into()
     }
 
     /// Forgets the last request, before a new one.
     pub(super) fn begin(&mut self) {
-        self.slot = self.backends.start;
+        self.slot = self.backends.start.into();
         self.progress = Progress::default();
         self.search = Search::default();
         self.hit = Hit::None;

@@ -190,7 +190,7 @@ impl Switch {
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
         // An enumeration stays with one process, too.
         let whole = merges || matches!(request, Request::Next(_));
-        let slots = self.slots.get(client.backends.clone()).unwrap_or_default();
+        let slots = self.slots.get(client.backends()).unwrap_or_default();
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
@@ -213,7 +213,7 @@ impl Switch {
 
     /// The backend that a client's request has come to; `None`: he may ask no further one.
     fn slot_of(&self, client: &ClientState) -> Option<&Slot> {
-        self.slots.get(client.slot).filter(|_| client.backends.contains(&client.slot))
+        self.slots.get(client.slot).filter(|_| client.backends().contains(&client.slot))
     }
 
     fn move_on(&mut self, client: &mut ClientState) {
@@ -294,7 +294,7 @@ impl Switch {
 
     /// Milliseconds that a backend which asks another process may take to go on with its answer, and
     /// until when it must have begun it.
-    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
+    pub fn limit(&mut self, millis: u32, until: u64) {
         self.slots.iter_mut().for_each(|slot| slot.backend.limit(millis, until));
     }
 

@@ -194,8 +194,9 @@ pub trait Conversation {
     /// What is left of the budget that [`Conversation::go_on`] was given.
     fn budget_left(&self) -> u64;
 
-    /// Until when it may wait for this, in milliseconds of the clock; `None`: for ever.
-    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64>;
+    /// Until when it may wait for this, in milliseconds of the clock;
+    /// [`NEVER`](crate::sys::clock::NEVER): for ever.
+    fn deadline(&self, wait: Wait, patience: Patience) -> u64;
 
     /// Goes on as far as it can; `out` is empty. `budget` is how many bytes of files it may read.
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need;

@@ -9,7 +9,7 @@ use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
 use crate::limits::REPLY_PIECE;
 use crate::sys::access::Rights;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
 use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
@@ -100,15 +100,15 @@ impl Conversation for Nscd {
         self.lookup.client.budget
     }
 
-    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
+    fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
         let Patience { client_millis, lookup_millis } = patience;
         match wait {
             // Since it came: who sends byte by byte has no more time than others.
-            Wait::Input => Some(self.since + u64::from(client_millis)),
-            Wait::Turn if self.begun => None,
-            Wait::Turn | Wait::Worker => Some(self.since + u64::from(lookup_millis)),
+            Wait::Input => self.since + u64::from(client_millis),
+            Wait::Turn if self.begun => NEVER,
+            Wait::Turn | Wait::Worker => self.since + u64::from(lookup_millis),
             // A client that does not read makes nobody else wait.
-            Wait::Output => Some(millis() + u64::from(client_millis)),
+            Wait::Output => millis() + u64::from(client_millis),
         }
     }
 

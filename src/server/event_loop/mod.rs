@@ -20,7 +20,7 @@ use super::signals::{Signal, Signals};
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
-use crate::sys::clock::{NEVER, millis, timespec};
+use crate::sys::clock::{NEVER, millis, time_left};
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
 use rustix::event::epoll;
@@ -57,7 +57,7 @@ pub fn serve(
     services: Vec<Service>,
     server_options: &ServerOptions,
     switch: &mut Switch,
-    workers: Option<Box<Pool>>,
+    workers: Option<&'static mut Pool>,
     parent: Option<OwnedFd>,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
@@ -68,7 +68,7 @@ pub fn serve(
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
-fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
+fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
     server.watch_all(signals)?;
     tell_ready(newline);
     // A worker is a program, which needs files of its own, and may be started at any time.
@@ -120,10 +120,8 @@ struct EventLoop<'a> {
     log: Log,
     acceptors: Vec<Acceptor>,
     sessions: Sessions,
-    /// What is spoken, and which backends are asked, by listener.
-    services: Vec<(Protocol, Range<usize>)>,
     switch: &'a mut Switch,
-    workers: Option<Box<Pool>>,
+    workers: Option<&'static mut Pool>,
     /// Readable when the process has ended with which this one ends.
     parent: Option<OwnedFd>,
     epoll: OwnedFd,
@@ -140,26 +138,26 @@ struct EventLoop<'a> {
 }
 
 impl<'a> EventLoop<'a> {
+    /// It lives as long as the process.
     fn new(
         services: Vec<Service>,
         log: Log,
         switch: &'a mut Switch,
-        workers: Option<Box<Pool>>,
+        workers: Option<&'static mut Pool>,
         parent: Option<OwnedFd>,
-    ) -> Result<Box<Self>, Errno> {
+    ) -> Result<&'a mut Self, Errno> {
         if services.len() > LISTENERS {
             return Err(Errno::TOOBIG);
         }
-        let sessions = Sessions::new(services.iter().map(|service| {
-            (service.protocol, service.sources.clone(), service.listener.limits.max)
-        }));
-        let asked = |service: &Service| (service.protocol, service.sources.clone());
+        let (mut sessions, mut acceptors) = (Sessions::default(), Vec::new());
+        for Service { protocol, listener, sources } in services {
+            sessions.add_listener(protocol, sources, listener.limits.max);
+            acceptors.push(Acceptor::new(listener, log));
+        }
         let max = sessions.max();
-        let acceptor = |service: Service| Acceptor::new(service.listener, log);
-        Ok(Box::new(EventLoop {
+        Ok(Box::leak(Box::new(EventLoop {
             log,
-            services: services.iter().map(asked).collect(),
-            acceptors: services.into_iter().map(acceptor).collect(),
+            acceptors,
             sessions,
             switch,
             workers,
@@ -173,7 +171,7 @@ impl<'a> EventLoop<'a> {
             out: Output::default(),
             next_deadline: NEVER,
             ending: false,
-        }))
+        })))
     }
 
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
@@ -188,7 +186,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
-        let timeout = self.timeout().map(timespec);
+        let timeout = time_left(self.wakes_at());
         events.clear();
         let room = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.epoll, room, timeout.as_ref()) {
@@ -237,14 +235,13 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Milliseconds that may be waited.
-    fn timeout(&self) -> Option<u64> {
+    /// When there is something to do, whatever happens.
+    fn wakes_at(&self) -> u64 {
         if !self.queue.is_empty() {
-            return Some(0);
+            return 0;
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        let next = pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min);
-        (next != NEVER).then(|| next.saturating_sub(millis()))
+        pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min)
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
@@ -266,7 +263,7 @@ impl<'a> EventLoop<'a> {
                 }
                 Signal::Abort => {
                     self.log.received(signal, "quitting");
-                    self.for_each_row(|server, row| server.close(row, why::ENDING));
+                    self.for_each_row(&mut |server, row| server.close(row, why::ENDING));
                     self.stop_accepting_all();
                     self.ending = true;
                 }
@@ -292,7 +289,7 @@ impl<'a> EventLoop<'a> {
 
     /// Closes all sessions, those that have a reply in hand when it has been sent.
     fn see_off(&mut self) {
-        self.for_each_row(|server, row| {
+        self.for_each_row(&mut |server, row| {
             let Some((session, conversation)) = server.sessions.at(row) else { return };
             session.leaving = true;
             if session.is_idle(conversation) {
@@ -302,7 +299,7 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Does something with all rows, of which some may be free.
-    fn for_each_row(&mut self, mut work: impl FnMut(&mut Self, usize)) {
+    fn for_each_row(&mut self, work: &mut dyn FnMut(&mut Self, usize)) {
         for listener in 0..self.acceptors.len() {
             for row in self.sessions.rows(listener) {
                 work(self, row);

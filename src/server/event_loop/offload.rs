@@ -50,7 +50,8 @@ impl EventLoop<'_> {
 
     /// Gives those who wait to workers that are free. Who cannot be helped is told.
     pub(super) fn assign_workers(&mut self) {
-        Kind::ALL.into_iter().for_each(|kind| self.assign(kind));
+        self.assign(Kind::Shared);
+        self.assign(Kind::Kept);
     }
 
     fn assign(&mut self, kind: Kind) {
@@ -81,10 +82,9 @@ impl EventLoop<'_> {
 
     /// Gives a session's request to a worker; false if that has ended.
     fn give(&mut self, at: usize, row: usize, continues: bool) -> bool {
-        let service = self.services.get(self.sessions.listener_of(row));
-        let (Some(workers), Some(service)) = (&mut self.workers, service) else { return false };
-        let (protocol, sources) = (service.0, service.1.clone());
+        let Some((protocol, sources)) = self.sessions.asked_by(row) else { return false };
         let Some((session, conversation)) = self.sessions.at(row) else { return false };
+        let Some(workers) = &mut self.workers else { return false };
         let deadline = session.deadline;
         let request = conversation.request();
         let peer = session.peer;

@@ -109,7 +109,7 @@ impl EventLoop<'_> {
         let Some(acceptor) = self.acceptors.get(self.sessions.listener_of(row)) else { return };
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         let patience = acceptor.listener.limits.patience;
-        session.deadline = conversation.deadline(wait, patience).unwrap_or(NEVER);
+        session.deadline = conversation.deadline(wait, patience);
         // Deadlines are looked at when the earliest has passed.
         self.next_deadline = self.next_deadline.min(session.deadline);
     }
@@ -134,7 +134,7 @@ impl EventLoop<'_> {
     pub(super) fn close_late(&mut self) {
         let now = millis();
         let mut next = NEVER;
-        self.for_each_row(|server, row| {
+        self.for_each_row(&mut |server, row| {
             let deadline = server.sessions.session(row).map_or(NEVER, |session| session.deadline);
             if deadline <= now {
                 server.is_late(row);

@@ -7,7 +7,7 @@ use crate::limits::SLOW_REPLY_MILLIS;
 use crate::server::conversation::{Conversation, End, Need, Output, Patience};
 use crate::server::signals::Signals;
 use crate::sys::access::Rights;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed::receive;
 use crate::sys::stream::{drain, send_all};
@@ -130,14 +130,14 @@ fn answer(
     patience: Patience,
 ) -> Word {
     let Patience { lookup_millis, client_millis } = patience;
-    switch.limit(lookup_millis, Some(deadline));
+    switch.limit(lookup_millis, deadline);
     let last = deadline + u64::from(SLOW_REPLY_MILLIS);
     let mut begun = false;
     loop {
         let need = conversation.go_on(switch, out, u64::MAX);
         let whole = matches!(need, Need::Close(_)) || conversation.waits_for_input();
         if !out.pending().is_empty() {
-            switch.limit(lookup_millis, None);
+            switch.limit(lookup_millis, NEVER);
             if !begun && !whole {
                 // The server counts to the first piece otherwise.
                 tell(Word::Begun);

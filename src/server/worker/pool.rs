@@ -37,9 +37,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both.
-    pub const ALL: [Kind; 2] = [Kind::Shared, Kind::Kept];
-
     /// Their places.
     fn places(self) -> Range<usize> {
         match self {
@@ -97,24 +94,26 @@ struct Worker {
 impl Pool {
     /// Workers for at most `max` sessions at a time. A worker is this executable, as the applet that
     /// is the first of the words `first`, and is started when it is needed; it has to call
-    /// [`super::main::serve`]. `kept`: some may be kept by sessions.
+    /// [`super::main::serve`]. `kept`: some may be kept by sessions. It lives as long as the process.
     pub fn new(
         max: u32,
         kept: bool,
         first: &[&[u8]],
         rest: &[OsString],
-    ) -> Result<Box<Self>, Error> {
+    ) -> Result<&'static mut Self, Error> {
         let command = Command::ourselves(first, rest);
         let mut command = command.map_err(unable("unable to start a worker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
         let places = if kept { MOST } else { WORKERS };
-        Ok(Box::new(Pool {
+        let mut pool = Pool {
             command,
-            places: (0..places).map(|_| Place::default()).collect(),
+            places: Vec::new(),
             dying: heapless::Vec::new(),
             shared_queue: Queue::new(max as usize),
             kept_queue: Queue::new(if kept { max as usize } else { 0 }),
-        }))
+        };
+        pool.places.resize_with(places, Place::default);
+        Ok(Box::leak(Box::new(pool)))
     }
 
     /// Starts all workers now: they may need rights that are given up next.
@@ -145,20 +144,19 @@ impl Pool {
         self.shared_queue.remove(session) || self.kept_queue.remove(session)
     }
 
-    fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Place)> {
-        let places = kind.places();
-        self.places.iter().enumerate().filter(move |(at, _)| places.contains(at))
+    /// The first place of a kind that is such a one.
+    fn find(&self, kind: Kind, is: &dyn Fn(&Place) -> bool) -> Option<usize> {
+        kind.places().find(|at| self.places.get(*at).is_some_and(is))
     }
 
     /// Whether there are any workers of a kind.
     pub fn is_staffed(&self, kind: Kind) -> bool {
-        self.of(kind).any(|(_, place)| place.worker.is_some())
+        self.find(kind, &|place| place.worker.is_some()).is_some()
     }
 
     /// A place whose worker has nobody.
     pub fn idle(&self, kind: Kind) -> Option<usize> {
-        let is_idle = |p: &Place| p.worker.as_ref().is_some_and(|w| w.session.is_none());
-        self.of(kind).find(|(_, place)| is_idle(place)).map(|(at, _)| at)
+        self.find(kind, &|p| p.worker.as_ref().is_some_and(|w| w.session.is_none()))
     }
 
     /// A place where a worker may be started.
@@ -168,29 +166,31 @@ impl Pool {
             return None;
         }
         let now = millis();
-        let is_vacant = |p: &Place| {
+        self.find(kind, &|p| {
             p.worker.is_none() && p.started.is_none_or(|started| now >= started + RESTART_PAUSE)
-        };
-        self.of(kind).find(|(_, place)| is_vacant(place)).map(|(at, _)| at)
+        })
     }
 
     /// The worker that a session keeps.
     pub fn kept_by(&self, session: usize) -> Option<usize> {
         let is_his = |p: &Place| p.worker.as_ref().is_some_and(|w| w.session == Some(session));
-        self.of(Kind::Kept).find(|(_, place)| is_his(place)).map(|(at, _)| at)
+        self.find(Kind::Kept, &is_his)
     }
 
     /// Ends the kept worker that was not asked for longest, and for long: its session does without.
     pub fn take_from_idle(&mut self) {
-        let idle_since = |place: &Place| {
-            let worker = place.worker.as_ref().filter(|w| w.session.is_some() && !w.busy)?;
-            Some(worker.idle_since)
-        };
-        let idle = self.of(Kind::Kept).filter_map(|(at, place)| Some((idle_since(place)?, at)));
-        if let Some((since, at)) = idle.min() {
-            if millis() >= since + KEPT_IDLE_MILLIS {
-                self.dismiss(at);
+        // Later than this, none is idle for long.
+        let mut since = millis().saturating_sub(KEPT_IDLE_MILLIS);
+        let mut longest = None;
+        for at in Kind::Kept.places() {
+            let worker = self.places.get(at).and_then(|place| place.worker.as_ref());
+            let Some(worker) = worker.filter(|w| w.session.is_some() && !w.busy) else { continue };
+            if worker.idle_since <= since {
+                (since, longest) = (worker.idle_since, Some(at));
             }
+        }
+        if let Some(at) = longest {
+            self.dismiss(at);
         }
     }
 
