@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::daemon::{Daemon, Link};
@@ -21,7 +21,9 @@ pub struct Bench {
 impl Bench {
     /// Writes the files, and when times matter waits until the daemons trust them.
     pub fn prepare(full: bool) -> io::Result<Bench> {
-        let files = Files::create(Path::new(env!("CARGO_BIN_EXE_nssbox")))?;
+        let built = Path::new(env!("CARGO_BIN_EXE_nssbox"));
+        let other = std::env::var_os("NSSBOX_EXECUTABLE").map(PathBuf::from);
+        let files = Files::create(other.as_deref().unwrap_or(built))?;
         if full {
             files.settle()?;
         }
