@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod clock;
-mod errno;
+pub mod errno;
 pub mod error;
 pub mod file;
 pub mod message;

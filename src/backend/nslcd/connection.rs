@@ -2,7 +2,7 @@
 //! taken.
 
 use crate::limits::NSLCD_INPUT;
-use crate::sys::clock::{NEVER, millis, time_left};
+use crate::sys::clock::{millis, time_left};
 use crate::sys::stream::send_some;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
 use nssproto::nslcd::{ReplyHeader, Request, ResultCode};
@@ -16,10 +16,14 @@ use rustix::stdio::stdout;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+/// None at all would be without end to the kernel.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// How long to wait, and for whom.
 #[derive(Clone, Copy)]
 pub struct WaitLimit {
-    /// A time of the clock, in milliseconds; [`NEVER`]: without end.
+    /// A time of the clock, in milliseconds; [`NEVER`](crate::sys::clock::NEVER): without
+    /// end.
     pub until: u64,
     /// Our own standard output is the client's: if he leaves, nobody needs the answer.
     pub for_client: bool,
@@ -86,10 +90,10 @@ impl Connection {
         let flags = SocketFlags::CLOEXEC;
         let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         wait.check()?;
-        if wait.until != NEVER {
-            let left = wait.until.saturating_sub(millis()).max(1);
+        if let Some(left) = time_left(wait.until) {
             // Where its queue is full, connecting waits, and poll(2) could not tell for what.
-            set_socket_timeout(&stream, Timeout::Send, Some(Duration::from_millis(left)))?;
+            let left = Duration::new(left.tv_sec as u64, left.tv_nsec as u32).max(SHORTEST);
+            set_socket_timeout(&stream, Timeout::Send, Some(left))?;
         }
         loop {
             match connect(&stream, address) {

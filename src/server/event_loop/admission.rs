@@ -108,7 +108,7 @@ impl EventLoop<'_> {
         let Some(acceptor) = self.acceptors.get_mut(listener).filter(|a| a.accepting) else {
             return;
         };
-        if epoll::delete(&self.epoll, &acceptor.listener.socket).is_ok() {
+        if epoll::delete(&self.epoll.0, &acceptor.listener.socket).is_ok() {
             acceptor.accepting = false;
         }
     }

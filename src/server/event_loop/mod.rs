@@ -20,9 +20,11 @@ use super::signals::{Signal, Signals};
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
 use crate::limits::REPLY_PIECE;
-use crate::sys::clock::{NEVER, millis, time_left};
+use crate::sys::clock::{NEVER, millis};
+use crate::sys::errno;
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::ops::Range;
@@ -75,7 +77,7 @@ fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Resu
     if server.workers.is_none() && !server.switch.sandbox().enter() {
         server.log.no_sandbox();
     }
-    let mut events = Vec::with_capacity(EVENTS);
+    let mut events = [EpollEvent::empty(); EVENTS];
     // From here on: no allocation.
     let ended = no_alloc(|| {
         while !(server.ending && server.acceptors.iter().all(|acceptor| acceptor.open == 0)) {
@@ -124,7 +126,7 @@ struct EventLoop<'a> {
     workers: Option<&'static mut Pool>,
     /// Readable when the process has ended with which this one ends.
     parent: Option<OwnedFd>,
-    epoll: OwnedFd,
+    epoll: Epoll,
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
     /// Rows that have asked something, or whose turn was over.
@@ -162,7 +164,7 @@ impl<'a> EventLoop<'a> {
             switch,
             workers,
             parent,
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?,
             // Zeros from the kernel: those of arrays would be written, and all pages be memory in
             // use.
             pages: vec![0; max * REPLY_PIECE],
@@ -185,19 +187,17 @@ impl<'a> EventLoop<'a> {
         (0..MOST_WORKERS).try_for_each(|at| self.watch_worker(at))
     }
 
-    fn step(&mut self, signals: &mut Signals, events: &mut Vec<epoll::Event>) -> Result<(), Errno> {
-        let timeout = time_left(self.wakes_at());
-        events.clear();
-        let room = rustix::buffer::spare_capacity(events);
-        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
-            Ok(_) => {}
+    fn step(&mut self, signals: &mut Signals, room: &mut [EpollEvent]) -> Result<(), Errno> {
+        // rustix would divide 64 bits for it, which nothing else does: half a kilobyte of code.
+        let events = match self.epoll.wait(room, self.timeout()).map_err(errno::of) {
+            Ok(count) => room.get(..count).unwrap_or_default(),
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno),
-        }
+        };
         // How many clients each listener may accept.
         let mut accepts = [0; LISTENERS];
         for event in events.iter() {
-            match event.data.u64() as u32 {
+            match event.data() as u32 {
                 SIGNAL => self.signalled(signals),
                 PARENT => self.end_with_parent(),
                 token if token >= FIRST_LISTENER => {
@@ -209,7 +209,7 @@ impl<'a> EventLoop<'a> {
                 token if token >= FIRST_WORKER => {
                     self.on_worker_event((token - FIRST_WORKER) as usize);
                 }
-                _ => self.on_session_event(event.data.u64(), event.flags),
+                _ => self.on_session_event(event.data(), event.events()),
             }
         }
         // Those who have asked, and those whose turn was over, as many as there are now.
@@ -235,13 +235,17 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// When there is something to do, whatever happens.
-    fn wakes_at(&self) -> u64 {
+    /// How long may be waited.
+    fn timeout(&self) -> EpollTimeout {
         if !self.queue.is_empty() {
-            return 0;
+            return EpollTimeout::ZERO;
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min)
+        let next = pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min);
+        if next == NEVER {
+            return EpollTimeout::NONE;
+        }
+        EpollTimeout::try_from(next.saturating_sub(millis())).unwrap_or(EpollTimeout::MAX)
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
@@ -274,7 +278,7 @@ impl<'a> EventLoop<'a> {
     /// There is nobody left to serve.
     fn end_with_parent(&mut self) {
         if let Some(parent) = self.parent.take() {
-            let _ = epoll::delete(&self.epoll, &parent);
+            let _ = epoll::delete(&self.epoll.0, &parent);
         }
         self.log.parent_ended();
         self.end_gently();
@@ -309,6 +313,6 @@ impl<'a> EventLoop<'a> {
 }
 
 /// From now on, the loop is told with `token` when there is something to read.
-fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
-    epoll::add(epoll, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
+fn watch(epoll: &Epoll, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
+    epoll::add(&epoll.0, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
 }

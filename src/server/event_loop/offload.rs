@@ -30,7 +30,7 @@ impl EventLoop<'_> {
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         conversation.leave(self.switch);
         if session.watched.take().is_some() {
-            let _ = epoll::delete(&self.epoll, &session.socket);
+            let _ = epoll::delete(&self.epoll.0, &session.socket);
         }
         let fits = conversation.request().len() <= REQUEST_MAX;
         let Some(workers) = self.workers.as_mut().filter(|_| fits) else {

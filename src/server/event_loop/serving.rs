@@ -5,19 +5,20 @@ use crate::limits::{REPLY_PIECE, TURN};
 use crate::server::conversation::{Need, Wait};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::stream::drain;
+use nix::sys::epoll::EpollFlags;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 impl EventLoop<'_> {
     /// epoll has told of a session.
-    pub(super) fn on_session_event(&mut self, event: u64, flags: epoll::EventFlags) {
+    pub(super) fn on_session_event(&mut self, event: u64, flags: EpollFlags) {
         let row = (event & 0xffff_ffff) as usize;
         let Some(session) = self.sessions.session(row) else { return };
         if token(row, session.serial) != event {
             return;
         }
-        if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+        if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
             // Closed on both sides: there is nobody to answer.
             return self.close(row, why::GONE);
         }
@@ -123,8 +124,8 @@ impl EventLoop<'_> {
         let data = epoll::EventData::new_u64(token(row, session.serial));
         let watched = match before {
             Some(same) if same == blocked => Ok(()),
-            Some(_) => epoll::modify(&self.epoll, &session.socket, data, events),
-            None => epoll::add(&self.epoll, &session.socket, data, events),
+            Some(_) => epoll::modify(&self.epoll.0, &session.socket, data, events),
+            None => epoll::add(&self.epoll.0, &session.socket, data, events),
         };
         if watched.is_err() {
             self.close(row, why::GONE);
