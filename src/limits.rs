@@ -20,9 +20,19 @@ pub const WINDOW: usize = 32 * 1024;
 /// First read where one line is expected: most lines are far shorter, few are longer.
 pub const ONE_LINE: usize = 4096;
 
-/// Bytes of files that are read for one client before others get their turn: about a
-/// millisecond's work.
+/// Bytes of files that are looked at for one client before others get their turn: about a
+/// millisecond's work. What costs more than to be looked at counts as bytes, too.
 pub const TURN: u64 = 2 * 1024 * 1024;
+
+/// A line that is parsed to see whether it is wanted counts as so many bytes besides its own.
+pub const CANDIDATE: u64 = 512;
+
+/// A reply, or a piece of one, that is sent counts as so many bytes.
+pub const PIECE_SENT: u64 = 12 * 1024;
+
+/// When so many have something to do, those who look for a line of a large file are served by one
+/// pass over it, which costs about as much as two searches.
+pub const CROWD: usize = 4;
 
 /// How often a search starts again because its file was replaced meanwhile.
 pub const RESTARTS: u8 = 4;
@@ -36,23 +46,38 @@ pub const CONNECTIONS: (u32, u32) = (256, 8192);
 /// answer, which waits for nothing.
 pub const CLIENT_MILLIS: u32 = 1000;
 
-/// Connections of one user to nscd, which are short: over it, his oldest one without a complete
-/// request gives way.
+/// Connections of one user that nscd serves at a time. Those above it wait in a room.
 pub const NSCD_PER_UID: u32 = 64;
+
+/// Connections to nscd that wait until they are served, over `-c` and `-C`, or until their request
+/// is complete: each takes 2.1 KiB once the place was used, so 4.3 MiB if all ever were. Fewer where
+/// fewer descriptors are allowed.
+pub const NSCD_ROOM: u32 = 2048;
+
+/// Milliseconds from accepting a client of nscd until its answer begins, waiting included: glibc
+/// gives up at 5 s.
+pub const NSCD_ANSWER_MILLIS: u32 = 4000;
+
+/// Milliseconds for all replies in hand when a server is told to end.
+pub const ENDING_MILLIS: u64 = 5000;
 
 /// Milliseconds for a client of nscd to send its request, since it came. Both C libraries send
 /// it with the connect.
 pub const REQUEST_MILLIS: u32 = 1000;
 
-/// Milliseconds until the first byte of nscd's answer, by default, and most: glibc waits 5 s,
-/// musl for ever.
-pub const LOOKUP_MILLIS: (u32, u32) = (200, 4000);
+/// Milliseconds for a source that may block to begin its answer, by default, and most.
+pub const LOOKUP_MILLIS: (u32, u32) = (200, NSCD_ANSWER_MILLIS);
+
+/// Milliseconds more for a worker or a program to get going, on a machine that is busy with the
+/// crowd of those who ask.
+pub const START_MILLIS: u32 = 1000;
 
 /// Processes of a server for sources that may block, each with connections of its own to them.
-pub const WORKERS: usize = 4;
+/// A uid has at most half of them at a time.
+pub const WORKERS: usize = 8;
 
 /// As many besides may be kept by clients who enumerate: an enumeration stays with one process.
-pub const KEPT_WORKERS: usize = 4;
+pub const KEPT_WORKERS: usize = 8;
 
 /// Milliseconds after which one that is kept, and was not asked for so long, is given to somebody
 /// else who enumerates.
@@ -72,3 +97,30 @@ pub const NSLCD_INPUT: usize = 1024;
 /// Bytes of a file that getent reads by itself: /etc/hosts as a list of all that is to be blocked
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
+
+/// Milliseconds between two looks for files that are open and not used, while there are any.
+pub const IDLE_LOOK_MILLIS: u64 = 80;
+
+/// After so many looks, and before the next one, such a file is closed: after 240 ms at most, since
+/// an open file keeps its file system from being unmounted, and one that was replaced keeps it from
+/// being made read-only.
+pub const IDLE_LOOKS: u8 = 2;
+
+/// Milliseconds that getent, id, groups and whoami wait for a server to say something: as many as
+/// glibc waits for nscd.
+pub const ANSWER_MILLIS: u32 = 5000;
+
+/// Milliseconds for all of its answer: one that says a byte now and then is no better.
+pub const WHOLE_ANSWER_MILLIS: u32 = 60_000;
+
+/// Bytes of an nscd's reply that they take: a group with a million members.
+pub const NSCD_REPLY: usize = 16 * 1024 * 1024;
+
+/// Groups of one user that they print: as many as the kernel lets a process have.
+pub const USER_GROUPS: usize = 65_536;
+
+/// Bytes of a name that id, groups and whoami keep: names have tens of them.
+pub const ACCOUNT_NAME: usize = 64 * 1024;
+
+/// Bytes of a record that getent keeps to see whether all of it can be printed.
+pub const PRINTED_RECORD: usize = 1024 * 1024;

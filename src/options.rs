@@ -65,8 +65,7 @@ impl Spec {
     fn aliased<'a>(&self, word: &'a [u8]) -> Option<(u8, &'a [u8])> {
         let end = word.iter().position(|b| *b == b'=').unwrap_or(word.len());
         let (name, value) = word.split_at_checked(end)?;
-        let (_, letter) = self.alias.iter().find(|(long, _)| long.as_bytes() == name)?;
-        let letter = *letter as u8;
+        let letter = self.letter_of(name)? as u8;
         match value {
             [] => Some((letter, value)),
             [_, value @ ..] if !value.is_empty() && has(self.values, letter) => {
@@ -74,6 +73,40 @@ impl Spec {
             }
             _ => None,
         }
+    }
+
+    /// The letter of a long option, which may be cut short as long as it is like no other.
+    fn letter_of(&self, name: &[u8]) -> Option<char> {
+        if let Some((_, letter)) = self.alias.iter().find(|(long, _)| long.as_bytes() == name) {
+            return Some(*letter);
+        }
+        let mut found = None;
+        for (long, letter) in self.alias {
+            if name.len() > 2 && long.as_bytes().starts_with(name) {
+                if found.is_some_and(|other| other != *letter) {
+                    return None;
+                }
+                found = Some(*letter);
+            }
+        }
+        found
+    }
+
+    /// `args` with all options in front of the other words, and `--` between them: as getopt_long(3)
+    /// of glibc sorts them. Errors are those of [`Spec::split`].
+    pub fn gather(&self, args: &[OsString]) -> Result<Vec<OsString>, Error> {
+        let (mut options, mut words, mut rest) = (Vec::new(), vec!["--".into()], args);
+        while !rest.is_empty() {
+            let given = self.split(rest)?;
+            let taken = rest.len() - given.rest.len() - usize::from(given.closed);
+            options.extend_from_slice(rest.get(..taken).unwrap_or_default());
+            let here = if given.closed { given.rest.len() } else { given.rest.len().min(1) };
+            let (found, behind) = given.rest.split_at_checked(here).unwrap_or_default();
+            words.extend_from_slice(found);
+            rest = behind;
+        }
+        options.append(&mut words);
+        Ok(options)
     }
 }
 
@@ -186,6 +219,24 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// The same words without these letters, for another program that does not have them: what
+    /// follows the options is left out.
+    pub fn without(&self, letters: &str) -> Vec<OsString> {
+        let mut words = Vec::new();
+        for given in self.given() {
+            if given.letter == LONG {
+                words.push(OsStr::from_bytes(given.word).to_owned());
+            } else if !has(letters, given.letter) {
+                let option = [b'-', given.letter];
+                words.push(OsStr::from_bytes(&option).to_owned());
+                if has(self.spec.values, given.letter) {
+                    words.push(OsStr::from_bytes(given.word).to_owned());
+                }
+            }
+        }
+        words
+    }
+
     /// Whether `flag` (`-v`, `--spawn`) was given.
     pub fn flag(&self, flag: &str) -> bool {
         self.word(flag).is_some()
@@ -256,6 +307,9 @@ mod tests {
         assert_eq!(services, ["a", "b", "c"]);
         assert_eq!(rest, ["x"]);
         assert!(split("--verbose=1").is_err());
+        // Cut short.
+        assert_eq!(split("--serv=a --verb").unwrap().0.words("-s"), ["a"]);
+        assert!(split("--v").is_ok() && split("--x").is_err());
         assert!(split("-v -- -v").unwrap().0.closed);
     }
 
@@ -267,6 +321,30 @@ mod tests {
         for line in ["-c x", "-c -1", "-c 201", "-c18446744073709551616"] {
             assert!(split(line).unwrap().0.number("-c", 200).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_short_form_of_several_is_none_of_them() {
+        let alias = &[("--group", 'g'), ("--groups", 'G'), ("--help", '?'), ("--helping", '?')];
+        let spec = Spec { alias, ..Spec::NONE };
+        let of = |name: &str| spec.letter_of(name.as_bytes());
+        assert_eq!((of("--group"), of("--groups"), of("--grou")), (Some('g'), Some('G'), None));
+        assert_eq!((of("--he"), of("--"), of("--x")), (Some('?'), None, None));
+    }
+
+    #[test]
+    fn gathered_options_stand_in_front() {
+        for (line, want) in [
+            ("a -v b -c 5 d", "-v -c 5 -- a b d"),
+            ("a -- -v", "-- a -v"),
+            ("-v", "-v --"),
+            ("a -c -- -v -- -v", "-c -- -v -- a -v"),
+        ] {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let gathered = SPEC.gather(&args).unwrap();
+            assert_eq!(gathered.join(" ".as_ref()), want, "{line}");
+        }
+        assert!(SPEC.gather(&["a".into(), "-x".into()]).is_err());
     }
 
     #[test]

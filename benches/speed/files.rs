@@ -80,12 +80,12 @@ impl User {
 
     fn line(&self) -> String {
         let User { name, id, gecos } = self;
-        format!("{name}:x:{id}:{id}:{gecos}:{}:/bin/sh\n", self.home())
+        format!("{name}:*:{id}:{id}:{gecos}:{}:/bin/sh\n", self.home())
     }
 
     fn question(&self) -> Question {
         let home = self.home();
-        let strings = [self.name.as_str(), "x", self.gecos, &home, "/bin/sh"];
+        let strings = [self.name.as_str(), "*", self.gecos, &home, "/bin/sh"];
         let len: usize = strings.iter().map(|string| string.len() + 1).sum();
         Question::by_name(PWD_GETBYNAME, &self.name, &[self.id, self.id, len as u32], &strings)
     }
@@ -131,9 +131,18 @@ fn by_nscd(kind: u32, key: &str, reply: &[u32], strings: &[&str]) -> Question {
 
 /// Asks for the last user of the short file as the C libraries do.
 pub fn last_of_few_by_nscd() -> Question {
+    last_of_few_with("*")
+}
+
+/// The same of [`Files::few_x`].
+pub fn last_of_few_x_by_nscd() -> Question {
+    last_of_few_with("x")
+}
+
+fn last_of_few_with(password: &str) -> Question {
     let user = User::of_few(FEW);
     let home = user.home();
-    let strings = [user.name.as_str(), "x", user.gecos, &home, "/bin/sh"];
+    let strings = [user.name.as_str(), password, user.gecos, &home, "/bin/sh"];
     let [name, password, gecos, dir, shell] = strings.map(|string| string.len() as u32 + 1);
     let head = [2, 1, name, password, user.id, user.id, gecos, dir, shell];
     by_nscd(0, &user.name, &head, &strings)
@@ -277,6 +286,23 @@ impl Files {
     /// Holds the short passwd file.
     pub fn few(&self) -> PathBuf {
         self.root.join("few")
+    }
+
+    /// Holds the short passwd file with `x` for each password; the second is a file with lines of
+    /// shadow for them, and the third an nsswitch.conf that lists nobody else for shadow.
+    pub fn few_x(&self) -> io::Result<[PathBuf; 3]> {
+        let dir = self.root.join("few-x");
+        let paths = [dir.clone(), dir.join("shadow"), dir.join("nsswitch.conf")];
+        if !dir.exists() {
+            fs::create_dir(&dir)?;
+            let few = fs::read_to_string(self.few().join("passwd"))?;
+            fs::write(dir.join("passwd"), few.replace(":*:", ":x:"))?;
+            let line = |number| format!("{}:*:20000:0:99999:7:::\n", User::of_few(number).name);
+            fs::write(&paths[1], (1..=FEW).map(line).collect::<String>())?;
+            fs::write(&paths[2], "passwd: files\nshadow: files\n")?;
+            [&dir.join("passwd"), &paths[1], &paths[2]].into_iter().try_for_each(|p| settle(p))?;
+        }
+        Ok(paths)
     }
 
     /// Holds the long passwd file and the groups.

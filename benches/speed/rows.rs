@@ -27,6 +27,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "map-unknown", limit: Limit::Ratio(1.7), run: map_unknown },
     Row { name: "map-reverse", limit: Limit::Ratio(2.0), run: map_reverse },
     Row { name: "nscd-connect", limit: Limit::Ratio(1.45), run: nscd_connect },
+    Row { name: "nscd-connect-x", limit: Limit::None, run: nscd_connect_x },
     Row { name: "nscd-memory", limit: Limit::Bytes(200 * 1024), run: nscd_memory },
     Row { name: "nscd-waiting", limit: Limit::Bytes(6 * 1024), run: nscd_waiting },
     Row { name: "peer-nscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Nscd) },
@@ -142,6 +143,25 @@ fn nscd_connect(bench: &Bench) -> io::Result<Finding> {
         let bare = bench.files.socket("accept");
         let _reference = start_accept(&bare)?;
         let (_server, socket) = bench.nscd(&bench.files.few())?;
+        turns(
+            plan,
+            || Connection::open(&bare)?.ask_and_end(&PING, &PONG),
+            || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply),
+        )
+    })
+}
+
+/// The same where the user is `x` in a directory of his own, so that nscd looks whether own shadow has
+/// a line of him.
+fn nscd_connect_x(bench: &Bench) -> io::Result<Finding> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Finding::Absent("needs root".into()));
+    }
+    let (plan, question) = (bench.plan(20, 300), files::last_of_few_x_by_nscd());
+    rounds(plan, || {
+        let bare = bench.files.socket("accept");
+        let _reference = start_accept(&bare)?;
+        let (_server, socket) = bench.nscd_x()?;
         turns(
             plan,
             || Connection::open(&bare)?.ask_and_end(&PING, &PONG),

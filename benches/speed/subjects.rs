@@ -72,6 +72,20 @@ impl Bench {
         Ok((Daemon::start_and_wait(&mut command)?, socket))
     }
 
+    /// The same where /etc/shadow and /etc/nsswitch.conf are those of [`Files::few_x`].
+    pub fn nscd_x(&self) -> io::Result<(Daemon, OsString)> {
+        let socket = self.files.socket("nscd");
+        let [dir, shadow, switch] = self.files.few_x()?;
+        let script = "mount --make-rprivate / && mount --bind \"$1\" /etc/shadow &&
+            mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, "sh"]).arg(shadow).arg(switch);
+        command.arg(self.files.applet("nscd"));
+        command.args(["-1", "-q", "-C", "256", "-S"]).arg(&socket);
+        self.add_script(&mut command, &dir);
+        Ok((Daemon::start_and_wait(&mut command)?, socket))
+    }
+
     /// `nscd -1 -S SOCKET 0 nsssd-unix -d DIR ""`, listening.
     pub fn nscd(&self, dir: &Path) -> io::Result<(Daemon, OsString)> {
         let socket = self.files.socket("nscd");

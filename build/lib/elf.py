@@ -6,7 +6,10 @@ from collections import namedtuple
 from board import Fatal
 
 Section = namedtuple("Section", "name type flags addr offset size link info align entsize")
-NOBITS, ALLOC = 8, 2
+NOBITS, ALLOC, EXECUTED = 8, 2, 4
+# Bytes that instructions are aligned to, by the number of the processor: MIPS, ARM (Thumb code is content
+# with 2), AArch64, RISC-V with compressed instructions. Others take them anywhere.
+INSTRUCTION = {8: 4, 40: 4, 183: 4, 243: 2}
 # Kept although it is not loaded: readelf -A tells from it which processor a file is for.
 KEPT = {".ARM.attributes", ".shstrtab"}
 
@@ -33,6 +36,15 @@ class Elf:
         def name(at):
             return self.data[text + at:self.data.index(b"\0", text + at)].decode()
         return [Section(name(row[0]), *row[1:]) for row in rows]
+
+    def check_alignment(self, path):
+        """Refuses code that does not stand, or stands by luck only, where its processor runs it: linked
+        anew with a few bytes more in front, it would die before main."""
+        need = INSTRUCTION.get(self.fields[1], 1)
+        for s in self.sections:
+            if s.flags & EXECUTED and s.size and (s.addr % need or s.align < need):
+                raise Fatal(f"{path}: {s.name} is at {s.addr:#x}, aligned to {max(s.align, 1)}: "
+                            f"its code needs {need}")
 
     def without_unloaded(self):
         """The bytes of the same program without comments and tables for debuggers."""

@@ -11,6 +11,8 @@ INLINE = re.compile(r"(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*]+)\*(?![\w*])|\
 ITEM = re.compile(r"^( *)(?:[-*]|(\d+)\.) +(.*)$")
 MANUAL = re.compile(r"(?:.*/)?([\w-]+)\.md(#.*)?$")
 DOCUMENTS = "/usr/share/doc/nssbox/"
+# A page of a file: the applet that reads it, whose page has a section about it, and what it is.
+FILES = {"nssmap.conf": ("nsssd-map", "The configuration", "The accounts that nsssd-map makes.")}
 
 
 def section(name):
@@ -27,6 +29,15 @@ def pages(folder, applets):
         if names[0] == path.stem and path.stem in ("nssbox", *applets):
             found.append((path, names))
     return found
+
+
+def about_file(name, folder):
+    """The Markdown of the page of a file, from that of its applet."""
+    applet, heading, summary = FILES[name]
+    text = (folder / f"{applet}.md").read_text()
+    body = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0].replace("\n### ", "\n## ")
+    return (f"# {name}\n\n{summary}\n\nIt is /etc/{name}, or what `-f` names.\n{body}\n"
+            f"## See also\n\n[{applet}]({applet}.md), which has the tools to check it.\n")
 
 
 def page(text, title, section, date, sections):
@@ -166,8 +177,10 @@ def link(words, target, sections):
         return shown
     if "://" in target:
         return f"{shown} <{quiet(target)}>"
-    target = re.sub(r"#.*", "", target).removeprefix("../")
-    return shown if plain(words) == target else f"{shown} ({quiet(DOCUMENTS + target)})"
+    target = re.sub(r"#.*", "", target)
+    # As they lie in the tree, whose documents are installed as they lie there.
+    path = DOCUMENTS + (target[3:] if target.startswith("../") else f"doc/{target}")
+    return shown if plain(words) == target else f"{shown} ({quiet(path)})"
 
 
 def plain(text):

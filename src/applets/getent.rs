@@ -6,8 +6,9 @@
 
 use crate::backend::Outcome;
 use crate::options::Spec;
-use crate::query::ask::Resolver;
-use crate::query::{etcdb, print};
+use crate::query::ask::{Resolver, is};
+use crate::query::etcdb;
+use crate::query::print::{self, Printed};
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
 use crate::sys::output::Output;
@@ -26,7 +27,7 @@ Prints what is known of each KEY, or all there is. DATABASE is one of
   gshadow services protocols rpc networks ethers aliases hosts: from the files
   in /etc (hosts: no DNS)
 
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s)
+  -S, --ask SOCKET  ask this nsss server (/run/service/nsssd/s)
   -s LIST    ask no server but these backends: nssbox's own, without nsssd-,
              separated by semicolons, each behind a bitfield if it may end the
              search (see nsssd-switch); files means unix, ldap nslcd. Example:
@@ -56,6 +57,7 @@ const SPEC: Spec = Spec {
     long: &["--explain"],
     alias: &[
         ("--service", 's'),
+        ("--ask", 'S'),
         ("--no-idn", 'i'),
         ("--no-addrconfig", 'A'),
         ("--version", 'V'),
@@ -133,7 +135,10 @@ fn answer(line: &CommandLine<'_>, out: &mut Output) -> Result<Exit, Error> {
         Some(Provider::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
         Some(Provider::Groups) => return groups(resolver(database, line)?, keys, out),
         Some(Provider::Nsss(db)) => return records(db, resolver(database, line)?, keys, out),
-        Some(Provider::Etc) => return local(database, keys, out),
+        Some(Provider::Etc) => {
+            only_files(list_of(database, line)?)?;
+            return local(database, keys, out);
+        }
         Some(Provider::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
     };
@@ -181,8 +186,8 @@ fn no_enumeration(database: &[u8]) -> Error {
     error.with_exit(exit::NO_ENUMERATION)
 }
 
-/// Who answers for `database`: the backends of `-s`, else the server, else the local files.
-fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> {
+/// The service list for `database` on the command line.
+fn list_of<'a>(database: &[u8], line: &CommandLine<'a>) -> Result<Option<&'a OsStr>, Error> {
     let mut list = None;
     for service in &line.services {
         let bytes = service.as_bytes();
@@ -201,7 +206,24 @@ fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> 
             list = Some(OsStr::from_bytes(rest.0));
         }
     }
-    Resolver::open(list, line.socket, line.explain)
+    Ok(list)
+}
+
+/// The databases of /etc have their files, and no other service is asked for them.
+fn only_files(list: Option<&OsStr>) -> Result<(), Error> {
+    let Some(list) = list else { return Ok(()) };
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
+    let mut words = list.as_bytes().split(is_end);
+    if words.any(|word| word == b"files" || word == b"unix") {
+        return Ok(());
+    }
+    let error = Error::usage("no service for this database but files:").about(list);
+    Err(error.with_exit(exit::FAILURE))
+}
+
+/// Who answers for `database`: the backends of `-s`, else the machine's own sources.
+fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> {
+    Resolver::open(list_of(database, line)?, line.socket, line.explain)
 }
 
 /// passwd, group, shadow: by key, or all.
@@ -243,7 +265,16 @@ fn record(
     request: &Request<'_>,
     out: &mut Output,
 ) -> Result<Outcome, Error> {
-    let outcome = print::record(resolver, request, out)?;
+    let outcome = match print::record(resolver, request, out)? {
+        Printed::Answered(outcome) => outcome,
+        Printed::Refused => {
+            // As with glibc, it is found all the same.
+            let mut message = Message::warning("getent");
+            message.text("an entry of ").text(db.name());
+            message.text(" has fields that would make another line: not printed").send();
+            Outcome::Found
+        }
+    };
     if let Outcome::Failed(errno) = outcome {
         warn_of_failure(db, errno);
     }
@@ -252,7 +283,7 @@ fn record(
 
 /// A file that is missing, or not for this user: glibc lists nothing then, and is content.
 fn is_usual(errno: u8) -> bool {
-    [Errno::ACCESS, Errno::NOENT].iter().any(|e| e.raw_os_error() == i32::from(errno))
+    is(errno, Errno::ACCESS) || is(errno, Errno::NOENT)
 }
 
 fn warn_of_failure(db: Db, errno: u8) {

@@ -2,8 +2,9 @@
 
 /// Whom getent's friends ask: the last paragraphs of their helps.
 pub const ASKS: &str = "
-  -S SOCKET  ask this nsss server (/run/service/nsssd/s, else the local files)
-  -s LIST    ask these backends, as getent -s does
+  -S, --ask SOCKET  this nsss server (/run/service/nsssd/s, else nscd, else the
+                    local files and the map)
+  -s LIST           ask these backends, as getent -s does
 
 Exit codes: 0 good, 1 a user or a name was not found, or wrong usage.
 ";
@@ -15,17 +16,17 @@ Answers one nsss client on standard input and output ";
 /// The end of a nsss daemon's help.
 pub const DAEMON_END: &str = "
 As root it becomes the client first (IPCREMOTEEUID, IPCREMOTEEGID).
-NSSSD_TIMEOUT: milliseconds for each read or write inside an exchange (0, the
-default: no limit).
+NSSSD_TIMEOUT: milliseconds for each read or write of an exchange (0: no limit).
 Exit codes: 0 end of the client, 1 no nsss client, 100 usage, 111 system.
 ";
 
 /// What both servers take, and understand; the end of their helps.
-pub const SERVER_END: &str = "
+pub const SERVER_END: &str = "\
   -q, -v     quiet; tell of each connection
   -1         print a newline when clients can be served
   -c MAX     most connections (256, at most 8192); others wait
   -G GIDS, -g GID, -u UID  change groups, group, user after binding
+  --check    print the sources, try each, and exit: 0 good, 1 not
 
 Also understood: NOTIFY_SOCKET, LISTEN_FDS (then no socket is bound).
 Signals: TERM exit, HUP end all connections, QUIT both, ABRT kill and exit.

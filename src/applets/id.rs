@@ -4,8 +4,8 @@
 //! own, so that it needs no C library that does; no security contexts.
 
 use super::help;
-use crate::options::Spec;
-use crate::query::identity::{SOURCE, Style, What, print};
+use crate::options::{Options, Spec};
+use crate::query::identity::{self, Style, What, print};
 use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
 
@@ -28,9 +28,12 @@ Prints user and groups of each USER, or of this process.
 ];
 
 const SPEC: Spec = Spec {
-    flags: "augGnrzZ",
-    values: SOURCE,
+    flags: "augGnrzZ\x01\x02",
     alias: &[
+        ("--ask", 'S'),
+        ("--help", '\x01'),
+        ("--version", '\x02'),
+        ("--ask", 'S'),
         ("--user", 'u'),
         ("--group", 'g'),
         ("--groups", 'G'),
@@ -39,7 +42,7 @@ const SPEC: Spec = Spec {
         ("--zero", 'z'),
         ("--context", 'Z'),
     ],
-    ..Spec::NONE
+    ..identity::SPEC
 };
 
 /// Which options say what is printed.
@@ -47,7 +50,10 @@ const ONLY: [(&str, What); 3] = [("-u", What::User), ("-g", What::Group), ("-G",
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let options = SPEC.split(args)?;
+    identity::main("id", (&SPEC, USAGE), args, run)
+}
+
+fn run(options: &Options<'_>) -> Result<Exit, Error> {
     let mut what = What::All;
     for (flag, only) in &ONLY {
         if options.flag(flag) {
@@ -75,5 +81,5 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         (true, What::Groups) if options.rest.len() > 1 => (0, b"\0\0"),
         (true, _) => (0, b"\0"),
     };
-    print("id", Style { what, names, real, separator, end }, &options)
+    print("id", Style { what, names, real, separator, end }, options)
 }

@@ -5,21 +5,25 @@
 
 use super::{NAMES, help};
 use crate::backend::RunsIn;
-use crate::backend::script;
-use crate::backend::script::registry;
+use crate::backend::child::Origin;
+use crate::backend::script::registry::{self, by_command};
 use crate::backend::script::start::{SWITCH, Settings, is_local, start};
+use crate::backend::script::{self, Block};
 use crate::backend::switch::Switch;
 use crate::limits::BACKENDS;
 use crate::options::Spec;
 use crate::server::ServerOptions;
+use crate::server::check;
 use crate::server::conversation::Protocol;
 use crate::server::event_loop::{Service, serve};
 use crate::server::listener::{Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
 use crate::server::spawned;
 use crate::sys::error::{Error, Exit};
+use crate::sys::message::Message;
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
-use crate::sys::program::own_command;
+use crate::sys::program::{by_ourselves, own_command};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -29,9 +33,9 @@ pub const USAGE: &[&str] = &[
 Usage: ipcserver [OPTION]... PATH PROG...
 
 Listens at the socket PATH and runs PROG for each client, with the socket as its
-standard input and output. If PROG is a nsssd-... of nssbox that needs no other
-program, all clients are served in this one process instead. NSSSD_TIMEOUT:
-milliseconds there for a client to finish a request or reply (1000).
+standard input and output. All clients of a nsssd-... of nssbox that needs no
+other program are served in this process instead. NSSSD_TIMEOUT: milliseconds
+there for a client to finish a request or reply (1000).
 
   -Q         warnings only (the default)
   -d, -D     replace a dead socket (the default); refuse if PATH exists
@@ -41,7 +45,6 @@ milliseconds there for a client to finish a request or reply (1000).
   -a MODE    mode of the socket (0777)
   -U         -G, -g and -u from GIDLIST, GID and UID in the environment
   --spawn    run PROG for each client in any case
-  -l N       accepted and ignored
 ",
     help::SERVER_END,
 ];
@@ -50,12 +53,13 @@ const SPEC: Spec = Spec {
     flags: "qQvdDPp1U",
     values: "cCbaGgul",
     cancels: &["qQv", "Qqv", "vqQ", "dD", "Dd", "Pp", "pP", "UGgu"],
-    long: &["--spawn"],
+    long: &["--spawn", check::OPTION],
     ..Spec::NONE
 };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = SPEC.split(args)?;
     let [path, command @ ..] = options.rest else {
         return Err(Error::options("missing path and program"));
@@ -63,6 +67,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if command.is_empty() {
         return Err(Error::options("missing program"));
     }
+    let command = &*by_ourselves(command.to_vec(), NAMES);
     let mut limits = Connections::given(&options)?.limits(u32::MAX);
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
@@ -79,6 +84,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         // s6 takes them out, too: they are for the server.
         server_options.hidden = &["UID", "GID", "GIDLIST"];
     }
+    if options.flag(check::OPTION) {
+        return try_sources(command);
+    }
     // What is wrong with a script of ours is told before the socket is made.
     let switch = if options.flag("--spawn") { None } else { in_process(command)? };
 
@@ -86,14 +94,19 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     identity.assume()?;
     match switch {
         Some(mut switch) => {
-            ready(&mut switch, limits.max);
+            ready(&mut switch);
+            // There are no workers: a lookup that turns out to need one fails.
+            switch.wait_for_nothing();
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             let services =
                 vec![Service { protocol: Protocol::Nsss, listener, sources: 0..BACKENDS }];
             serve(services, &server_options, &mut switch, None, None)?;
         }
-        None => spawned::serve(listener, &server_options, command)?,
+        None => {
+            tell_missing(command);
+            spawned::serve(listener, &server_options, command)?;
+        }
     }
     Ok(Exit::SUCCESS)
 }
@@ -114,23 +127,67 @@ fn mode(text: Option<&OsStr>) -> Result<u32, Error> {
     Ok(mode)
 }
 
+/// A program that is not there may come.
+fn tell_missing(command: &[OsString]) {
+    if let Some((program, errno)) = Origin::program(command).missing() {
+        Message::warning("ipcserver")
+            .text("unable to start ")
+            .path(program)
+            .text(": ")
+            .errno(errno)
+            .send();
+    }
+}
+
+/// `--check`: tries what the command asks, if it is one of ours; another one need not speak nsss.
+fn try_sources(command: &[OsString]) -> Result<Exit, Error> {
+    match own_command(command, NAMES) {
+        Some(("nsssd-switch" | "switch", args)) => {
+            let options = SWITCH.split(args)?;
+            let settings = Settings::given(&options, NAMES)?;
+            let blocks = script::parse_with(options.rest, NAMES)?;
+            check::run(&check::lines(&blocks), &mut *start(&blocks, settings, None)?)
+        }
+        Some((name, args)) if registry::by_applet(name).is_some() => {
+            let mut switch = Switch::of(registry::make(
+                name.strip_prefix("nsssd-").unwrap_or(name),
+                args,
+                RunsIn::Daemon,
+            )?);
+            let block = Block::new(0, command.to_vec());
+            check::run(&check::lines(&[block]), &mut switch)
+        }
+        _ => match Origin::program(command).missing() {
+            None => Ok(Exit::SUCCESS),
+            Some((program, errno)) => {
+                let error = Error::system("unable to start", errno);
+                Err(error.about(OsStr::from_bytes(program)).with_exit(Exit::FAILURE))
+            }
+        },
+    }
+}
+
 /// The switch of a command that can be served in this process.
 fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
     let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
-    let switch = match (name, registry::by_applet(name)) {
+    let mut switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
         (_, Some(row)) => Switch::of(row.make(args, RunsIn::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
             let options = SWITCH.split(args)?;
             let settings = Settings::given(&options, NAMES)?;
-            let blocks = script::parse(options.rest)?;
+            let blocks = script::parse_with(options.rest, NAMES)?;
             if !is_local(&blocks, settings) {
+                for block in blocks.iter().filter(|b| by_command(&b.command, NAMES).is_none()) {
+                    tell_missing(&block.command);
+                }
                 return Ok(None);
             }
             start(&blocks, settings, None)?
         }
         _ => return Ok(None),
     };
+    check::tell_missing("ipcserver", &mut switch);
     // A switch that can block is run for each client in a process of its own.
     if switch.may_block() {
         return Ok(None);

@@ -5,7 +5,7 @@ use crate::sys::file::{base, join, path};
 use crate::sys::output::Output;
 use crate::sys::program::{SELF, is_ours};
 use crate::sys::stat::lstat;
-use rustix::fs::{AtFlags, CWD, FileType, linkat, readlink, rename, symlink, unlink};
+use rustix::fs::{AtFlags, CWD, linkat, readlink, rename, symlink, unlink};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +22,8 @@ pub struct Applet {
     pub name: &'static str,
     /// Shorter names for `nssbox NAME`.
     pub short: &'static [&'static str],
+    /// What it does, in a line.
+    about: &'static str,
     /// What `--help` prints, in pieces.
     usage: &'static [&'static str],
     /// Exit code for a wrong command line.
@@ -31,9 +33,9 @@ pub struct Applet {
 }
 
 /// A row adds an applet: its module, which has `USAGE` and `main`; its name, which is its feature,
-/// too; a shorter name, if it has one; its exit code for a wrong command line.
+/// too; a shorter name, if it has one; its exit code for a wrong command line; what it does.
 macro_rules! applets {
-    ($($module:ident: $name:literal $(or $short:literal)?, $usage_exit:expr;)*) => {
+    ($($module:ident: $name:literal $(or $short:literal)?, $usage_exit:expr, $about:literal;)*) => {
         $(#[cfg(feature = $name)] mod $module;)*
 
         /// The applets of this build, sorted by name.
@@ -42,6 +44,7 @@ macro_rules! applets {
             Applet {
                 name: $name,
                 short: &[$($short)?],
+                about: $about,
                 usage: $module::USAGE,
                 usage_exit: $usage_exit,
                 main: $module::main,
@@ -56,27 +59,30 @@ macro_rules! applets {
 
 applets! {
     // EX_USAGE of sysexits.h, as glibc's argp has it.
-    getent: "getent", Exit::new(64);
-    groups: "groups", Exit::FAILURE;
-    id: "id", Exit::FAILURE;
-    ipcserver: "ipcserver", Exit::USAGE;
-    nscd: "nscd", Exit::USAGE;
-    nsssd_map: "nsssd-map" or "map", Exit::USAGE;
-    nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE;
-    nsssd_switch: "nsssd-switch" or "switch", Exit::USAGE;
-    nsssd_unix: "nsssd-unix" or "unix", Exit::USAGE;
-    whoami: "whoami", Exit::FAILURE;
-    with_nscd: "with-nscd", Exit::USAGE;
+    getent: "getent", Exit::new(64), "asks by hand, as glibc's getent";
+    groups: "groups", Exit::FAILURE, "the groups of a user";
+    id: "id", Exit::FAILURE, "who a user is, as coreutils' id";
+    ipcserver: "ipcserver", Exit::USAGE, "super-server: one process for all clients of a socket";
+    nscd: "nscd", Exit::USAGE, "answers programs of glibc and musl, as glibc's nscd";
+    nsssd_map: "nsssd-map" or "map", Exit::USAGE, "users that no file lists, from a template";
+    nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE, "users of LDAP, through a running nslcd";
+    nsssd_switch: "nsssd-switch" or "switch", Exit::USAGE, "asks several backends in order";
+    nsssd_unix: "nsssd-unix" or "unix", Exit::USAGE, "users of passwd, group and shadow files";
+    whoami: "whoami", Exit::FAILURE, "the name of the user";
+    with_nscd: "with-nscd", Exit::USAGE, "runs a program beside an nscd of its own";
 }
+
+/// What follows a name that says which version it is.
+const VERSION: &str = concat!(" (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
 
 const USAGE: &str = "\
 Usage: nssbox APPLET [ARGUMENT]..., or by a link: APPLET [ARGUMENT]...
-
 Users and groups for small machines. APPLET --help tells what that one does.
 
-  --list              the applets of this build
+  --list              the names of the applets of this build
   --install [-s] DIR  make hard links to them in DIR, with -s symbolic ones
-  --help, --version
+  --help, --version   also of each applet
+
 ";
 
 /// What the command line says, argv\[0\] first; the exit code of the process.
@@ -99,8 +105,13 @@ pub fn find(name: &[u8]) -> Option<&'static Applet> {
 /// Runs an applet, and prints the error that it ends with; the exit code.
 pub fn run(applet: &Applet, args: &[OsString]) -> Exit {
     let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
-    if args.iter().take_while(is_option).any(|word| word == "--help") {
-        return print(applet.usage);
+    for word in args.iter().take_while(is_option) {
+        if word == "--help" {
+            return print(applet.usage);
+        }
+        if word == "--version" || word == "-V" {
+            return print(&[applet.name, VERSION]);
+        }
     }
     match (applet.main)(args) {
         Ok(exit) => exit,
@@ -115,22 +126,19 @@ pub fn run(applet: &Applet, args: &[OsString]) -> Exit {
 pub fn nssbox(name: &[u8], args: &[OsString]) -> Exit {
     // Words are compared as such, not matched: a pattern would be compared byte by byte.
     let Some((first, rest)) = args.split_first() else {
-        return if name == "nssbox".as_bytes() { print(&[USAGE]) } else { unknown(name) };
+        return if name == "nssbox".as_bytes() { help() } else { unknown(name) };
     };
-    if first == "--help" || first == "-h" {
-        print(&[USAGE])
-    } else if first == "--version" {
+    if first == "--help" || first == "-h" || first == "help" {
+        help()
+    } else if first == "--version" || first == "-V" {
         print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
     } else if first == "--list" {
         list()
     } else if first == "--install" {
-        install(rest).map_or_else(
-            |error| {
-                error.print("nssbox");
-                error.exit
-            },
-            |()| Exit::SUCCESS,
-        )
+        install(rest).unwrap_or_else(|error| {
+            error.print("nssbox");
+            error.exit
+        })
     } else if let Some(applet) = find(first.as_bytes()) {
         run(applet, rest)
     } else {
@@ -142,6 +150,20 @@ pub fn nssbox(name: &[u8], args: &[OsString]) -> Exit {
 fn unknown(name: &[u8]) -> Exit {
     Error::usage("no such applet:").about(OsStr::from_bytes(name)).print("nssbox");
     UNKNOWN
+}
+
+fn help() -> Exit {
+    let mut text = String::from(USAGE);
+    for applet in APPLETS {
+        text.push_str("  ");
+        text.push_str(applet.name);
+        for _ in applet.name.len()..14 {
+            text.push(' ');
+        }
+        text.push_str(applet.about);
+        text.push('\n');
+    }
+    print(&[&text])
 }
 
 fn list() -> Exit {
@@ -163,9 +185,9 @@ fn print(pieces: &[&str]) -> Exit {
     }
 }
 
-/// `--install [-s] DIR`. A link that is there already is replaced without a gap; a file that is
-/// not ours is left alone and named.
-fn install(args: &[OsString]) -> Result<(), Error> {
+/// `--install [-s] DIR`. A link of ours that is there already is replaced without a gap. All that
+/// is in the way is left alone and named, and the other links are made.
+fn install(args: &[OsString]) -> Result<Exit, Error> {
     let mut options = pico_args::Arguments::from_vec(args.to_vec());
     let symbolic = options.contains("-s");
     let words = options.finish();
@@ -175,24 +197,29 @@ fn install(args: &[OsString]) -> Result<(), Error> {
     };
     let own = readlink(SELF, Vec::new())
         .map_err(|e| Error::system("unable to find", e).about("my own file"))?;
+    let mut exit = Exit::SUCCESS;
     for applet in APPLETS {
         let link = join(dir.as_bytes(), applet.name.as_bytes());
         let staged = join(dir.as_bytes(), &[b".", applet.name.as_bytes(), b".new"].concat());
-        let (what, errno) = match put_link(&own, &link, &staged, symbolic) {
-            Ok(true) => continue,
-            Ok(false) => ("unable to replace", Errno::EXIST),
-            Err(errno) => ("unable to make link", errno),
-        };
-        return Err(Error::system(what, errno).about(OsStr::from_bytes(&link)));
+        let name = OsStr::from_bytes(&link);
+        match put_link(&own, &link, &staged, symbolic) {
+            Ok(true) => {}
+            Ok(false) => {
+                let what = "unable to replace what is no link of ours:";
+                Error::refused(what).about(name).print("nssbox");
+                exit = Exit::FAILURE;
+            }
+            Err(errno) => return Err(Error::system("unable to make link", errno).about(name)),
+        }
     }
-    Ok(())
+    Ok(exit)
 }
 
-/// Makes a link to `own`, by way of `staged`; false where there is a file that is not ours.
+/// Makes a link to `own`, by way of `staged`; false where there is what is not ours.
 fn put_link(own: &CStr, link: &[u8], staged: &[u8], symbolic: bool) -> Result<bool, Errno> {
     let (link, staged) = (path(link)?, path(staged)?);
-    let is_link = |mode| FileType::from_raw_mode(mode) == FileType::Symlink;
-    if lstat(&link).is_ok_and(|there| !is_link(there.st_mode)) && !is_ours(&link) {
+    // A link that leads elsewhere, or nowhere, is somebody's, too.
+    if lstat(&link).is_ok() && !is_ours(&link) {
         return Ok(false);
     }
     let _ = unlink(&*staged);

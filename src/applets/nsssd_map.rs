@@ -10,26 +10,22 @@ use crate::backend::map::{Map, collisions, key, put, show};
 use crate::backend::switch::Switch;
 use crate::backend::{Backend, Source};
 use crate::options::Spec;
+use crate::query::print::line_of;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{read_all, read_path};
+use crate::sys::no_huge_pages;
 use crate::sys::output;
 use crate::sys::privilege;
-use nssproto::entry::Record;
-use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin};
 use rustix::termios::isatty;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// What `--help` prints.
 pub const USAGE: &[&str] = &[
     "\
-Usage: nsssd-map [-f FILE] [-c] [-r WHAT]...
-   or: nsssd-map [-c] -n FILE
-   or: nsssd-map [-f FILE] [-c] -u NAME
-   or: nsssd-map [-f FILE] -l [LIST]
-   or: nsssd-map -k FILE
+Usage: nsssd-map [-f FILE] [-c] [-r WHAT]... [-n FILE|-u NAME|-l [LIST]|-k FILE]
 ",
     help::DAEMON,
     "by accounts
@@ -57,6 +53,7 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = TOOLS.split(args)?;
     let mut task = "";
     for one in ["-n", "-u", "-k", "-l"] {
@@ -104,14 +101,13 @@ fn check_file(plan: Plan) -> Result<Exit, Error> {
 fn preview(plan: Plan, name: &[u8]) -> Result<Exit, Error> {
     let mut map = Map::open(plan, Host::Tool)?;
     let head = map.preview(name)?;
-    let Some(Record::Passwd(user)) = map.record_of(&head) else {
-        return Err(unable("unable to print")(Errno::INVAL));
+    // With -c, a name may have what makes another line.
+    let line = map.record_of(&head).and_then(|record| line_of(&record));
+    let Some(line) = line else {
+        let what = "a record that would be another line for";
+        return Err(Error::usage(what).about(OsStr::from_bytes(name)).with_exit(Exit::FAILURE));
     };
-    let mut out = [user.name, b":", user.password, b":"].concat();
-    put(&mut out, user.uid.0 as usize, b":");
-    put(&mut out, user.gid.0 as usize, b":");
-    out.extend_from_slice(&[user.gecos, b":", user.home, b":", user.shell, b"\n"].concat());
-    print(&out)
+    print(&line)
 }
 
 fn list(plan: Plan, file: Option<&OsString>) -> Result<Exit, Error> {

@@ -9,6 +9,7 @@ use crate::backend::script::registry;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -32,6 +33,7 @@ nslcd tells shadow to root only.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let mut nslcd = registry::make("nslcd", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;

@@ -6,15 +6,16 @@
 use super::{NAMES, help};
 use crate::backend::script;
 use crate::backend::script::start::{SWITCH, Settings, start};
-use crate::server::stdio;
+use crate::server::{check, stdio};
 use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
 /// What `--help` prints.
 pub const USAGE: &[&str] = &[
     "\
-Usage: nsssd-switch [-t MS] [-m] [--spawn] BITFIELD BACKEND... \"\" [BITFIELD BACKEND... \"\"]...
+Usage: nsssd-switch [OPTION]... BITFIELD BACKEND... \"\" [BITFIELD ... \"\"]...
 ",
     help::DAEMON,
     "by asking
@@ -26,9 +27,10 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   2  it answers with a failure
   4  it has no such entry
 
-  -t MS    a backend fails for good after MS milliseconds (0, the default: never)
+  -t MS    a backend fails for good after MS milliseconds (0: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
+  --check  print the backends, try each, and exit: 0 good, 1 not
 
 EXECLINE_STRICT in the environment is understood.
 ",
@@ -37,11 +39,16 @@ EXECLINE_STRICT in the environment is understood.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
+    let blocks = script::parse_with(options.rest, NAMES)?;
+    if options.flag(check::OPTION) {
+        let mut switch = start(&blocks, settings, None)?;
+        return check::run(&check::lines(&blocks), &mut switch);
+    }
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    let blocks = script::parse(options.rest)?;
     let mut switch = start(&blocks, settings, client)?;
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)

@@ -9,6 +9,7 @@ use crate::backend::script::registry;
 use crate::backend::switch::Switch;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
 use crate::sys::privilege;
 use std::ffi::OsString;
 
@@ -30,6 +31,7 @@ s6-ipcserver.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    no_huge_pages();
     let unix = registry::make("unix", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;
     let timeout = privilege::exchange_timeout()?;

@@ -3,8 +3,8 @@
 //! Follows coreutils' whoami (doc/id.md). Differs: asks nsss or backends of its own.
 
 use super::help;
-use crate::options::Spec;
-use crate::query::identity::{SOURCE, Style, What, print};
+use crate::options::Options;
+use crate::query::identity::{self, SPEC, Style, What, print};
 use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
 
@@ -18,13 +18,14 @@ Prints the name of the user who runs it.
     help::ASKS,
 ];
 
-const SPEC: Spec = Spec { values: SOURCE, ..Spec::NONE };
-
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let options = SPEC.split(args)?;
+    identity::main("whoami", (&SPEC, USAGE), args, run)
+}
+
+fn run(options: &Options<'_>) -> Result<Exit, Error> {
     if let Some(word) = options.rest.first() {
         return Err(Error::options("extra operand").about(word));
     }
-    print("whoami", Style { what: What::Name, ..Style::NAMES }, &options)
+    print("whoami", Style { what: What::Name, ..Style::NAMES }, options)
 }

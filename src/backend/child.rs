@@ -4,9 +4,10 @@
 use super::client::Hit;
 use super::gids::Gids;
 use super::{Outcome, Source, Step};
-use crate::limits::REPLY_PIECE;
+use crate::limits::{REPLY_PIECE, START_MILLIS};
 use crate::sys::clock::{self, NEVER, time_left, timespec};
-use crate::sys::socket::connected;
+use crate::sys::program::{find, runs};
+use crate::sys::socket::{connected, connected_within};
 use crate::sys::spawn::{Command, Process};
 use crate::sys::stream::send_some;
 use nssproto::DecodeError;
@@ -23,6 +24,7 @@ use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
 use rustix::stdio::stdout;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// How to get a peer, again and again.
 pub struct Origin {
@@ -52,6 +54,22 @@ impl Origin {
         Origin { kind: OriginKind::Server(path.to_owned()), next: 0 }
     }
 
+    /// The program or the server that is not there, and why.
+    pub fn missing(&self) -> Option<(&[u8], Errno)> {
+        match &self.kind {
+            OriginKind::Program(command) => {
+                let program = command.first().map(|word| word.as_bytes()).unwrap_or_default();
+                find(program).and_then(|file| runs(&file)).err().map(|errno| (program, errno))
+            }
+            OriginKind::Server(path) => {
+                let tried = connected(path, SocketFlags::NONBLOCK);
+                // A full queue is one of a server that is there.
+                let errno = tried.err().filter(|errno| *errno != Errno::AGAIN)?;
+                Some((path.as_bytes(), errno))
+            }
+        }
+    }
+
     /// The next start need not wait.
     pub fn try_at_once(&mut self) {
         self.next = 0;
@@ -68,7 +86,7 @@ impl Origin {
                 self.next = now + RESTART_PAUSE;
                 Child::spawn(command, None).ok()
             }
-            OriginKind::Server(path) => Child::connect(path, false).ok(),
+            OriginKind::Server(path) => Child::connect(path).ok(),
         }
     }
 }
@@ -87,6 +105,8 @@ pub struct Child {
     deadline: u64,
     answered: bool,
     dead: bool,
+    /// Why it is.
+    cause: Errno,
     buffer: Box<[u8]>,
     have: usize,
     /// Bytes of the buffer in front of the area of the record that was found.
@@ -112,7 +132,7 @@ impl Source for Child {
         }
         self.start_clock();
         let exchanged = self.exchange(request, &mut step.shared.gids, step.hit);
-        exchanged.unwrap_or_else(|_| self.give_up())
+        exchanged.unwrap_or_else(|errno| self.give_up(errno))
     }
 
     fn asks_others(&self) -> bool {
@@ -128,8 +148,8 @@ impl Source for Child {
     }
 
     fn piece(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        self.area(out).inspect_err(|_| {
-            self.give_up();
+        self.area(out).inspect_err(|errno| {
+            self.give_up(*errno);
         })
     }
 
@@ -166,7 +186,7 @@ impl Source for Child {
     }
 
     fn fail(&mut self) {
-        self.give_up();
+        self.give_up(Errno::PIPE);
     }
 
     /// Notices a peer that has ended, said something unasked, or was not heard to the end.
@@ -177,7 +197,7 @@ impl Source for Child {
         let heard = |fd| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec(0)));
         let left_over = self.have > 0 || self.check.is_some();
         if left_over || (0..2).filter_map(|n| self.watched(n)).any(|fd| heard(fd) != Ok(0)) {
-            self.give_up();
+            self.give_up(Errno::PROTO);
         }
     }
 
@@ -213,14 +233,23 @@ impl Child {
         Ok(child)
     }
 
-    /// The server that listens at `path`. Only if it may `wait` it does where the queue is full.
-    pub fn connect(path: &OsStr, wait: bool) -> Result<Self, Errno> {
-        let flags = if wait { SocketFlags::empty() } else { SocketFlags::NONBLOCK };
-        let socket = connected(path, flags)?;
-        if !wait {
-            fcntl_setfl(&socket, OFlags::empty())?;
-        }
+    /// The server that listens at `path`, if its queue is not full.
+    pub fn connect(path: &OsStr) -> Result<Self, Errno> {
+        let socket = connected(path, SocketFlags::NONBLOCK)?;
+        fcntl_setfl(&socket, OFlags::empty())?;
         Ok(Child::on(socket, None))
+    }
+
+    /// The same; ETIMEDOUT where the queue stays full for so many milliseconds, which each answer
+    /// may take, too.
+    pub fn connect_within(path: &OsStr, millis: u32) -> Result<Self, Errno> {
+        Ok(Child::on(connected_within(path, millis)?, Some(millis)))
+    }
+
+    /// Why it has failed for good: EPIPE and ECONNRESET if it closed without a word, ETIMEDOUT if
+    /// it was late; `None`: it has not.
+    pub fn cause(&self) -> Option<Errno> {
+        self.dead.then_some(self.cause)
     }
 
     /// A server at the other end of `stream`.
@@ -234,6 +263,7 @@ impl Child {
             deadline: NEVER,
             answered: false,
             dead: false,
+            cause: Errno::IO,
             buffer: vec![0; REPLY_PIECE].into_boxed_slice(),
             have: 0,
             head_len: 0,
@@ -242,9 +272,12 @@ impl Child {
     }
 
     /// It has failed for good, and is ended.
-    fn give_up(&mut self) -> Outcome {
+    fn give_up(&mut self, cause: Errno) -> Outcome {
         if let (false, Some(process)) = (self.dead, &self.process) {
             process.kill();
+        }
+        if !self.dead {
+            self.cause = cause;
         }
         self.dead = true;
         self.reap();
@@ -255,6 +288,10 @@ impl Child {
     fn start_clock(&mut self) {
         let own = self.timeout.map_or(NEVER, |t| clock::millis() + u64::from(t));
         self.deadline = own.min(self.until);
+        // What it takes to start is not its answer's.
+        if self.until != NEVER && self.process.is_some() && !self.answered {
+            self.deadline += u64::from(START_MILLIS);
+        }
     }
 
     fn exchange(
@@ -392,6 +429,7 @@ impl Child {
         }
         loop {
             match recv(&self.stream, &mut *room, RecvFlags::empty()) {
+                Ok((_, 0)) if self.have > 0 => return Err(Errno::PROTO),
                 Ok((_, 0)) => return Err(Errno::PIPE),
                 Ok((_, len)) => {
                     self.have += len;

@@ -2,7 +2,8 @@
 //! come, and where the record is that was found.
 
 use super::PerDb;
-use super::stamp::Stamp;
+use super::stamp::{Digest, Stamp};
+use crate::limits::IDLE_LOOKS;
 use nssproto::entry::Db;
 use nssproto::line::Parsed;
 use nssproto::line::copy::LineCopier;
@@ -15,12 +16,59 @@ use std::os::fd::OwnedFd;
 /// Where one client is in the files of one backend.
 pub type Enumerations = PerDb<Option<Enumeration>>;
 
-/// An enumeration has the file that it began with, and its place in it.
-pub struct Enumeration {
-    /// The file.
-    pub file: OwnedFd,
-    /// Offset of the next entry.
-    pub at: u64,
+/// An enumeration has the file that it began with, and its place in it: the offset of the next entry.
+pub enum Enumeration {
+    /// It goes on in this file.
+    Open {
+        /// The file.
+        file: OwnedFd,
+        /// Looks at whether it is used, since it was.
+        idle: u8,
+        /// The place.
+        at: u64,
+    },
+    /// Nobody went on for a while, and the file is not kept busy for that. If it is still the same
+    /// one, it is gone on with.
+    Closed {
+        /// Which version it was.
+        was: Digest,
+        /// The place.
+        at: u64,
+    },
+    /// Another file is in its place: what was not told yet cannot be told any more.
+    Lost,
+}
+
+impl Enumeration {
+    /// From the beginning of a file.
+    pub fn new(file: OwnedFd) -> Self {
+        Enumeration::Open { file, idle: 0, at: 0 }
+    }
+
+    /// Closes the file if nobody has gone on for a while; whether it is open.
+    fn close_idle(&mut self) -> bool {
+        let Enumeration::Open { file, idle, at } = self else { return false };
+        *idle += 1;
+        if *idle <= IDLE_LOOKS {
+            return true;
+        }
+        *self = match Stamp::of_open(file) {
+            Ok(stamp) => Enumeration::Closed { was: stamp.digest(), at: *at },
+            Err(_) => Enumeration::Lost,
+        };
+        false
+    }
+}
+
+impl Enumerations {
+    /// Closes the files of those that nobody has gone on with for a while; whether others are open.
+    pub fn close_idle(&mut self) -> bool {
+        let mut open = false;
+        for db in Db::ALL {
+            open |= self.get_mut(db).as_mut().is_some_and(Enumeration::close_idle);
+        }
+        open
+    }
 }
 
 /// Where the search in a file of lines stands; enough to go on after others were served.
@@ -77,6 +125,11 @@ impl Search {
     /// The line is not where it was expected: from the beginning.
     pub fn start_over(&mut self) {
         (self.at, self.long, self.guess) = (0, None, None);
+    }
+
+    /// Whether it has not come anywhere, and expects nothing.
+    pub fn is_fresh(&self) -> bool {
+        self.at == 0 && self.long.is_none() && self.guess.is_none()
     }
 
     /// Whether it is between two lines, and not inside a long one.

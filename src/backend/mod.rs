@@ -9,13 +9,17 @@ pub mod map;
 mod none;
 #[cfg(feature = "nsssd-nslcd")]
 pub mod nslcd;
+#[cfg(feature = "nscd")]
+pub mod nsswitch;
+#[cfg(feature = "nscd")]
+pub mod password;
 pub mod script;
 pub mod stamp;
 pub mod switch;
 pub mod unix;
 
 use crate::limits::WINDOW;
-use crate::sys::access::Rights;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::sandbox::Sandbox;
 use crate::sys::untouched;
 use client::{Enumerations, Hit, Search};
@@ -69,9 +73,33 @@ pub trait Source {
         false
     }
 
+    /// From now on it runs where others wait: what may block is a worker's. Whether some lookup may
+    /// turn out to be.
+    fn wait_for_nothing(&mut self) -> bool {
+        false
+    }
+
     /// Whether it is another process that answers, by our rights and not by the client's.
     fn asks_others(&self) -> bool {
         false
+    }
+
+    /// Who that is where it matters who told a record.
+    fn teller(&self) -> Teller {
+        Teller::Other
+    }
+
+    /// Whether `peer` could open by himself the file that the last record of `db` was read from.
+    fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let _ = (db, peer);
+        false
+    }
+
+    /// The name of the record that was found, where it is the asked one in other letters: in upper
+    /// or lower case, which this source ignores.
+    fn name_in_other_case(&self, asked: &[u8]) -> Option<&[u8]> {
+        let _ = asked;
+        None
     }
 
     /// Whether it has failed for good.
@@ -87,8 +115,19 @@ pub trait Source {
     /// Hides what it knows from other processes, after a change of user.
     fn guard(&self) {}
 
+    /// Tells what it needs and is not there: a path, and why it cannot be used.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let _ = tell;
+    }
+
     /// Makes sure that its files can be opened when all descriptors are in use.
     fn reserve_descriptors(&mut self) {}
+
+    /// Closes files that were not used since the last look but few; whether others are open. See
+    /// [`crate::limits::IDLE_LOOKS`].
+    fn close_idle(&mut self) -> bool {
+        false
+    }
 
     /// Milliseconds that another process may take to go on with its answer, and until when it must
     /// have begun it, in milliseconds of the clock.
@@ -190,6 +229,23 @@ impl DerefMut for Backend {
     }
 }
 
+/// Who tells a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// The machine's own files.
+    Own,
+    /// Those of another directory.
+    Directory,
+    /// Those of the directory that glibc's module `extrausers` reads.
+    Extrausers,
+    /// A map.
+    Map,
+    /// nslcd.
+    Nslcd,
+    /// Another program, or a server.
+    Other,
+}
+
 /// In whose process a backend runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunsIn {
@@ -216,7 +272,7 @@ pub enum Outcome {
     Dead,
     /// The budget is used up: ask again, with the same request.
     Pending,
-    /// Only a backend that may block can tell: a worker has to ask.
+    /// What may block has to be asked: a worker has to do it.
     NeedsWorker,
 }
 
@@ -237,12 +293,22 @@ pub struct Shared {
     /// All requests that are asked while it stays the same had come before the first of them was
     /// asked, so that one look at a file does for them; 0: look for each.
     pub batch: u64,
+    /// How many clients have something to do, the one who asks included.
+    pub waiting: usize,
+    /// Some file is open that has to be closed when it is not used any more.
+    pub holds_files: bool,
 }
 
 impl Shared {
     /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
     pub fn new(merge: bool) -> Self {
-        Shared { window: untouched(WINDOW), gids: Gids::new(merge), batch: 0 }
+        Shared {
+            window: untouched(WINDOW),
+            gids: Gids::new(merge),
+            batch: 0,
+            waiting: 1,
+            holds_files: false,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! What tells two versions of a file apart, and when that can be relied on.
+//! What tells two versions of a file apart, and how long that can be relied on: the one rule for
+//! everything that is kept of a file.
 
-use crate::sys::clock::since_epoch;
+use crate::sys::clock::{file_time, since_epoch};
 use crate::sys::stat::{Stat, fstat};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -11,6 +12,10 @@ const FRESH: i64 = 40_000_000;
 
 /// The same where the file system keeps whole seconds, FAT two of them.
 const FRESH_SECONDS: i64 = 2_500_000_000;
+
+/// For so long what was read is believed at most. A write(2) takes its time first and may copy its
+/// bytes much later, and one into a shared mapping takes none: no stamp tells of either.
+const BELIEVED: i64 = 1_000_000_000;
 
 /// A version of a file.
 ///
@@ -39,13 +44,61 @@ impl Stamp {
         Ok(Stamp::of(&fstat(file)?))
     }
 
-    /// Whether a write after `now`, on the clock of file times, is sure to change the stamp.
-    pub fn is_settled(&self, now: i64) -> bool {
+    /// Whether what was `read` of this version, at that time, still holds at `now`, if the file has
+    /// the same stamp then. Both are on the clock of file times.
+    ///
+    /// A change before it was read has the same times only if they were young then. And what a
+    /// write still had in hand is seen after as long again as the file had been unchanged, and
+    /// within a second, since it is read again.
+    pub fn is_settled(&self, read: i64, now: i64) -> bool {
         let [.., mtime, m_nanos, ctime, c_nanos] = self.0;
         let fresh = if m_nanos | c_nanos == 0 { FRESH_SECONDS } else { FRESH };
-        let before = now.saturating_sub(fresh);
-        let is_old = |time: u64, nanos: u64| since_epoch(time as i64, nanos as i64) < before;
-        is_old(mtime, m_nanos) && is_old(ctime, c_nanos)
+        let time = |seconds: u64, nanos: u64| since_epoch(seconds as i64, nanos as i64);
+        let age = read.saturating_sub(time(mtime, m_nanos).max(time(ctime, c_nanos)));
+        // A clock that was set back may show a time of the file again.
+        age > fresh && read <= now && now <= read.saturating_add(age.min(BELIEVED))
+    }
+
+    /// Tells this version from most others in little room.
+    pub fn digest(&self) -> Digest {
+        let hash = self.0.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, number| {
+            (hash ^ number).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+        });
+        let [_, digest @ ..] = hash.to_be_bytes();
+        Digest(digest)
+    }
+}
+
+/// A stamp in seven bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest([u8; 7]);
+
+/// What is kept of a file: of which version it was read, and when.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    stamp: Stamp,
+    at: i64,
+}
+
+impl Reading {
+    /// Of this version, read after `at`, a [`file_time`].
+    pub fn new(stamp: Stamp, at: i64) -> Self {
+        Reading { stamp, at }
+    }
+
+    /// Of this version while it was being written: never believed.
+    pub fn torn(stamp: Stamp) -> Self {
+        Reading { stamp, at: i64::MIN }
+    }
+
+    /// The version.
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    /// Whether it holds now, when the file has this stamp.
+    pub fn holds(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp && self.stamp.is_settled(self.at, file_time())
     }
 }
 
@@ -55,18 +108,46 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
+    /// Whether it is settled right after it was read.
+    fn settles(stamp: &Stamp, read: i64) -> bool {
+        stamp.is_settled(read, read)
+    }
+
     #[test]
     fn a_file_is_settled_once_its_times_are_old_enough() {
         let fine = Stamp([1, 2, 3, 100, 5, 100, 5]);
-        assert!(!fine.is_settled(100 * SECOND + 40_000_000));
-        assert!(fine.is_settled(100 * SECOND + 50_000_000));
+        assert!(!settles(&fine, 100 * SECOND + 40_000_000));
+        assert!(settles(&fine, 100 * SECOND + 50_000_000));
         let touched_later = Stamp([1, 2, 3, 100, 5, 200, 5]);
-        assert!(!touched_later.is_settled(150 * SECOND));
+        assert!(!settles(&touched_later, 150 * SECOND));
     }
 
     #[test]
     fn whole_seconds_take_longer() {
         let coarse = Stamp([1, 2, 3, 100, 0, 100, 0]);
-        assert!(!coarse.is_settled(102 * SECOND) && coarse.is_settled(103 * SECOND));
+        assert!(!settles(&coarse, 102 * SECOND) && settles(&coarse, 103 * SECOND));
+    }
+
+    #[test]
+    fn what_was_read_is_believed_as_long_again_as_the_file_was_old_and_a_second_at_most() {
+        let stamp = Stamp([1, 2, 3, 100, 5, 100, 5]);
+        for (age, last) in [(50, 50), (400, 400), (5000, 1000)] {
+            let at = |millis: i64| 100 * SECOND + 5 + millis * 1_000_000;
+            assert!(stamp.is_settled(at(age), at(age + last)), "{age}");
+            assert!(!stamp.is_settled(at(age), at(age + last + 1)), "{age}");
+            assert!(!stamp.is_settled(at(age), at(age - 1)), "set back: {age}");
+        }
+    }
+
+    #[test]
+    fn a_digest_tells_versions_apart_and_a_torn_reading_is_never_believed() {
+        let one = Stamp([1, 2, 3, 100, 5, 100, 5]);
+        assert_eq!(one.digest(), Stamp(one.0).digest());
+        for at in 0..7 {
+            let mut other = one;
+            other.0[at] += 1;
+            assert_ne!(one.digest(), other.digest(), "{at}");
+        }
+        assert!(Reading::new(one, file_time()).holds(&one) && !Reading::torn(one).holds(&one));
     }
 }

@@ -15,7 +15,8 @@ pub fn to_stderr(names: Vec<Vec<u8>>) -> Observer {
     })
 }
 
-fn say(name: &[u8], report: &Report) {
+/// Tells one answer.
+pub fn say(name: &[u8], report: &Report) {
     let mut message = Message::new("getent", "explain");
     message.path(name).text(": ");
     message.text(match report.outcome {

@@ -1,7 +1,8 @@
 //! What id, groups and whoami share: whose ids, and how they are printed.
 
-use crate::options::Options;
-use crate::query::ask::{Account, Resolver};
+use crate::options::{Options, Spec};
+use crate::query::ask::{Account, Resolver, is};
+use crate::query::print::push_name;
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
 use crate::sys::output::{self, push_decimal};
@@ -9,10 +10,43 @@ use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Db, Name};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-/// Options with a value: where to ask.
-pub const SOURCE: &str = "sS";
+/// What all three understand: where to ask, `--help` and `--version`. (Nobody writes the letters of
+/// these.)
+pub const SPEC: Spec = Spec {
+    flags: "\x01\x02",
+    values: "sS",
+    alias: &[("--help", '\x01'), ("--version", '\x02'), ("--ask", 'S')],
+    ..Spec::NONE
+};
+
+/// Serves a command line, whose options may stand anywhere, as with coreutils: `--help` and
+/// `--version` here, anything else by `run`.
+pub fn main(
+    program: &'static str,
+    (spec, usage): (&Spec, &[&str]),
+    args: &[OsString],
+    run: fn(&Options<'_>) -> Result<Exit, Error>,
+) -> Result<Exit, Error> {
+    let args = spec.gather(args)?;
+    let options = spec.split(&args)?;
+    let version = [program, " (nssbox ", env!("CARGO_PKG_VERSION"), ")\n"];
+    let text = if options.flag("-\x01") {
+        usage
+    } else if options.flag("-\x02") {
+        &version
+    } else {
+        return run(&options);
+    };
+    output::print(text.concat().as_bytes()).map_err(unwritten)?;
+    Ok(Exit::SUCCESS)
+}
+
+fn unwritten(errno: Errno) -> Error {
+    Error::system("unable to write to stdout", errno).with_exit(Exit::FAILURE)
+}
 
 /// What is printed of a person.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,10 +134,14 @@ pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Resu
             continue;
         }
         out.good = false;
-        Message::warning(program).text("no such user: ").quoted(user).send();
+        let mut message = Message::warning(program);
+        match out.resolver.failure {
+            None => message.text("no such user: ").quoted(user),
+            Some(errno) => message.text("unable to look up ").quoted(user).text(": ").errno(errno),
+        };
+        message.send();
     }
-    let fail = |e| Error::system("unable to write to stdout", e).with_exit(Exit::FAILURE);
-    output::print(&out.text).map_err(fail)?;
+    output::print(&out.text).map_err(unwritten)?;
     Ok(if out.good { Exit::SUCCESS } else { Exit::FAILURE })
 }
 
@@ -112,11 +150,14 @@ impl Printer {
     fn find<'a>(&mut self, given: &'a [u8]) -> Option<Person<'a>> {
         let number = given.strip_prefix(b"+");
         let mut found = None;
+        self.resolver.failure = None;
         if number.is_none() {
             found = self.resolver.user(given);
         }
-        if found.is_none() {
-            let uid = decimal_u32(number.unwrap_or(given))?;
+        // Whether there is such a name must be known first.
+        if found.is_none() && self.resolver.failure.is_none() {
+            // 4294967295 stands for nobody.
+            let uid = decimal_u32(number.unwrap_or(given)).filter(|uid| *uid != u32::MAX)?;
             found = self.resolver.number(Db::Passwd, uid);
         }
         let Account { name, id, gid } = found?;
@@ -171,9 +212,15 @@ impl Printer {
     /// The name of a user or a group; false, and told, if there is none.
     fn name(&mut self, db: Db, id: u32) -> bool {
         if let Some(account) = self.resolver.number(db, id) {
-            self.bytes(&account.name);
+            push_name(&mut self.text, &account.name);
             return true;
         }
+        self.no_name(db, id);
+        false
+    }
+
+    /// Tells that a number has no name, or why that is not known.
+    fn no_name(&mut self, db: Db, id: u32) {
         let what = if db == Db::Passwd { "user" } else { "group" };
         let mut message = Message::warning(self.program);
         message.text("cannot find name for ").text(what).text(" ID ").number(id.into());
@@ -182,7 +229,6 @@ impl Printer {
         }
         message.send();
         self.good = false;
-        false
     }
 
     /// Number and name: `uid=1(name)`.
@@ -191,8 +237,10 @@ impl Printer {
         push_decimal(&mut self.text, id);
         if let Some(account) = self.resolver.number(db, id) {
             self.bytes(b"(");
-            self.bytes(&account.name);
+            push_name(&mut self.text, &account.name);
             self.bytes(b")");
+        } else if self.resolver.failure.is_some() {
+            self.no_name(db, id);
         }
     }
 
@@ -202,6 +250,8 @@ impl Printer {
         let looked = if person.given.is_some() {
             match Name::new(&person.name).map(|name| self.resolver.groups(name, &mut all)) {
                 Some(Ok(false)) => Err(Errno::STALE),
+                // A missing file is an empty one.
+                Some(Err(errno)) if is(errno, Errno::NOENT) => Ok(()),
                 Some(Err(errno)) => Err(Errno::from_raw_os_error(errno.into())),
                 _ => Ok(()),
             }

@@ -4,4 +4,6 @@ pub mod ask;
 pub mod etcdb;
 pub mod explain;
 pub mod identity;
+mod list;
+mod nscd;
 pub mod print;

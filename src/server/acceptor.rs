@@ -1,14 +1,14 @@
 //! Who comes in at a listening socket: how many, and of whom.
 
-use super::listener::Listener;
+use super::listener::{Limits, Listener};
 use super::log::Log;
-use super::schedule::UidCounts;
+use super::schedule::{Queue, UidCounts, gives_way};
 use crate::sys::access::Peer;
+use crate::sys::socket::peer;
 use nssproto::entry::Uid;
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Milliseconds until accepting is tried again after descriptors or memory ran out.
 pub const PAUSE: u64 = 100;
@@ -17,10 +17,16 @@ pub const PAUSE: u64 = 100;
 pub struct Acceptor {
     /// Where they come in.
     pub listener: Listener,
-    /// The connections of each user.
+    /// The connections of each user that are served.
     pub uids: UidCounts,
+    /// Those of each user that are not yet.
+    pub waiting: UidCounts,
+    /// Those of them whose request is complete, by row.
+    pub queue: Queue,
     /// Connections.
     pub open: u32,
+    /// Those that are served.
+    pub served: u32,
     /// The event loop is told of those who wait.
     pub accepting: bool,
     /// When to try to accept again; 0: no such pause.
@@ -42,13 +48,17 @@ pub struct Accepted {
 }
 
 impl Acceptor {
-    /// Accepts nobody yet.
-    pub fn new(listener: Listener, log: Log) -> Self {
-        log.status(0, listener.limits.max);
+    /// Accepts nobody yet. `rows`: where clients that wait are below that number.
+    pub fn new(listener: Listener, log: Log, rows: usize) -> Self {
+        let Limits { max, room, .. } = listener.limits;
+        log.status(0, max);
         Acceptor {
-            uids: UidCounts::new(listener.limits.max),
+            uids: UidCounts::new(max),
+            waiting: UidCounts::new(if room == 0 { 0 } else { room + 1 }),
+            queue: Queue::new(if room == 0 { 0 } else { rows }),
             listener,
             open: 0,
+            served: 0,
             accepting: false,
             pause_ends: 0,
             log,
@@ -72,21 +82,57 @@ impl Acceptor {
         let limits = self.listener.limits;
         let mut client = Accepted { socket, peer: None, count: 0 };
         if limits.credentials {
-            let Ok(credentials) = socket_peercred(client.socket.as_fd()) else {
+            let Ok(peer) = peer(&client.socket) else {
                 self.log.no_credentials();
                 return Ok(None);
             };
-            let peer = Peer::of(credentials.uid, credentials.gid);
-            let count = self.uids.count(peer.uid);
-            if count >= limits.max_per_uid && !limits.oldest_gives_way {
+            let count = self.uids.count(peer.uid) + self.waiting.count(peer.uid);
+            if count >= limits.max_per_uid && limits.room == 0 {
                 self.log.deny(peer, count, limits.max_per_uid);
                 return Ok(None);
             }
-            client.count = self.uids.add(peer.uid);
+            client.count = count + 1;
             client.peer = Some(peer);
         }
         self.open += 1;
+        if limits.room == 0 {
+            self.count_served(client.peer.map(|peer| peer.uid));
+        } else {
+            self.waiting.add(named(client.peer.map(|peer| peer.uid)));
+        }
         Ok(Some(client))
+    }
+
+    fn count_served(&mut self, uid: Option<Uid>) {
+        self.served += 1;
+        if let Some(uid) = uid {
+            self.uids.add(uid);
+        }
+    }
+
+    /// A client that waited is served from now on.
+    pub fn serve(&mut self, uid: Option<Uid>) {
+        self.waiting.remove(named(uid));
+        self.count_served(uid);
+    }
+
+    /// The row of the next client to be served, if one may be.
+    pub fn next_to_serve(&mut self) -> Option<usize> {
+        let Limits { max, max_per_uid, .. } = self.listener.limits;
+        if self.served >= max {
+            return None;
+        }
+        self.queue.pop_if(|uid| self.uids.count(uid) < max_per_uid)
+    }
+
+    /// Whose connection has to give way, now that somebody of `uid` waits.
+    pub fn gives_way(&self, uid: Option<Uid>) -> Option<Uid> {
+        gives_way(self.listener.limits.room, &self.waiting, self.open - self.served, named(uid))
+    }
+
+    /// Whether there are any whose request is not complete.
+    pub fn has_incomplete(&self) -> bool {
+        (self.open - self.served) as usize > self.queue.len()
     }
 
     /// Tells of a client that is being served, by the program `pid` if it is one.
@@ -98,19 +144,31 @@ impl Acceptor {
 
     /// How many connections there are.
     pub fn tell_status(&self) {
-        self.log.status(self.open, self.listener.limits.max);
+        self.log.status(self.served, self.listener.limits.max);
     }
 
-    /// A client has left.
+    /// A client that was served has left.
     pub fn left(&mut self, uid: Option<Uid>) {
         self.open = self.open.saturating_sub(1);
+        self.served = self.served.saturating_sub(1);
         if let Some(uid) = uid {
             self.uids.remove(uid);
         }
     }
 
+    /// A client that waited has left.
+    pub fn left_waiting(&mut self, uid: Option<Uid>) {
+        self.open = self.open.saturating_sub(1);
+        self.waiting.remove(named(uid));
+    }
+
     /// Whether nobody else may come in.
     pub fn is_full(&self) -> bool {
-        self.open >= self.listener.limits.max
+        self.open >= self.listener.limits.rows()
     }
+}
+
+/// Where clients take turns by uid, all of whom nothing is known are one.
+pub fn named(uid: Option<Uid>) -> Uid {
+    uid.unwrap_or(Uid(u32::MAX))
 }

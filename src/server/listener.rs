@@ -6,7 +6,7 @@ use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{self, address};
-use crate::sys::stat::lstat;
+use crate::sys::stat::{fstat, lstat};
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::fs::{fcntl_setfl, flock, open, rename, unlink};
@@ -43,16 +43,25 @@ pub struct Place<'a> {
 /// How clients of a listener are admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Most connections; over it clients wait in the backlog.
+    /// Most connections that are served; over it clients wait, in the backlog if there is no room.
     pub max: u32,
-    /// Most connections of one user; over it they are closed.
+    /// Most connections of one user that are served; over it they wait, or are closed if there is no
+    /// room.
     pub max_per_uid: u32,
-    /// Over it, his oldest connection without a complete request is closed instead.
-    pub oldest_gives_way: bool,
+    /// Most that wait for being served, those whose request is not complete included. 0: who is
+    /// accepted is served.
+    pub room: u32,
     /// Whether SO_PEERCRED is looked up.
     pub credentials: bool,
     /// How long is waited for what.
     pub patience: Patience,
+}
+
+impl Limits {
+    /// Connections that there may be, and one more while it is decided who gives way.
+    pub fn rows(&self) -> u32 {
+        self.max + if self.room == 0 { 0 } else { self.room + 1 }
+    }
 }
 
 /// A socket that clients connect to.
@@ -61,8 +70,17 @@ pub struct Listener {
     pub socket: OwnedFd,
     /// How clients are admitted.
     pub limits: Limits,
-    /// PATH.lock, locked, so that others do not replace the socket.
-    _lock: Option<OwnedFd>,
+    /// Where it was made; `None`: it was passed.
+    made: Option<Made>,
+}
+
+/// A socket that was made, and what keeps others from replacing it.
+struct Made {
+    at: CString,
+    /// PATH.lock, locked, and its name.
+    lock: Option<(OwnedFd, CString)>,
+    /// Both are taken away at the end.
+    leaves_nothing: bool,
 }
 
 /// Milliseconds between two looks whether it has ended.
@@ -77,11 +95,26 @@ impl Listener {
         if place.may_be_passed {
             let socket = passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
             if let Some(socket) = socket {
-                return Ok(Listener { socket, limits, _lock: None });
+                return Ok(Listener { socket, limits, made: None });
             }
         }
-        let (socket, lock) = make(place)?;
-        Ok(Listener { socket, limits, _lock: lock })
+        let (socket, made) = make(place)?;
+        Ok(Listener { socket, limits, made: Some(made) })
+    }
+
+    /// Takes the socket and its lock away, at the end of a server that leaves nothing: another
+    /// user's, in a directory that both may write, would keep the next one out. Who has given up
+    /// the rights to do that leaves them.
+    pub fn leave(&self) {
+        match &self.made {
+            Some(Made { at, lock: Some((lock, name)), leaves_nothing: true })
+                if is_at(lock, name) =>
+            {
+                let _ = unlink(&**at);
+                let _ = unlink(&**name);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -100,26 +133,26 @@ fn stream() -> Result<OwnedFd, Error> {
     socket::stream(SocketFlags::NONBLOCK).map_err(unable("unable to make a socket"))
 }
 
-/// The socket, and what keeps others from replacing it.
-fn make(place: &Place<'_>) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+/// Makes the socket.
+fn make(place: &Place<'_>) -> Result<(OwnedFd, Made), Error> {
     let at = named(place, "")?;
     if place.path.len() > PATH_MAX {
-        return Err(failed("unable to bind to", &at, Errno::NAMETOOLONG));
+        return Err(refused("unable to bind: longer than 107 bytes:", &at));
     }
     let socket = stream()?;
-    let lock = if place.replace { Some(lock(place)?) } else { None };
-    if !place.swap {
+    let lock = if place.replace { Some(lock(place, &at)?) } else { None };
+    if place.swap {
+        // Made beside its place, and renamed there once clients can connect.
+        examine(&at)?;
+        let beside = named(place, ".new")?;
+        // Left by one that was killed: we have the lock.
+        let _ = unlink(&*beside);
+        bind_at(&beside, place, &socket)?;
+        rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;
+    } else {
         bind_at(&at, place, &socket)?;
-        return Ok((socket, lock));
     }
-    // Made beside its place, and renamed there once clients can connect.
-    examine(&at)?;
-    let beside = named(place, ".new")?;
-    // Left by one that was killed: we have the lock.
-    let _ = unlink(&*beside);
-    bind_at(&beside, place, &socket)?;
-    rename(&*beside, &*at).map_err(|e| failed("unable to put a socket to", &at, e))?;
-    Ok((socket, lock))
+    Ok((socket, Made { at, lock, leaves_nothing: place.swap }))
 }
 
 /// The path of the socket, or of what is beside it.
@@ -130,6 +163,10 @@ fn named(place: &Place<'_>, suffix: &str) -> Result<CString, Error> {
 
 fn failed(what: &'static str, at: &CStr, cause: Errno) -> Error {
     Error::system(what, cause).about(OsStr::from_bytes(at.to_bytes()))
+}
+
+fn refused(what: &'static str, at: &CStr) -> Error {
+    Error::refused(what).about(OsStr::from_bytes(at.to_bytes()))
 }
 
 /// Lets clients connect at `at`.
@@ -150,24 +187,46 @@ fn bind_at(at: &CStr, place: &Place<'_>, socket: &OwnedFd) -> Result<(), Error> 
 
 /// Locks PATH.lock, as s6 does: of two servers that find the same stale socket, one must not
 /// remove the other's new one.
-fn lock(place: &Place<'_>) -> Result<OwnedFd, Error> {
+///
+/// A lock that may not be opened is another user's. If nobody serves at the socket, he left it
+/// there, and it is replaced where the directory allows.
+fn lock(place: &Place<'_>, at: &CStr) -> Result<(OwnedFd, CString), Error> {
     let name = named(place, ".lock")?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = open(&*name, flags | OFlags::NONBLOCK, Mode::RUSR | Mode::WUSR)
-        .map_err(|e| failed("unable to bind: cannot open", &name, e))?;
     let end = millis() + place.patience;
+    let mut replaced = false;
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK) if millis() < end => {
-                // It fails if a signal comes: then it is looked at once more, and no harm.
-                let _ = poll(&mut [], Some(&timespec(LOOK)));
-            }
-            Err(Errno::WOULDBLOCK) => {
-                return Err(failed(LIVE, &named(place, "")?, Errno::ADDRINUSE));
-            }
-            Err(errno) => return Err(failed("unable to lock", &name, errno)),
+        let live = match open(&*name, flags | OFlags::NONBLOCK, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_at(&file, &name) => return Ok((file, name)),
+                // Whoever had it took it away.
+                Ok(()) => continue,
+                Err(Errno::WOULDBLOCK) => refused(LIVE, at),
+                Err(errno) => return Err(failed("unable to lock", &name, errno)),
+            },
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => match examine(at) {
+                Ok(()) if !replaced && unlink(&*name).is_ok() => {
+                    replaced = true;
+                    continue;
+                }
+                Ok(()) => return Err(failed("unable to bind: cannot open", &name, errno)),
+                Err(live) => live,
+            },
+            Err(errno) => return Err(failed("unable to bind: cannot open", &name, errno)),
+        };
+        if millis() >= end {
+            return Err(live);
         }
+        // It fails if a signal comes: then it is looked at once more, and no harm.
+        let _ = poll(&mut [], Some(&timespec(LOOK)));
+    }
+}
+
+/// Whether a file is the one of this name.
+fn is_at(file: &OwnedFd, name: &CStr) -> bool {
+    match (fstat(file), lstat(name)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
     }
 }
 
@@ -184,22 +243,20 @@ fn bind_with_mode(socket: &OwnedFd, at: &CStr, mode: u32) -> Result<(), Errno> {
 
 /// Whether what is at `at` may be replaced: a socket that nobody listens at, or nothing.
 fn examine(at: &CStr) -> Result<(), Error> {
-    let (what, why) = match lstat(at) {
+    match lstat(at) {
         Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => ("unable to examine", errno),
+        Err(errno) => return Err(failed("unable to examine", at, errno)),
         Ok(there) if FileType::from_raw_mode(there.st_mode) != FileType::Socket => {
-            ("unable to bind: what is there is no socket:", Errno::EXIST)
+            return Err(refused("unable to bind: what is there is no socket:", at));
         }
-        Ok(_) => {
-            let probe = stream()?;
-            match address(at.to_bytes()).and_then(|address| connect(&probe, &address)) {
-                Err(Errno::CONNREFUSED) => return Ok(()),
-                // Accepted, queue full, or no right to ask: somebody may be listening.
-                _ => (LIVE, Errno::ADDRINUSE),
-            }
-        }
-    };
-    Err(failed(what, at, why))
+        Ok(_) => {}
+    }
+    let probe = stream()?;
+    match address(at.to_bytes()).and_then(|address| connect(&probe, &address)) {
+        Err(Errno::CONNREFUSED) => Ok(()),
+        // Accepted, queue full, or no right to ask: somebody may be listening.
+        _ => Err(refused(LIVE, at)),
+    }
 }
 
 /// Tells whoever started us that clients will be served: a newline on standard output if

@@ -4,6 +4,7 @@
 //! What is spoken at a socket is a [`conversation`]; the rest knows no protocol.
 
 pub mod acceptor;
+pub mod check;
 pub mod conversation;
 pub mod event_loop;
 pub mod listener;

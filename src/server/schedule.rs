@@ -9,62 +9,136 @@ use std::collections::VecDeque;
 /// milliseconds' work.
 const ACCEPTED_AT_A_TIME: u32 = 512;
 
-/// Rows that wait, each once.
+/// Rows that wait, each once. Those of a uid keep their order; uids take turns, a row each.
 pub struct Queue {
-    /// Has room for all from the start.
-    rows: VecDeque<usize>,
+    /// The row in front of each in its lane, and the one behind it, plus 1; 0: none. (Zeros are no
+    /// memory before they are written to.)
+    before: Vec<u32>,
+    behind: Vec<u32>,
+    /// Has room for as many as there are rows.
+    lanes: VecDeque<Lane>,
+    len: usize,
+}
+
+/// Those of a uid who wait: there is always one.
+struct Lane {
+    uid: Uid,
+    /// The first and the last, plus 1.
+    first: u32,
+    last: u32,
 }
 
 impl Queue {
-    /// Room for `max` rows.
+    /// Room for the rows below `max`.
     pub fn new(max: usize) -> Self {
-        Queue { rows: VecDeque::with_capacity(max) }
+        let zeros = || vec![0; max];
+        Queue { before: zeros(), behind: zeros(), lanes: VecDeque::with_capacity(max), len: 0 }
     }
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.len
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len == 0
     }
 
-    /// The row that has waited longest.
-    pub fn first(&self) -> Option<usize> {
-        self.rows.front().copied()
+    /// Lets a row wait that does not yet, behind those of its uid.
+    pub fn push(&mut self, row: usize, uid: Uid) {
+        let word = word(row);
+        let last = match self.lanes.iter_mut().find(|lane| lane.uid == uid) {
+            Some(lane) => std::mem::replace(&mut lane.last, word),
+            None => {
+                self.lanes.push_back(Lane { uid, first: word, last: word });
+                0
+            }
+        };
+        put(&mut self.before, word, last);
+        put(&mut self.behind, word, 0);
+        put(&mut self.behind, last, word);
+        self.len += 1;
     }
 
-    /// Lets a row wait that does not yet.
-    pub fn push(&mut self, row: usize) {
-        self.rows.push_back(row);
-    }
-
-    /// Takes the row out that has waited longest.
+    /// Takes out the row that is next.
     pub fn pop(&mut self) -> Option<usize> {
-        self.rows.pop_front()
+        self.pop_if(|_| true)
     }
 
-    /// Lets the last `count` rows go before all others; they keep their order.
-    pub fn last_first(&mut self, count: usize) {
-        for _ in 0..count.min(self.rows.len()) {
-            if let Some(row) = self.rows.pop_back() {
-                self.rows.push_front(row);
+    /// The same of those whose uid may go.
+    pub fn pop_if(&mut self, may: impl FnMut(Uid) -> bool) -> Option<usize> {
+        let row = self.next_if(may)?;
+        self.take(row);
+        Some(row)
+    }
+
+    /// The row that is next, of those whose uid may go.
+    pub fn next_if(&self, mut may: impl FnMut(Uid) -> bool) -> Option<usize> {
+        let lane = self.lanes.iter().find(|lane| may(lane.uid))?;
+        row(lane.first)
+    }
+
+    /// Takes out a row that is the first of its uid, which goes behind the others.
+    pub fn take(&mut self, row: usize) {
+        let at = self.lanes.iter().position(|lane| lane.first == word(row));
+        let Some(mut lane) = at.and_then(|at| self.lanes.remove(at)) else { return };
+        let behind = self.behind.get(row).copied().unwrap_or(0);
+        put(&mut self.before, behind, 0);
+        put(&mut self.behind, lane.first, 0);
+        if behind != 0 {
+            lane.first = behind;
+            self.lanes.push_back(lane);
+        }
+        self.len -= 1;
+    }
+
+    /// Takes out a row; whether it was there. Its uid keeps its turn.
+    pub fn remove(&mut self, row: usize) -> bool {
+        let word = word(row);
+        let [before, behind] =
+            [&self.before, &self.behind].map(|v| v.get(row).copied().unwrap_or(0));
+        let ends = |lane: &Lane| lane.first == word || lane.last == word;
+        let lane = match before == 0 || behind == 0 {
+            true => match self.lanes.iter().position(ends) {
+                Some(at) => Some(at),
+                None => return false,
+            },
+            false => None,
+        };
+        put(&mut self.behind, before, behind);
+        put(&mut self.before, behind, before);
+        if let Some(place) = lane.and_then(|at| self.lanes.get_mut(at)) {
+            place.first = if before == 0 { behind } else { place.first };
+            place.last = if behind == 0 { before } else { place.last };
+            if place.first == 0 {
+                lane.map(|at| self.lanes.remove(at));
             }
         }
+        put(&mut self.before, word, 0);
+        put(&mut self.behind, word, 0);
+        self.len -= 1;
+        true
     }
 
-    /// Takes a row out; whether it was there.
-    pub fn remove(&mut self, row: usize) -> bool {
-        let before = self.rows.len();
-        self.rows.retain(|waiting| *waiting != row);
-        self.rows.len() < before
+    /// The row of a uid that came last.
+    pub fn last_of(&self, uid: Uid) -> Option<usize> {
+        row(self.lanes.iter().find(|lane| lane.uid == uid)?.last)
     }
+}
 
-    /// Whether a row waits.
-    pub fn contains(&self, row: usize) -> bool {
-        self.rows.contains(&row)
+/// A row as it stands in the lists, where 0 is none.
+fn word(row: usize) -> u32 {
+    row as u32 + 1
+}
+
+fn row(word: u32) -> Option<usize> {
+    word.checked_sub(1).map(|row| row as usize)
+}
+
+fn put(list: &mut [u32], at: u32, word: u32) {
+    if let Some(place) = row(at).and_then(|at| list.get_mut(at)) {
+        *place = word;
     }
 }
 
@@ -98,6 +172,17 @@ impl UidCounts {
         }
     }
 
+    /// How many uids have any.
+    pub fn uids(&self) -> u32 {
+        self.counts.len() as u32
+    }
+
+    /// The uid that has most; of some with as many, this one.
+    fn most(&self, preferred: Uid) -> Option<Uid> {
+        let most = self.counts.iter().max_by_key(|(uid, count)| (*count, *uid == preferred));
+        most.map(|(uid, _)| *uid)
+    }
+
     /// One less.
     pub fn remove(&mut self, uid: Uid) {
         let Some(at) = self.counts.iter().position(|c| c.0 == uid) else { return };
@@ -116,11 +201,25 @@ pub fn oldest(now: u32, sessions: impl Iterator<Item = (usize, u32)>) -> Option<
     sessions.max_by_key(|(_, serial)| now.wrapping_sub(*serial)).map(|(row, _)| row)
 }
 
+/// Of those who wait in a room for so many, which uid has to give a place up, now that somebody of
+/// `newcomer` is among them. The room is divided among the uids that wait.
+pub fn gives_way(room: u32, waiting: &UidCounts, all: u32, newcomer: Uid) -> Option<Uid> {
+    let share = (room / waiting.uids().max(1)).max(1);
+    match waiting.count(newcomer) > share {
+        true => Some(newcomer),
+        false if all > room => waiting.most(newcomer),
+        false => None,
+    }
+}
+
 /// How many clients of a listener are accepted in one round of the loop in which others have
-/// something to do. Few where a user's limit is low: who of those just accepted leaves among them is
-/// seen only afterwards.
-pub fn accepted_in_round(max_per_uid: u32) -> u32 {
-    (max_per_uid / 2).clamp(1, ACCEPTED_AT_A_TIME)
+/// something to do. Few where those above a user's limit are closed, and it is low: who of those just
+/// accepted leaves among them is seen only afterwards.
+pub fn accepted_in_round(max_per_uid: u32, room: u32) -> u32 {
+    match room {
+        0 => (max_per_uid / 2).clamp(1, ACCEPTED_AT_A_TIME),
+        _ => ACCEPTED_AT_A_TIME,
+    }
 }
 
 #[cfg(test)]
@@ -139,9 +238,9 @@ mod tests {
         assert_eq!(u.add(five), 1);
     }
 
-    fn queue(rows: &[usize]) -> Queue {
-        let mut queue = Queue::new(8);
-        rows.iter().for_each(|row| queue.push(*row));
+    fn queue(rows: &[(usize, u32)]) -> Queue {
+        let mut queue = Queue::new(16);
+        rows.iter().for_each(|(row, uid)| queue.push(*row, Uid(*uid)));
         queue
     }
 
@@ -150,35 +249,114 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_go_before_those_whose_turn_was_over_and_keep_their_order() {
-        let mut q = queue(&[1, 2, 3, 4, 5]);
-        q.last_first(2);
-        assert_eq!(all(q), [4, 5, 1, 2, 3]);
-        let mut few = queue(&[1, 2]);
-        few.last_first(7);
-        assert_eq!(all(few), [1, 2]);
+    fn uids_take_turns_and_the_rows_of_a_uid_keep_their_order() {
+        let q = queue(&[(1, 7), (2, 7), (3, 7), (4, 7), (9, 0), (5, 8), (0, 0)]);
+        assert_eq!((q.len(), q.is_empty()), (7, false));
+        assert_eq!(all(q), [1, 9, 5, 2, 0, 3, 4]);
+    }
+
+    #[test]
+    fn who_comes_while_another_uid_has_many_is_next_but_one() {
+        let mut q = queue(&[(1, 7), (2, 7), (3, 7)]);
+        assert_eq!(q.pop(), Some(1));
+        // His turn was over, and he waits again.
+        q.push(1, Uid(7));
+        q.push(8, Uid(9));
+        assert_eq!(all(q), [2, 8, 3, 1]);
+    }
+
+    #[test]
+    fn who_may_not_go_is_passed_over_and_keeps_his_turn() {
+        let mut q = queue(&[(1, 7), (2, 7), (3, 8), (4, 8)]);
+        assert_eq!(q.next_if(|uid| uid != Uid(7)), Some(3));
+        assert_eq!(q.pop_if(|uid| uid != Uid(7)), Some(3));
+        assert_eq!(q.pop_if(|uid| uid == Uid(9)), None);
+        assert_eq!(all(q), [1, 4, 2]);
     }
 
     #[test]
     fn who_leaves_is_not_waited_for() {
-        let mut q = queue(&[3, 1, 2]);
-        assert!(q.remove(1) && !q.remove(1) && !q.contains(1) && q.contains(2));
-        assert_eq!((q.len(), q.first(), q.is_empty()), (2, Some(3), false));
-        assert_eq!(all(q), [3, 2]);
+        let rows = [(3, 1), (1, 1), (2, 1), (5, 2)];
+        for (gone, left) in [(3, [1, 5, 2]), (1, [3, 5, 2]), (2, [3, 5, 1]), (5, [3, 1, 2])] {
+            let mut q = queue(&rows);
+            assert!(q.remove(gone) && !q.remove(gone) && !q.remove(9));
+            assert_eq!(
+                (q.len(), q.last_of(Uid(1))),
+                (3, left.iter().rev().copied().find(|r| *r != 5))
+            );
+            assert_eq!(all(q), left);
+        }
+        let mut one = queue(&[(0, 1)]);
+        assert!(one.remove(0) && one.is_empty() && one.last_of(Uid(1)).is_none());
+        one.push(0, Uid(2));
+        assert_eq!(all(one), [0]);
+    }
+
+    /// Against lists that are as plain as can be, for a thousand steps.
+    #[test]
+    fn a_queue_does_as_plain_lists_do() {
+        let (mut q, mut lanes) = (Queue::new(16), Vec::<(u32, Vec<usize>)>::new());
+        let (capacity, mut random) = (q.lanes.capacity(), 1u32);
+        for _ in 0..5000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (row, uid) = ((random >> 8) as usize % 16, (random >> 16) % 5);
+            let at = lanes.iter().position(|(_, rows)| rows.contains(&row));
+            match (random >> 28, at) {
+                (0..8, None) => {
+                    q.push(row, Uid(uid));
+                    match lanes.iter_mut().find(|lane| lane.0 == uid) {
+                        Some(lane) => lane.1.push(row),
+                        None => lanes.push((uid, vec![row])),
+                    }
+                }
+                (8..11, at) => {
+                    assert_eq!(q.remove(row), at.is_some());
+                    lanes.iter_mut().for_each(|lane| lane.1.retain(|r| *r != row));
+                    lanes.retain(|lane| !lane.1.is_empty());
+                }
+                (11..14, _) => {
+                    let at = lanes.iter().position(|lane| lane.0 != uid);
+                    let next = at.map(|at| {
+                        let mut lane = lanes.remove(at);
+                        let row = lane.1.remove(0);
+                        lanes.extend(Some(lane).filter(|lane| !lane.1.is_empty()));
+                        row
+                    });
+                    assert_eq!(q.pop_if(|candidate| candidate != Uid(uid)), next);
+                }
+                _ => {}
+            }
+            assert_eq!(q.len(), lanes.iter().map(|lane| lane.1.len()).sum());
+        }
+        assert_eq!(q.lanes.capacity(), capacity);
     }
 
     #[test]
-    fn a_queue_never_grows_beyond_its_room() {
-        let mut q = Queue::new(4);
-        let room = q.rows.capacity();
-        for round in 0..1000 {
-            while q.len() < room {
-                q.push(round * room + q.len());
+    fn a_room_is_divided_among_the_uids_that_wait() {
+        let counts = |of: &[(u32, u32)]| {
+            let mut counts = UidCounts::new(100);
+            for (uid, count) in of {
+                for _ in 0..*count {
+                    counts.add(Uid(*uid));
+                }
             }
-            q.last_first(round % 5);
-            q.pop();
-        }
-        assert_eq!(q.rows.capacity(), room);
+            let all = of.iter().map(|of| of.1).sum();
+            (counts, all)
+        };
+        let way = |of: &[(u32, u32)], newcomer| {
+            let (counts, all) = counts(of);
+            gives_way(12, &counts, all, Uid(newcomer)).map(|uid| uid.0)
+        };
+        assert_eq!(way(&[(1, 12)], 1), None);
+        assert_eq!(way(&[(1, 13)], 1), Some(1));
+        // One who waits alone has all of it, and gives way when others come, one for one.
+        assert_eq!(way(&[(1, 12), (2, 1)], 2), Some(1));
+        assert_eq!(way(&[(1, 6), (2, 6)], 2), None);
+        assert_eq!(way(&[(1, 6), (2, 7)], 2), Some(2));
+        assert_eq!(way(&[(1, 7), (2, 5)], 1), Some(1));
+        // More uids than places.
+        let many: Vec<(u32, u32)> = (0..13).map(|uid| (uid, 1)).collect();
+        assert_eq!(way(&many, 12), Some(12));
     }
 
     #[test]
@@ -189,8 +367,9 @@ mod tests {
     }
 
     #[test]
-    fn low_limits_of_a_user_are_looked_at_often() {
-        let rounds = [1, 2, 64, 1 << 20].map(accepted_in_round);
+    fn low_limits_of_a_user_are_looked_at_often_where_they_close() {
+        let rounds = [1, 2, 64, 1 << 20].map(|most| accepted_in_round(most, 0));
         assert_eq!(rounds, [1, 1, 32, 512]);
+        assert_eq!(accepted_in_round(1, 2048), 512);
     }
 }

@@ -32,6 +32,19 @@ pub struct Session {
     pub unanswered: bool,
     /// Is closed when its reply in hand has been sent.
     pub leaving: bool,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// How far a connection has come, where there is a room in which it may have to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its request is not complete.
+    Reading,
+    /// It has asked, and is not served yet.
+    Waiting,
+    /// It is served.
+    Served,
 }
 
 impl Session {
@@ -47,7 +60,8 @@ impl Session {
 
     /// Whether it has no reply in hand, and none to come of what was read.
     pub fn is_idle(&self, conversation: &dyn Conversation) -> bool {
-        !self.queued && !self.has_unsent() && conversation.waits_for_input()
+        let busy = self.queued || self.has_unsent() || self.phase == Phase::Waiting;
+        !busy && conversation.waits_for_input()
     }
 
     /// Sends more of what was put aside in `page`; how much. An error: the client is gone.
@@ -145,7 +159,13 @@ impl Sessions {
 
     /// Gives a client of a listener a row; its listener admits no more than there are. `None`: there
     /// is none.
-    pub fn begin(&mut self, listener: usize, client: Accepted, switch: &Switch) -> Option<usize> {
+    pub fn begin(
+        &mut self,
+        listener: usize,
+        client: Accepted,
+        phase: Phase,
+        switch: &Switch,
+    ) -> Option<usize> {
         let table = self.tables.get_mut(listener)?;
         self.serial = self.serial.wrapping_add(1);
         let at = table.free.pop().unwrap_or(table.sessions.used());
@@ -159,6 +179,7 @@ impl Sessions {
             queued: false,
             unanswered: false,
             leaving: false,
+            phase,
         };
         let mut client = switch.new_client(Rights::of(client.peer), self.serial);
         client.limit_to(table.sources.clone());

@@ -6,12 +6,14 @@ use super::conversation::Patience;
 use super::listener::Limits;
 use super::log::Log;
 use crate::backend::switch::Switch;
-use crate::limits::{CLIENT_MILLIS, CONNECTIONS};
+use crate::limits::{CLIENT_MILLIS, CONNECTIONS, NSCD_ROOM};
 use crate::options::Options;
+use crate::sys::access::shared_ids;
 use crate::sys::error::Error;
 use crate::sys::privilege;
+use crate::sys::spawn::raise_descriptors;
 use nssproto::bytes::decimal_u32;
-use rustix::process::{Gid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::Gid;
 use std::env::var_os;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -100,7 +102,7 @@ impl Connections {
         Limits {
             max: self.max,
             max_per_uid: self.per_uid.unwrap_or(per_uid.min(self.max)),
-            oldest_gives_way: false,
+            room: 0,
             credentials: true,
             patience: Patience { client_millis: CLIENT_MILLIS, lookup_millis: 0 },
         }
@@ -115,11 +117,12 @@ impl ServerOptions {
     }
 }
 
-/// Readies a switch to be asked by the event loop, after the change of user, for so many
-/// connections in all.
-pub fn ready(switch: &mut Switch, connections: u32) {
+/// Readies a switch to be asked by the event loop, after the change of user.
+pub fn ready(switch: &mut Switch) {
     switch.guard();
-    raise_descriptors(connections);
+    // Later there may be no way to read them.
+    shared_ids();
+    raise_descriptors();
     switch.reserve_descriptors();
 }
 
@@ -128,15 +131,12 @@ pub fn clamp(number: u64, most: u32) -> u32 {
     number.clamp(1, u64::from(most)) as u32
 }
 
-/// Each connection may have three enumerations open besides its socket. As far as the hard
-/// limit allows; with fewer, clients wait.
-fn raise_descriptors(connections: u32) {
-    let need = u64::from(connections) * 4 + 32;
-    let limit = getrlimit(Resource::Nofile);
-    let hard = limit.maximum.unwrap_or(u64::MAX);
-    if limit.current.is_some_and(|soft| soft < need) {
-        let raised = Rlimit { current: Some(need.min(hard)), maximum: limit.maximum };
-        // It is served on with what there is.
-        let _ = prlimit(None, Resource::Nofile, raised);
-    }
+/// Most connections of nscd that may wait, where the descriptors that are allowed are also for
+/// `others`.
+pub fn room(others: u32) -> u32 {
+    let allowed = raise_descriptors().saturating_sub(u64::from(others) + SPARE_DESCRIPTORS);
+    clamp(allowed, NSCD_ROOM)
 }
+
+/// Descriptors that are not connections: files, workers, what is being started.
+const SPARE_DESCRIPTORS: u64 = 64;

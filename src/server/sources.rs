@@ -7,8 +7,10 @@ use crate::backend::script::Block;
 use crate::backend::script::registry::{Names, by_command};
 use crate::backend::script::start::{NamedBy, switch_of};
 use crate::backend::switch::{Slot, Switch};
+use crate::server::check::{self, tell_missing};
 use crate::sys::error::Error;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 /// What the command line names.
 pub enum Sources {
@@ -16,8 +18,20 @@ pub enum Sources {
     Own(Vec<Block>),
     /// A script, and the names of this executable.
     Script(Vec<Block>, Names),
-    /// A server of the nsss protocol, at this socket.
-    Server(OsString),
+    /// A server of the nsss protocol, at this socket; before it, what these blocks name by short
+    /// names: this machine's own files, or nothing.
+    Server(Vec<Block>, OsString),
+}
+
+/// Whether workers are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing can block.
+    None,
+    /// Nothing can now, but what is mounted later may.
+    Sometimes,
+    /// Some source can.
+    Always,
 }
 
 impl Sources {
@@ -29,27 +43,31 @@ impl Sources {
             Sources::Script(blocks, names) => {
                 switch_of(blocks, NamedBy::Command(names), RunsIn::Daemon, true)
             }
-            Sources::Server(path) => {
+            Sources::Server(files, path) => {
+                let merge = !files.is_empty();
+                let mut switch = switch_of(files, NamedBy::Short, RunsIn::Daemon, merge)?;
                 let origin = Some(Origin::server(path));
-                Ok(Switch::new(
-                    vec![Slot { bits: 0, backend: Backend::NOT_STARTED, origin }],
-                    false,
-                ))
+                switch.add(Slot { bits: 0, backend: Backend::NOT_STARTED, origin });
+                Ok(switch)
             }
         }
     }
 
-    /// Those that answer at once, each other one as a place that says so; and whether there are
-    /// others.
-    pub fn near(&self) -> Result<(Box<Switch>, bool), Error> {
+    /// Those that answer at once, each other one as a place that says so; and whether workers are
+    /// needed for others. What is not there is told by `program`.
+    pub fn near(&self, program: &str) -> Result<(Box<Switch>, Others), Error> {
         let mut switch = self.switch()?;
-        let mut others = false;
+        tell_missing(program, &mut switch);
+        let mut others = Others::None;
         for slot in switch.slots() {
             // What can block is asked where it is no harm.
             if slot.backend.may_block() || slot.origin.is_some() {
                 slot.backend = Backend::OFFLOADED;
-                others = true;
+                others = Others::Always;
             }
+        }
+        if switch.wait_for_nothing() && others == Others::None {
+            others = Others::Sometimes;
         }
         Ok((switch, others))
     }
@@ -58,6 +76,18 @@ impl Sources {
     /// are needed, and again when they have failed.
     pub fn far(&self) -> Result<Box<Switch>, Error> {
         self.switch()
+    }
+
+    /// A line for each, as it is understood.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        match self {
+            Sources::Own(blocks) | Sources::Script(blocks, _) => check::lines(blocks),
+            Sources::Server(files, path) => {
+                let mut lines = check::lines(files);
+                lines.push([b"-s ", path.as_bytes()].concat());
+                lines
+            }
+        }
     }
 
     /// Whether one of them is a program, and not ours or not to be run in process.

@@ -36,7 +36,7 @@ pub fn serve(
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     server_options.log.starting();
-    let mut acceptor = Acceptor::new(listener, server_options.log);
+    let mut acceptor = Acceptor::new(listener, server_options.log, 0);
     let mut running: Vec<Running> = Vec::new();
     let mut program = program(command, server_options.hidden).map_err(unable("unable to spawn"))?;
     tell_ready(server_options.newline);

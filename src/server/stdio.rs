@@ -4,7 +4,7 @@ use super::conversation::nsss::Nsss;
 use super::conversation::{Conversation, End, Need, Output};
 use crate::backend::switch::Switch;
 use crate::sys::access::Rights;
-use crate::sys::clock::timespec;
+use crate::sys::clock::{NEVER, millis, timespec};
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::no_alloc;
 use crate::sys::privilege::gain_no_more;
@@ -21,7 +21,7 @@ const WATCHED: usize = 1 + 2 * crate::limits::BACKENDS;
 const CLIENT: usize = crate::limits::BACKENDS;
 
 /// Milliseconds between two looks for the end of a killed child, before Linux 5.3.
-const CHILD_MILLIS: u32 = 20;
+const CHILD_MILLIS: u64 = 20;
 
 /// Serves the client until it ends, with exit code 0, or fails. `timeout`: milliseconds for
 /// each read or write inside an exchange.
@@ -87,12 +87,16 @@ fn converse(
 /// Reads more of a request; false at the end of the client, or when it was idle for too long.
 fn receive(switch: &mut Switch, client: &mut Nsss, timeout: Option<u32>) -> Result<bool, Failure> {
     let idle = client.is_idle();
-    let millis = if idle { client.idle_millis() } else { timeout.unwrap_or(0) };
+    let limit = if idle { client.idle_millis() } else { timeout.unwrap_or(0) };
     let fail = |errno| Failure("unable to read from stdin", errno);
-    // Where reading by itself would not do: with a limit, or with children to watch.
-    let mut polls = millis != 0 || switch.watched().next().is_some() || switch.must_be_polled();
+    // Where reading by itself would not do: with a limit, with children to watch, or with files that
+    // are open.
+    let mut polls = limit != 0
+        || switch.next_look() != NEVER
+        || switch.watched().next().is_some()
+        || switch.must_be_polled();
     loop {
-        if polls && !await_input(switch, millis).map_err(fail)? {
+        if polls && !await_input(switch, client, limit).map_err(fail)? {
             return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
         }
         match read(stdin(), client.room()) {
@@ -111,10 +115,12 @@ fn receive(switch: &mut Switch, client: &mut Nsss, timeout: Option<u32>) -> Resu
     }
 }
 
-/// Waits for standard input; what is heard of children meanwhile is their failure. False when the
-/// limit has passed.
-fn await_input(switch: &mut Switch, millis: u32) -> Result<bool, Errno> {
+/// Waits for standard input; what is heard of children meanwhile is their failure, and files that
+/// are not used are closed. False when the limit has passed.
+fn await_input(switch: &mut Switch, client: &mut Nsss, limit: u32) -> Result<bool, Errno> {
+    let ends = if limit == 0 { NEVER } else { millis() + u64::from(limit) };
     loop {
+        let mut wakes = ends.min(switch.next_look());
         // Whose they are: there is room for all.
         let mut fds: heapless::Vec<PollFd<'_>, WATCHED> = heapless::Vec::new();
         let mut slots: heapless::Vec<usize, WATCHED> = heapless::Vec::new();
@@ -124,11 +130,11 @@ fn await_input(switch: &mut Switch, millis: u32) -> Result<bool, Errno> {
             let _ = fds.push(PollFd::from_borrowed_fd(child, PollFlags::IN));
             let _ = slots.push(slot);
         }
-        let asks = switch.must_be_polled();
-        let limit = if asks { CHILD_MILLIS } else { millis };
-        let limit = (limit != 0).then(|| timespec(u64::from(limit)));
-        match poll(&mut fds, limit.as_ref()) {
-            Ok(0) if !asks => return Ok(false),
+        if switch.must_be_polled() {
+            wakes = wakes.min(millis() + CHILD_MILLIS);
+        }
+        let wait = (wakes != NEVER).then(|| timespec(wakes.saturating_sub(millis())));
+        match poll(&mut fds, wait.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
@@ -146,6 +152,14 @@ fn await_input(switch: &mut Switch, millis: u32) -> Result<bool, Errno> {
         switch.reap();
         if heard >> CLIENT == 1 {
             return Ok(true);
+        }
+        let now = millis();
+        if now >= ends {
+            return Ok(false);
+        }
+        if now >= switch.next_look() {
+            let open = client.close_idle();
+            switch.close_idle(open);
         }
     }
 }

@@ -68,6 +68,11 @@ impl Error {
         Error::new(Exit::SYSTEM, what, Some(cause))
     }
 
+    /// What cannot be done though no system call failed, exit 111.
+    pub fn refused(what: &'static str) -> Self {
+        Error::new(Exit::SYSTEM, what, None)
+    }
+
     /// Wrong usage, exit 100, that `what` tells whole.
     pub fn usage(what: &'static str) -> Self {
         Error::new(Exit::USAGE, what, None)

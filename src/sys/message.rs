@@ -9,6 +9,17 @@ const ROOM: usize = 512;
 /// Untrusted text is cut to so many bytes.
 const QUOTE_MAX: usize = 64;
 
+/// What an errno means, as [`Message::errno`] has it.
+pub fn errno_text(errno: Errno) -> Vec<u8> {
+    match super::errno::text(errno) {
+        Some(text) => text.to_vec(),
+        None => {
+            let number = errno.raw_os_error().unsigned_abs().into();
+            [b"errno ", write_decimal(number, &mut [0; DECIMAL_MAX])].concat()
+        }
+    }
+}
+
 /// A line that is being put together. Nothing in it allocates.
 pub struct Message {
     line: heapless::Vec<u8, ROOM>,

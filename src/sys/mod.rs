@@ -15,6 +15,10 @@ pub mod socket;
 pub mod spawn;
 pub mod stat;
 pub mod stream;
+pub mod watch;
+
+use nix::sys::prctl::{get_thp_disable, set_thp_disable};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Zeros that cost no memory before they are written to, nor after for what is not. An
 /// allocator clears a small piece at once, a large one it gets from the kernel.
@@ -24,6 +28,32 @@ pub fn untouched(len: usize) -> Vec<u8> {
     let mut zeros = vec![0; len.max(LARGE)];
     zeros.truncate(len);
     zeros
+}
+
+/// Whether huge pages are off because of us.
+static NO_HUGE_PAGES: AtomicBool = AtomicBool::new(false);
+
+/// From now on each page of memory is one of the machine's small ones: where the kernel makes huge
+/// ones of its own accord (`always`), each table that is hardly touched would take 2 MiB. Programs
+/// that are started are not to inherit it: see [`with_huge_pages`].
+pub fn no_huge_pages() {
+    // A kernel before 3.15 does not know it.
+    if get_thp_disable() == Ok(false) && set_thp_disable(true).is_ok() {
+        NO_HUGE_PAGES.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does something, such as starting a program, while it is with huge pages as it was before us.
+pub fn with_huge_pages<T>(work: impl FnOnce() -> T) -> T {
+    let off = NO_HUGE_PAGES.load(Ordering::Relaxed);
+    if off {
+        let _ = set_thp_disable(false);
+    }
+    let result = work();
+    if off {
+        let _ = set_thp_disable(true);
+    }
+    result
 }
 
 /// Inside such a stretch, what has to allocate and gives back: starting a process.

@@ -2,7 +2,10 @@
 //! server gives up for good (doc/security.md).
 
 use super::error::{Error, unable};
+use super::file::{open, pread_full};
 use nssproto::bytes::decimal_u32;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid, geteuid, set_dumpable_behavior};
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::os::unix::ffi::OsStrExt;
@@ -66,6 +69,24 @@ pub fn gain_no_more() {
 pub fn keep_secret() {
     // It fails for unknown values only.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// What stat(2) says of an owner who is not mapped into our user namespace.
+const UNMAPPED: u32 = 65534;
+
+/// Whether the owner of a file is root. Where root is not mapped into our user namespace (a
+/// container without root), that is one of those who are not: nobody in here is one of them.
+pub fn is_root(uid: u32) -> bool {
+    uid == 0 || (uid == UNMAPPED && !is_root_mapped().unwrap_or(true))
+}
+
+/// By the kernel's list, `INSIDE OUTSIDE COUNT` a line.
+fn is_root_mapped() -> Result<bool, Errno> {
+    let file = open(c"/proc/self/uid_map", OFlags::RDONLY, Mode::empty())?;
+    let mut room = [0; 4096];
+    let len = pread_full(&file, &mut room, 0)?;
+    let list = room.get(..len).unwrap_or_default();
+    Ok(list.split(|b| *b == b'\n').any(|line| line.trim_ascii_start().starts_with(b"0 ")))
 }
 
 /// A number in the environment.

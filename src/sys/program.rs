@@ -30,6 +30,17 @@ pub fn own_command<'a>(
     Some((known(name.as_bytes())?, args))
 }
 
+/// `command`, or if its program is one of `names` that is not found along PATH, this executable called
+/// by it: one file without links does for all.
+pub fn by_ourselves(mut command: Vec<OsString>, names: &[&'static str]) -> Vec<OsString> {
+    let program = command.first().map(|program| program.as_bytes()).unwrap_or_default();
+    let is_known = names.iter().any(|name| name.as_bytes() == program);
+    if is_known && find(program) == Err(Errno::NOENT) {
+        command.insert(0, OsStr::from_bytes(SELF.to_bytes()).to_owned());
+    }
+    command
+}
+
 /// Whether a file is our own executable.
 pub fn is_ours(file: &CStr) -> bool {
     // Opened, not asked by its name: qemu-user stands in for the former alone.
@@ -65,7 +76,7 @@ pub fn find(program: &[u8]) -> Result<CString, Errno> {
 }
 
 /// Whether a file can be run.
-fn runs(file: &CStr) -> Result<(), Errno> {
+pub fn runs(file: &CStr) -> Result<(), Errno> {
     access(file, Access::EXEC_OK)?;
     match FileType::from_raw_mode(stat(file)?.st_mode) {
         FileType::RegularFile => Ok(()),

@@ -1,11 +1,16 @@
 //! Sockets with a path.
 
-use super::file;
+use super::access::Peer;
+use super::{errno, file};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nssproto::entry::{Gid, Uid};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// The address of a path. (rustix takes any kind of path, with code of its own for each.)
 pub fn address(path: &[u8]) -> Result<SocketAddrUnix, Errno> {
@@ -22,5 +27,24 @@ pub fn connected(path: &OsStr, flags: SocketFlags) -> Result<OwnedFd, Errno> {
     let address = address(path.as_bytes())?;
     let socket = stream(flags)?;
     connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// Who is at the other end of a connection. Not by rustix: its credentials have a process id that is
+/// not 0, and 0 is what the kernel tells of a process in another pid namespace.
+pub fn peer(socket: impl AsFd) -> Result<Peer, Errno> {
+    let peer = getsockopt(&socket, PeerCredentials).map_err(errno::of)?;
+    Ok(Peer { uid: Uid(peer.uid()), gid: Gid(peer.gid()) })
+}
+
+/// The same; ETIMEDOUT where the server's queue stays full for so many milliseconds.
+pub fn connected_within(path: &OsStr, millis: u32) -> Result<OwnedFd, Errno> {
+    let address = address(path.as_bytes())?;
+    let socket = stream(SocketFlags::empty())?;
+    set_socket_timeout(&socket, Timeout::Send, Some(Duration::from_millis(millis.into())))?;
+    connect(&socket, &address).map_err(|errno| match errno {
+        Errno::AGAIN => Errno::TIMEDOUT,
+        errno => errno,
+    })?;
     Ok(socket)
 }

@@ -3,14 +3,17 @@
 use super::errno;
 use super::file::path;
 use super::program::{SELF, find};
+use super::with_huge_pages;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::{convert::Infallible, sync::atomic::AtomicBool};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
@@ -20,7 +23,8 @@ pub struct Command {
     /// Its name and its arguments.
     words: Vec<CString>,
     environment: Vec<CString>,
-    own_group: bool,
+    /// Signals that are blocked there; `None`: those that are blocked here.
+    blocked: Option<SigSet>,
 }
 
 impl Command {
@@ -37,17 +41,16 @@ impl Command {
 
     fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         let words = words(first, rest)?;
-        let mut command =
-            Box::new(Command { ours, words, environment: Vec::new(), own_group: false });
+        let mut command = Box::new(Command { ours, words, environment: Vec::new(), blocked: None });
         for (name, value) in std::env::vars_os() {
             command.add(name.as_bytes(), value.as_bytes())?;
         }
         Ok(command)
     }
 
-    /// In a process group of its own: what a terminal sends to ours does not reach it.
-    pub fn own_group(&mut self) {
-        self.own_group = true;
+    /// With these signals blocked, and not with those that are blocked here.
+    pub fn block(&mut self, signals: SigSet) {
+        self.blocked = Some(signals);
     }
 
     /// Sets a variable.
@@ -89,7 +92,8 @@ impl Command {
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
         let file = find(if self.ours { SELF.to_bytes() } else { program(&self.words) })?;
-        let pid = self.spawn(&file, stdin, stdout).map_err(errno::of)?;
+        let spawn = || self.spawn(&file, stdin, stdout);
+        let pid = under_first_limit(spawn).map_err(errno::of)?;
         Ok(Process { pid: Pid::from_raw(pid.as_raw()).ok_or(Errno::SRCH)?, ended: false })
     }
 
@@ -107,14 +111,45 @@ impl Command {
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
         attributes.set_sigdefault(&broken_pipe)?;
-        // The group to be in is 0, a new one, if nothing else was set.
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
-        if self.own_group {
-            flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
+        if let Some(blocked) = &self.blocked {
+            attributes.set_sigmask(blocked)?;
+            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         }
         attributes.set_flags(flags)?;
-        posix_spawn(file, &files, &attributes, &self.words, &self.environment)
+        let start = || posix_spawn(file, &files, &attributes, &self.words, &self.environment);
+        with_huge_pages(start)
     }
+}
+
+/// What was allowed when we were started: programs get that.
+static DESCRIPTORS: AtomicU64 = AtomicU64::new(0);
+
+/// Allows this process as many descriptors as it may have; how many.
+pub fn raise_descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
+    if limit.current != hard && allow_descriptors(hard, hard) {
+        let _ = DESCRIPTORS.compare_exchange(0, soft, Ordering::Relaxed, Ordering::Relaxed);
+        return hard.unwrap_or(u64::MAX);
+    }
+    soft
+}
+
+fn allow_descriptors(soft: Option<u64>, hard: Option<u64>) -> bool {
+    prlimit(None, Resource::Nofile, Rlimit { current: soft, maximum: hard }).is_ok()
+}
+
+/// Does something under the limit that we were started with. (What is open stays open.)
+fn under_first_limit<T>(work: impl FnOnce() -> T) -> T {
+    let first = DESCRIPTORS.load(Ordering::Relaxed);
+    let limit = getrlimit(Resource::Nofile);
+    let lowered = first != 0 && allow_descriptors(Some(first), limit.maximum);
+    let done = work();
+    if lowered {
+        allow_descriptors(limit.current, limit.maximum);
+    }
+    done
 }
 
 /// Becomes the program that the first of these words names; comes back only if it cannot be run.

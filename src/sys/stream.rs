@@ -17,6 +17,11 @@ pub fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     }
 }
 
+/// Whether the peer takes more now: less than a quarter of what fits is waiting for it.
+pub fn takes_more(socket: &OwnedFd) -> bool {
+    !matches!(wait_for(socket, PollFlags::OUT, Some(0)), Ok(false))
+}
+
 /// Sends all of `bytes` until `deadline`, in milliseconds of the clock; ETIMEDOUT if it has passed.
 pub fn send_all(socket: &OwnedFd, mut bytes: &[u8], deadline: u64) -> Result<(), Errno> {
     let mut late = false;
@@ -56,7 +61,7 @@ pub fn write_all(to: impl AsFd, mut bytes: &[u8], millis: Option<u32>) -> Result
 
 /// Waits at most so many milliseconds for events, or an error; false if they have passed. A signal
 /// ends it early, as an event does.
-fn wait_for(fd: impl AsFd, events: PollFlags, millis: Option<u64>) -> Result<bool, Errno> {
+pub fn wait_for(fd: impl AsFd, events: PollFlags, millis: Option<u64>) -> Result<bool, Errno> {
     match poll(&mut [PollFd::new(&fd, events)], millis.map(timespec).as_ref()) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::INTR) => Ok(true),

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ TREE = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TREE / "build/lib"))
 import board  # noqa: E402
+import elf  # noqa: E402
 import debs  # noqa: E402
 import manpage  # noqa: E402
 import qemuuser  # noqa: E402
@@ -227,6 +229,15 @@ class Package(Folder):
         pages = {name.rsplit("/", 1)[1].split(".")[0] for name in names if "/man/man" in name and name.endswith(".gz")}
         self.assertEqual(applets, set(board.applets("small")))
         self.assertLessEqual(applets | {"nssbox"}, pages)
+        self.assertIn("usr/share/man/man5/nssmap.conf.5.gz", names)
+        # Where README leads to, there is something.
+        folder = self.folder / "unpacked"
+        subprocess.run(["dpkg-deb", "-x", path, folder], check=True)
+        documents = folder / "usr/share/doc/nssbox"
+        links = re.findall(r"\]\((?!\w+:)([^)#]+)", (documents / "README.md").read_text())
+        self.assertGreater(len(links), 15)
+        for name in links:
+            self.assertTrue((documents / name).exists(), name)
         control = subprocess.run(["dpkg-deb", "-I", path], stdout=subprocess.PIPE, text=True, check=True)
         self.assertNotRegex(control.stdout, "postinst|preinst|postrm|prerm")
 
@@ -246,14 +257,56 @@ class Pages(Folder):
 
     @unittest.skipUnless(shutil.which("man") and shutil.which("groff"), "no man and groff")
     def test_man_has_no_complaint_about_any_page(self):
-        for path, _ in manpage.pages(TREE / "doc", board.applets("small")):
-            page = self.folder / f"{path.stem}.8"
-            page.write_text(manpage.page(path.read_text(), path.stem, "8", "2020-01-01", {}))
+        texts = {path.stem: path.read_text() for path, _ in manpage.pages(TREE / "doc", board.applets("small"))}
+        texts.update((name, manpage.about_file(name, TREE / "doc")) for name in manpage.FILES)
+        self.assertIn("## The second format", texts["nssmap.conf"])
+        for path, text in texts.items():
+            page = self.folder / f"{path}.8"
+            page.write_text(manpage.page(text, path, "8", "2020-01-01", {}))
             done = subprocess.run(["man", "--warnings", "-l", page], stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, check=True,
                                   env=dict(os.environ, LC_ALL="C.UTF-8", MANWIDTH="80", MANROFFOPT=""))
             self.assertEqual(done.stderr, "", path)
             self.assertNotIn("**", done.stdout.replace("/**", ""), path)
+
+
+class Aligned(Folder):
+    def program(self, machine, address, align):
+        """An ELF file of 32 bits with a section of code, and one of names."""
+        names = b"\0.init\0.shstrtab\0"
+        rows = [(0,) * 10, (1, 1, 2 | 4, address, 52, 4, 0, 0, align, 0),
+                (7, 3, 0, 0, 56, len(names), 0, 0, 1, 0)]
+        at = 56 + len(names)
+        head = b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack(
+            "<HHIIIIIHHHHHH", 2, machine, 1, 0, 0, at, 0, 52, 0, 0, 40, len(rows), 2)
+        table = b"".join(struct.pack("<IIIIIIIIII", *row) for row in rows)
+        return elf.Elf(head + bytes(4) + names + table, "x")
+
+    def test_code_that_starts_by_luck_is_refused(self):
+        arm, x86 = 40, 3
+        self.program(arm, 0x1000, 4).check_alignment("x")
+        self.program(x86, 0x1001, 1).check_alignment("x")
+        for address, align in ((0x1002, 1), (0x1002, 2), (0x1000, 1)):
+            with self.assertRaisesRegex(board.Fatal, "x: .init is at 0x100"):
+                self.program(arm, address, align).check_alignment("x")
+
+    @unittest.skipUnless(shutil.which("qemu-arm-static") and (TREE / "target/cross/musl").exists(),
+                         "no qemu-arm-static, or nothing was built by build/cross")
+    def test_two_bytes_more_in_front_and_it_starts_all_the_same(self):
+        # Thumb code is two bytes long: then .text ends off the border of ARM code, whose .init is next.
+        target = os.environ.get("CARGO_TARGET_DIR", str(TREE / "target"))
+        for nops in (1, 2):
+            source, first = self.folder / "first.s", self.folder / f"first{nops}.o"
+            source.write_text(".syntax unified\n.thumb\n.text\n" + "nop\n" * nops)
+            subprocess.run([board.newest("clang", "clang-22"), "--target=armv5te-linux-musleabi", "-c",
+                            source, "-o", first], check=True)
+            program = self.folder / f"nssbox{nops}"
+            subprocess.run([TREE / "build/cross", "guruplug", "--first", first, "-o", program], check=True,
+                           env=dict(os.environ, CARGO_TARGET_DIR=target), stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+            done = subprocess.run(["qemu-arm-static", program, "--version"], stdout=subprocess.PIPE,
+                                  text=True, check=False)
+            self.assertEqual((done.returncode, done.stdout[:7]), (0, "nssbox "))
 
 
 class Emulated(Folder):

@@ -131,16 +131,32 @@ fn install_leaves_what_is_not_ours_alone_and_names_it() {
         fs::write(&foreign, "somebody's").expect("a file");
         fs::set_permissions(&foreign, fs::Permissions::from_mode(0o600)).expect("its mode");
         let before = id(&foreign);
-        let want = format!("nssbox: fatal: unable to replace {}: File exists\n", foreign.display());
+        // All that is in its way is told at once; a link to others is theirs, too.
+        let (other, nowhere) = (bin.join("getent"), bin.join("whoami"));
+        symlink("/bin/true", &other).expect("a link");
+        symlink("nowhere", &nowhere).expect("a link");
+        let told = |files: &[&PathBuf]| -> String {
+            let line = |file: &&PathBuf| {
+                let what = "unable to replace what is no link of ours:";
+                format!("nssbox: fatal: {what} {}\n", file.display())
+            };
+            files.iter().map(line).collect()
+        };
+        let want = told(&[&other, &foreign, &nowhere]);
         for _ in 0..2 {
             let finished = install(&own, &[options, &[place]].concat());
             assert_eq!(finished.stderr, want);
-            assert_eq!((finished.code, finished.stdout.as_slice()), (Some(111), &b""[..]));
+            assert_eq!((finished.code, finished.stdout.as_slice()), (Some(1), &b""[..]));
             assert_eq!(id(&foreign), before);
             assert_eq!(fs::read(&foreign).expect("its content"), b"somebody's");
-            let names = names_in(&bin);
-            assert!(names.iter().all(|name| APPLETS.contains(&name.as_str())), "{names:?}");
+            assert_eq!(fs::read_link(&other).expect("a link"), Path::new("/bin/true"));
+            assert_eq!(fs::read_link(&nowhere).expect("a link"), Path::new("nowhere"));
+            // The others are made.
+            assert_eq!(names_in(&bin), APPLETS);
         }
+        fs::remove_file(&other).expect("remove the link");
+        fs::remove_file(&nowhere).expect("remove the link");
+        let want = told(&[&foreign]);
         // A directory likewise.
         fs::remove_file(&foreign).expect("remove the file");
         fs::create_dir(&foreign).expect("a directory");
@@ -155,17 +171,14 @@ fn install_leaves_what_is_not_ours_alone_and_names_it() {
 }
 
 #[test]
-fn install_replaces_links_wherever_they_lead() {
+fn install_replaces_links_to_itself_and_what_a_killed_run_left() {
     let (dir, own) = house();
     let bin = dir.subdirectory("bin");
-    let target = dir.write("target", "kept");
-    symlink(&target, bin.join("getent")).expect("a link");
-    symlink("nowhere", bin.join("nsssd-unix")).expect("a link");
-    // Left by a run that was killed.
+    symlink(&own, dir.join("through")).expect("a link");
+    symlink(dir.join("through"), bin.join("getent")).expect("a link");
     fs::write(bin.join(".ipcserver.new"), "").expect("a file");
     assert_eq!(printed(install(&own, &[bin.to_str().unwrap()])), "");
     assert_hard_links(&bin, &own);
-    assert_eq!(fs::read(&target).expect("the old target"), b"kept");
 }
 
 #[test]

@@ -16,17 +16,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
+mod examples;
 mod faults;
 mod getent;
 mod id;
 mod install;
 mod ipcserver;
+mod login;
 mod map;
 mod multicall;
 #[cfg(feature = "abort-on-alloc")]
 mod no_alloc;
 mod nscd;
 mod nslcd;
+mod one_answer;
+mod options;
 mod privileges;
 mod proto;
 #[cfg(feature = "sandbox")]

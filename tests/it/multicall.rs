@@ -70,6 +70,28 @@ fn list_names_all_applets_in_order() {
 }
 
 #[test]
+fn every_help_fits_a_terminal_and_every_applet_tells_its_version() {
+    let fits = |name: &str, help: &str| {
+        assert!(help.lines().count() <= 24, "{name}: {help}");
+        let wide = help.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{name}");
+    };
+    let help = printed(run("nssbox", &["help"]));
+    fits("nssbox", &help);
+    for name in APPLETS {
+        fits(name, &printed(run(name, &["--help"])));
+        for option in ["--version", "-V"] {
+            let told = printed(run(name, &[option]));
+            assert_eq!(told, format!("{name} (nssbox {})\n", env!("CARGO_PKG_VERSION")));
+        }
+        let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{name} ")));
+        assert!(line.is_some_and(|line| line.len() > 30), "{name} has a line of {help}");
+    }
+    assert_eq!(printed(run("nssbox", &[])), help);
+    assert_eq!(printed(run("nssbox", &["-V"])), printed(run("nssbox", &["--version"])));
+}
+
+#[test]
 fn help_and_version_go_to_standard_output() {
     let help = printed(run("nssbox", &["--help"]));
     assert!(help.starts_with("Usage: nssbox "), "{help}");

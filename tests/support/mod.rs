@@ -57,6 +57,24 @@ pub const APPLETS: [&str; nssbox::applets::APPLETS.len()] = {
     names
 };
 
+/// Under nohup and in the background of a shell, tests start with signals ignored, and so would all
+/// that they start. With a handler here these have the usual ones. (Here they do nothing, as before.)
+fn signals_as_usual() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap_or("0");
+        let ignored = u64::from_str_radix(set, 16).unwrap_or(0);
+        for signal in [SIGHUP, SIGINT, SIGQUIT] {
+            if ignored & (1 << (signal - 1)) != 0 {
+                let came = std::sync::Arc::default();
+                signal_hook::flag::register(signal, came).expect("a handler");
+            }
+        }
+    });
+}
+
 /// A directory of one test, mode 0755, removed with all it holds when dropped.
 ///
 /// It stands under the system's temporary directory and not under `target`, since the path of a
@@ -69,6 +87,7 @@ impl TempDir {
     #[track_caller]
     pub fn new() -> TempDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        signals_as_usual();
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("nssbox-test.{}.{number}", std::process::id());
@@ -241,6 +260,23 @@ pub fn peer(test: &str, package: &str, program: &str) -> Option<PathBuf> {
         skip(test, &format!("no {package} in $NSSBOX_PEERS (see tests/peers)"));
         return None;
     }
+    Some(program)
+}
+
+/// Compiles `tests/clients/NAME.c` into a directory; `None` if that cannot be, which is said.
+#[track_caller]
+pub fn compiled(test: &str, name: &str, dir: &TempDir) -> Option<PathBuf> {
+    if !have_program("gcc") {
+        skip(test, "no gcc");
+        return None;
+    }
+    let program = dir.join(name);
+    let source = format!("{}/tests/clients/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
+    compiler.arg(&program).arg(source);
+    let built = run_to_end(compiler);
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
     Some(program)
 }
 

@@ -3,7 +3,7 @@
 use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn path(pid: Pid, name: &str) -> PathBuf {
     PathBuf::from("/proc").join(pid.as_raw_nonzero().to_string()).join(name)
@@ -107,4 +107,11 @@ pub fn own_memory(pid: Pid) -> u64 {
     let rollup = fs::read_to_string(path(pid, "smaps_rollup")).expect("a running process");
     let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// The files and directories that a process has open below a directory, and the directory itself.
+pub fn open_below(pid: Pid, dir: &Path) -> Vec<PathBuf> {
+    let descriptors = fs::read_dir(path(pid, "fd")).into_iter().flatten().flatten();
+    let files = descriptors.filter_map(|d| fs::read_link(d.path()).ok());
+    files.filter(|file| file.starts_with(dir)).collect()
 }

@@ -2,7 +2,7 @@
 //! is none by what a scan finds. A uid is never anybody's second choice.
 
 use super::config::{Config, SectionKind};
-use super::evidence::{Room, look_for};
+use super::evidence::{Look, Room, look_for};
 use super::{Account, Login, Map, fill, planned};
 use crate::backend::client::{Enumerations, Hit, Search};
 use crate::backend::{Outcome, Shared, Step};
@@ -54,7 +54,7 @@ impl Map {
     /// another name with this one. A registered name always counts, one that was merely found if it
     /// is admitted.
     fn judge(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
-        let Map { config, room, known, told, .. } = self;
+        let Map { config, room, look, known, told, .. } = self;
         if let Some(other) = known.uid_of(name).filter(|known| *known != uid) {
             return Err(told.tell_moved(name, uid, other));
         }
@@ -62,7 +62,8 @@ impl Map {
         loop {
             let Some(pair) = known.nth(uid, number) else { return Ok(()) };
             let other = pair.name();
-            if other != name && (known.is_registered(uid) || is_admitted(config, room, other, uid)?)
+            if other != name
+                && (known.is_registered(uid) || is_admitted(config, room, look, other, uid)?)
             {
                 return Err(told.tell_pair(uid, name, other));
             }
@@ -85,16 +86,17 @@ impl Map {
     /// Brings what a scan found up to date, or as far as the budget goes.
     fn refresh_scan(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         self.read_on(step)?;
-        let Map { config, known, scan, key, .. } = self;
+        let Map { config, known, scan, key, look, .. } = self;
         let Some(scan) = scan else { return Ok(()) };
         if !scan.is_running() {
-            if scan.is_current() {
+            if scan.is_current(look) {
                 return Ok(());
             }
             known.forget_found();
             scan.start();
         }
-        scan.go_on(step.budget, |section, name| match planned(config, key, name) {
+        step.shared.holds_files = true;
+        scan.go_on(look, step.budget, |section, name| match planned(config, key, name) {
             // Only a name that belongs to the section whose directory it is in.
             Ok(account) if ptr::eq(account.section, section) => known.find(name, account.uid),
             _ => {}
@@ -162,9 +164,15 @@ impl Map {
 }
 
 /// Whether the evidence for `name` is there, its uid being `uid`.
-fn is_admitted(config: &Config, room: &mut Room, name: &[u8], uid: u32) -> Result<bool, Outcome> {
+fn is_admitted(
+    config: &Config,
+    room: &mut Room,
+    look: &mut Look,
+    name: &[u8],
+    uid: u32,
+) -> Result<bool, Outcome> {
     let Some(section) = config.section_of(name) else { return Ok(false) };
-    match look_for(&section.require, &section.template.home, name, room) {
+    match look_for(&section.require, &section.template.home, name, room, look) {
         Ok(owner) => Ok(!section.require.owned || owner == uid),
         Err(Outcome::NotFound) => Ok(false),
         Err(failure) => Err(failure),

@@ -4,7 +4,8 @@ use super::config::NamedGroup;
 use super::problem::{Level, tell_line};
 use super::text::cut;
 use crate::backend::gids::Gids;
-use crate::backend::stamp::Stamp;
+use crate::backend::stamp::{Reading, Stamp};
+use crate::sys::clock::file_time;
 use crate::sys::file::open;
 use crate::sys::stat::stat;
 use nssproto::line::parse_group;
@@ -19,13 +20,14 @@ pub const FILE: &CStr = c"/etc/group";
 #[derive(Default)]
 pub struct SectionGroups {
     named: Vec<NamedGroup<'static>>,
-    stamp: Option<Stamp>,
+    /// Of which version of the file they are.
+    reading: Reading,
 }
 
 impl SectionGroups {
     /// The groups of all sections; nothing is read yet.
     pub fn new(named: Vec<NamedGroup<'static>>) -> Self {
-        SectionGroups { named, stamp: None }
+        SectionGroups { named, reading: Reading::default() }
     }
 
     /// No section has groups, so the file is never read.
@@ -42,13 +44,15 @@ impl SectionGroups {
         }
     }
 
-    /// Reads the file, in pieces through `window`, if it is another one than last time.
+    /// Reads the file, in pieces through `window`, if it may be another one than last time.
     pub fn refresh(&mut self, window: &mut [u8]) -> Result<(), Errno> {
-        if self.named.is_empty() || Some(super::stamp(stat(FILE))?) == self.stamp {
+        if self.named.is_empty() || self.reading.holds(&super::stamp(stat(FILE))?) {
             return Ok(());
         }
+        let clock = file_time();
         let file = open(FILE, OFlags::RDONLY, Mode::empty())?;
         let stamp = super::stamp(super::look_at(&file))?;
+        self.reading = Reading::torn(stamp);
         self.named.iter_mut().for_each(|n| n.gid = None);
         let (mut at, mut inside) = (0, false);
         loop {
@@ -73,7 +77,9 @@ impl SectionGroups {
             }
             at += whole as u64;
         }
-        self.stamp = Some(stamp);
+        if Stamp::of_open(&file)? == stamp {
+            self.reading = Reading::new(stamp, clock);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod groups;
 pub mod key;
 mod list;
 pub mod names;
+mod near;
 pub mod pairs;
 pub mod problem;
 mod rc;
@@ -26,8 +27,9 @@ pub mod text;
 
 use super::client::Hit;
 use super::stamp::Stamp;
-use super::{Outcome, Source, Step};
+use super::{Outcome, Source, Step, Teller};
 use crate::sys::access::{Peer, Rights};
+use crate::sys::privilege::is_root;
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{Stat, fstat};
@@ -78,6 +80,8 @@ pub struct Map {
     // What is large is elsewhere, so that the rest is near: that makes smaller code.
     /// A path that is being looked at.
     room: Box<evidence::Room>,
+    /// How it is looked at.
+    look: evidence::Look,
     /// The strings of the record that was found.
     area: Box<heapless::Vec<u8, AREA>>,
     told: Box<claim::Told>,
@@ -120,13 +124,34 @@ fn is_file(stat: &Stat) -> bool {
 
 /// Root's, or our own.
 fn is_ours(stat: &Stat) -> bool {
-    stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()
+    stat.st_uid == geteuid().as_raw() || is_root(stat.st_uid)
 }
 
 /// Whether it can be believed: a file of root's or of `owner`'s that no other can write. A FIFO, say,
 /// would read as an empty file: a list of nobody who is denied.
 fn is_safe(stat: &Stat, owner: u32) -> bool {
-    is_file(stat) && [0, owner].contains(&stat.st_uid) && stat.st_mode & 0o022 == 0
+    fault(stat, owner).is_none()
+}
+
+/// Why it cannot be.
+fn fault(stat: &Stat, owner: u32) -> Option<Fault> {
+    if !is_file(stat) {
+        Some(Fault::NoFile)
+    } else if stat.st_uid != owner && !is_root(stat.st_uid) {
+        Some(Fault::AnotherUsers)
+    } else if stat.st_mode & 0o022 != 0 {
+        Some(Fault::Writable)
+    } else {
+        None
+    }
+}
+
+/// What is wrong with a file that is to be believed.
+#[derive(Clone, Copy)]
+enum Fault {
+    NoFile,
+    AnotherUsers,
+    Writable,
 }
 
 impl Source for Map {
@@ -158,12 +183,29 @@ impl Source for Map {
         }
     }
 
+    fn teller(&self) -> Teller {
+        Teller::Map
+    }
+
     fn record<'a>(&'a self, _: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
         self.record_of(&hit.head()?)
     }
 
     fn may_block(&self) -> bool {
         self.slow
+    }
+
+    fn wait_for_nothing(&mut self) -> bool {
+        let looks = |s: &Section| !s.require.is_empty() || s.rc;
+        let looks = self.config.sections.iter().any(looks);
+        if looks {
+            self.look = evidence::Look::Near(near::Near::new());
+        }
+        looks
+    }
+
+    fn close_idle(&mut self) -> bool {
+        self.scan.as_mut().is_some_and(scan::Scan::close_idle)
     }
 
     fn guard(&self) {
@@ -183,6 +225,9 @@ impl Source for Map {
         if self.config.compat {
             // Names are not checked there, so a home may be anywhere.
             sandbox.list_later(|| "/".into());
+        }
+        if matches!(self.look, evidence::Look::Near(_)) {
+            sandbox.list_later(|| near::INFO.into());
         }
         // Evidence is only looked at, which is always allowed.
         if let Some(scan) = &self.scan {
@@ -230,7 +275,8 @@ impl Map {
         name: &[u8],
     ) -> Result<Account, Outcome> {
         let home = &section.template.home;
-        let owner = evidence::look_for(&section.require, home, name, &mut self.room)?;
+        let Map { room, look, .. } = self;
+        let owner = evidence::look_for(&section.require, home, name, room, look)?;
         let uid = planned_uid(self.config, &self.key, section, name).map_err(Outcome::failed)?;
         if section.require.owned && owner != uid {
             return Err(Outcome::NotFound);
@@ -367,12 +413,12 @@ impl Map {
         }
         let shared = &mut *step.shared;
         self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
-        let Map { config, room, groups, .. } = self;
+        let Map { config, room, look, groups, .. } = self;
         groups.add(section.line, &mut shared.gids);
         if section.rc {
             let home = evidence::path(&section.template.home, name, room);
             let home = home.map_err(Outcome::failed)?;
-            if let Some(gid) = rc::gid(home, !config.compat, &mut shared.window)? {
+            if let Some(gid) = rc::gid(home, !config.compat, look, &mut shared.window)? {
                 shared.gids.add(gid);
             }
         }

@@ -1,14 +1,13 @@
 //! `.nssmaprc` in a home: a group line, whose gid its user gets.
 
+use super::evidence::{Look, failed};
+use super::near::LastLink;
 use super::text::Lines;
 use crate::backend::Outcome;
-use crate::sys::file::open;
 use crate::sys::stat::Stat;
 use nssproto::line::parse_group;
-use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, read, retry_on_intr};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
 
 const NAME: &CStr = c".nssmaprc";
 
@@ -18,21 +17,31 @@ const RESERVED: u32 = 65534;
 /// The gid of the first good line, if there is such a file and it can be trusted. `strict`: no link
 /// is followed, and the home must be root's, since people who share a uid could rename a file of
 /// root's from one home to another.
-pub fn gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Outcome> {
-    match read_gid(home, strict, window) {
+pub fn gid(
+    home: &CStr,
+    strict: bool,
+    look: &mut Look,
+    window: &mut [u8],
+) -> Result<Option<u32>, Outcome> {
+    match read_gid(home, strict, look, window) {
         Ok(gid) => Ok(gid),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-        Err(errno) => Err(Outcome::failed(errno)),
+        Err(errno) => Err(failed(errno)),
     }
 }
 
-fn read_gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>, Errno> {
-    let nofollow = if strict { OFlags::NOFOLLOW } else { OFlags::empty() };
-    let home = open(home, OFlags::PATH | OFlags::DIRECTORY | nofollow, Mode::empty())?;
+fn read_gid(
+    home: &CStr,
+    strict: bool,
+    look: &mut Look,
+    window: &mut [u8],
+) -> Result<Option<u32>, Errno> {
+    let last = if strict { LastLink::Kept } else { LastLink::Followed };
+    let home = look.directory(home, last)?;
     if strict && !is_roots(&super::look_at(&home)?) {
         return Ok(None);
     }
-    let file = open_rc(&home, nofollow)?;
+    let file = look.open_in(&home, NAME, last.flags())?;
     let stat = super::look_at(&file)?;
     if !super::is_file(&stat)
         || !is_roots(&stat)
@@ -58,12 +67,6 @@ fn read_gid(home: &CStr, strict: bool, window: &mut [u8]) -> Result<Option<u32>,
         }
     }
     Ok(None)
-}
-
-fn open_rc(home: impl AsFd, nofollow: OFlags) -> Result<OwnedFd, Errno> {
-    // A FIFO in its place must not hang us.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | nofollow;
-    retry_on_intr(|| openat(&home, NAME, flags, Mode::empty()))
 }
 
 /// Root's, and writable by nobody else.

@@ -4,13 +4,15 @@
 //! A scan goes on where it stopped, whichever client asks next.
 
 use super::config::{Config, Section};
+use super::evidence::{Look, failed};
+use super::near::LastLink;
 use super::template::Pattern;
 use crate::backend::Outcome;
-use crate::backend::stamp::Stamp;
+use crate::backend::stamp::Reading;
+use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
-use crate::sys::file::{open, path as c_path};
-use crate::sys::stat::stat;
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use crate::sys::file::path as c_path;
+use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
@@ -31,10 +33,8 @@ struct Dir {
     entry: Pattern<'static>,
     /// What it must be; `None` where more of the path follows it.
     kind: Option<FileType>,
-    /// How it looked when it was read; `None`: it was not there.
-    stamp: Option<Stamp>,
-    /// A later change is sure to change the stamp.
-    settled: bool,
+    /// How it was when it was read; `None`: it was not there.
+    reading: Option<Reading>,
 }
 
 /// All directories of a configuration.
@@ -43,6 +43,8 @@ pub struct Scan {
     /// The one that is being read, or the number of them.
     at: usize,
     open: Option<OwnedFd>,
+    /// Looks at whether that is used, since it was.
+    idle: u8,
     ran: bool,
     block: Box<[MaybeUninit<u8>]>,
 }
@@ -81,9 +83,10 @@ impl Scan {
             let kind = if slash.is_none() { Some(kind) } else { None };
             let after = after.get(..slash.unwrap_or(after.len()));
             let entry = Pattern { before, slash: false, after };
-            dirs.push(Dir { section, path, entry, kind, stamp: None, settled: false });
+            dirs.push(Dir { section, path, entry, kind, reading: None });
         }
-        Scan { at: dirs.len(), dirs, open: None, ran: false, block: Box::new_uninit_slice(BLOCK) }
+        let (at, block) = (dirs.len(), Box::new_uninit_slice(BLOCK));
+        Scan { at, dirs, open: None, idle: 0, ran: false, block }
     }
 
     /// All of them.
@@ -97,9 +100,23 @@ impl Scan {
     }
 
     /// Whether what was found still holds: one stat for each directory.
-    pub fn is_current(&self) -> bool {
-        let same = |dir: &Dir| dir.settled && super::stamp(stat(&dir.path)).ok() == dir.stamp;
+    pub fn is_current(&self, look: &mut Look) -> bool {
+        let same = |dir: &Dir| match (super::stamp(look.stat(&dir.path)), &dir.reading) {
+            (Ok(stamp), Some(reading)) => reading.holds(&stamp),
+            (Err(Errno::NOENT | Errno::NOTDIR), None) => true,
+            _ => false,
+        };
         self.ran && self.dirs.iter().all(same)
+    }
+
+    /// Gives it up if nobody went on with it for a while; whether a directory is open.
+    pub fn close_idle(&mut self) -> bool {
+        self.idle += u8::from(self.open.is_some());
+        if self.idle > IDLE_LOOKS {
+            (self.open, self.idle, self.ran) = (None, 0, false);
+            self.at = self.dirs.len();
+        }
+        self.open.is_some()
     }
 
     /// Begins anew.
@@ -112,10 +129,12 @@ impl Scan {
     /// directory that cannot be read.
     pub fn go_on(
         &mut self,
+        look: &mut Look,
         budget: &mut u64,
         each: impl FnMut(&'static Section<'static>, &[u8]),
     ) -> Result<(), Outcome> {
-        let done = self.read(budget, each);
+        self.idle = 0;
+        let done = self.read(look, budget, each);
         if done != Err(Outcome::Pending) {
             self.at = self.dirs.len();
             self.ran = done.is_ok();
@@ -125,6 +144,7 @@ impl Scan {
 
     fn read(
         &mut self,
+        look: &mut Look,
         budget: &mut u64,
         mut each: impl FnMut(&'static Section<'static>, &[u8]),
     ) -> Result<(), Outcome> {
@@ -133,7 +153,7 @@ impl Scan {
                 return Err(Outcome::Pending);
             }
             let opened = match self.open.take() {
-                None => begin(dir).map_err(Outcome::failed)?,
+                None => begin(dir, look).map_err(failed)?,
                 open => open,
             };
             let Some(fd) = opened else {
@@ -169,18 +189,18 @@ impl Scan {
 }
 
 /// Opens a directory and takes note of how it looks; `None` if it is not there.
-fn begin(dir: &mut Dir) -> Result<Option<OwnedFd>, Errno> {
+fn begin(dir: &mut Dir, look: &mut Look) -> Result<Option<OwnedFd>, Errno> {
     let now = clock::file_time();
-    let fd = match open(&dir.path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+    let found = look.directory(&dir.path, LastLink::Followed);
+    let fd = match found.and_then(|found| look.open_in(&found, c".", OFlags::DIRECTORY)) {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => {
-            (dir.stamp, dir.settled) = (None, true);
+            dir.reading = None;
             return Ok(None);
         }
         Err(errno) => return Err(errno),
     };
     let stamp = super::stamp(super::look_at(&fd))?;
-    dir.settled = stamp.is_settled(now);
-    dir.stamp = Some(stamp);
+    dir.reading = Some(Reading::new(stamp, now));
     Ok(Some(fd))
 }

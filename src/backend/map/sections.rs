@@ -205,7 +205,7 @@ impl<'a> Reader<'a, '_> {
             return Err("not one range LO-HI");
         }
         self.word = range;
-        let ids = template::ids(range)?;
+        let ids = template::ids(range, template::LOWEST_NUMBER)?;
         let (Ids::Range { .. }, Some(bounds)) = (ids, ids.bounds()) else {
             return Err("not a range LO-HI:");
         };
@@ -246,7 +246,7 @@ impl<'a> Reader<'a, '_> {
             }
             self.word = id;
             if kind == SectionKind::Map {
-                template.ids = template::ids(id)?;
+                template.ids = template::ids(id, template::LOWEST)?;
             } else if *id != b"=" {
                 return Err("in a section of numbers the id must be =, not");
             }
@@ -256,7 +256,11 @@ impl<'a> Reader<'a, '_> {
                 template.gid = GidOf::One(0);
             } else if *gid != b"=" {
                 self.word = gid;
-                template.gid = GidOf::One(template::id(gid)?);
+                let lowest = match kind {
+                    SectionKind::Map => template::LOWEST,
+                    _ => template::LOWEST_NUMBER,
+                };
+                template.gid = GidOf::One(template::id(gid, lowest)?);
             } else if kind == SectionKind::Map && !matches!(template.ids, Ids::Range { .. }) {
                 return Err("a gid of the user's own needs a range of uids, not");
             }

@@ -65,7 +65,7 @@ fn take<'a>(
             Problem::warn(problems, line, "an id below 500 becomes 500");
             Ok(LOWEST)
         }
-        Some(_) => template::id(text),
+        Some(_) => template::id(text, template::LOWEST),
     };
     let (ids, gid) = (Ids::One(id(uid)?), GidOf::One(id(gid)?));
     let mut section = Section::new(line, SectionKind::Map, Words(b"*"));

@@ -1,66 +1,84 @@
 //! File systems on which a look at a file can wait for the network, or for a mount.
 
 use super::config::Config;
+use super::near::{LastLink, Near};
 use super::scan::directory;
 use super::template::Pattern;
-use crate::sys::file::open_path;
+use crate::sys::file::path;
 use crate::sys::message::Message;
-use rustix::fs::{Mode, OFlags, fstatfs};
+use rustix::io::Errno;
 
-/// `f_type` of statfs(2), from linux/magic.h and the file systems' own headers.
-const SLOW: &[(u32, &str)] = &[
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB2"),
-    (0x0187, "autofs"),
-    (0x6573_5546, "FUSE"),
-    (0x0102_1997, "9p"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x6b41_4653, "AFS"),
-    (0x7375_7245, "Coda"),
-    (0x564c, "NCP"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x0116_1970, "GFS2"),
-    (0x7461_636f, "OCFS2"),
-    (0x4750_4653, "GPFS"),
+/// What cannot be told, and so may be one.
+pub const UNKNOWN: &str = "an unknown file system";
+
+/// Names of the mount table, and how they are told. Each also stands for those that go on with a dot:
+/// `fuse.sshfs`.
+const SLOW: &[(&str, &str)] = &[
+    ("nfs", "NFS"),
+    ("nfs4", "NFS"),
+    ("cifs", "CIFS"),
+    ("smb3", "SMB"),
+    ("smbfs", "SMB"),
+    ("autofs", "autofs"),
+    ("fuse", "FUSE"),
+    ("fuseblk", "FUSE"),
+    ("virtiofs", "FUSE"),
+    ("9p", "9p"),
+    ("ceph", "Ceph"),
+    ("afs", "AFS"),
+    ("coda", "Coda"),
+    ("ncpfs", "NCP"),
+    ("lustre", "Lustre"),
+    ("gfs2", "GFS2"),
+    ("ocfs2", "OCFS2"),
+    ("gpfs", "GPFS"),
+    ("pvfs2", "OrangeFS"),
 ];
 
-fn name_of(kind: u32) -> Option<&'static str> {
-    SLOW.iter().find(|(k, _)| *k == kind).map(|(_, name)| *name)
+/// How a kind of file system is told, if it is a slow one.
+pub fn kind_of(kind: &[u8]) -> Option<&'static str> {
+    let name = kind.split(|b| *b == b'.').next().unwrap_or_default();
+    SLOW.iter().find(|(slow, _)| slow.as_bytes() == name).map(|(_, told)| *told)
 }
 
-/// Whether some evidence of the configuration can block; says so.
-pub fn find(config: &Config) -> bool {
+/// Whether some evidence of the configuration can block as things are now; says so.
+pub fn find(config: &Config, near: &mut Near) -> bool {
     let mut found = false;
     for section in &config.sections {
         if section.require.home || section.rc {
-            found |= is_slow(&section.template.home);
+            found |= is_slow(&section.template.home, near);
         }
         for file in &section.require.files {
-            found |= is_slow(file);
+            found |= is_slow(file, near);
         }
     }
     found
 }
 
 /// Whether what a pattern leads to is on a slow file system; says so.
-fn is_slow(pattern: &Pattern) -> bool {
-    let Some((dir, ..)) = directory(pattern) else { return false };
-    let Some(kind) = kind_of(dir) else { return false };
+fn is_slow(pattern: &Pattern, near: &mut Near) -> bool {
+    let Some((dir, front)) = directory(pattern) else { return false };
+    let (where_, kind) = match (kind_at(dir, near), kind_below(pattern, dir, front, near)) {
+        (Some(kind), _) => (" is on ", kind),
+        (None, Some(kind)) => (" has below it ", kind),
+        (None, None) => return false,
+    };
     let mut message = Message::warning("nsssd-map");
-    message.path(dir).text(" is on ").text(kind);
+    message.path(dir).text(where_).text(kind);
     message.text(": it can block, and is asked in a process of its own").send();
     true
 }
 
-/// What slow file system `dir` is on, or the nearest directory above it that exists. Opened as a
-/// path only: that mounts nothing.
-fn kind_of(mut dir: &[u8]) -> Option<&'static str> {
+/// What slow file system `dir` is on, or the nearest directory above it that exists.
+fn kind_at(mut dir: &[u8], near: &mut Near) -> Option<&'static str> {
     loop {
-        if let Ok(fd) = open_path(dir, OFlags::PATH, Mode::empty()) {
-            return name_of(fstatfs(&fd).ok()?.f_type as u32);
+        match near.open(&path(dir).ok()?, LastLink::Followed) {
+            Ok(found) => {
+                let good = near.mounts().is_good(&found);
+                return if good == Ok(false) { Some(near.mounts().met()) } else { None };
+            }
+            Err(Errno::XDEV) => return Some(near.mounts().met()),
+            Err(_) => {}
         }
         let slash = dir.iter().rposition(|b| *b == b'/')?;
         dir = match (slash, dir) {
@@ -71,17 +89,45 @@ fn kind_of(mut dir: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// What slow file system is mounted where the pattern leads for some name, or on the way there.
+fn kind_below(
+    pattern: &Pattern,
+    dir: &[u8],
+    front: &[u8],
+    near: &mut Near,
+) -> Option<&'static str> {
+    let after = pattern.after.unwrap_or_default();
+    let mut found = None;
+    let looked = near.mounts().each_mount(|mount| {
+        let place = mount.place.strip_prefix(dir).unwrap_or_default();
+        let entry = if dir == b"/" { Some(place) } else { place.strip_prefix(b"/") };
+        let Some(entry) = entry.and_then(|entry| entry.strip_prefix(front)) else { return };
+        let behind = entry.iter().position(|b| *b == b'/').and_then(|at| entry.get(at..));
+        // A name may hold what follows it in the pattern up to the next slash.
+        let slash = after.iter().position(|b| *b == b'/').unwrap_or(after.len());
+        let on_the_way = match (behind, after.get(slash..)) {
+            (Some(behind), Some(after)) => after.starts_with(behind),
+            _ => !entry.is_empty(),
+        };
+        if on_the_way {
+            found = found.or(kind_of(mount.kind));
+        }
+    });
+    looked.ok().and(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn network_file_systems_are_slow_and_local_ones_are_not() {
-        assert_eq!((name_of(0x6969), name_of(0x187)), (Some("NFS"), Some("autofs")));
-        // ext4, tmpfs, overlayfs.
-        for local in [0xef53, 0x0102_1994, 0x794c_7630] {
-            assert_eq!(name_of(local), None);
+        for (kind, told) in [("nfs4", "NFS"), ("autofs", "autofs"), ("fuse.sshfs", "FUSE")] {
+            assert_eq!(kind_of(kind.as_bytes()), Some(told));
         }
-        assert_eq!(kind_of(b"/proc/self/nothing/there"), None);
+        for local in ["ext4", "tmpfs", "overlay", "fusectl", ""] {
+            assert_eq!(kind_of(local.as_bytes()), None);
+        }
+        assert_eq!(kind_at(b"/proc/self/nothing/there", &mut Near::new()), None);
     }
 }

@@ -2,14 +2,16 @@
 //! process still may, and all that is wrong is told.
 
 use super::config::{Config, Require, Section, SectionKind};
+use super::evidence::Look;
 use super::groups::SectionGroups;
 use super::key::{self, Key};
+use super::near::Near;
 use super::pairs::Pairs;
 use super::problem::{Level, Problem, tell_line};
 use super::registry::Registry;
 use super::scan::Scan;
 use super::text::{Lines, Words, cut};
-use super::{Keyed, Map, sections, single, slow};
+use super::{Fault, Keyed, Map, sections, single, slow};
 use crate::backend::{Backend, RunsIn};
 use crate::limits::WINDOW;
 use crate::options::{Options, Spec};
@@ -18,11 +20,11 @@ use crate::sys::error::{Error, Exit};
 use crate::sys::file::{open_path, read_all, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
+use crate::sys::socket;
 use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, getsockname};
 use rustix::process::{getegid, geteuid};
 use rustix::stdio::stdin;
@@ -37,9 +39,25 @@ const FILE: &[u8] = b"/etc/nssmap.conf";
 const CONFIG_MAX: usize = 4 * 1024 * 1024;
 
 /// What is said of a file that cannot be trusted.
-const CONFIG: &str = "configuration is writable by others, or another user's, or no file:";
-const DENY_FILE: &str = "deny-file is writable by others, or another user's, or no file:";
-const REGISTRY: &str = "registry is writable by others, or another user's, or no file:";
+struct Faults {
+    no_file: &'static str,
+    another_users: &'static str,
+    writable: &'static str,
+}
+
+macro_rules! faults {
+    ($what:literal) => {
+        Faults {
+            no_file: concat!($what, " is no file:"),
+            another_users: concat!($what, " is another user's:"),
+            writable: concat!($what, " is writable by others:"),
+        }
+    };
+}
+
+const CONFIG: Faults = faults!("configuration");
+const DENY_FILE: Faults = faults!("deny-file");
+const REGISTRY: Faults = faults!("registry");
 
 /// The options of nsssd-map that concern answers.
 pub const SPEC: Spec = Spec { flags: "cL", values: "fr", long: &["--help"], ..Spec::NONE };
@@ -133,6 +151,7 @@ impl Map {
             groups,
             slow: false,
             room: Box::default(),
+            look: Look::Wait,
             area: Box::default(),
             told: Box::default(),
         });
@@ -140,7 +159,7 @@ impl Map {
         let tells = matches!(host, Host::Daemon | Host::Check);
         if tells {
             tell_open_sections(config, plan.file, second);
-            map.slow = slow::find(config);
+            map.slow = slow::find(config, &mut Near::new());
         }
         let mut window = vec![0; WINDOW];
         map.read_registry(plan.file, host, &mut window)?;
@@ -192,8 +211,8 @@ impl Map {
             }
             Err(errno) => return Err(fail(errno)),
         };
-        if !super::is_safe(&stat, geteuid().as_raw()) {
-            return Err(unusable(REGISTRY, path));
+        if let Some(fault) = super::fault(&stat, geteuid().as_raw()) {
+            return Err(not_believed(&REGISTRY, fault, path));
         }
         if matches!(host, Host::Caller | Host::Tool) {
             registry.be_quiet();
@@ -236,7 +255,7 @@ fn find_own(config: &mut Config<'static>) {
 /// fatal, too.
 fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Result<bool, Error> {
     config.compat = plan.compat;
-    let Some(text) = read_file(CONFIG, plan.file)? else {
+    let Some(text) = read_file(&CONFIG, plan.file)? else {
         if strict {
             return Err(fail("unable to open", plan.file, Errno::NOENT));
         }
@@ -276,7 +295,7 @@ fn read_config(config: &mut Config<'static>, plan: &Plan, strict: bool) -> Resul
 
 /// One glob on each line. False if one of them is none.
 fn read_deny_file(path: &[u8], deny: &mut Vec<Words<'static>>) -> Result<bool, Error> {
-    let Some(text) = read_file(DENY_FILE, path)? else {
+    let Some(text) = read_file(&DENY_FILE, path)? else {
         return Err(fail("unable to open", path, Errno::NOENT));
     };
     let (mut good, mut number) = (true, 0);
@@ -297,17 +316,18 @@ fn read_deny_file(path: &[u8], deny: &mut Vec<Words<'static>>) -> Result<bool, E
     Ok(good)
 }
 
-/// A file of root's, or ours, that nobody else can write; `unsafe_file` is told of others. It is
+/// A file of root's, or ours, that nobody else can write; `faults` are told of others. It is
 /// kept until the process ends, as what was read of it is. `None` if there is none.
-fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [u8]>, Error> {
+fn read_file(faults: &Faults, path: &[u8]) -> Result<Option<&'static [u8]>, Error> {
     let wrong = |errno| fail("unable to read", path, errno);
     let file = match open_path(path, OFlags::RDONLY, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(fail("unable to open", path, errno)),
     };
-    if !super::is_safe(&super::look_at(&file).map_err(wrong)?, geteuid().as_raw()) {
-        return Err(unusable(unsafe_file, path));
+    let stat = super::look_at(&file).map_err(wrong)?;
+    if let Some(fault) = super::fault(&stat, geteuid().as_raw()) {
+        return Err(not_believed(faults, fault, path));
     }
     let text = read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?;
     // Without the room that was left for more.
@@ -317,6 +337,15 @@ fn read_file(unsafe_file: &'static str, path: &[u8]) -> Result<Option<&'static [
 /// A failed system call that concerns this file or word.
 pub fn fail(what: &'static str, about: &[u8], errno: Errno) -> Error {
     Error::system(what, errno).about(OsStr::from_bytes(about))
+}
+
+fn not_believed(faults: &Faults, fault: Fault, path: &[u8]) -> Error {
+    let what = match fault {
+        Fault::NoFile => faults.no_file,
+        Fault::AnotherUsers => faults.another_users,
+        Fault::Writable => faults.writable,
+    };
+    unusable(what, path)
 }
 
 fn unusable(what: &'static str, path: &[u8]) -> Error {
@@ -354,6 +383,5 @@ fn client() -> Option<Peer> {
     if name.address_family() != AddressFamily::UNIX || name.addr_len() <= 3 {
         return None;
     }
-    let peer = socket_peercred(stdin()).ok()?;
-    Some(Peer::of(peer.uid, peer.gid))
+    socket::peer(stdin()).ok()
 }

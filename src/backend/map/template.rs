@@ -14,8 +14,12 @@ pub const RANGE_TOP: u32 = i32::MAX as u32;
 /// not change" of 16 and of 32 bits.
 const SPECIAL: [u32; 3] = [65534, 65535, u32::MAX];
 
-/// Ids below this are the system's own.
-const LOWEST: u32 = 500;
+/// Ids below this are the system's own: the lowest that names may be given.
+pub const LOWEST: u32 = 500;
+
+/// The lowest number that a section of numbers may name: it gives no id, but a name to what is
+/// there, and whoever writes 33 down means it.
+pub const LOWEST_NUMBER: u32 = 1;
 
 /// Text with at most one place for a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,21 +197,24 @@ pub fn is_control(byte: u8) -> bool {
 /// What is wrong with an empty home, where it is no prefix.
 pub const NO_HOME: &str = "a home that does not begin with /";
 
-/// An id that may be given to people.
-pub fn id(text: &[u8]) -> Result<u32, &'static str> {
+/// An id that may be given to people, of at least so much.
+pub fn id(text: &[u8], lowest: u32) -> Result<u32, &'static str> {
     let id = decimal_u32(text).ok_or("an id that is no decimal number below 2^32")?;
-    match id {
-        _ if SPECIAL.contains(&id) => Err("an id with a meaning of its own (65534, 65535, 2^32-1)"),
-        0..LOWEST => Err("an id below 500"),
-        _ => Ok(id),
+    if SPECIAL.contains(&id) {
+        return Err("an id with a meaning of its own (65534, 65535, 2^32-1)");
     }
+    if id < lowest { Err(too_low(lowest)) } else { Ok(id) }
+}
+
+fn too_low(lowest: u32) -> &'static str {
+    if lowest == LOWEST { "an id below 500" } else { "the id of root" }
 }
 
 /// `UID`, `LO+SIZE` or `LO-HI`.
-pub fn ids(text: &[u8]) -> Result<Ids, &'static str> {
+pub fn ids(text: &[u8], lowest: u32) -> Result<Ids, &'static str> {
     let plus = text.contains(&b'+');
     let (lo, hi) = cut(text, if plus { b'+' } else { b'-' });
-    let Some(hi) = hi else { return Ok(Ids::One(id(text)?)) };
+    let Some(hi) = hi else { return Ok(Ids::One(id(text, lowest)?)) };
     let (lo, mut hi) = decimal_u64(lo).zip(decimal_u64(hi)).ok_or(NO_RANGE)?;
     if plus {
         hi = hi.checked_sub(1).and_then(|more| lo.checked_add(more)).ok_or(NO_RANGE)?;
@@ -219,8 +226,8 @@ pub fn ids(text: &[u8]) -> Result<Ids, &'static str> {
         return Err("a range over 2^31-1");
     }
     let (lo, hi) = (lo as u32, hi as u32);
-    if lo < LOWEST {
-        return Err("an id below 500");
+    if lo < lowest {
+        return Err(too_low(lowest));
     }
     if SPECIAL.iter().any(|s| (lo..=hi).contains(s)) {
         return Err("a range over 65534 or 65535");
@@ -243,9 +250,9 @@ mod tests {
 
     #[test]
     fn ranges_have_two_spellings() {
-        assert_eq!(ids(b"20000+40000"), Ok(Ids::Range { lo: 20000, size: 40000 }));
-        assert_eq!(ids(b"20000-59999"), Ok(Ids::Range { lo: 20000, size: 40000 }));
-        assert_eq!(ids(b"15000"), Ok(Ids::One(15000)));
+        assert_eq!(ids(b"20000+40000", LOWEST), Ok(Ids::Range { lo: 20000, size: 40000 }));
+        assert_eq!(ids(b"20000-59999", LOWEST), Ok(Ids::Range { lo: 20000, size: 40000 }));
+        assert_eq!(ids(b"15000", LOWEST), Ok(Ids::One(15000)));
         let bad = [
             "",
             "499",
@@ -265,9 +272,11 @@ mod tests {
             "18446744073709551615+2",
         ];
         for bad in bad {
-            assert!(ids(bad.as_bytes()).is_err(), "{bad}");
+            assert!(ids(bad.as_bytes(), LOWEST).is_err(), "{bad}");
         }
-        assert_eq!(ids(b"2147483647+1"), Ok(Ids::Range { lo: RANGE_TOP, size: 1 }));
+        assert_eq!(ids(b"33-33", 1), Ok(Ids::Range { lo: 33, size: 1 }));
+        assert!(ids(b"0-33", 1).is_err() && ids(b"60000-65534", 1).is_err());
+        assert_eq!(ids(b"2147483647+1", LOWEST), Ok(Ids::Range { lo: RANGE_TOP, size: 1 }));
     }
 
     #[test]

@@ -65,12 +65,15 @@ pub struct Connection {
     buffer: Box<[u8]>,
     /// What of the buffer was received and not taken yet.
     have: (usize, usize),
+    /// It ended before the first byte.
+    unheard: bool,
 }
 
 impl Connection {
     /// A place for one.
     pub fn new() -> Self {
-        Connection { stream: None, buffer: vec![0; NSLCD_INPUT].into_boxed_slice(), have: (0, 0) }
+        let buffer = vec![0; NSLCD_INPUT].into_boxed_slice();
+        Connection { stream: None, buffer, have: (0, 0), unheard: false }
     }
 
     /// Ends it, whatever is still to come.
@@ -87,6 +90,7 @@ impl Connection {
         wait: WaitLimit,
     ) -> Result<(), Errno> {
         self.close();
+        self.unheard = false;
         let flags = SocketFlags::CLOEXEC;
         let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         wait.check()?;
@@ -107,7 +111,9 @@ impl Connection {
         }
         self.stream = Some(stream);
         self.send(question.bytes.get(..question.len).unwrap_or_default(), wait)?;
-        self.read(wait, |bytes| ReplyHeader::decode(question.action, bytes)).map(|_| ())
+        let header = self.read(wait, |bytes| ReplyHeader::decode(question.action, bytes));
+        self.unheard = matches!(header, Err(Errno::PIPE | Errno::CONNRESET)) && self.is_empty();
+        header.map(|_| ())
     }
 
     /// Whether another entry follows.
@@ -146,6 +152,11 @@ impl Connection {
         let (taken, put) = passage.feed(self.bytes(), out).map_err(|_| Errno::PROTO)?;
         self.take(taken);
         Ok(put)
+    }
+
+    /// Whether it ended before it said anything.
+    pub fn is_unheard(&self) -> bool {
+        self.unheard
     }
 
     /// Whether all that was received has been taken.

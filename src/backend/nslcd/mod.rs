@@ -8,12 +8,13 @@ mod connection;
 mod long;
 
 use super::client::Hit;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
 use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::error::Error;
+use crate::sys::stat::stat;
 use connection::{Connection, Query, WaitLimit};
 use long::SecondAnswer;
 use nssproto::entry::{Db, Name, Record};
@@ -114,6 +115,17 @@ fn may_see_shadow(rights: Rights) -> bool {
     }
 }
 
+/// Whether nslcd takes a name for one, as long as its option `validnames` is the default one:
+/// `/^[a-z0-9._@$()]([a-z0-9._@$() \\~-]*[a-z0-9._@$()~-])?$/i`. For another it closes the
+/// connection before it says anything, which is no failure.
+fn is_valid(name: Name<'_>) -> bool {
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"._@$() \\~-".contains(byte);
+    let (first, last) = (name.bytes().first(), name.bytes().last());
+    name.bytes().iter().all(inner)
+        && !first.is_some_and(|byte| b" \\~-".contains(byte))
+        && !last.is_some_and(|byte| b" \\".contains(byte))
+}
+
 impl Nslcd {
     /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
     pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
@@ -137,6 +149,14 @@ impl Nslcd {
 impl Source for Nslcd {
     fn asks_others(&self) -> bool {
         true
+    }
+
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        if let Some(path) = self.address.path() {
+            if let Err(errno) = stat(&path) {
+                tell(path.to_bytes(), errno);
+            }
+        }
     }
 
     fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
@@ -168,6 +188,13 @@ impl Source for Nslcd {
             Request::GroupList { user, .. } => self.groups(step, user, wait),
         };
         answer.unwrap_or_else(|errno| {
+            if self.connection.is_unheard() {
+                match *request {
+                    Request::ByName(_, name) if !is_valid(name) => return Outcome::NotFound,
+                    Request::GroupList { user, .. } if !is_valid(user) => return Outcome::Groups,
+                    _ => {}
+                }
+            }
             // It must not go on answering what nobody waits for.
             self.connection.close();
             if errno == Errno::TIMEDOUT && millis() - start >= self.limits.switch {
@@ -202,6 +229,14 @@ impl Source for Nslcd {
 
     fn may_block(&self) -> bool {
         true
+    }
+
+    fn teller(&self) -> Teller {
+        Teller::Nslcd
+    }
+
+    fn name_in_other_case(&self, asked: &[u8]) -> Option<&[u8]> {
+        self.area.name().filter(|name| *name != asked && name.eq_ignore_ascii_case(asked))
     }
 
     fn is_dead(&self) -> bool {
@@ -386,5 +421,21 @@ impl Area {
         }
         self.given += len;
         (len, self.given == self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_nslcd_takes() {
+        let is_valid = |name: &str| is_valid(Name::new(name.as_bytes()).unwrap());
+        for name in ["a", "Ada", "0", "_a", "pc$", "a b", "a\\b", "a~", "a-", "(a)", "a.b@c"] {
+            assert!(is_valid(name), "{name}");
+        }
+        for name in ["~", "-a", " a", "a ", "a\\", "\\a", "a:", "a\n", "ä", "a+b", "a/b", "a,b"] {
+            assert!(!is_valid(name), "{name}");
+        }
     }
 }

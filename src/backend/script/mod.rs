@@ -6,10 +6,32 @@ pub mod start;
 
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
+use crate::sys::program::by_ourselves;
 pub use grammar::Block;
 use nssproto::bytes::decimal_u32;
-use std::ffi::OsString;
+use registry::Names;
+use rustix::fs::{Access, access};
+use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+
+/// What a map is made of, if there is one.
+const NSSMAP: &CStr = c"/etc/nssmap.conf";
+
+/// This machine's own files, by short names. A failure of theirs ends the search: nobody may take a
+/// local name meanwhile.
+pub fn files_of_this_machine() -> Vec<Block> {
+    vec![Block::new(3, vec!["unix".into()])]
+}
+
+/// What is asked where nothing else is said: those files, then the map if its configuration is
+/// there. Never a socket.
+pub fn of_this_machine() -> Vec<Block> {
+    let mut blocks = files_of_this_machine();
+    if cfg!(feature = "nsssd-map") && access(NSSMAP, Access::EXISTS).is_ok() {
+        blocks.push(Block::new(0, vec!["map".into()]));
+    }
+    blocks
+}
 
 /// Reads the words of a script. Errors are usage errors, exit 100. Unquoted words are warned of or
 /// refused as EXECLINE_STRICT says.
@@ -31,4 +53,14 @@ pub fn parse(words: &[OsString]) -> Result<Vec<Block>, Error> {
             .send();
         if strict > 1 { Err(Error::silent(Exit::USAGE)) } else { Ok(()) }
     })
+}
+
+/// The same, where commands that are not found are those of this executable, which is called by
+/// `names`.
+pub fn parse_with(words: &[OsString], names: Names) -> Result<Vec<Block>, Error> {
+    let mut blocks = parse(words)?;
+    for block in &mut blocks {
+        block.command = by_ourselves(std::mem::take(&mut block.command), names);
+    }
+    Ok(blocks)
 }

@@ -31,7 +31,8 @@ pub struct Settings {
 }
 
 /// The options of nsssd-switch.
-pub const SWITCH: Spec = Spec { flags: "m", values: "t", long: &["--spawn"], ..Spec::NONE };
+pub const SWITCH: Spec =
+    Spec { flags: "m", values: "t", long: &["--spawn", "--check"], ..Spec::NONE };
 
 impl Settings {
     /// Takes the options of nsssd-switch.

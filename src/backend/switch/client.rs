@@ -69,6 +69,12 @@ impl ClientState {
         self.backends.start.into()..self.backends.end.into()
     }
 
+    /// Closes the files of enumerations that he has not gone on with for a while; whether others are
+    /// open.
+    pub fn close_idle(&mut self) -> bool {
+        self.enumerations.iter_mut().fold(false, |open, of_one| of_one.close_idle() | open)
+    }
+
     /// Forgets the last request, before a new one.
     pub(super) fn begin(&mut self) {
         self.slot = self.backends.start.into();

@@ -3,8 +3,12 @@
 
 use super::{ClientState, Switch};
 use crate::backend::gids::Gids;
+#[cfg(feature = "nscd")]
+use crate::backend::password::{self, ShadowSearch, Subject};
 use nssproto::entry::Record;
 use nssproto::nsss::Head;
+#[cfg(feature = "nscd")]
+use nssproto::{entry::Db, nscd::Password};
 use rustix::io::Errno;
 
 /// How a request ended, or that it did not yet.
@@ -47,6 +51,30 @@ impl Found<'_> {
         !rights.are_ours() && slot.is_some_and(|slot| slot.backend.asks_others())
     }
 
+    /// Whether it is the one of this name: that, or in other letters where its source takes those for
+    /// the same.
+    pub fn is_called(&self, asked: &[u8], name: &[u8]) -> bool {
+        let backend = || Some(&self.switch.slots.get(self.client.slot)?.backend);
+        name == asked || backend().is_some_and(|b| b.name_in_other_case(asked) == Some(name))
+    }
+
+    /// What is sent of the password field of the record, if that is whole. `None`: the client's
+    /// budget is used up; ask for the record again.
+    #[cfg(feature = "nscd")]
+    pub fn password(&mut self, search: &mut ShadowSearch) -> Option<Password> {
+        let Found { switch, client, .. } = self;
+        let ClientState { slot, hit, rights, budget, .. } = &mut **client;
+        let Switch { slots, shared, passwords, .. } = &mut **switch;
+        let source = &*slots.get(*slot)?.backend;
+        let (db, name, field) = match source.record(&shared.window, hit)? {
+            Record::Passwd(record) => (Db::Passwd, record.name, record.password),
+            Record::Group(record) => (Db::Group, record.name, record.password),
+            Record::Shadow(_) => return Some(Password::Star),
+        };
+        let subject = Subject { db, name, field, source, rights: *rights };
+        password::shown(passwords.as_deref_mut(), &subject, search, budget, shared.batch)
+    }
+
     /// The head of the record, and what takes its strings in pieces, from now on and while others
     /// are served. `None`: it cannot be taken so.
     pub fn into_pieces(mut self) -> Option<(Head, Pieces)> {
@@ -82,6 +110,26 @@ impl Pieces {
     ) -> Result<(usize, bool), Errno> {
         let (backend, step) = switch.step(client).ok_or(Errno::INVAL)?;
         backend.piece(step, out)
+    }
+
+    /// What is sent of the password field of the record, by the first piece of its strings. `None`:
+    /// the client's budget is used up; ask for the record again.
+    #[cfg(feature = "nscd")]
+    pub fn password(
+        &self,
+        switch: &mut Switch,
+        client: &mut ClientState,
+        db: Db,
+        first: &[u8],
+        search: &mut ShadowSearch,
+    ) -> Option<Password> {
+        let ClientState { slot, rights, budget, .. } = client;
+        let Switch { slots, shared, passwords, .. } = switch;
+        let mut strings = first.split(|byte| *byte == 0);
+        let (name, field) = (strings.next()?, strings.next().unwrap_or_default());
+        let subject =
+            Subject { db, name, field, source: &*slots.get(*slot)?.backend, rights: *rights };
+        password::shown(passwords.as_deref_mut(), &subject, search, budget, shared.batch)
     }
 
     /// Goes back to the first byte of the strings. False where that cannot be: ask again.

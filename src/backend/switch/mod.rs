@@ -5,12 +5,16 @@ mod decision;
 mod found;
 
 use super::child::Origin;
-use super::client::Search;
+use super::client::{Hit, Search};
 use super::{Backend, Outcome, Shared, Source, Step};
+#[cfg(feature = "nscd")]
+use super::{Teller, password::Passwords};
+use crate::limits::IDLE_LOOK_MILLIS;
 use crate::sys::access::Rights;
-use crate::sys::clock;
+use crate::sys::clock::{self, NEVER};
 use crate::sys::sandbox::Sandbox;
 use decision::{Next, any_of};
+use nssproto::entry::{Db, Name};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
@@ -48,19 +52,37 @@ pub struct Switch {
     /// At most as many as [`crate::limits::BACKENDS`].
     slots: Vec<Slot>,
     shared: Shared,
+    /// When to look for files that are not used any more.
+    next_look: u64,
     merge: bool,
     observer: Option<Observer>,
+    /// What passwords are judged by, where it is needed.
+    #[cfg(feature = "nscd")]
+    passwords: Option<Box<Passwords>>,
 }
 
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
-        Box::new(Switch { slots, shared: Shared::new(merge), merge, observer: None })
+        Box::new(Switch {
+            slots,
+            shared: Shared::new(merge),
+            next_look: NEVER,
+            merge,
+            observer: None,
+            #[cfg(feature = "nscd")]
+            passwords: None,
+        })
     }
 
     /// A switch with one backend.
     pub fn of(backend: Backend) -> Box<Self> {
         Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+    }
+
+    /// Adds one behind the others. (Before there are clients: they have a state for each.)
+    pub fn add(&mut self, slot: Slot) {
+        self.slots.push(slot);
     }
 
     /// Ends with its backends: their descriptors are closed, and programs that have failed waited for.
@@ -83,14 +105,35 @@ impl Switch {
         self.slots.iter().any(|slot| slot.backend.may_block())
     }
 
+    /// From now on it runs where others wait: what may block is a worker's. Whether some lookup may
+    /// turn out to be.
+    pub fn wait_for_nothing(&mut self) -> bool {
+        self.slots.iter_mut().fold(false, |some, slot| slot.backend.wait_for_nothing() | some)
+    }
+
     /// Keeps what backends must hide from others, after a change of user.
     pub fn guard(&self) {
         self.slots.iter().for_each(|slot| slot.backend.guard());
     }
 
+    /// From now on [`Found::password`] can be asked: what it needs to look at besides the sources is
+    /// made where one of them is not the machine's own files. Whether it is.
+    #[cfg(feature = "nscd")]
+    pub fn judge_passwords(&mut self) -> bool {
+        let is_own = |slot: &Slot| slot.backend.teller() == Teller::Own;
+        if !self.slots.iter().all(is_own) {
+            self.passwords = Passwords::new();
+        }
+        self.passwords.is_some()
+    }
+
     /// What must stay allowed once all has been started.
     pub fn sandbox(&self) -> Sandbox {
         let mut sandbox = Sandbox::default();
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &self.passwords {
+            passwords.allow(&mut sandbox);
+        }
         self.slots.iter().for_each(|slot| slot.backend.allow(&mut sandbox));
         sandbox
     }
@@ -98,6 +141,36 @@ impl Switch {
     /// Makes sure that local files can be opened when all descriptors are in use by clients.
     pub fn reserve_descriptors(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.backend.reserve_descriptors());
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &mut self.passwords {
+            passwords.reserve_descriptor();
+        }
+    }
+
+    /// When [`Switch::close_idle`] is to be called, in milliseconds of the clock; [`NEVER`]: no file
+    /// is open.
+    pub fn next_look(&mut self) -> u64 {
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &self.passwords {
+            self.shared.holds_files |= passwords.holds_files();
+        }
+        if self.shared.holds_files && self.next_look == NEVER {
+            self.next_look = clock::millis() + IDLE_LOOK_MILLIS;
+        }
+        self.next_look
+    }
+
+    /// Closes files that were not used for a while. `clients_hold`: those of clients were looked at,
+    /// by [`ClientState::close_idle`], and some are open.
+    pub fn close_idle(&mut self, clients_hold: bool) {
+        let slots = &mut self.slots;
+        self.shared.holds_files =
+            slots.iter_mut().fold(clients_hold, |open, slot| slot.backend.close_idle() | open);
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &mut self.passwords {
+            self.shared.holds_files |= passwords.close_idle();
+        }
+        self.next_look = NEVER;
     }
 
     /// A client of this switch; `number` tells him from its others.
@@ -112,8 +185,10 @@ impl Switch {
 
     /// All requests that will be asked until this is called again have been received by now: one
     /// look at a file does for them.
-    pub fn begin_batch(&mut self) {
+    /// `waiting`: how many clients have something to do.
+    pub fn begin_batch(&mut self, waiting: usize) {
         self.shared.batch += 1;
+        self.shared.waiting = waiting;
     }
 
     /// Serves one request. After [`Answer::Pending`] the same request is asked again, and other
@@ -196,7 +271,10 @@ impl Switch {
         }
         while let Some(slot) = self.slot_of(client) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
-            let outcome = self.ask_slot(client, request);
+            let mut outcome = self.ask_slot(client, request);
+            if let (Outcome::Found, Request::ByName(db, asked)) = (outcome, *request) {
+                outcome = self.in_other_case(client, db, asked);
+            }
             if merges && outcome == Outcome::Groups {
                 self.shared.gids.keep();
                 if self.shared.gids.overflowed() {
@@ -209,6 +287,38 @@ impl Switch {
             self.move_on(client);
         }
         client.progress.last_word()
+    }
+
+    /// What comes of a record whose source takes upper and lower case for the same, and has another
+    /// spelling of the name that was asked for: nothing, if one before it has a record of that
+    /// spelling. Whoever has that name is not him.
+    fn in_other_case(&mut self, client: &mut ClientState, db: Db, asked: Name<'_>) -> Outcome {
+        let backend = self.slots.get(client.slot).map(|slot| &slot.backend);
+        let name = backend.and_then(|backend| backend.name_in_other_case(asked.bytes()));
+        let Some(name) = name else { return Outcome::Found };
+        let name: heapless::Vec<u8, { Name::MAX }> = name.iter().copied().take(Name::MAX).collect();
+        let Some(name) = Name::new(&name) else { return Outcome::Found };
+        for before in client.backends().start..client.slot {
+            let (Some(slot), Some(enumerations)) =
+                (self.slots.get_mut(before), client.enumerations.get_mut(before))
+            else {
+                continue;
+            };
+            // He waits for a source that may block already.
+            let step = Step {
+                shared: &mut self.shared,
+                rights: client.rights,
+                budget: &mut { u64::MAX },
+                search: &mut Search::default(),
+                enumerations,
+                hit: &mut Hit::None,
+            };
+            if slot.backend.ask(step, &Request::ByName(db, name)) == Outcome::Found {
+                slot.backend.release();
+                return Outcome::NotFound;
+            }
+        }
+        Outcome::Found
     }
 
     /// The backend that a client's request has come to; `None`: he may ask no further one.
@@ -307,7 +417,7 @@ impl Switch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nssproto::entry::{Db, Name, Uid};
+    use nssproto::entry::Uid;
 
     #[test]
     fn a_client_asks_the_backends_of_his_range_and_no_others() {

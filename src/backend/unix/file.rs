@@ -1,10 +1,11 @@
-//! One file, kept open, and kept in memory when it is small: what is known of it, and whether
-//! that still holds.
+//! One file, kept in memory when it is small, else open while it is used: what is known of it, and
+//! whether that still holds.
 
+use super::pass::Pass;
 use super::recent::Recent;
 use super::report;
-use crate::backend::stamp::Stamp;
-use crate::limits::WINDOW;
+use crate::backend::stamp::{Reading, Stamp};
+use crate::limits::{IDLE_LOOKS, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock::file_time;
 use crate::sys::file::{self, pread_full};
@@ -12,7 +13,8 @@ use crate::sys::privilege::keep_secret;
 use crate::sys::stat::{Stat, fstat, stat};
 use crate::sys::untouched;
 use nssproto::entry::Db;
-use rustix::fs::{FileType, Mode, OFlags, open};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -25,9 +27,14 @@ pub struct DbFile {
     /// Which database.
     pub db: Db,
     path: CString,
+    /// Open as long as it is used, unless all of it is kept.
     file: Option<OwnedFd>,
-    stamp: Stamp,
-    settled: bool,
+    /// Looks at whether it is used, since it was.
+    idle: u8,
+    /// A descriptor in its place while it is closed, so that there is one when it has to be opened.
+    reserve: Option<OwnedFd>,
+    /// Of which version is what is known.
+    reading: Reading,
     /// What stat(2) last said of what is known, and in which batch of requests.
     seen: Option<(u64, Stat)>,
     content: Vec<u8>,
@@ -39,6 +46,8 @@ pub struct DbFile {
     verbose: bool,
     /// Where recent answers stood in a file that is not kept.
     pub recent: Recent,
+    /// Those who wait for a line of such a file.
+    pub pass: Pass,
 }
 
 impl DbFile {
@@ -48,14 +57,16 @@ impl DbFile {
             db,
             path,
             file: None,
-            stamp: Stamp::default(),
-            settled: false,
+            idle: 0,
+            reserve: None,
+            reading: Reading::default(),
             seen: None,
             content: untouched(WINDOW),
             kept: None,
             version: 0,
             verbose,
             recent: Recent::new(),
+            pass: Pass::new(),
         }
     }
 
@@ -70,12 +81,12 @@ impl DbFile {
     pub fn refresh(&mut self, rights: Rights, batch: u64) -> Result<u32, Errno> {
         // A batch that has passed does not come again.
         if let Some((_, seen)) = self.seen.as_ref().filter(|(at, _)| *at == batch) {
-            rights.check_read(seen, self.is_secret())?;
+            rights.check_read(seen, &self.path, self.is_secret())?;
             return Ok(self.version);
         }
         let now = stat(&self.path).inspect_err(|_| self.forget())?;
-        rights.check_read(&now, self.is_secret())?;
-        if self.settled && self.stamp == Stamp::of(&now) {
+        rights.check_read(&now, &self.path, self.is_secret())?;
+        if self.reading.holds(&Stamp::of(&now)) && (self.kept.is_some() || self.reopen().is_ok()) {
             if batch != 0 {
                 self.seen = Some((batch, now));
             }
@@ -98,32 +109,62 @@ impl DbFile {
         self.db == Db::Shadow
     }
 
-    /// Takes a descriptor now, so that there is one when the file has to be opened.
-    pub fn reserve_descriptor(&mut self) {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        self.file = self.file.take().or_else(|| open("/", flags, Mode::empty()).ok());
-    }
-
-    /// What was known is no longer true. The descriptor is kept for the next version.
+    /// What was known is no longer true.
     fn forget(&mut self) {
-        self.stamp = Stamp::default();
-        self.settled = false;
+        self.reading = Reading::default();
         self.kept = None;
         self.recent.clear();
+        self.close();
+    }
+
+    /// Closes it. A descriptor is kept all the same, of no file system.
+    pub fn close(&mut self) {
+        self.file = None;
+        if self.reserve.is_none() {
+            self.reserve = eventfd(0, EventfdFlags::CLOEXEC).ok();
+        }
+    }
+
+    /// Closes it if it has not been used for a while; whether it is open.
+    pub fn close_idle(&mut self) -> bool {
+        self.idle += u8::from(self.file.is_some());
+        if self.idle > IDLE_LOOKS {
+            self.idle = 0;
+            self.close();
+        }
+        self.file.is_some()
+    }
+
+    fn open(&mut self) -> Result<OwnedFd, Errno> {
+        let mut file = open_to_read(self.db, &self.path);
+        // The one that is open is of no more use.
+        if matches!(file, Err(Errno::MFILE))
+            && (self.reserve.take().is_some() | self.file.take().is_some())
+        {
+            file = open_to_read(self.db, &self.path);
+        }
+        file
+    }
+
+    /// The file, opened again if need be. ESTALE: that is another version than what is known.
+    pub fn reopen(&mut self) -> Result<&OwnedFd, Errno> {
+        if self.file.is_none() {
+            let file = self.open()?;
+            if Stamp::of_open(&file)? != *self.reading.stamp() {
+                return Err(Errno::STALE);
+            }
+            self.file = Some(file);
+        }
+        self.file()
     }
 
     fn load(&mut self, rights: Rights) -> Result<(), Errno> {
-        let mut file = open_to_read(self.db, &self.path);
-        // The one that is open is of no more use.
-        if matches!(file, Err(Errno::MFILE)) && self.file.take().is_some() {
-            file = open_to_read(self.db, &self.path);
-        }
-        let file = file?;
+        let file = self.open()?;
         for _ in 0..TRIES {
             let clock = file_time();
             let before = fstat(&file)?;
             // The path may lead elsewhere since it was looked at.
-            rights.check_read(&before, self.is_secret())?;
+            rights.check_read(&before, &self.path, self.is_secret())?;
             let stamp = Stamp::of(&before);
             let len = pread_full(&file, &mut self.content, 0)?;
             let whole = len < self.content.len();
@@ -131,11 +172,11 @@ impl DbFile {
                 // A device without end; an empty one (/dev/null) is fine.
                 return Err(Errno::INVAL);
             }
-            self.settled = stamp.is_settled(clock);
+            let is_new = *self.reading.stamp() != stamp;
+            self.reading = Reading::new(stamp, clock);
             self.recent.clear();
             self.kept = whole.then_some(len);
-            if self.stamp != stamp {
-                self.stamp = stamp;
+            if is_new {
                 self.version = self.version.wrapping_add(1);
                 if self.verbose {
                     report::bad_lines(self.db, &self.path, &file);
@@ -145,9 +186,12 @@ impl DbFile {
                 break;
             }
             // Written to while it was being read: believed this once at most.
-            self.settled = false;
+            self.reading = Reading::torn(stamp);
         }
         self.file = Some(file);
+        if self.kept.is_some() {
+            self.close();
+        }
         Ok(())
     }
 
@@ -161,13 +205,30 @@ impl DbFile {
         self.file.as_ref().ok_or(Errno::BADF)
     }
 
+    /// Whether what is known holds for as long as stat(2) says the same.
+    pub fn is_settled(&self) -> bool {
+        self.reading.holds(self.reading.stamp())
+    }
+
+    /// Reads on for those who wait for a line.
+    pub fn go_on_with_pass(&mut self, window: &mut [u8], budget: &mut u64) -> Result<(), Errno> {
+        let file = self.file.as_ref().ok_or(Errno::BADF)?;
+        self.pass.go_on(file, window, budget)
+    }
+
+    /// It is used; whether it is open.
+    pub fn touch(&mut self) -> bool {
+        self.idle = 0;
+        self.file.is_some()
+    }
+
     /// Opens for an enumeration what can be read to an end: a file, or a device that is empty, such
     /// as /dev/null. EISDIR for a directory, EINVAL for an endless device, EACCES for what `rights`
     /// may not read.
     pub fn open_to_enumerate(&self, rights: Rights) -> Result<OwnedFd, Errno> {
         let file = open_to_read(self.db, &self.path)?;
         let there = fstat(&file)?;
-        rights.check_read(&there, self.is_secret())?;
+        rights.check_read(&there, &self.path, self.is_secret())?;
         let kind = FileType::from_raw_mode(there.st_mode);
         if kind != FileType::RegularFile && pread_full(&file, &mut [0], 0)? > 0 {
             return Err(Errno::INVAL);
@@ -175,14 +236,14 @@ impl DbFile {
         Ok(file)
     }
 
-    /// The stamp of what is open.
+    /// The stamp of what is known.
     pub fn stamp(&self) -> Stamp {
-        self.stamp
+        *self.reading.stamp()
     }
 
-    /// Whether the path still leads to what is open, unchanged since it had this stamp.
+    /// Whether the path still leads to what is known, unchanged since it had this stamp.
     pub fn is_still(&self, stamp: &Stamp) -> bool {
-        self.stamp == *stamp && stat(&self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
+        self.stamp() == *stamp && stat(&self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
     }
 }
 

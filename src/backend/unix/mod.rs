@@ -6,6 +6,7 @@
 //! ones the places of recent answers.
 
 mod file;
+mod pass;
 mod recent;
 mod report;
 mod search;
@@ -13,23 +14,25 @@ mod search;
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step};
-use crate::limits::RESTARTS;
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
+use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
-use crate::sys::access::Rights;
+use crate::sys::access::{Peer, Rights};
 use crate::sys::error::Error;
-use crate::sys::file::pread_full;
+use crate::sys::file::{join, path, pread_full};
+use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::stat::fstat;
+use crate::sys::stat::{fstat, stat};
 use file::DbFile;
 use nssproto::entry::{Db, Record};
 use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
+use pass::Told;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
 use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The options of nsssd-unix.
@@ -46,6 +49,9 @@ pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
 /// The three files.
 pub struct Unix {
     files: PerDb<DbFile>,
+    dir: Vec<u8>,
+    verbose: bool,
+    teller: Teller,
 }
 
 impl Unix {
@@ -59,7 +65,27 @@ impl Unix {
             // There is no NUL in it.
             DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
+    }
+}
+
+impl Unix {
+    fn tell_failure(&self, errno: Errno) {
+        let mut message = Message::warning("nsssd-unix");
+        message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
+    }
+}
+
+/// Whose files those of a directory are. By its name: where a second one is the same in truth, its
+/// users are those of the first.
+fn teller(mut dir: &[u8]) -> Teller {
+    while let Some((b'/', front)) = dir.split_last() {
+        dir = front;
+    }
+    match dir {
+        b"/etc" => Teller::Own,
+        b"/var/lib/extrausers" => Teller::Extrausers,
+        _ => Teller::Directory,
     }
 }
 
@@ -83,7 +109,25 @@ impl Source for Unix {
             Request::ByGid(gid) => self.look_up(step, Db::Group, Want::Key(LookupKey::Id(gid.0))),
             Request::GroupList { user, .. } => self.look_up(step, Db::Group, Want::Member(user)),
         };
-        answer.unwrap_or_else(Outcome::failed)
+        answer.unwrap_or_else(|errno| {
+            if self.verbose {
+                self.tell_failure(errno);
+            }
+            Outcome::failed(errno)
+        })
+    }
+
+    /// The directory, or of its files those that no set of accounts does without.
+    fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
+        let mut look = |name: &[u8]| {
+            let looked = path(name).and_then(|name| stat(&name));
+            looked.err().inspect(|errno| tell(name, *errno)).is_none()
+        };
+        if look(&self.dir) {
+            for db in [Db::Passwd, Db::Group] {
+                look(&join(&self.dir, db.name().as_bytes()));
+            }
+        }
     }
 
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
@@ -103,7 +147,8 @@ impl Source for Unix {
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
                 ReadFrom::Enumeration => {
-                    Stamp::of_open(&step.enumerations.get(line.db).as_ref()?.file).ok()?
+                    let list = step.enumerations.get_mut(line.db).as_mut()?;
+                    Stamp::of_open(self.list_file(list, line.db, step.rights).ok()?.0).ok()?
                 }
                 _ => self.files.get(line.db).stamp(),
             };
@@ -119,23 +164,30 @@ impl Source for Unix {
     /// byte and before the last one goes out; in between, what was read is hashed.
     fn piece(&mut self, step: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
         let Hit::Streamed(streamed) = step.hit else { return Err(Errno::INVAL) };
-        let own = self.files.get(streamed.db);
-        let list = step.enumerations.get(streamed.db).as_ref();
-        let file = match streamed.from {
-            // Another version may have been opened meanwhile, which the client may not read.
-            ReadFrom::Content | ReadFrom::File if own.stamp() != streamed.stamp => {
-                return Err(Errno::STALE);
+        let db = streamed.db;
+        step.shared.holds_files = true;
+        let file = match (streamed.from, step.enumerations.get_mut(db)) {
+            (ReadFrom::Enumeration, list) => {
+                let list = list.as_mut().ok_or(Errno::BADF)?;
+                self.list_file(list, db, step.rights)?.0
             }
-            ReadFrom::Content | ReadFrom::File => own.file()?,
-            ReadFrom::Enumeration => &list.ok_or(Errno::BADF)?.file,
+            (ReadFrom::Content | ReadFrom::File, _) => {
+                let own = self.files.get_mut(db);
+                // Another version may have been opened meanwhile, which the client may not read.
+                if own.stamp() != streamed.stamp {
+                    return Err(Errno::STALE);
+                }
+                own.touch();
+                own.reopen()?
+            }
         };
         let is_first = streamed.copier.taken() == 0;
         let given = copy(streamed, file, &mut step.shared.window, out)?;
         let is_last = streamed.copier.done();
         if is_first || is_last {
             let same = match streamed.from {
-                ReadFrom::Content | ReadFrom::File => own.is_still(&streamed.stamp),
                 ReadFrom::Enumeration => Stamp::of_open(file)? == streamed.stamp,
+                _ => self.files.get(db).is_still(&streamed.stamp),
             };
             if !same {
                 return Err(Errno::STALE);
@@ -154,6 +206,15 @@ impl Source for Unix {
         }
     }
 
+    fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let file = self.files.get(db);
+        peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
+    }
+
     fn allow(&self, sandbox: &mut Sandbox) {
         for db in Db::ALL {
             let path = self.files.get(db).path();
@@ -163,8 +224,16 @@ impl Source for Unix {
 
     fn reserve_descriptors(&mut self) {
         for db in Db::ALL {
-            self.files.get_mut(db).reserve_descriptor();
+            self.files.get_mut(db).close();
         }
+    }
+
+    fn close_idle(&mut self) -> bool {
+        let mut open = false;
+        for db in Db::ALL {
+            open |= self.files.get_mut(db).close_idle();
+        }
+        open
     }
 }
 
@@ -173,6 +242,7 @@ impl Unix {
     fn look_up(&mut self, mut step: Step<'_>, db: Db, want: Want<'_>) -> Result<Outcome, Errno> {
         let file = self.files.get_mut(db);
         let version = file.refresh(step.rights, step.shared.batch)?;
+        step.shared.holds_files |= file.touch();
         let (key, restarts) = match want {
             Want::Key(key) => (Some(key), RESTARTS),
             // What was collected of an old version must not count.
@@ -190,7 +260,13 @@ impl Unix {
                     Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
                     _ => None,
                 };
-                let found = guess.or_else(|| Finder::new(db, want).find(content, gids));
+                let found = guess.or_else(|| {
+                    let finder = Finder::new(db, want);
+                    let found = finder.find(content, gids);
+                    let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
+                    *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
+                    found
+                });
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {
                     let at = start as u64;
                     let from = ReadFrom::Content;
@@ -202,9 +278,16 @@ impl Unix {
                 if let Some(Location::At(at)) = known {
                     step.search.expect_at(at);
                 }
-                let Some(found) = search_file(&mut step, file, want)? else {
-                    return Ok(Outcome::Pending);
+                let told = match key {
+                    Some(key) if known.is_none() => ask_pass(&mut step, file, key, version)?,
+                    _ => Told::Alone,
                 };
+                let found = match told {
+                    Told::Joined | Told::Wait => None,
+                    Told::Look(Location::Absent) => Some(Location::Absent),
+                    Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
+                };
+                let Some(found) = found else { return Ok(Outcome::Pending) };
                 found
             }
         };
@@ -222,20 +305,72 @@ impl Unix {
             Some(enumeration) => enumeration,
             None => self.enumerate(db, step.rights)?,
         };
-        let found = next_entry(&mut step, &mut enumeration, db);
+        step.shared.holds_files = true;
+        let found = self.next_entry(&mut step, &mut enumeration, db);
         *step.enumerations.get_mut(db) = Some(enumeration);
         Ok(outcome(found?))
+    }
+
+    fn next_entry(
+        &self,
+        step: &mut Step<'_>,
+        enumeration: &mut Enumeration,
+        db: Db,
+    ) -> Result<Option<Location>, Errno> {
+        let (file, at) = self.list_file(enumeration, db, step.rights)?;
+        if step.rights != Rights::Own {
+            step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
+        }
+        step.search.begin_at(*at);
+        let finder = Finder::new(db, Want::Any);
+        let found = search(step, file, ReadFrom::Enumeration, &finder, true)?;
+        if step.search.is_between_lines() {
+            *at = step.search.at;
+        }
+        if let Hit::Streamed(streamed) = step.hit {
+            streamed.stamp = Stamp::of_open(file)?;
+        }
+        Ok(found)
+    }
+
+    /// The file of an enumeration that goes on, opened again if need be, and its place. ESTALE from
+    /// now on, until it is begun again: there is another file.
+    fn list_file<'a>(
+        &self,
+        enumeration: &'a mut Enumeration,
+        db: Db,
+        rights: Rights,
+    ) -> Result<(&'a OwnedFd, &'a mut u64), Errno> {
+        if let Enumeration::Closed { was, at } = *enumeration {
+            let file = match self.files.get(db).open_to_enumerate(rights) {
+                Err(Errno::NOENT) => None,
+                file => Some(file?),
+            };
+            *enumeration = match file {
+                Some(file) if Stamp::of_open(&file)?.digest() == was => {
+                    Enumeration::Open { file, idle: 0, at }
+                }
+                _ => Enumeration::Lost,
+            };
+        }
+        match enumeration {
+            Enumeration::Open { file, idle, at } => {
+                *idle = 0;
+                Ok((file, at))
+            }
+            _ => Err(Errno::STALE),
+        }
     }
 
     fn enumerate(&mut self, db: Db, rights: Rights) -> Result<Enumeration, Errno> {
         let file = self.files.get_mut(db);
         file.name_bad_lines(rights);
-        Ok(Enumeration { file: file.open_to_enumerate(rights)?, at: 0 })
+        Ok(Enumeration::new(file.open_to_enumerate(rights)?))
     }
 
     fn rewind_list(&mut self, enumerations: &mut Enumerations, db: Db, rights: Rights) {
         match enumerations.get_mut(db) {
-            Some(enumeration) => enumeration.at = 0,
+            Some(Enumeration::Open { at, .. }) => *at = 0,
             // A file that cannot be opened is reported by the next GET.
             place => *place = self.enumerate(db, rights).ok(),
         }
@@ -249,26 +384,6 @@ impl Unix {
         };
         text.get(line.start..line.end)
     }
-}
-
-fn next_entry(
-    step: &mut Step<'_>,
-    enumeration: &mut Enumeration,
-    db: Db,
-) -> Result<Option<Location>, Errno> {
-    if step.rights != Rights::Own {
-        step.rights.check_read(&fstat(&enumeration.file)?, db == Db::Shadow)?;
-    }
-    step.search.begin_at(enumeration.at);
-    let finder = Finder::new(db, Want::Any);
-    let found = search(step, &enumeration.file, ReadFrom::Enumeration, &finder, true)?;
-    if step.search.is_between_lines() {
-        enumeration.at = step.search.at;
-    }
-    if let Hit::Streamed(streamed) = step.hit {
-        streamed.stamp = Stamp::of_open(&enumeration.file)?;
-    }
-    Ok(found)
 }
 
 /// Puts the next bytes of a record's strings to the front of `out`; how many.
@@ -297,6 +412,28 @@ fn copy(
         given += put;
     }
     Ok(given)
+}
+
+/// Where many wait, one pass over the file does for all of them.
+fn ask_pass(
+    step: &mut Step<'_>,
+    file: &mut DbFile,
+    key: LookupKey<'_>,
+    version: u32,
+) -> Result<Told, Errno> {
+    if !step.search.is_fresh() || !file.is_settled() {
+        return Ok(Told::Alone);
+    }
+    let join = step.shared.waiting >= CROWD;
+    let mut told = file.pass.ask(version, key, join);
+    if let Told::Wait = told {
+        file.go_on_with_pass(&mut step.shared.window, step.budget)?;
+        told = file.pass.ask(version, key, join);
+    }
+    if let Told::Look(Location::At(at)) = told {
+        step.search.expect_at(at);
+    }
+    Ok(told)
 }
 
 /// Looks in a file that is not kept. `None`: the budget is used up.

@@ -4,7 +4,7 @@ use super::recent::{Location, LookupKey};
 use crate::backend::Step;
 use crate::backend::client::{Hit, Line, LongLine, ReadFrom, Streamed};
 use crate::backend::gids::Gids;
-use crate::limits::{ONE_LINE, WINDOW};
+use crate::limits::{CANDIDATE, ONE_LINE, WINDOW};
 use crate::sys::file::pread_full;
 #[cfg(target_arch = "aarch64")]
 use memchr::arch::aarch64::neon::packedpair::Finder as Pair;
@@ -20,6 +20,7 @@ use nssproto::line::stream::{LineScanner, LineSummary};
 use nssproto::line::{Parsed, parse_group};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
 /// Which lines are looked for.
@@ -73,6 +74,9 @@ impl Want<'_> {
     }
 }
 
+/// What it costs to pass over a place that is not wanted, in bytes of a turn.
+const PASSED_OVER: u64 = 64;
+
 /// Most bytes that the search for a pair looks at together.
 const PAIR_READS: usize = 64;
 
@@ -102,6 +106,8 @@ pub struct Finder<'a> {
     needle: heapless::Vec<u8, { Name::MAX + 2 }>,
     /// Finds where two of its bytes stand; `None`: it has not two.
     pair: Option<Pair>,
+    /// What the lines cost that were parsed, in bytes of a turn.
+    parsed: Cell<u64>,
 }
 
 impl<'a> Finder<'a> {
@@ -116,7 +122,8 @@ impl<'a> Finder<'a> {
             Want::Member(user) => ("", user.bytes(), ""),
             Want::Any => ("", &[][..], ""),
         };
-        let mut finder = Finder { db, want, needle: heapless::Vec::new(), pair: None };
+        let mut finder =
+            Finder { db, want, needle: heapless::Vec::new(), pair: None, parsed: Cell::new(0) };
         for part in [front.as_bytes(), word, back.as_bytes()] {
             // There is room for the longest name.
             let _ = finder.needle.extend_from_slice(part);
@@ -140,12 +147,18 @@ impl<'a> Finder<'a> {
         let mut from = 0;
         while from < block.len() {
             let span = span_at(block, self.candidate(block, from)?);
+            self.parsed.set(self.parsed.get() + (span.end - span.start) as u64 + CANDIDATE);
             if let Some(parsed) = self.want.takes(self.db, span.of(block), gids) {
                 return Some((span, parsed));
             }
             from = span.next;
         }
         None
+    }
+
+    /// What the lines cost that were parsed since the last call, in bytes of a turn.
+    pub fn cost(&self) -> u64 {
+        self.parsed.take()
     }
 
     /// A byte of the next line that may be wanted.
@@ -160,7 +173,24 @@ impl<'a> Finder<'a> {
                 }
                 self.search(block, from).map(|at| at + 1)
             }
+            Want::Member(_) => self.search_item(block, from),
             _ => self.search(block, from),
+        }
+    }
+
+    /// Where the needle stands next so that it may be an item of a list.
+    fn search_item(&self, block: &[u8], mut from: usize) -> Option<usize> {
+        loop {
+            let at = self.search(block, from)?;
+            let before = block.get(..at).and_then(<[u8]>::last);
+            let behind = block.get(at + self.needle.len());
+            let begins = before.is_none_or(|b| matches!(b, b':' | b',') || !b.is_ascii_graphic());
+            let ends = behind.is_none_or(|b| *b == b',' || !b.is_ascii_graphic());
+            if begins && ends {
+                return Some(at);
+            }
+            self.parsed.set(self.parsed.get() + PASSED_OVER);
+            from = at + 1;
         }
     }
 
@@ -210,7 +240,7 @@ fn span_at(block: &[u8], at: usize) -> Span {
 }
 
 /// Where the last line of `block` starts, which has no LF yet; lines are short.
-fn behind_last_lf(block: &[u8]) -> usize {
+pub fn behind_last_lf(block: &[u8]) -> usize {
     block.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1)
 }
 
@@ -282,7 +312,9 @@ pub fn search(
             continue;
         }
         let base = search.at;
-        if let Some((Span { start, end, next }, parsed)) = finder.find(lines, gids) {
+        let found = finder.find(lines, gids);
+        *step.budget = step.budget.saturating_sub(finder.cost());
+        if let Some((Span { start, end, next }, parsed)) = found {
             search.at = base + next as u64;
             let at = base + start as u64;
             *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });

@@ -1,21 +1,32 @@
 //! What a C library asks nscd, and what a server answers: users, groups, and the groups of a user.
 
 use nssproto::entry::{Db, Gid, Uid};
-use nssproto::nscd::{self, REQUEST_MAX, Reply, ReplyKind, Request};
+use nssproto::nscd::{self, Password, REQUEST_MAX, Reply, ReplyKind, Request};
 use nssproto::{EncodeError, line};
 use std::error::Error;
 
 const PASSWD: &[u8] = b"ada:x:1001:1000:Ada:/home/ada:/bin/sh";
 const GROUP: &[u8] = b"staff:x:50:ada,bob";
 
+/// There is no hash in them.
+const AS_IT_STANDS: Password = Password::AsItStands;
+
 /// The whole reply to a request; `None`: to be closed without one.
 fn answer(request: &Request<'_>, out: &mut [u8]) -> Result<Option<usize>, Box<dyn Error>> {
     let (user, group) = (line::parse(Db::Passwd, PASSWD)?, line::parse(Db::Group, GROUP)?);
     let len = match *request {
-        Request::PasswdByName(name) if name == user.name() => nscd::encode(&user, out),
-        Request::PasswdByUid(Some(Uid(id))) if Some(id) == user.id() => nscd::encode(&user, out),
-        Request::GroupByName(name) if name == group.name() => nscd::encode(&group, out),
-        Request::GroupByGid(Some(Gid(id))) if Some(id) == group.id() => nscd::encode(&group, out),
+        Request::PasswdByName(name) if name == user.name() => {
+            nscd::encode(&user, AS_IT_STANDS, out)
+        }
+        Request::PasswdByUid(Some(Uid(id))) if Some(id) == user.id() => {
+            nscd::encode(&user, AS_IT_STANDS, out)
+        }
+        Request::GroupByName(name) if name == group.name() => {
+            nscd::encode(&group, AS_IT_STANDS, out)
+        }
+        Request::GroupByGid(Some(Gid(id))) if Some(id) == group.id() => {
+            nscd::encode(&group, AS_IT_STANDS, out)
+        }
         Request::Initgroups(b"ada") => nscd::encode_initgroups(1, out).and_then(|len| {
             // The gids follow, in the machine's own order.
             let room = out.get_mut(len..len + 4).ok_or(EncodeError::NoSpace(len + 4))?;

@@ -21,22 +21,22 @@
 //! ```
 //! use nssproto::entry::Db;
 //! use nssproto::line;
-//! use nssproto::nscd::{self, REQUEST_MAX, Reply, ReplyKind, Request};
+//! use nssproto::nscd::{self, Password, REQUEST_MAX, Reply, ReplyKind, Request};
 //!
 //! // What a C library sends.
 //! let request = Request::PasswdByName(b"ada");
 //! let mut wire = [0; REQUEST_MAX];
 //! let len = request.encode(&mut wire)?;
 //!
-//! // What a server makes of it and answers. The hash of a password is not shown.
+//! // What a server makes of it and answers. Who asks may not know the hash.
 //! assert_eq!(Request::decode(&wire[..len])?.value, request);
 //! let record = line::parse(Db::Passwd, b"ada:$6$salt$hash:1001:1000:Ada:/home/ada:/bin/sh")?;
 //! let mut reply = [0; 128];
-//! let len = nscd::encode(&record, &mut reply)?;
+//! let len = nscd::encode(&record, Password::Star, &mut reply)?;
 //!
 //! // What the C library makes of that.
 //! let decoded = Reply::decode(ReplyKind::Passwd, &reply[..len])?;
-//! let shown = line::parse(Db::Passwd, b"ada:x:1001:1000:Ada:/home/ada:/bin/sh")?;
+//! let shown = line::parse(Db::Passwd, b"ada:*:1001:1000:Ada:/home/ada:/bin/sh")?;
 //! assert_eq!(decoded.value, Reply::Found(shown));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -46,9 +46,12 @@ mod request;
 pub mod stream;
 
 pub use reply::{
-    Gids, Reply, ReplyKind, encode, encode_initgroups, encode_invalidated, encode_not_found,
-    encode_unserved,
+    Gids, Password, Reply, ReplyKind, encode, encode_initgroups, encode_invalidated,
+    encode_not_found, encode_unserved,
 };
 pub use request::{DATABASES, KEY_MAX, REQUEST_MAX, Request};
+
+/// Where both C libraries ask; it cannot be changed there.
+pub const SOCKET: &str = "/var/run/nscd/socket";
 
 const VERSION: u32 = 2;

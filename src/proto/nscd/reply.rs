@@ -19,12 +19,22 @@ fn length(text: &[u8]) -> Result<u32, EncodeError> {
     Ok(len as u32)
 }
 
-/// What is shown of a password field: every local user may ask, so never a hash.
-pub(super) fn shown(password: &[u8]) -> &[u8] {
-    match password {
-        b"" | b"x" | b"*" => password,
-        _ if password.starts_with(b"!") => b"!",
-        _ => b"x",
+/// What is sent of a password field that is not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// The field. Every local user may ask, so it must be nothing that the asker may not know.
+    AsItStands,
+    /// `*`: there is an account, and no password fits.
+    Star,
+}
+
+impl Password {
+    /// What is sent of this field.
+    pub(super) fn of(self, field: &[u8]) -> &[u8] {
+        match self {
+            Password::Star if !field.is_empty() => b"*",
+            _ => field,
+        }
     }
 }
 
@@ -54,10 +64,14 @@ impl ReplyKind {
 /// Writes a reply, found: two lengths, two numbers, the other lengths, then all strings. In front
 /// of the strings are 36 bytes for a user; for a group 24, and four for each member.
 /// [`EncodeError::Unrepresentable`] for shadow, which the protocol has not.
-pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
+pub fn encode(
+    record: &Record<'_>,
+    password: Password,
+    out: &mut [u8],
+) -> Result<usize, EncodeError> {
     let mut strings = record.strings();
-    if let Some(password) = strings.password() {
-        *password = shown(password);
+    if let Some(field) = strings.password() {
+        *field = password.of(field);
     }
     let numbers = match record {
         Record::Passwd(r) => [r.uid.0, r.gid.0],
@@ -218,18 +232,20 @@ mod tests {
     use crate::line::parse;
 
     #[test]
-    fn no_reply_is_cut_and_no_hash_is_shown() {
+    fn no_reply_is_cut_and_a_password_gives_way_to_a_star() {
         let p = parse(Db::Passwd, b"ada:$6$salt$hash:1:2:::").unwrap();
         let g = parse(Db::Group, b"g:!hash:5:a,,b").unwrap();
         let mut out = [0xa5; 128];
-        let n = encode(&p, &mut out).unwrap();
+        let n = encode(&p, Password::Star, &mut out).unwrap();
         assert_eq!(n, 36 + 4 + 2 + 1 + 1 + 1);
-        assert_eq!(&out[36..n], b"ada\0x\0\0\0\0");
-        let n = encode(&g, &mut out).unwrap();
-        assert_eq!(&out[24 + 12..n], b"g\0!\0a\0\0b\0");
+        assert_eq!(&out[36..n], b"ada\0*\0\0\0\0");
+        let n = encode(&p, Password::AsItStands, &mut out).unwrap();
+        assert_eq!(&out[36..n], b"ada\0$6$salt$hash\0\0\0\0");
+        let n = encode(&g, Password::Star, &mut out).unwrap();
+        assert_eq!(&out[24 + 12..n], b"g\0*\0a\0\0b\0");
         for cut in 0..n {
             out.fill(0xa5);
-            assert_eq!(encode(&g, &mut out[..cut]), Err(EncodeError::NoSpace(n)));
+            assert_eq!(encode(&g, Password::Star, &mut out[..cut]), Err(EncodeError::NoSpace(n)));
             assert!(out.iter().all(|b| *b == 0xa5), "a part was written");
         }
         let sizes = [(ReplyKind::Passwd, 36), (ReplyKind::Group, 24), (ReplyKind::Initgroups, 12)];
@@ -250,7 +266,7 @@ mod tests {
         ] {
             let record = parse(db, text).unwrap();
             let mut out = [0xa5; 128];
-            let len = encode(&record, &mut out).unwrap();
+            let len = encode(&record, Password::AsItStands, &mut out).unwrap();
             let value = Reply::Found(record);
             assert_eq!(Reply::decode(kind, &out), Ok(Decoded { value, len }), "{text:?}");
             for cut in 0..len {
@@ -278,7 +294,7 @@ mod tests {
     fn replies_with_odd_strings_and_lengths_are_refused() {
         let record = parse(Db::Group, b"g:x:5:a,b").unwrap();
         let mut good = [0; 64];
-        let len = encode(&record, &mut good).unwrap();
+        let len = encode(&record, Password::AsItStands, &mut good).unwrap();
         let words = [(0, 1), (1, 2), (2, 1), (2, 0), (3, u32::MAX), (5, u32::MAX), (6, 3)];
         for (word, value) in words {
             let mut bad = good;

@@ -36,8 +36,10 @@ pub enum Request<'a> {
     /// A database that is not served here: a reply of so many bytes says so, and the client
     /// asks its own sources at once.
     Unserved(usize),
-    /// SHUTDOWN and GETSTAT, which are not for clients: close.
-    Control,
+    /// SHUTDOWN: root ends the server, which does not answer; for others, close.
+    Shutdown,
+    /// GETSTAT, whose answer is no protocol: close.
+    Statistics,
 }
 
 impl<'a> Request<'a> {
@@ -67,7 +69,8 @@ impl<'a> Request<'a> {
             3 => Request::GroupByGid(number(text).map(Gid)),
             // Four sorts of host lookup, two of them with raw addresses for keys.
             4..=7 => Request::Unserved(32),
-            8 | 9 => Request::Control,
+            8 if text.is_empty() => Request::Shutdown,
+            9 => Request::Statistics,
             10 => Request::Invalidate(text),
             11..=13 | 18 | 21 => Request::Descriptor,
             14 => Request::Unserved(24),
@@ -91,10 +94,16 @@ impl<'a> Request<'a> {
             Request::PasswdByUid(Some(Uid(id))) => (1, write_decimal(id.into(), &mut digits)),
             Request::GroupByName(name) => (2, name),
             Request::GroupByGid(Some(Gid(id))) => (3, write_decimal(id.into(), &mut digits)),
+            Request::Shutdown => (8, &b""[..]),
             Request::Invalidate(database) => (10, database),
             Request::Initgroups(user) => (15, user),
             _ => return Err(unfit),
         };
+        if let Request::Shutdown = self {
+            let mut s = Writer::new(out, HEADER)?;
+            s.put_words(&[VERSION, kind, 0]);
+            return Ok(s.written());
+        }
         if key.len() >= KEY_MAX || key.contains(&0) {
             return Err(EncodeError::Unrepresentable("key too long, or with a NUL"));
         }
@@ -149,7 +158,7 @@ mod tests {
                 Request::GroupByGid(id) => Request::GroupByGid(id),
                 Request::Unserved(n) => Request::Unserved(n),
                 Request::Descriptor => Request::Descriptor,
-                _ => Request::Control,
+                _ => Request::Statistics,
             }
         })
     }
@@ -211,6 +220,7 @@ mod tests {
             Request::GroupByGid(Some(Gid(u32::MAX))),
             Request::Initgroups(&[b'u'; KEY_MAX - 1]),
             Request::Invalidate(b"group"),
+            Request::Shutdown,
         ] {
             let mut out = [0xa5; REQUEST_MAX];
             let len = request.encode(&mut out).unwrap();
@@ -222,7 +232,7 @@ mod tests {
         }
         for request in [
             Request::PasswdByUid(None),
-            Request::Control,
+            Request::Statistics,
             Request::PasswdByName(b"a\0b"),
             Request::Initgroups(&[b'u'; KEY_MAX]),
         ] {

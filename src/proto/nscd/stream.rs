@@ -5,12 +5,13 @@
 //!
 //! ```
 //! use nssproto::entry::Gid;
+//! use nssproto::nscd::Password;
 //! use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter};
 //! use nssproto::nsss::Head;
 //!
 //! let head = Head::Group { gid: Gid(5), len: 6, members: 1 };
 //! let mut room = [0; HEADER_MAX + 4 * 3];
-//! let mut header = HeaderWriter::new(head).unwrap();
+//! let mut header = HeaderWriter::new(head, Password::AsItStands).unwrap();
 //! // Lengths are written as they become known.
 //! assert_eq!(header.feed(b"g\0x", &mut room)?, 0);
 //! assert_eq!(header.feed(b"\0a\0", &mut room)?, 24 + 4);
@@ -22,8 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use super::Password;
 use super::ReplyKind;
-use super::reply::{FOUND, PASSWORD, shown};
+use super::reply::{FOUND, PASSWORD};
 use crate::bytes::{Fnv1a, Writer};
 use crate::nsss::Head;
 use crate::{EncodeError, Malformed};
@@ -44,22 +46,15 @@ pub struct HeaderWriter {
     len: u32,
     /// Lengths of the first strings, NUL included.
     lengths: [u32; 5],
-    /// What is shown of the password; `None`: it is empty.
-    shown: Option<u8>,
+    password: Password,
     hash: Fnv1a,
 }
 
 impl HeaderWriter {
     /// Of the record with this head; `None` for shadow, which the protocol has not.
-    pub fn new(head: Head) -> Option<Self> {
-        let survey = HeaderWriter {
-            head,
-            ended: 0,
-            len: 0,
-            lengths: [0; 5],
-            shown: None,
-            hash: Fnv1a::START,
-        };
+    pub fn new(head: Head, password: Password) -> Option<Self> {
+        let survey =
+            HeaderWriter { head, ended: 0, len: 0, lengths: [0; 5], password, hash: Fnv1a::START };
         (!matches!(head, Head::Shadow { .. })).then_some(survey)
     }
 
@@ -78,14 +73,6 @@ impl HeaderWriter {
         let mut s = Writer::new(out, 0)?;
         self.hash.feed(area);
         for byte in area {
-            if self.ended == SECRET && *byte != 0 {
-                self.shown = match (self.len, self.shown) {
-                    (0, _) => shown(&[*byte]).first().copied(),
-                    // It stands for itself only if nothing follows.
-                    (_, Some(b'*')) => Some(b'x'),
-                    (_, known) => known,
-                };
-            }
             self.len =
                 self.len.checked_add(1).ok_or(EncodeError::Unrepresentable("string too long"))?;
             if *byte == 0 {
@@ -96,8 +83,8 @@ impl HeaderWriter {
     }
 
     fn close(&mut self, s: &mut Writer<'_>) -> Result<(), EncodeError> {
-        let len = match self.ended {
-            SECRET => 1 + u32::from(self.shown.is_some()),
+        let len = match self.password {
+            Password::Star if self.ended == SECRET => self.len.min(2),
             _ => self.len,
         };
         i32::try_from(len).map_err(|_| EncodeError::Unrepresentable("string too long"))?;
@@ -130,7 +117,7 @@ impl HeaderWriter {
         Ok(StringsWriter {
             head: self.head,
             ended: 0,
-            shown: self.shown,
+            password: self.password,
             given: false,
             hash: Fnv1a::START,
             expected: self.hash,
@@ -143,8 +130,8 @@ impl HeaderWriter {
 pub struct StringsWriter {
     head: Head,
     ended: u32,
-    shown: Option<u8>,
-    /// What is shown of the password was put.
+    password: Password,
+    /// The star was put.
     given: bool,
     hash: Fnv1a,
     expected: Fnv1a,
@@ -157,20 +144,20 @@ impl StringsWriter {
     }
 
     /// Makes of the next bytes of the strings what is sent, in place, and returns how many that
-    /// are: the password gives way to what is shown of it.
+    /// are: the password may give way to a star.
     pub fn feed(&mut self, area: &mut [u8]) -> usize {
         self.hash.feed(area);
         let mut put = 0;
         for at in 0..area.len() {
             let Some(byte) = area.get(at).copied() else { break };
-            let secret = self.ended == SECRET;
+            let secret = self.ended == SECRET && self.password == Password::Star;
             self.ended += u32::from(byte == 0);
             if !secret || byte == 0 {
                 put = place(area, put, byte);
             } else if !self.given {
                 // In the place of the password's first byte; the rest goes.
                 self.given = true;
-                put = place(area, put, self.shown.unwrap_or(b'x'));
+                put = place(area, put, b'*');
             }
         }
         put
@@ -199,8 +186,14 @@ mod tests {
     use crate::entry::{Gid, Group, Members, Passwd, Record, Uid};
 
     /// Both passes in pieces of `step` bytes.
-    fn in_pieces(head: Head, area: &[u8], step: usize, out: &mut [u8; 512]) -> usize {
-        let mut survey = HeaderWriter::new(head).unwrap();
+    fn in_pieces(
+        head: Head,
+        password: Password,
+        area: &[u8],
+        step: usize,
+        out: &mut [u8; 512],
+    ) -> usize {
+        let mut survey = HeaderWriter::new(head, password).unwrap();
         let mut at = 0;
         for piece in area.chunks(step) {
             at += survey.feed(piece, &mut out[at..]).unwrap();
@@ -241,14 +234,16 @@ mod tests {
                 shell: b"member",
             };
             let (mut whole, mut pieces) = ([0xa5; 512], [0xa5; 512]);
-            for step in 1..area.len() + 1 {
-                let n = encode(&Record::Group(group), &mut whole).unwrap();
+            let steps = (1..area.len() + 1).flat_map(|step| [(step, false), (step, true)]);
+            for (step, star) in steps {
+                let shown = if star { Password::Star } else { Password::AsItStands };
+                let n = encode(&Record::Group(group), shown, &mut whole).unwrap();
                 let head = Head::Group { gid: Gid(7), len: len as u32, members: 3 };
-                let m = in_pieces(head, area, step, &mut pieces);
+                let m = in_pieces(head, shown, area, step, &mut pieces);
                 assert_eq!(whole[..n], pieces[..m], "{password:?} {step}");
-                let n = encode(&Record::Passwd(user), &mut whole).unwrap();
+                let n = encode(&Record::Passwd(user), shown, &mut whole).unwrap();
                 let head = Head::Passwd { uid: Uid(6), gid: Gid(7), len: len as u32 };
-                let m = in_pieces(head, area, step, &mut pieces);
+                let m = in_pieces(head, shown, area, step, &mut pieces);
                 assert_eq!(whole[..n], pieces[..m], "{password:?} {step}");
             }
         }
@@ -257,7 +252,7 @@ mod tests {
     #[test]
     fn a_second_pass_over_other_bytes_does_not_hold() {
         let head = Head::Group { gid: Gid(7), len: 6, members: 1 };
-        let mut survey = HeaderWriter::new(head).unwrap();
+        let mut survey = HeaderWriter::new(head, Password::Star).unwrap();
         survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
         let mut strings = survey.finish().unwrap();
         let mut other = *b"g\0x\0b\0";
@@ -268,9 +263,11 @@ mod tests {
     #[test]
     fn a_wrong_number_of_strings_is_an_error() {
         let head = Head::Group { gid: Gid(7), len: 6, members: 2 };
-        let mut survey = HeaderWriter::new(head).unwrap();
+        let mut survey = HeaderWriter::new(head, Password::Star).unwrap();
         survey.feed(b"g\0x\0a\0", &mut [0; 64]).unwrap();
         assert!(survey.finish().is_err());
-        assert!(HeaderWriter::new(Head::Shadow { numbers: [0; 7], len: 2 }).is_none());
+        assert!(
+            HeaderWriter::new(Head::Shadow { numbers: [0; 7], len: 2 }, Password::Star).is_none()
+        );
     }
 }

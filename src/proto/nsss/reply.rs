@@ -59,7 +59,7 @@ impl Head {
     pub const MAX: usize = 1 + 7 * 8 + 4;
 
     /// That of `record`, whose area has `len` bytes.
-    pub(crate) fn of(record: &Record<'_>, len: u32) -> Self {
+    pub fn of(record: &Record<'_>, len: u32) -> Self {
         match record {
             Record::Passwd(r) => Head::Passwd { uid: r.uid, gid: r.gid, len },
             Record::Group(r) => Head::Group { gid: r.gid, len, members: r.members.remaining() },
@@ -79,6 +79,15 @@ impl Head {
         match self {
             Head::Passwd { uid: Uid(id), .. } | Head::Group { gid: Gid(id), .. } => Some(*id),
             Head::Shadow { .. } => None,
+        }
+    }
+
+    /// Of which database the record is.
+    pub fn db(&self) -> Db {
+        match self {
+            Head::Passwd { .. } => Db::Passwd,
+            Head::Group { .. } => Db::Group,
+            Head::Shadow { .. } => Db::Shadow,
         }
     }
 

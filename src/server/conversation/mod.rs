@@ -145,12 +145,14 @@ pub enum End {
     Failed,
     /// A record could not be sent to its end.
     Broken,
+    /// Root asked that the server end.
+    Shutdown,
 }
 
 impl End {
     /// All of them: one process tells another by their places.
-    pub const ALL: [End; 5] =
-        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken];
+    pub const ALL: [End; 6] =
+        [End::Answered, End::Protocol, End::Refused, End::Failed, End::Broken, End::Shutdown];
 }
 
 /// What a connection waits for.
@@ -162,8 +164,10 @@ pub enum Wait {
     Output,
     /// Its turn.
     Turn,
-    /// What a worker has to say.
+    /// A worker that is free.
     Worker,
+    /// What a worker has to say.
+    Source,
 }
 
 /// How long is waited for what.
@@ -171,7 +175,7 @@ pub enum Wait {
 pub struct Patience {
     /// Milliseconds for a client to finish a request or to take a piece of a reply.
     pub client_millis: u32,
-    /// Milliseconds until the first byte of an answer.
+    /// Milliseconds until a source begins its answer.
     pub lookup_millis: u32,
 }
 
@@ -191,6 +195,11 @@ pub trait Conversation {
     /// Whether nothing is to be done until more bytes come.
     fn waits_for_input(&self) -> bool;
 
+    /// Whether its request is complete, where it has one.
+    fn has_asked(&self) -> bool {
+        true
+    }
+
     /// What is left of the budget that [`Conversation::go_on`] was given.
     fn budget_left(&self) -> u64;
 
@@ -203,6 +212,12 @@ pub trait Conversation {
 
     /// Gives back what it holds of the switch.
     fn leave(&self, switch: &mut Switch);
+
+    /// Closes files of enumerations that its client has not gone on with for a while; whether others
+    /// are open.
+    fn close_idle(&mut self) -> bool {
+        false
+    }
 
     /// Whether its client may have sent what was not read, so that it has to be read before the
     /// connection is closed: else the client meets an error instead of the end.

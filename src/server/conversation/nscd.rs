@@ -6,14 +6,15 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
+use crate::backend::password::ShadowSearch;
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
-use crate::limits::REPLY_PIECE;
+use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
 use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
-use nssproto::nsss;
+use nssproto::nsss::{self, Head};
 use nssproto::{DecodeError, EncodeError};
 
 /// The state of a connection.
@@ -23,7 +24,7 @@ pub struct Nscd {
     /// More may have been sent than the request.
     more: bool,
     by_root: bool,
-    /// When it came, and then when its request was complete: milliseconds of the clock.
+    /// When it came, in milliseconds of the clock.
     since: u64,
     /// A byte of the reply has been given out.
     begun: bool,
@@ -34,6 +35,8 @@ pub struct Nscd {
 struct Lookup {
     state: State,
     groups: Groups,
+    /// Whether shadow has a line of the record that was found.
+    shadow: ShadowSearch,
     client: ClientState,
 }
 
@@ -71,7 +74,12 @@ impl Conversation for Nscd {
             by_root,
             since: millis(),
             begun: false,
-            lookup: Lookup { state: State::Reading, groups: Groups::NONE, client },
+            lookup: Lookup {
+                state: State::Reading,
+                groups: Groups::NONE,
+                shadow: ShadowSearch::default(),
+                client,
+            },
         }
     }
 
@@ -92,6 +100,10 @@ impl Conversation for Nscd {
         matches!(self.lookup.state, State::Reading)
     }
 
+    fn has_asked(&self) -> bool {
+        !matches!(Request::decode(self.request()), Err(DecodeError::Incomplete(_)))
+    }
+
     fn drains(&self) -> bool {
         self.more
     }
@@ -102,11 +114,14 @@ impl Conversation for Nscd {
 
     fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
         let Patience { client_millis, lookup_millis } = patience;
+        let last = self.since + u64::from(NSCD_ANSWER_MILLIS);
         match wait {
             // Since it came: who sends byte by byte has no more time than others.
             Wait::Input => self.since + u64::from(client_millis),
             Wait::Turn if self.begun => NEVER,
-            Wait::Turn | Wait::Worker => self.since + u64::from(lookup_millis),
+            // However long it waited: what is left of that is the source's.
+            Wait::Turn | Wait::Worker => last,
+            Wait::Source => last.min(millis() + u64::from(lookup_millis)),
             // A client that does not read makes nobody else wait.
             Wait::Output => millis() + u64::from(client_millis),
         }
@@ -145,7 +160,11 @@ impl Nscd {
             }
         };
         self.more |= took.len < self.have;
-        let by_name = |db, name| Name::new(name).map(|name| Question::ByName(db, name));
+        // In a line of a file nobody can be called so, and PAM asks for such a name with each password
+        // (pam_unix_non_existent:). A source that refuses it, as nslcd does, has not failed.
+        let is_name = |name: &&[u8]| !name.iter().any(|byte| matches!(byte, b':' | b'\n'));
+        let named = |name| Name::new(name).filter(|name| is_name(&name.bytes()));
+        let by_name = |db, name| named(name).map(|name| Question::ByName(db, name));
         let groups_of = |user| Question::GroupList { max: u64::MAX, user };
         // `None`: nobody can have that name or number.
         let (question, kind) = match took.value {
@@ -153,7 +172,7 @@ impl Nscd {
             Request::PasswdByUid(uid) => (uid.map(Question::ByUid), ReplyKind::Passwd),
             Request::GroupByName(name) => (by_name(Db::Group, name), ReplyKind::Group),
             Request::GroupByGid(gid) => (gid.map(Question::ByGid), ReplyKind::Group),
-            Request::Initgroups(user) => (Name::new(user).map(groups_of), ReplyKind::Initgroups),
+            Request::Initgroups(user) => (named(user).map(groups_of), ReplyKind::Initgroups),
             Request::Unserved(size) => {
                 let written = nscd::encode_unserved(size, out.room());
                 return lookup.answer(out, written);
@@ -164,12 +183,12 @@ impl Nscd {
                 let written = nscd::encode_invalidated(known, out.room());
                 return lookup.answer(out, written);
             }
-            // Invalidate from others, Descriptor, Control.
+            Request::Shutdown if self.by_root => return lookup.close(End::Shutdown),
+            // Invalidate and Shutdown from others, Descriptor, Statistics.
             _ => return lookup.close(End::Refused),
         };
         let Some(question) = question else { return lookup.none(out, kind) };
         if let State::Reading = lookup.state {
-            self.since = millis();
             lookup.state = State::Asking;
         }
         lookup.ask(switch, out, &question, kind)
@@ -179,9 +198,9 @@ impl Nscd {
 /// Whether a record is the one that was asked for: a source in another process may err, and a
 /// client that checks takes another name for an error. The name is not known of a record that is
 /// taken in pieces.
-fn fits(question: &Question<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
+fn fits(question: &Question<'_>, found: &Found<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
     match question {
-        Question::ByName(_, asked) => name.is_none_or(|name| name == asked.bytes()),
+        Question::ByName(_, asked) => name.is_none_or(|name| found.is_called(asked.bytes(), name)),
         Question::ByUid(Uid(asked)) | Question::ByGid(Gid(asked)) => id == Some(*asked),
         _ => false,
     }
@@ -225,14 +244,14 @@ impl Lookup {
             (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
             (_, question) => question,
         };
-        let Lookup { state, groups, client } = self;
+        let Lookup { state, groups, shadow, client } = self;
         // What was found is given back before the next step.
         let step = match switch.ask(client, &asked, groups.sent()) {
             Answer::Pending => NextStep::Turn,
             Answer::Found(found) => match state {
                 State::Again(strings) => go_on_again(found, *strings),
                 State::IsUser => NextStep::NoGroups,
-                _ => begin_record(found, out, question),
+                _ => begin_record(found, out, question, shadow),
             },
             _ if matches!(state, State::Again(_)) => NextStep::Break,
             Answer::NeedsWorker => NextStep::Worker,
@@ -248,6 +267,7 @@ impl Lookup {
                 self.state = State::Survey(pieces, survey);
                 self.survey(switch, out)
             }
+            NextStep::MeasureUnseen(pieces, head) => self.survey_unseen(switch, out, pieces, head),
             NextStep::SendStrings(pieces, strings) => {
                 self.state = State::Strings(pieces, strings);
                 self.send_strings(switch, out)
@@ -266,13 +286,41 @@ impl Lookup {
         }
     }
 
+    /// The same of a record of which nothing was seen but its head: what is sent of its password is
+    /// known from its first piece.
+    fn survey_unseen(
+        &mut self,
+        switch: &mut Switch,
+        out: &mut Output,
+        mut pieces: Pieces,
+        head: Head,
+    ) -> Need {
+        let Lookup { client, shadow, .. } = self;
+        let mut piece = [0; MEASURED];
+        let Ok((len, false)) = pieces.next(switch, client, &mut piece) else {
+            return self.broken(out);
+        };
+        spend(client, len);
+        let piece = piece.get(..len).unwrap_or_default();
+        let Some(password) = pieces.password(switch, client, head.db(), piece, shadow) else {
+            return Need::Turn;
+        };
+        let Some(mut survey) = HeaderWriter::new(head, password) else { return self.broken(out) };
+        match survey.feed(piece, out.room()) {
+            Ok(len) => out.add(len),
+            Err(_) => return self.broken(out),
+        }
+        self.state = State::Survey(pieces, survey);
+        Need::Flush
+    }
+
     /// Measures strings; a group's lengths are sent meanwhile: four bytes for each string, which may
     /// be one byte long.
     fn survey(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
         let Lookup { state: State::Survey(pieces, survey), client, .. } = self else {
             return self.broken(out);
         };
-        let mut piece = [0; (REPLY_PIECE - HEADER_MAX) / 4];
+        let mut piece = [0; MEASURED];
         loop {
             let most = out.room().len().saturating_sub(HEADER_MAX) / 4;
             let area = piece.get_mut(..most).unwrap_or_default();
@@ -327,6 +375,9 @@ impl Lookup {
     }
 }
 
+/// What is measured at a time: a reply's buffer has room for as many lengths.
+const MEASURED: usize = (REPLY_PIECE - HEADER_MAX) / 4;
+
 /// Pieces of a record count as work, as searching does.
 fn spend(client: &mut ClientState, len: usize) {
     client.budget = client.budget.saturating_sub(len as u64 + 1);
@@ -341,6 +392,7 @@ enum NextStep {
     /// It goes on when the output has been sent.
     Flush,
     Measure(Pieces, HeaderWriter),
+    MeasureUnseen(Pieces, Head),
     SendStrings(Pieces, StringsWriter),
     /// There are no groups; whether there is such a user is another question.
     AskForUser,
@@ -352,12 +404,22 @@ enum NextStep {
 }
 
 /// Sends a record whole if it fits.
-fn begin_record(found: Found<'_>, out: &mut Output, question: &Question<'_>) -> NextStep {
+fn begin_record(
+    mut found: Found<'_>,
+    out: &mut Output,
+    question: &Question<'_>,
+    shadow: &mut ShadowSearch,
+) -> NextStep {
+    let mut password = None;
     if let Some(record) = found.record() {
-        if !fits(question, Some(record.name()), record.id()) {
+        if !fits(question, &found, Some(record.name()), record.id()) {
             return NextStep::Close(End::Failed);
         }
-        match nscd::encode(&record, out.room()) {
+        password = found.password(shadow);
+        let (Some(password), Some(record)) = (password, found.record()) else {
+            return NextStep::Turn;
+        };
+        match nscd::encode(&record, password, out.room()) {
             Ok(len) => {
                 out.add(len);
                 return NextStep::Close(End::Answered);
@@ -366,13 +428,18 @@ fn begin_record(found: Found<'_>, out: &mut Output, question: &Question<'_>) -> 
             Err(_) => return NextStep::Close(End::Failed),
         }
     }
-    let survey = match found.into_pieces() {
-        Some((head, pieces)) if fits(question, None, head.id()) => {
-            HeaderWriter::new(head).map(|s| (pieces, s))
-        }
-        _ => None,
-    };
-    survey.map_or(NextStep::Close(End::Failed), |(pieces, s)| NextStep::Measure(pieces, s))
+    let Some((head, pieces)) = found.into_pieces() else { return NextStep::Close(End::Failed) };
+    if matches!(question, Question::ByUid(Uid(id)) | Question::ByGid(Gid(id)) if head.id() != Some(*id))
+    {
+        return NextStep::Close(End::Failed);
+    }
+    match password {
+        None => NextStep::MeasureUnseen(pieces, head),
+        Some(password) => match HeaderWriter::new(head, password) {
+            Some(survey) => NextStep::Measure(pieces, survey),
+            None => NextStep::Close(End::Failed),
+        },
+    }
 }
 
 /// Goes on with a record that was measured, if it is still the same.

@@ -6,6 +6,7 @@ use super::hidden::Hidden;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::gids::Gids;
 use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
+use crate::limits::NSCD_ANSWER_MILLIS;
 use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::Db;
 use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
@@ -341,7 +342,8 @@ impl Conversation for Nsss {
     fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
         let limit = match wait {
             Wait::Turn => 0,
-            Wait::Worker => patience.lookup_millis,
+            Wait::Worker => NSCD_ANSWER_MILLIS,
+            Wait::Source => patience.lookup_millis,
             Wait::Input if self.is_idle() => self.idle_millis,
             Wait::Input | Wait::Output => patience.client_millis,
         };
@@ -350,6 +352,10 @@ impl Conversation for Nsss {
 
     fn leave(&self, switch: &mut Switch) {
         switch.dismiss(&self.client);
+    }
+
+    fn close_idle(&mut self) -> bool {
+        self.client.close_idle()
     }
 
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need {

@@ -1,9 +1,15 @@
-//! Who comes in, and who has to wait or to leave for it.
+//! Who comes in, who is served, and who has to wait or to leave for it.
+//!
+//! At a listener with a room all are let in, and what they ask is read at once. Whose request is
+//! complete waits in the queue of his uid until `-c` and `-C` let him be served.
 
 use super::{EventLoop, FIRST_LISTENER, watch, why};
-use crate::server::acceptor::{Accepted, PAUSE};
+use crate::server::acceptor::{Accepted, PAUSE, named};
+use crate::server::conversation::Wait;
 use crate::server::schedule::oldest;
+use crate::server::session::Phase;
 use crate::sys::clock::millis;
+use nssproto::entry::Uid;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -31,11 +37,13 @@ impl EventLoop<'_> {
         self.serve_newcomers();
     }
 
-    /// Gives those who came in and have asked their turn, before those whose turn was over.
+    /// Serves those who came in and have asked, if nobody else has something to do: those have their
+    /// turns first, of each uid one.
     fn serve_newcomers(&mut self) {
-        let newcomers = std::mem::take(&mut self.newcomers).min(self.queue.len());
-        self.queue.last_first(newcomers);
-        self.serve(newcomers);
+        let newcomers = std::mem::take(&mut self.newcomers);
+        if newcomers >= self.queue.len() {
+            self.serve(newcomers);
+        }
     }
 
     /// Takes in the next who waits; false if there is none, or an error.
@@ -43,19 +51,9 @@ impl EventLoop<'_> {
         let Some(acceptor) = self.acceptors.get_mut(listener).filter(|a| a.accepting) else {
             return false;
         };
-        let max_per_uid = acceptor.listener.limits.max_per_uid;
         let more = match acceptor.accept() {
-            Ok(Some(mut client)) => {
-                if client.count > max_per_uid {
-                    // Who came in with him may be answered, and leave.
-                    self.serve_newcomers();
-                    client.count = self.count(listener, &client);
-                }
-                if client.count <= max_per_uid || self.oldest_gives_way(listener, &client) {
-                    self.begin(listener, client);
-                } else {
-                    self.turn_away(listener, &client);
-                }
+            Ok(Some(client)) => {
+                self.begin(listener, client);
                 true
             }
             Ok(None) => false,
@@ -72,32 +70,73 @@ impl EventLoop<'_> {
         more
     }
 
-    /// The connections of a client's uid, as they are now.
-    fn count(&self, listener: usize, client: &Accepted) -> u32 {
-        let acceptor = self.acceptors.get(listener);
-        acceptor.zip(client.peer).map_or(0, |(acceptor, peer)| acceptor.uids.count(peer.uid))
-    }
-
-    /// Closes the oldest idle session of a client's uid for him; false if there is none.
-    fn oldest_gives_way(&mut self, listener: usize, client: &Accepted) -> bool {
+    fn begin(&mut self, listener: usize, client: Accepted) {
+        let Some(acceptor) = self.acceptors.get_mut(listener) else { return };
+        let has_room = acceptor.listener.limits.room > 0;
+        let phase = if has_room { Phase::Reading } else { Phase::Served };
         let uid = client.peer.map(|peer| peer.uid);
-        let (rows, now) = (self.sessions.rows(listener), self.sessions.last_serial());
-        let idle = rows.filter_map(|row| {
-            let (session, conversation) = self.sessions.at(row)?;
-            let gives_way = session.uid() == uid && session.is_idle(conversation);
-            gives_way.then_some((row, session.serial))
-        });
-        let Some(row) = oldest(now, idle) else { return false };
-        self.close(row, why::GAVE_WAY);
-        true
+        acceptor.tell_allowed(client.peer, None, client.count);
+        acceptor.tell_status();
+        let Some(row) = self.sessions.begin(listener, client, phase, self.switch) else { return };
+        // Most clients have asked by now; one that is answered at once is never waited for.
+        self.read(row);
+        if self.sessions.session(row).is_some_and(|session| session.queued) {
+            self.newcomers += 1;
+        } else if has_room {
+            self.make_room(listener, uid);
+        }
     }
 
-    fn turn_away(&mut self, listener: usize, client: &Accepted) {
-        let Some((acceptor, peer)) = self.acceptors.get_mut(listener).zip(client.peer) else {
-            return;
-        };
-        acceptor.log.deny(peer, client.count - 1, acceptor.listener.limits.max_per_uid);
-        acceptor.left(Some(peer.uid));
+    /// A client's request is complete: he is served, now or when it is his turn.
+    pub(super) fn wait_to_be_served(&mut self, row: usize) {
+        let listener = self.sessions.listener_of(row);
+        let Some(acceptor) = self.acceptors.get_mut(listener) else { return };
+        let Some(session) = self.sessions.session(row) else { return };
+        session.phase = Phase::Waiting;
+        acceptor.queue.push(row, named(session.uid()));
+        // More of what he sent is of no interest before that.
+        if session.watched.take().is_some() {
+            let _ = epoll::delete(&self.epoll.0, &session.socket);
+        }
+        self.set_deadline(row, Wait::Turn);
+        self.serve_waiting(listener);
+    }
+
+    /// Lets those be served who wait for that, as many as may be.
+    pub(super) fn serve_waiting(&mut self, listener: usize) {
+        while let Some(acceptor) = self.acceptors.get_mut(listener) {
+            let Some(row) = acceptor.next_to_serve() else { return };
+            let Some(session) = self.sessions.session(row) else { return };
+            acceptor.serve(session.uid());
+            session.phase = Phase::Served;
+            self.enqueue(row);
+        }
+    }
+
+    /// Closes connections of those who have more than their part of the room, now that somebody of
+    /// `uid` is in it: the oldest whose request is not complete, else the newest.
+    fn make_room(&mut self, listener: usize, uid: Option<Uid>) {
+        while let Some(acceptor) = self.acceptors.get(listener) {
+            let Some(owner) = acceptor.gives_way(uid) else { return };
+            let newest = acceptor.queue.last_of(owner);
+            let has_incomplete = acceptor.has_incomplete();
+            let incomplete =
+                if has_incomplete { self.oldest_incomplete(listener, owner) } else { None };
+            let Some(row) = incomplete.or(newest) else { return };
+            self.close(row, why::GAVE_WAY);
+        }
+    }
+
+    fn oldest_incomplete(&mut self, listener: usize, owner: Uid) -> Option<usize> {
+        let (rows, now) = (self.sessions.rows(listener), self.sessions.last_serial());
+        oldest(
+            now,
+            rows.filter_map(|row| {
+                let session = self.sessions.session(row)?;
+                let gives_way = session.phase == Phase::Reading && named(session.uid()) == owner;
+                gives_way.then_some((row, session.serial))
+            }),
+        )
     }
 
     pub(super) fn stop_accepting_all(&mut self) {
@@ -125,17 +164,5 @@ impl EventLoop<'_> {
         acceptor.pause_ends = 0;
         acceptor.accepting = true;
         watch(&self.epoll, acceptor.listener.socket.as_fd(), FIRST_LISTENER + listener as u32)
-    }
-
-    fn begin(&mut self, listener: usize, client: Accepted) {
-        let Some(acceptor) = self.acceptors.get_mut(listener) else { return };
-        acceptor.tell_allowed(client.peer, None, client.count);
-        acceptor.tell_status();
-        let Some(row) = self.sessions.begin(listener, client, self.switch) else { return };
-        // Most clients have asked by now; one that is answered at once is never waited for.
-        self.read(row);
-        if self.sessions.session(row).is_some_and(|session| session.queued) {
-            self.newcomers += 1;
-        }
     }
 }

@@ -19,16 +19,17 @@ use super::session::Sessions;
 use super::signals::{Signal, Signals};
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
-use crate::limits::REPLY_PIECE;
+use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::errno;
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
+use crate::sys::watch::Watched;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
@@ -53,14 +54,14 @@ pub struct Service {
     pub sources: Range<usize>,
 }
 
-/// Serves the clients of at most 8 listeners until a signal ends it, or `parent` does, a pidfd. What
+/// Serves the clients of at most 8 listeners until a signal ends it, or with `parent`. What
 /// may block is asked by `workers`, and by nobody if there are none.
 pub fn serve(
     services: Vec<Service>,
     server_options: &ServerOptions,
     switch: &mut Switch,
     workers: Option<&'static mut Pool>,
-    parent: Option<OwnedFd>,
+    parent: Option<Watched>,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     server_options.log.starting();
@@ -89,6 +90,7 @@ fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Resu
     if let Some(workers) = &server.workers {
         workers.end();
     }
+    server.acceptors.iter().for_each(|acceptor| acceptor.listener.leave());
     ended
 }
 
@@ -104,6 +106,7 @@ mod why {
     pub const GONE: &str = "client is gone";
     pub const LATE: &str = "timed out";
     pub const ENDING: &str = "by signal";
+    pub const SHUTDOWN: &str = "root ends the server";
 }
 
 impl End {
@@ -114,6 +117,7 @@ impl End {
             End::Refused => why::REFUSED,
             End::Failed => why::FAILED,
             End::Broken => why::BROKEN,
+            End::Shutdown => why::SHUTDOWN,
         }
     }
 }
@@ -124,8 +128,8 @@ struct EventLoop<'a> {
     sessions: Sessions,
     switch: &'a mut Switch,
     workers: Option<&'static mut Pool>,
-    /// Readable when the process has ended with which this one ends.
-    parent: Option<OwnedFd>,
+    /// The process with which this one ends.
+    parent: Option<Watched>,
     epoll: Epoll,
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
@@ -137,6 +141,8 @@ struct EventLoop<'a> {
     /// No deadline is earlier than this.
     next_deadline: u64,
     ending: bool,
+    /// Then all connections are closed, in milliseconds of the clock.
+    ends_at: u64,
 }
 
 impl<'a> EventLoop<'a> {
@@ -146,17 +152,18 @@ impl<'a> EventLoop<'a> {
         log: Log,
         switch: &'a mut Switch,
         workers: Option<&'static mut Pool>,
-        parent: Option<OwnedFd>,
+        parent: Option<Watched>,
     ) -> Result<&'a mut Self, Errno> {
         if services.len() > LISTENERS {
             return Err(Errno::TOOBIG);
         }
-        let (mut sessions, mut acceptors) = (Sessions::default(), Vec::new());
-        for Service { protocol, listener, sources } in services {
-            sessions.add_listener(protocol, sources, listener.limits.max);
-            acceptors.push(Acceptor::new(listener, log));
+        let mut sessions = Sessions::default();
+        for Service { protocol, listener, sources } in &services {
+            sessions.add_listener(*protocol, sources.clone(), listener.limits.rows());
         }
         let max = sessions.max();
+        let acceptor = |service: Service| Acceptor::new(service.listener, log, max);
+        let acceptors = services.into_iter().map(acceptor).collect();
         Ok(Box::leak(Box::new(EventLoop {
             log,
             acceptors,
@@ -173,13 +180,14 @@ impl<'a> EventLoop<'a> {
             out: Output::default(),
             next_deadline: NEVER,
             ending: false,
+            ends_at: NEVER,
         })))
     }
 
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
         watch(&self.epoll, signals.wake(), SIGNAL)?;
         if let Some(parent) = &self.parent {
-            watch(&self.epoll, parent.as_fd(), PARENT)?;
+            watch(&self.epoll, parent.event(), PARENT)?;
         }
         for listener in 0..self.acceptors.len() {
             self.accept_again(listener)?;
@@ -189,13 +197,14 @@ impl<'a> EventLoop<'a> {
 
     fn step(&mut self, signals: &mut Signals, room: &mut [EpollEvent]) -> Result<(), Errno> {
         // rustix would divide 64 bits for it, which nothing else does: half a kilobyte of code.
-        let events = match self.epoll.wait(room, self.timeout()).map_err(errno::of) {
+        let timeout = self.timeout();
+        let events = match self.epoll.wait(room, timeout).map_err(errno::of) {
             Ok(count) => room.get(..count).unwrap_or_default(),
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno),
         };
-        // How many clients each listener may accept.
-        let mut accepts = [0; LISTENERS];
+        // Which listeners have clients to accept.
+        let mut accepts = [false; LISTENERS];
         for event in events.iter() {
             match event.data() as u32 {
                 SIGNAL => self.signalled(signals),
@@ -203,7 +212,7 @@ impl<'a> EventLoop<'a> {
                 token if token >= FIRST_LISTENER => {
                     let listener = (token - FIRST_LISTENER) as usize;
                     if let Some(accepts) = accepts.get_mut(listener) {
-                        *accepts = self.accepted_in_round(listener, events.len());
+                        *accepts = true;
                     }
                 }
                 token if token >= FIRST_WORKER => {
@@ -217,8 +226,16 @@ impl<'a> EventLoop<'a> {
         if self.next_deadline != NEVER && millis() >= self.next_deadline {
             self.close_late();
         }
+        if self.ends_at != NEVER && millis() >= self.ends_at {
+            self.close_all();
+        }
+        let look = self.switch.next_look();
+        if look != NEVER && millis() >= look {
+            self.close_idle();
+        }
         // Last, since those who have left make room.
-        for (listener, most) in accepts.into_iter().enumerate() {
+        for (listener, _) in accepts.into_iter().enumerate().filter(|(_, accepts)| *accepts) {
+            let most = self.accepted_in_round(listener, events.len());
             self.accept_all(listener, most, events.len());
         }
         self.assign_workers();
@@ -226,22 +243,36 @@ impl<'a> EventLoop<'a> {
     }
 
     /// How many clients may be accepted at once when there are so many events: epoll tells of a
-    /// listener once in a round through all that have something to say, where one at a time would
-    /// wait for long.
+    /// listener once in a round through all that have something to say or to do, where one at a time
+    /// would wait for long.
     fn accepted_in_round(&self, listener: usize, events: usize) -> u32 {
-        match self.acceptors.get(listener) {
-            Some(acceptor) if events > 1 => accepted_in_round(acceptor.listener.limits.max_per_uid),
+        let limits = self.acceptors.get(listener).map(|acceptor| acceptor.listener.limits);
+        match limits {
+            Some(limits) if events > 1 || !self.queue.is_empty() => {
+                accepted_in_round(limits.max_per_uid, limits.room)
+            }
             _ => 1,
         }
     }
 
+    /// Closes files that nobody has used for a while.
+    fn close_idle(&mut self) {
+        let mut open = false;
+        self.for_each_row(&mut |server, row| {
+            open |=
+                server.sessions.at(row).is_some_and(|(_, conversation)| conversation.close_idle());
+        });
+        self.switch.close_idle(open);
+    }
+
     /// How long may be waited.
-    fn timeout(&self) -> EpollTimeout {
+    fn timeout(&mut self) -> EpollTimeout {
         if !self.queue.is_empty() {
             return EpollTimeout::ZERO;
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        let next = pauses.filter(|ends| *ends != 0).fold(self.next_deadline, u64::min);
+        let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look());
+        let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
         if next == NEVER {
             return EpollTimeout::NONE;
         }
@@ -267,26 +298,34 @@ impl<'a> EventLoop<'a> {
                 }
                 Signal::Abort => {
                     self.log.received(signal, "quitting");
-                    self.for_each_row(&mut |server, row| server.close(row, why::ENDING));
-                    self.stop_accepting_all();
                     self.ending = true;
+                    self.stop_accepting_all();
+                    self.close_all();
                 }
             }
         }
     }
 
-    /// There is nobody left to serve.
+    /// If its end was seen, there is nobody left to serve.
     fn end_with_parent(&mut self) {
+        if !self.parent.as_mut().is_some_and(Watched::has_ended) {
+            return;
+        }
         if let Some(parent) = self.parent.take() {
-            let _ = epoll::delete(&self.epoll.0, &parent);
+            let _ = epoll::delete(&self.epoll.0, parent.event());
         }
         self.log.parent_ended();
         self.end_gently();
     }
 
-    /// No further client; those that have a reply in hand get it.
+    fn close_all(&mut self) {
+        self.for_each_row(&mut |server, row| server.close(row, why::ENDING));
+    }
+
+    /// No further client; those that have a reply in hand get it, if they take it in time.
     fn end_gently(&mut self) {
         self.ending = true;
+        self.ends_at = self.ends_at.min(millis() + ENDING_MILLIS);
         self.stop_accepting_all();
         self.see_off();
     }

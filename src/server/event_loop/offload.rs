@@ -2,20 +2,28 @@
 //! wait for a worker, and while one has them. What becomes of them is their deadline's matter, as
 //! with others.
 
-use super::{EventLoop, FIRST_WORKER, watch};
-use crate::limits::SLOW_REPLY_MILLIS;
+use super::{EventLoop, FIRST_WORKER, watch, why};
+use crate::limits::{SLOW_REPLY_MILLIS, START_MILLIS};
+use crate::server::acceptor::named;
 use crate::server::conversation::{Wait, Which};
 use crate::server::worker::pool::{Kind, WorkerEvent};
 use crate::server::worker::{Job, REQUEST_MAX};
-use crate::sys::clock::NEVER;
+use crate::sys::clock::{NEVER, millis};
 use crate::sys::may_alloc;
 use crate::sys::program::SELF;
+use crate::sys::stream::takes_more;
 use rustix::event::epoll;
 use rustix::io::Errno;
 
 /// Milliseconds after its deadline until a worker that has not said anything counts as stuck: one
 /// that is stopped, or waits in the kernel for a file system that is gone, closes nothing.
 const GRACE: u64 = 250;
+
+/// Milliseconds that a client may let a worker wait that others wait for.
+const STALLED: u64 = 500;
+
+/// Milliseconds until it is looked again whether a worker can be freed.
+const LOOK_AGAIN: u64 = 100;
 
 impl EventLoop<'_> {
     /// From now on, the loop is told of a worker that has something to say.
@@ -37,8 +45,8 @@ impl EventLoop<'_> {
             return self.unanswered(row);
         };
         match which {
-            Which::Any => workers.queue(Kind::Shared).push(row),
-            Which::New => workers.queue(Kind::Kept).push(row),
+            Which::Any => workers.queue(Kind::Shared).push(row, named(session.uid())),
+            Which::New => workers.queue(Kind::Kept).push(row, named(session.uid())),
             Which::Kept => {
                 let given = workers.kept_by(row).is_some_and(|at| self.give(at, row, true));
                 if !given {
@@ -55,37 +63,69 @@ impl EventLoop<'_> {
     }
 
     fn assign(&mut self, kind: Kind) {
-        while let Some(row) = self.workers.as_mut().and_then(|w| w.queue(kind).first()) {
+        while let Some(row) = self.next_to_assign(kind) {
             let at = self.free_worker(kind);
             let Some(workers) = &mut self.workers else { return };
             match at {
                 // If it has ended, another one may do better.
                 Some(at) => {
                     if self.give(at, row, false) {
-                        self.take_from_queue(kind);
+                        self.take_from_queue(kind, row);
                     }
                 }
-                None if workers.is_staffed(kind) => return,
+                None if workers.is_staffed(kind) => return self.free_by_force(kind),
                 None => {
-                    self.take_from_queue(kind);
+                    self.take_from_queue(kind, row);
                     self.unanswered(row);
                 }
             }
         }
     }
 
-    fn take_from_queue(&mut self, kind: Kind) {
+    fn next_to_assign(&mut self, kind: Kind) -> Option<usize> {
+        let workers = self.workers.as_mut()?;
+        let row = workers.next(kind);
+        let waits = row.is_none().then(|| workers.first_to_wait(kind)).flatten();
+        if waits.is_some() {
+            // He has as many as he may have: one of his own, that he does not use.
+            workers.take_from_idle(waits);
+            self.next_deadline = self.next_deadline.min(millis() + LOOK_AGAIN);
+            return self.workers.as_ref()?.next(kind);
+        }
+        row
+    }
+
+    /// Somebody waits, and all workers are busy: one whose client does not take the reply is freed.
+    fn free_by_force(&mut self, kind: Kind) {
+        let Some(workers) = &self.workers else { return };
+        let mut stuck = workers.sending(kind, STALLED).filter(|row| {
+            let socket = self.sessions.session(*row).map(|session| &session.socket);
+            socket.is_some_and(|socket| !takes_more(socket))
+        });
+        let row = stuck.next();
+        drop(stuck);
+        self.next_deadline = self.next_deadline.min(millis() + LOOK_AGAIN);
+        if let Some(row) = row {
+            self.close(row, why::LATE);
+        }
+    }
+
+    fn take_from_queue(&mut self, kind: Kind, row: usize) {
         if let Some(workers) = &mut self.workers {
-            workers.queue(kind).pop();
+            workers.queue(kind).take(row);
         }
     }
 
     /// Gives a session's request to a worker; false if that has ended.
     fn give(&mut self, at: usize, row: usize, continues: bool) -> bool {
+        // The worker counts from when it begins.
+        self.set_deadline(row, Wait::Worker);
+        let last = self.sessions.session(row).map_or(NEVER, |session| session.deadline);
+        self.set_deadline(row, Wait::Source);
         let Some((protocol, sources)) = self.sessions.asked_by(row) else { return false };
         let Some((session, conversation)) = self.sessions.at(row) else { return false };
         let Some(workers) = &mut self.workers else { return false };
-        let deadline = session.deadline;
+        let deadline = session.deadline.saturating_add(START_MILLIS.into()).min(last);
         let request = conversation.request();
         let peer = session.peer;
         let job = Job { protocol, sources, peer, deadline, continues, request };
@@ -103,7 +143,7 @@ impl EventLoop<'_> {
             return Some(at);
         }
         if kind == Kind::Kept && workers.vacant(kind).is_none() {
-            workers.take_from_idle();
+            workers.take_from_idle(None);
         }
         let at = workers.vacant(kind)?;
         let started = may_alloc(|| workers.start(at));

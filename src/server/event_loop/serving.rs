@@ -1,8 +1,10 @@
 //! One session's turn: what its client sent is served, and what he does not take is put aside.
 
 use super::{EventLoop, why};
-use crate::limits::{REPLY_PIECE, TURN};
-use crate::server::conversation::{Need, Wait};
+use crate::limits::{PIECE_SENT, REPLY_PIECE, TURN};
+use crate::server::acceptor::named;
+use crate::server::conversation::{End, Need, Wait};
+use crate::server::session::Phase;
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::stream::drain;
 use nix::sys::epoll::EpollFlags;
@@ -14,15 +16,23 @@ impl EventLoop<'_> {
     /// epoll has told of a session.
     pub(super) fn on_session_event(&mut self, event: u64, flags: EpollFlags) {
         let row = (event & 0xffff_ffff) as usize;
-        let Some(session) = self.sessions.session(row) else { return };
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
         if token(row, session.serial) != event {
             return;
         }
         if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
-            // Closed on both sides: there is nobody to answer.
-            return self.close(row, why::GONE);
+            // Closed on both sides: there is nobody to answer. But what he said last may concern
+            // others: nscd's SHUTDOWN, which has no answer.
+            let asked = !session.queued && conversation.waits_for_input();
+            return match recv(&session.socket, conversation.room(), RecvFlags::DONTWAIT) {
+                Ok((_, len)) if asked && len > 0 => {
+                    conversation.filled(len);
+                    self.enqueue(row);
+                }
+                _ => self.close(row, why::GONE),
+            };
         }
-        if session.queued {
+        if session.queued || session.phase == Phase::Waiting {
             return;
         }
         match session.has_unsent() {
@@ -39,7 +49,11 @@ impl EventLoop<'_> {
             Ok((_, 0)) => self.close(row, why::DONE),
             Ok((_, len)) => {
                 conversation.filled(len);
-                self.enqueue(row);
+                match session.phase {
+                    Phase::Served => self.enqueue(row),
+                    _ if conversation.has_asked() => self.wait_to_be_served(row),
+                    _ => self.wait(row, false),
+                }
             }
             Err(Errno::AGAIN | Errno::INTR) => self.wait(row, false),
             Err(_) => self.close(row, why::GONE),
@@ -49,26 +63,35 @@ impl EventLoop<'_> {
     pub(super) fn enqueue(&mut self, row: usize) {
         if let Some(session) = self.sessions.session(row) {
             session.queued = true;
-            self.queue.push(row);
+            self.queue.push(row, named(session.uid()));
         }
     }
 
-    /// Gives so many of those that are queued their turn.
+    /// Gives so many of those that are queued their turn, but not more than what a turn may cost is
+    /// used up by all together: others may have come meanwhile who are next.
     pub(super) fn serve(&mut self, rows: usize) {
-        self.switch.begin_batch();
+        self.switch.begin_batch(self.queue.len());
+        let mut left = TURN;
         for _ in 0..rows {
-            if let Some(row) = self.queue.pop() {
-                if let Some(session) = self.sessions.session(row) {
-                    session.queued = false;
-                    self.go_on(row);
-                }
+            let Some(row) = self.queue.pop() else { return };
+            let Some(session) = self.sessions.session(row) else { continue };
+            session.queued = false;
+            let used = self.go_on(row);
+            left = left.saturating_sub(used);
+            if left == 0 {
+                return;
             }
         }
     }
 
-    /// Serves a session until it has to wait or its turn is over.
-    fn go_on(&mut self, row: usize) {
+    /// Serves a session until it has to wait or its turn is over; what that cost.
+    fn go_on(&mut self, row: usize) -> u64 {
         let mut budget = TURN;
+        self.take_turn(row, &mut budget);
+        TURN - budget
+    }
+
+    fn take_turn(&mut self, row: usize, budget: &mut u64) {
         loop {
             let Some((session, conversation)) = self.sessions.at(row) else { return };
             let from = row * REPLY_PIECE;
@@ -82,9 +105,12 @@ impl EventLoop<'_> {
             let need = if std::mem::take(&mut session.unanswered) {
                 conversation.unanswered(&mut self.out)
             } else {
-                conversation.go_on(self.switch, &mut self.out, budget)
+                conversation.go_on(self.switch, &mut self.out, *budget)
             };
-            budget = conversation.budget_left();
+            *budget = conversation.budget_left();
+            if !self.out.pending().is_empty() {
+                *budget = budget.saturating_sub(PIECE_SENT);
+            }
             let sent = session.send(self.out.pending(), page);
             self.out.clear();
             if sent.is_err() {
@@ -92,9 +118,15 @@ impl EventLoop<'_> {
             }
             match need {
                 Need::Close(_) if session.has_unsent() => {}
-                Need::Close(end) => return self.close(row, end.text()),
+                Need::Close(end) => {
+                    self.close(row, end.text());
+                    if end == End::Shutdown {
+                        self.end_gently();
+                    }
+                    return;
+                }
                 Need::Worker(which) => return self.offload(row, which),
-                Need::Flush if budget > 0 => {}
+                Need::Flush if *budget > 0 => {}
                 Need::Turn | Need::Flush => {
                     self.enqueue(row);
                     return self.set_deadline(row, Wait::Turn);
@@ -157,7 +189,7 @@ impl EventLoop<'_> {
         let from = row * REPLY_PIECE;
         let page = self.pages.get(from..from + REPLY_PIECE).unwrap_or_default();
         match session.send_unsent(page) {
-            Ok(sent) if sent > 0 => self.go_on(row),
+            Ok(sent) if sent > 0 => drop(self.go_on(row)),
             _ => self.close(row, why::LATE),
         }
     }
@@ -178,13 +210,20 @@ impl EventLoop<'_> {
         if session.queued {
             self.queue.remove(row);
         }
-        let uid = session.uid();
+        let (uid, phase) = (session.uid(), session.phase);
         self.sessions.end(row);
-        if let Some(acceptor) = self.acceptors.get_mut(self.sessions.listener_of(row)) {
-            acceptor.left(uid);
+        let listener = self.sessions.listener_of(row);
+        if let Some(acceptor) = self.acceptors.get_mut(listener) {
+            if phase == Phase::Served {
+                acceptor.left(uid);
+            } else {
+                acceptor.queue.remove(row);
+                acceptor.left_waiting(uid);
+            }
             acceptor.log.left(uid, why);
             acceptor.tell_status();
         }
+        self.serve_waiting(listener);
     }
 }
 

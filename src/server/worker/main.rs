@@ -7,7 +7,7 @@ use crate::limits::SLOW_REPLY_MILLIS;
 use crate::server::conversation::{Conversation, End, Need, Output, Patience};
 use crate::server::signals::Signals;
 use crate::sys::access::Rights;
-use crate::sys::clock::{NEVER, millis};
+use crate::sys::clock::{NEVER, millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed::receive;
 use crate::sys::stream::{drain, send_all};
@@ -25,7 +25,7 @@ pub fn serve(switch: &mut Switch, patience: Patience) -> Result<(), Error> {
     let out = Output::default();
     let mut worker = Worker { switch, conversation: None, number: 0, out, patience };
     let mut message = vec![0; MESSAGE];
-    while let Some((len, socket)) = next(worker.switch, &mut signals, &mut message)? {
+    while let Some((len, socket)) = worker.next(&mut signals, &mut message)? {
         let word = match (socket, Job::read(message.get(..len).unwrap_or_default())) {
             (Some(socket), Some(job)) => worker.work(&socket, &job),
             _ => Word::Ended(End::Failed),
@@ -35,35 +35,6 @@ pub fn serve(switch: &mut Switch, patience: Patience) -> Result<(), Error> {
     }
     worker.switch.end();
     Ok(())
-}
-
-/// Waits for the next request: how long its message is, and the client's connection. `None`: there
-/// will be none.
-fn next(
-    switch: &mut Switch,
-    signals: &mut Signals,
-    message: &mut [u8],
-) -> Result<Option<(usize, Option<OwnedFd>)>, Error> {
-    loop {
-        let mut fds = [
-            PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
-            PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
-        ];
-        match poll(&mut fds, None) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(unable("unable to wait for events")(errno)),
-        }
-        let (asked, signalled) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
-        if signalled {
-            let _ = signals.take();
-            switch.look();
-        }
-        if asked {
-            let got = receive(stdin(), message).map_err(unable("unable to take a client"))?;
-            return Ok((got.0 > 0).then_some(got));
-        }
-    }
 }
 
 /// Says something to the server. If nobody listens, the end of the socket is read next.
@@ -82,6 +53,44 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
+    /// Waits for the next request: how long its message is, and the client's connection. `None`: there
+    /// will be none.
+    fn next(
+        &mut self,
+        signals: &mut Signals,
+        message: &mut [u8],
+    ) -> Result<Option<(usize, Option<OwnedFd>)>, Error> {
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(stdin(), PollFlags::IN),
+                PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
+            ];
+            let next_look = self.switch.next_look();
+            let limit = (next_look != NEVER).then(|| timespec(next_look.saturating_sub(millis())));
+            match poll(&mut fds, limit.as_ref()) {
+                Ok(0) => self.close_idle(),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(unable("unable to wait for events")(errno)),
+            }
+            let (asked, signalled) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+            if signalled {
+                let _ = signals.take();
+                self.switch.look();
+            }
+            if asked {
+                let got = receive(stdin(), message).map_err(unable("unable to take a client"))?;
+                return Ok((got.0 > 0).then_some(got));
+            }
+        }
+    }
+
+    /// Closes files that nobody has used for a while.
+    fn close_idle(&mut self) {
+        let open = self.conversation.as_mut().is_some_and(|conversation| conversation.close_idle());
+        self.switch.close_idle(open);
+    }
+
     /// Answers a request on the client's socket.
     fn work(&mut self, socket: &OwnedFd, job: &Job<'_>) -> Word {
         let failed = Word::Ended(End::Failed);
@@ -107,8 +116,9 @@ impl Worker<'_> {
         room.copy_from_slice(job.request);
         conversation.filled(job.request.len());
         self.out.clear();
+        let until = job.deadline.min(millis() + u64::from(self.patience.lookup_millis));
         let (switch, out) = (&mut *self.switch, &mut self.out);
-        let word = answer(switch, &mut **conversation, socket, job.deadline, out, self.patience);
+        let word = answer(switch, &mut **conversation, socket, until, out, self.patience);
         if let Word::Ended(_) = word {
             if conversation.drains() {
                 drain(socket);

@@ -32,7 +32,7 @@ pub struct Job<'a> {
     pub sources: Range<usize>,
     /// On whose behalf.
     pub peer: Option<Peer>,
-    /// Until when the first byte of a reply is due, in milliseconds of the clock.
+    /// Until when the first byte of a reply is due at the latest, in milliseconds of the clock.
     pub deadline: u64,
     /// With the conversation of the request before, which the worker has kept.
     pub continues: bool,

@@ -2,12 +2,14 @@
 
 use super::{Job, Word};
 use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, WORKERS};
+use crate::server::acceptor::named;
 use crate::server::conversation::End;
 use crate::server::schedule::Queue;
 use crate::sys::clock::millis;
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
 use crate::sys::spawn::{Command, Process};
+use nssproto::entry::Uid;
 use rustix::io::{Errno, IoSlice};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
@@ -82,10 +84,13 @@ struct Place {
 struct Worker {
     process: Process,
     socket: OwnedFd,
-    /// The session that it has.
+    /// The session that it has, and whose it is.
     session: Option<usize>,
+    uid: Uid,
     /// It has a request of it.
     busy: bool,
+    /// Since when it sends a longer reply, in milliseconds of the clock.
+    begun: Option<u64>,
     /// Since when it has none, in milliseconds of the clock.
     idle_since: u64,
     answered: bool,
@@ -139,9 +144,31 @@ impl Pool {
         }
     }
 
+    /// The next who waits for a worker of a kind, and may have one: a uid has at most half of them.
+    pub fn next(&self, kind: Kind) -> Option<usize> {
+        let places = self.of(kind).count();
+        let has = |uid| {
+            let his =
+                |p: &Place| p.worker.as_ref().is_some_and(|w| w.session.is_some() && w.uid == uid);
+            self.of(kind).filter(|place| his(place)).count()
+        };
+        self.waiting(kind).next_if(|uid| has(uid) < places.div_ceil(2))
+    }
+
+    fn waiting(&self, kind: Kind) -> &Queue {
+        match kind {
+            Kind::Shared => &self.shared_queue,
+            Kind::Kept => &self.kept_queue,
+        }
+    }
+
     /// Lets nobody of this row wait for a worker any more; whether he did.
     pub fn stop_waiting(&mut self, session: usize) -> bool {
         self.shared_queue.remove(session) || self.kept_queue.remove(session)
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Place> {
+        self.places.get(kind.places()).unwrap_or_default().iter()
     }
 
     /// The first place of a kind that is such a one.
@@ -178,20 +205,42 @@ impl Pool {
     }
 
     /// Ends the kept worker that was not asked for longest, and for long: its session does without.
-    pub fn take_from_idle(&mut self) {
+    /// One of `whose`, or of anybody.
+    pub fn take_from_idle(&mut self, whose: Option<Uid>) {
         // Later than this, none is idle for long.
         let mut since = millis().saturating_sub(KEPT_IDLE_MILLIS);
         let mut longest = None;
         for at in Kind::Kept.places() {
             let worker = self.places.get(at).and_then(|place| place.worker.as_ref());
             let Some(worker) = worker.filter(|w| w.session.is_some() && !w.busy) else { continue };
-            if worker.idle_since <= since {
+            if whose.is_none_or(|uid| worker.uid == uid) && worker.idle_since <= since {
                 (since, longest) = (worker.idle_since, Some(at));
             }
         }
         if let Some(at) = longest {
             self.dismiss(at);
         }
+    }
+
+    /// Whose session waits longest for a worker of a kind.
+    pub fn first_to_wait(&self, kind: Kind) -> Option<Uid> {
+        let mut first = None;
+        self.waiting(kind).next_if(|uid| {
+            first = Some(uid);
+            true
+        });
+        first
+    }
+
+    /// The sessions whose workers have been sending a longer reply for more than so many
+    /// milliseconds.
+    pub fn sending(&self, kind: Kind, longer: u64) -> impl Iterator<Item = usize> {
+        let until = millis().saturating_sub(longer);
+        let sending = move |place: &Place| {
+            let worker = place.worker.as_ref().filter(|w| w.busy)?;
+            worker.begun.filter(|begun| *begun <= until).and(worker.session)
+        };
+        self.of(kind).filter_map(sending)
     }
 
     /// Starts a worker.
@@ -205,7 +254,9 @@ impl Pool {
             process,
             socket: ours,
             session: None,
+            uid: Uid(u32::MAX),
             busy: false,
+            begun: None,
             idle_since: 0,
             answered: false,
         });
@@ -225,6 +276,8 @@ impl Pool {
         let sent = send(&worker.socket, socket, job).is_ok();
         if sent {
             (worker.session, worker.busy) = (Some(session), true);
+            worker.begun = None;
+            worker.uid = named(job.peer.map(|peer| peer.uid));
         } else {
             place.vacate(&mut self.dying);
         }
@@ -256,7 +309,10 @@ impl Pool {
             (worker.answered, worker.busy, worker.idle_since) = (true, false, millis());
         }
         match word {
-            Word::Begun => WorkerEvent::Begun(session),
+            Word::Begun => {
+                worker.begun = Some(millis());
+                WorkerEvent::Begun(session)
+            }
             Word::Answered => {
                 if !Kind::Kept.places().contains(&at) {
                     worker.session = None;

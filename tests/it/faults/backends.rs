@@ -13,12 +13,12 @@ use crate::support::script::{MUTE, say, take};
 use crate::support::{Server, by_name, group_reply, op, passwd_reply, receive_all, wait_until};
 use std::fs;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
-const NET: &str = "net:x:5000:5000:Net:/home/net:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
+const NET: &str = "net:*:5000:5000:Net:/home/net:/bin/sh";
 
 /// What a backend is asked for, and what it should say.
 fn exchange() -> (Vec<u8>, Vec<u8>) {
-    let reply = passwd_reply(["net", "x"], 5000, 5000, ["Net", "/home/net", "/bin/sh"]);
+    let reply = passwd_reply(["net", "*"], 5000, 5000, ["Net", "/home/net", "/bin/sh"]);
     (by_name(op::PWD_GETBYNAME, "net"), reply)
 }
 

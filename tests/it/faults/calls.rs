@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001:Ada:/home/ada:/bin/sh\n";
+const PASSWD: &str = "root:*:0:0:root:/root:/bin/sh\nada:*:1001:1001:Ada:/home/ada:/bin/sh\n";
 
 /// Calls on files. Those with a question mark do not exist on every architecture.
 const FILES: &str = "?open,openat,?stat,?newfstatat,fstat,pread64";
@@ -339,7 +339,7 @@ fn failed_and_interrupted_calls_of_nscd_and_its_askers_are_no_wrong_answers() {
         (request(ask::USER, "ada"), nscd::user(PASSWD.lines().last().unwrap())),
         (request(ask::GROUP, "big"), nscd::group(&big)),
         (request(ask::USER, "none"), nscd::no_user()),
-        (request(ask::USER, "net"), nscd::user("net:x:5000:5000:::")),
+        (request(ask::USER, "net"), nscd::user("net:*:5000:5000:::")),
         (request(ask::GID, "4"), nscd::no_group()),
     ];
     for error in ["EINTR", "EIO", "ENFILE", "ENOMEM"] {
@@ -349,7 +349,7 @@ fn failed_and_interrupted_calls_of_nscd_and_its_askers_are_no_wrong_answers() {
         ] {
             let bench = nscd::Bench::new(PASSWD, &big);
             let other = bench.dir.subdirectory("other");
-            fs::write(other.join("passwd"), "net:x:5000:5000:::\n").unwrap();
+            fs::write(other.join("passwd"), "net:*:5000:5000:::\n").unwrap();
             fs::write(other.join("group"), "").unwrap();
             let dir = format!(" {}", other.display());
             let program = ["nsssd-switch", " 0", " nsssd-unix", " -d", &dir, " "];

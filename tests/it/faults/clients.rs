@@ -15,7 +15,7 @@ use crate::support::{self, Connection, Server, wait_until};
 use std::fs;
 use std::path::Path;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 /// How much of a large reply is taken: around its head, around a piece, and some more.
 const PARTS: [usize; 9] = [1, 12, 13, 4095, 4096, 4097, 8192, 70_001, 300_000];

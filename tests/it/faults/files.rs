@@ -22,7 +22,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001:Ada:/home/ada:/bin/sh\n";
+const PASSWD: &str = "root:*:0:0:root:/root:/bin/sh\nada:*:1001:1001:Ada:/home/ada:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nstaff:x:1001:ada,bob\n";
 const SHADOW: &str = "root:*:1::::::\nada:!:19000:0:99999:7:::\n";
 
@@ -229,8 +229,8 @@ fn files_are_read_as_they_are_whatever_their_times() {
         for in_place in [false, true] {
             // As long as the one before.
             let uid = 2000 + 2 * round + usize::from(in_place);
-            let line = format!("ada:x:{uid}:1001:Ada:/home/ada:/bin/sh");
-            let passwd = format!("root:x:0:0:root:/root:/bin/sh\n{line}\n");
+            let line = format!("ada:*:{uid}:1001:Ada:/home/ada:/bin/sh");
+            let passwd = format!("root:*:0:0:root:/root:/bin/sh\n{line}\n");
             for dir in [&stage.dir, &bench.dir] {
                 let path = if in_place {
                     dir.write("passwd", &passwd)

@@ -26,8 +26,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
-const NET: &str = "net:x:5000:5000:::";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
+const NET: &str = "net:*:5000:5000:::";
 
 /// Sets a soft limit of a process, and sets it back when dropped.
 struct Limited(Pid, Resource, Rlimit);
@@ -198,7 +198,7 @@ fn an_nscd_out_of_memory_or_descriptors_answers_what_it_knows_itself() {
 fn a_daemon_out_of_descriptors_fails_and_does_not_miss() {
     let stage = Stage::with(format!("{ADA}\n"), "staff:x:5:ada\n");
     let own: &[&str] = &["nsssd-unix", "-d", stage.dir.as_str()];
-    let ada = passwd_reply(["ada", "x"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
+    let ada = passwd_reply(["ada", "*"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
     let lookup = by_name(op::PWD_GETBYNAME, "ada");
     for daemon in [stage.unix(), stage.switch(&[], &[(0, own)])] {
         // Nothing was opened yet.
@@ -211,7 +211,7 @@ fn a_daemon_out_of_descriptors_fails_and_does_not_miss() {
         daemon.expect(&lookup, &ada);
         // Kept open: a lookup in a new version of it needs no further one.
         let _limit = no_more_descriptors(daemon.pid());
-        stage.dir.replace("passwd", format!("root:x:0:0:::\n{ADA}\n"));
+        stage.dir.replace("passwd", format!("root:*:0:0:::\n{ADA}\n"));
         daemon.expect(&lookup, &ada);
         daemon.expect(&[op::PWD_GET], &[24]);
     }
@@ -353,7 +353,7 @@ fn tool_without_q(bench: &nscd::Bench) -> Command {
 #[test]
 fn messages_that_do_not_fit_on_the_disk_stop_no_daemon() {
     let stage = Stage::with(format!("bad line\n{ADA}\n"), "");
-    let ada = passwd_reply(["ada", "x"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
+    let ada = passwd_reply(["ada", "*"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
     let own: &[&str] = &["nsssd-unix", "-v", "-d", stage.dir.as_str()];
     let switched = stage.switch_command(&[], &[(0, own)]);
     let mut single = stage.applet("nsssd-unix");

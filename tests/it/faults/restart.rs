@@ -141,7 +141,7 @@ fn of_nsss() -> Questions {
 
 /// Questions for nscd, and where they are answered.
 fn of_nscd() -> (nscd::Bench, Questions) {
-    let ada = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+    let ada = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
     let big = big_group("big", 77, 'm');
     let bench = nscd::Bench::new(&format!("{ada}\n"), &big);
     let small = [

@@ -29,7 +29,7 @@
 //! | a name of more than 254 bytes | found | not found, as over nsss |
 #![cfg(feature = "getent")]
 
-use super::glibc::{Answer, Call, Whose, accounts, ask, call, ours, version};
+use super::glibc::{Answer, Call, Whose, accounts, ask, call, compare, ours, version};
 use crate::support::{TempDir, run_to_end, skip};
 
 /// The version whose answers the rows hold.
@@ -233,26 +233,28 @@ fn numbers_are_digits_and_nothing_else() {
 }
 
 #[test]
-fn colons_of_the_last_field_are_printed() {
-    let test = "colons_of_the_last_field_are_printed";
-    let line = "a:x:1:1:g:/:/s:more\n";
-    let rows: &[Asked] = &[
-        (&["passwd"], EMPTY, (0, line)),
-        (&["passwd", "a"], EMPTY, (0, line)),
-        (&["passwd", "1"], EMPTY, (0, line)),
+fn colons_of_the_last_field_would_make_another_line() {
+    let test = "colons_of_the_last_field_would_make_another_line";
+    let same: &[(&str, &str, &[&[&str]])] = &[
+        ("passwd", "a:x:1:1:g:/:/s:more\n", &[&["passwd"], &["passwd", "a"], &["passwd", "1"]]),
+        ("group", "a:x:1:u:v,w\n", &[&["group"], &["group", "a"], &["group", "1"]]),
     ];
-    differs(test, "passwd", line, rows);
-    let line = "a:x:1:u:v,w\n";
-    let rows: &[Asked] = &[
-        (&["group"], EMPTY, (0, line)),
-        (&["group", "a"], EMPTY, (0, line)),
-        (
-            &["initgroups", "u:v"],
-            (0, "u:v                   1\n"),
-            (0, "u:v                   1\n"),
-        ),
-    ];
-    differs(test, "group", line, rows);
+    for (file, line, calls) in same {
+        let dir = TempDir::new();
+        dir.accounts("", "", "");
+        dir.write(file, line);
+        for words in *calls {
+            let service = format!("unix -d {}", dir.as_str());
+            let got = run_to_end(ours(["-s", &service, "--"].iter().chain(*words)));
+            assert!(got.stderr.ends_with(": not printed\n"), "{words:?}: {}", got.stderr);
+            assert_says("ours", words, &got.into(), EMPTY);
+        }
+        let calls = calls.iter().map(|words| call(["-s", "files"].iter().chain(*words)));
+        compare(test, &accounts(dir.path()), &calls.collect::<Vec<_>>());
+    }
+    let list = (0, "u:v                   1\n");
+    let rows: &[Asked] = &[(&["initgroups", "u:v"], list, list)];
+    differs(test, "group", "a:x:1:u:v,w\n", rows);
 }
 
 #[test]

@@ -5,9 +5,17 @@ use crate::support::ipcserver::house::{
     ask_big, ask_one, ask_secret, big, for_each_program, furnish, one, secret, unix,
 };
 use crate::support::ipcserver::{Bench, NOBODY, OURS, connect_as};
-use crate::support::{by_id, by_name, grouplist, is_root, op, skip};
-use std::os::unix::fs::chown;
+use crate::support::{
+    Server, TempDir, by_id, by_name, grouplist, have_program, is_root, op, skip, tool,
+};
+use rustix::fs::XattrFlags;
+use std::fs;
+use std::os::unix::fs::{chown, symlink};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+
+/// Somebody whose number is his alone.
+const ANOTHER: u32 = 1500;
 
 /// The status of a client that may not read a file.
 const EACCES: u8 = 13;
@@ -26,8 +34,13 @@ fn shadow_is_shown_to_those_who_may_read_it() {
         ((0, 42, 0o640), (NOBODY, 42), true),
         ((0, 42, 0o640), (NOBODY, NOBODY), false),
         ((0, 42, 0o620), (NOBODY, 42), false),
-        ((NOBODY, 0, 0o400), (NOBODY, NOBODY), true),
-        ((0, 0, 0o604), (NOBODY, NOBODY), true),
+        ((ANOTHER, 0, 0o400), (ANOTHER, NOBODY), true),
+        // The number of nobody is that of many, and told of more.
+        ((NOBODY, 0, 0o400), (NOBODY, NOBODY), false),
+        ((0, NOBODY, 0o640), (ANOTHER, NOBODY), false),
+        ((0, 0, 0o644), (NOBODY, NOBODY), true),
+        // He may be in the file's group by one of his further groups.
+        ((0, 0, 0o604), (ANOTHER, ANOTHER), false),
         // The owner's own bits count for the owner, and the group's for the group.
         ((NOBODY, 42, 0o044), (NOBODY, 42), false),
         ((0, 42, 0o604), (NOBODY, 42), false),
@@ -50,6 +63,96 @@ fn shadow_is_shown_to_those_who_may_read_it() {
             client.expect(&ask_one(), &one());
         }
     });
+}
+
+/// What a file's mode does not say: with a list of rights its bits for the group are a mask; a
+/// directory above may be closed; a link may lead through one.
+#[test]
+fn shadow_is_not_shown_where_more_than_its_mode_counts() {
+    if !is_root() {
+        return skip("shadow_is_not_shown_where_more_than_its_mode_counts", "needs root");
+    }
+    let dir = TempDir::new();
+    let inner = dir.subdirectory("inner");
+    let (bench, shadow) = (Bench::new(OURS), dir.join("inner/shadow"));
+    furnish(&bench);
+    for name in ["passwd", "group", "shadow"] {
+        fs::copy(bench.dir.join(name), dir.join("inner").join(name)).unwrap();
+    }
+    chown(&shadow, Some(0), Some(ANOTHER)).unwrap();
+    dir.chmod("inner/shadow", 0o640);
+    let server = bench.start(&[], &["nsssd-unix", "-d", inner.to_str().unwrap()]);
+    let is_shown = |what: &str, may: bool| {
+        println!("{what}");
+        let client = connect_as(&server, ANOTHER, ANOTHER);
+        let want = if may { secret() } else { vec![EACCES] };
+        client.expect(&ask_secret(), &want);
+        client.expect(&[op::SHADOW_GET], &want);
+        client.expect(&ask_one(), &one());
+        // Root is told in any case.
+        server.connect().expect(&ask_secret(), &secret());
+    };
+    is_shown("by its group", true);
+    set_acl(&shadow, &[(1, 6, MANY), (2, 4, 34), (4, 0, MANY), (0x10, 4, MANY), (0x20, 0, MANY)]);
+    is_shown("a list of rights", false);
+    rustix::fs::removexattr(&shadow, ACL).unwrap();
+    dir.chmod("inner/shadow", 0o640);
+    is_shown("without it", true);
+    for directory in ["inner", ""] {
+        for (mode, may) in [(0o700, false), (0o701, false), (0o711, true), (0o755, true)] {
+            dir.chmod(directory, mode);
+            is_shown(&format!("{directory:?} {mode:o}"), may);
+        }
+    }
+    set_acl(
+        dir.path(),
+        &[(1, 7, MANY), (2, 0, ANOTHER), (4, 5, MANY), (0x10, 5, MANY), (0x20, 5, MANY)],
+    );
+    is_shown("a list of rights above", false);
+    rustix::fs::removexattr(dir.path(), ACL).unwrap();
+    is_shown("without it", true);
+    fs::rename(&shadow, dir.join("elsewhere")).unwrap();
+    symlink(dir.join("elsewhere"), &shadow).unwrap();
+    is_shown("a link", false);
+}
+
+const ACL: &str = "system.posix_acl_access";
+
+/// The id of an entry that names nobody.
+const MANY: u32 = u32::MAX;
+
+/// Gives a file a list of rights: tag, rights and id of each entry.
+#[track_caller]
+fn set_acl(path: &Path, entries: &[(u16, u16, u32)]) {
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    rustix::fs::setxattr(path, ACL, &list, XattrFlags::empty())
+        .expect("a file system with lists of rights");
+}
+
+/// In a user namespace all those that it has not have one number: a group of them is not another.
+#[test]
+fn ids_that_cannot_be_told_apart_are_nobodys() {
+    let test = "ids_that_cannot_be_told_apart_are_nobodys";
+    if !is_root() || !have_program("unshare") {
+        return skip(test, "needs root and unshare");
+    }
+    let bench = Bench::new(OURS);
+    furnish(&bench);
+    chown(bench.dir.join("shadow"), Some(0), Some(ANOTHER)).unwrap();
+    bench.dir.chmod("shadow", 0o640);
+    let socket = bench.dir.join("s");
+    let mut command = tool(&bench.dir.join("bin"), "unshare");
+    command.args(["-U", "-r", "ipcserver", "-1"]).arg(&socket).args(unix(&bench));
+    let server = Server::start_command(command, &socket);
+    server.connect().expect(&ask_secret(), &secret());
+    let client = connect_as(&server, ANOTHER + 1, ANOTHER + 1);
+    client.expect(&ask_secret(), &[EACCES]);
+    client.expect(&ask_one(), &one());
 }
 
 #[test]
@@ -183,15 +286,15 @@ fn a_server_of_an_ordinary_user_answers_others() {
     furnish(&bench);
     bench.dir.chmod("", 0o777);
     let mut command = bench.command();
-    command.uid(NOBODY).gid(NOBODY);
+    command.uid(ANOTHER).gid(ANOTHER);
     let server = bench.start_command(command, &[], &unix(&bench));
     for client in [server.connect(), connect_as(&server, 1234, 1234)] {
         client.expect(&ask_one(), &one());
         client.expect(&ask_secret(), &[EACCES]);
     }
     // Its own file it may read, but shows it to those only who could.
-    chown(bench.dir.join("shadow"), Some(NOBODY), None).expect("chown");
+    chown(bench.dir.join("shadow"), Some(ANOTHER), None).expect("chown");
     server.connect().expect(&ask_secret(), &secret());
-    connect_as(&server, NOBODY, NOBODY).expect(&ask_secret(), &secret());
+    connect_as(&server, ANOTHER, ANOTHER).expect(&ask_secret(), &secret());
     connect_as(&server, 1234, 1234).expect(&ask_secret(), &[EACCES]);
 }

@@ -1,6 +1,7 @@
 //! `ipcserver`.
 
 mod access;
+mod namespaces;
 mod options;
 mod serve;
 mod service;

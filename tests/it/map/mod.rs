@@ -3,5 +3,6 @@
 mod bad;
 mod doc;
 mod flaws;
+mod mounts;
 mod numbers;
 mod uids;

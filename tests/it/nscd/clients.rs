@@ -1,10 +1,10 @@
 //! `nscd` and the programs that nobody recompiled: those of glibc, and a client built with musl.
 
 use super::machine::{Machine, musl_lookup};
-use crate::support::{self, have_program, peer, skip};
+use crate::support::{self, have_program, nssbox, peer, skip};
 
 /// What the server knows besides the local files.
-const PASSWD: &str = "netuser:x:70001:70001:Net User:/home/net:/bin/sh\n";
+const PASSWD: &str = "netuser:*:70001:70001:Net User:/home/net:/bin/sh\n";
 const GROUP: &str = "netgroup:x:70001:\nnetstaff:x:70002:netuser,other\nusers:x:100:netuser\n";
 
 fn machine(test: &str) -> Option<Machine> {
@@ -31,7 +31,7 @@ fn programs_of_glibc_see_users_and_groups() {
     );
     // Local users stay as they were, and nobody else appears.
     let script = "getent passwd local; id -un local; getent passwd nosuch; echo $?; stat -c %U /";
-    let text = "local:x:777:777:Local:/:/bin/sh\nlocal\n2\nroot\n";
+    let text = "local:*:777:777:Local:/:/bin/sh\nlocal\n2\nroot\n";
     for served in [true, false] {
         assert_eq!(String::from_utf8_lossy(&m.run(script, served).stdout), text, "{served}");
     }
@@ -83,6 +83,26 @@ fn scripting_languages_see_users_and_groups() {
     } else {
         skip(test, "no ssh-keygen");
     }
+}
+
+/// nscd's list has memberships alone, in the order of the file; the primary group is added by whoever
+/// asks.
+#[test]
+fn the_primary_group_is_added_by_those_who_ask() {
+    let test = "the_primary_group_is_added_by_those_who_ask";
+    if !have_program("python3") {
+        return skip(test, "no python3");
+    }
+    let group = "z:x:70009:u\na:x:70003:u\nown:x:70001:\nm:x:70005:x,u\n";
+    let Some(m) = Machine::with_files(test, "u:x:70001:70001:::\n", group) else { return };
+    let real = "python3 -c 'import os; print(*os.getgrouplist(\"u\", 70001))'";
+    m.expect(real, "70009 70003 70005 70001\n");
+    m.expect("getent initgroups u", "u                     70009 70003 70005\n");
+    // Ours, by the same nscd.
+    let ours = nssbox().display();
+    m.expect(&format!("{ours} getent initgroups u"), "u                     70009 70003 70005\n");
+    m.expect(&format!("{ours} id -G u"), "70001 70009 70003 70005\n");
+    m.expect(&format!("{ours} groups u"), "u : own z a m\n");
 }
 
 fn programs_of_musl(test: &str, how: &str) {
@@ -144,15 +164,15 @@ fn sources_that_the_script_does_not_ask_are_named() {
 }
 
 #[test]
-fn debians_nscd_as_a_client_is_answered_and_ends_nothing() {
-    let test = "debians_nscd_as_a_client_is_answered_and_ends_nothing";
+fn debians_nscd_as_a_client_is_answered_and_ends_it() {
+    let test = "debians_nscd_as_a_client_is_answered_and_ends_it";
     let Some(m) = machine(test) else { return };
     let Some(nscd) = peer(test, "nscd", "usr/sbin/nscd") else { return };
     let nscd = nscd.display();
     m.expect(&format!("{nscd} -i passwd && {nscd} -i group && echo done"), "done\n");
-    // It does not end, whoever asks it to: there are signals for that.
-    for option in ["-K", "-g"] {
-        m.run(&format!("{nscd} {option}"), true);
-    }
+    m.run(&format!("{nscd} -g"), true);
     m.expect("getent passwd netuser", PASSWD);
+    m.expect(&format!("{nscd} -K && echo done"), "done\n");
+    let gone = m.run("while [ -e /run/nscd/socket ]; do :; done; getent passwd netuser", true);
+    assert_eq!(gone.code, Some(2), "{}", gone.stderr);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// What every program knows by itself.
-const LOCAL_PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nlocal:x:777:777:Local:/:/bin/sh\n";
+const LOCAL_PASSWD: &str = "root:*:0:0:root:/root:/bin/sh\nlocal:*:777:777:Local:/:/bin/sh\n";
 const LOCAL_GROUP: &str = "root:x:0:\nlocal:x:777:\nusers:x:100:\n";
 
 /// The programs' machine: local files for all of them, and a server that knows more.
@@ -81,6 +81,32 @@ impl Machine {
         let got = String::from_utf8_lossy(&without.stdout).into_owned();
         assert_ne!(got, expected, "{script}, with no server");
     }
+}
+
+/// Whether a test can put files over those of /etc, for a program of its own; said if not.
+pub fn can_bind(test: &str) -> bool {
+    let may = is_root() && have_program("unshare");
+    if !may {
+        skip(test, "needs root and unshare");
+    }
+    may
+}
+
+/// The same command where each of these stands over a file of /etc, or over /etc itself.
+pub fn over_etc(mounts: &[(PathBuf, &str)], command: &Command) -> Command {
+    let mut script = "mount --make-rprivate /".to_owned();
+    for (path, name) in mounts {
+        script += &format!("\nmount --bind '{}' '/etc/{name}' || exit 120", path.display());
+    }
+    let mut over = Command::new("unshare");
+    over.args(["-m", "sh", "-c", &(script + "\nexec \"$0\" \"$@\"")]);
+    over.arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            over.env(name, value);
+        }
+    }
+    over
 }
 
 /// A client of musl, built for this test; `None` where that cannot be, which is said.

@@ -37,10 +37,10 @@ fn machine(test: &str) -> Option<Machine> {
 }
 
 fn alice(m: &Machine) -> String {
-    format!("alice:x:777:777:Mapped:{}/home/alice:/bin/sh\n", m.bench.dir.as_str())
+    format!("alice:*:777:777:Mapped:{}/home/alice:/bin/sh\n", m.bench.dir.as_str())
 }
 
-const NUMBER: &str = "u1000650000:x:1000650000:0:Number:/app:/bin/sh\n";
+const NUMBER: &str = "u1000650000:*:1000650000:0:Number:/app:/bin/sh\n";
 
 #[test]
 fn programs_of_glibc_see_mapped_users_and_arbitrary_uids() {
@@ -58,11 +58,11 @@ fn programs_of_glibc_see_mapped_users_and_arbitrary_uids() {
     m.expect("setpriv --reuid 1000000007 --clear-groups sh -c 'whoami; id -un'", "app\napp\n");
     // By a name that all numbers share: the one who asks.
     let as_uid = |uid: &str| format!("setpriv --reuid {uid} --clear-groups getent passwd app");
-    m.expect(&as_uid("1000000007"), "app:x:1000000007:0:Application:/app:/bin/sh\n");
+    m.expect(&as_uid("1000000007"), "app:*:1000000007:0:Application:/app:/bin/sh\n");
     assert_eq!(m.run(&as_uid("4242"), true).code, Some(2));
     // Nobody else appears, and local users stay as they were.
     let script = "getent passwd local bob nobody; id -un local; stat -c %U /";
-    let text = "local:x:777:777:Local:/:/bin/sh\nlocal\nroot\n";
+    let text = "local:*:777:777:Local:/:/bin/sh\nlocal\nroot\n";
     for served in [true, false] {
         assert_eq!(String::from_utf8_lossy(&m.run(script, served).stdout), text, "{served}");
     }
@@ -101,7 +101,7 @@ fn programs_of_musl_see_mapped_users_and_arbitrary_uids() {
         m.expect(&format!("{program} passwd 1000650000 u1000650000"), &NUMBER.repeat(2));
         m.expect(&format!("{program} group 1000650000"), "g1000650000:x:1000650000:\n");
         let local = m.run(&format!("{program} passwd local bob"), true);
-        let text = "local:x:777:777:Local:/:/bin/sh\n!bob: not found\n";
+        let text = "local:*:777:777:Local:/:/bin/sh\n!bob: not found\n";
         assert_eq!(String::from_utf8_lossy(&local.stdout), text, "{}", local.stderr);
     }
 }

@@ -1,10 +1,15 @@
 //! `nscd` and `with-nscd`.
 
+mod burst;
+mod check;
 mod clients;
+mod container;
+mod control;
 mod doc;
 mod machine;
 mod map;
 mod nsss;
+mod password;
 mod service;
 mod slow;
 mod wire;

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
-const NET: &str = "net:x:5000:5000:::";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
+const NET: &str = "net:*:5000:5000:::";
 
 const HASH: &str = "$6$salt$hash";
 const NOBODY: u32 = 65_534;
@@ -29,11 +29,11 @@ const NOT_FOUND: u8 = 255;
 const HANGS: [&str; 3] = ["sh", "-c", "exec cat >/dev/null"];
 
 fn ada() -> Vec<u8> {
-    passwd_reply(["ada", "x"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"])
+    passwd_reply(["ada", "*"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"])
 }
 
 fn net() -> Vec<u8> {
-    passwd_reply(["net", "x"], 5000, 5000, ["", "", ""])
+    passwd_reply(["net", "*"], 5000, 5000, ["", "", ""])
 }
 
 fn record(name: &str, password: &str, id: u32) -> Vec<u8> {
@@ -271,9 +271,9 @@ fn a_large_group_of_a_program_is_sent_whole() {
 #[test]
 fn enumerations_of_several_clients_do_not_meet() {
     let bench = bench();
-    let other = program(&bench, &format!("{NET}\nzoe:x:6:6:::\n"), "");
+    let other = program(&bench, &format!("{NET}\nzoe:*:6:6:::\n"), "");
     let server = start_with(&bench, &[], &other);
-    let zoe = passwd_reply(["zoe", "x"], 6, 6, ["", "", ""]);
+    let zoe = passwd_reply(["zoe", "*"], 6, 6, ["", "", ""]);
     let clients = [server.connect(), server.connect(), server.connect()];
     for _ in 0..2 {
         for client in &clients {

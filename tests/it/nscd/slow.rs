@@ -11,8 +11,8 @@ use crate::support::{
 use rustix::process::{Signal, kill_process};
 use std::fs;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
-const NET: &str = "net:x:5000:5000:::";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
+const NET: &str = "net:*:5000:5000:::";
 
 /// Takes requests and never answers.
 const HANGS: [&str; 3] = ["sh", "-c", "exec cat >/dev/null"];

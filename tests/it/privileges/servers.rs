@@ -248,7 +248,7 @@ fn kill(pid: Pid) {
 
 #[test]
 fn nscd_can_gain_no_rights_unless_it_asks_programs_of_others() {
-    const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+    const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
     let bench = nscd::Bench::new(&format!("{ADA}\n"), "");
     let nslcd = bench.dir.join("nslcd");
     let own: [&str; 2] = ["nsssd-nslcd", nslcd.to_str().unwrap()];
@@ -340,7 +340,8 @@ fn a_server_has_open_what_it_needs_and_what_it_was_given() {
     for (command, socket, lock, epolls, files) in [
         (serves, &socket, "s.lock", 1, 3),
         (starts, &socket, "s.lock", 0, 0),
-        (nscd, &nscd_socket, "n.lock", 1, 3),
+        // And shadow, where other files than those of /etc say `x`.
+        (nscd, &nscd_socket, "n.lock", 1, 4),
     ] {
         let shown = format!("{command:?}");
         let mut shell = tool(bench.dir.path(), "sh");
@@ -360,8 +361,8 @@ fn a_server_has_open_what_it_needs_and_what_it_was_given() {
         given.iter().for_each(|number| drop(open.remove(number)));
         take(&mut open, bench.dir.join(lock).to_str().unwrap());
         (0..epolls).for_each(|_| take(&mut open, "anon_inode:[eventpoll]"));
-        // Kept for the files; each is a path to the root directory until one is opened.
-        (0..files).for_each(|_| take(&mut open, "/"));
+        // Kept for the files, until one is opened.
+        (0..files).for_each(|_| take(&mut open, "anon_inode:[eventfd]"));
         // The two ends of the pipe that wakes it at signals, one of them for each of five.
         (0..6).for_each(|_| take(&mut open, "pipe:"));
         // It listens here.

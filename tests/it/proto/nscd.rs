@@ -5,7 +5,7 @@
 use nssproto::entry::{Group, Passwd, Record};
 use nssproto::line::{parse_group, parse_passwd};
 use nssproto::nscd::{
-    ReplyKind, Request, encode, encode_initgroups, encode_not_found, encode_unserved,
+    Password, ReplyKind, Request, encode, encode_initgroups, encode_not_found, encode_unserved,
 };
 use nssproto::{DecodeError, EncodeError};
 use serde_json::Value;
@@ -54,14 +54,14 @@ fn answer(request: &Request<'_>) -> Vec<u8> {
     let user = |wanted: &dyn Fn(&Passwd<'_>) -> bool| {
         let found = passwd.split(|b| *b == b'\n').filter_map(|l| parse_passwd(l).ok()).find(wanted);
         encoded(|out| match found {
-            Some(record) => encode(&Record::Passwd(record), out),
+            Some(record) => encode(&Record::Passwd(record), Password::AsItStands, out),
             None => encode_not_found(ReplyKind::Passwd, out),
         })
     };
     let group_of = |wanted: &dyn Fn(&Group<'_>) -> bool| {
         let found = group.split(|b| *b == b'\n').filter_map(|l| parse_group(l).ok()).find(wanted);
         encoded(|out| match found {
-            Some(record) => encode(&Record::Group(record), out),
+            Some(record) => encode(&Record::Group(record), Password::AsItStands, out),
             None => encode_not_found(ReplyKind::Group, out),
         })
     };
@@ -141,9 +141,8 @@ fn odd_requests_are_refused_and_control_is_told_apart() {
                 assert_eq!(got.unwrap().value, Request::PasswdByUid(None), "{}", v.name);
             }
             "raw-two-requests" => assert!(got.unwrap().len < v.request.len()),
-            "ctl-getstat-root" | "ctl-shutdown-root" => {
-                assert_eq!(got.unwrap().value, Request::Control);
-            }
+            "ctl-getstat-root" => assert_eq!(got.unwrap().value, Request::Statistics),
+            "ctl-shutdown-root" => assert_eq!(got.unwrap().value, Request::Shutdown),
             "ctl-invalidate-root" => {
                 assert_eq!(got.unwrap().value, Request::Invalidate(b"group"));
             }

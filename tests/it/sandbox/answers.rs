@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-const LINE: &str = "one:x:1001:1002:One:/home/one:/bin/sh";
+const LINE: &str = "one:*:1001:1002:One:/home/one:/bin/sh";
 
 /// The status of what may not be opened.
 const EACCES: u8 = 13;
@@ -84,6 +84,6 @@ fn a_switch_ends_a_program_that_has_failed_from_inside_its_sandbox() {
     let own: &[&str] = &["nsssd-unix", "-d", &dir];
     let hangs: &[&str] = &["sh", "-c", "exec cat >/dev/null"];
     let daemon = stage.switch(&["-t", "200"], &[(0, hangs), (0, own)]);
-    let reply = passwd_reply(["one", "x"], 1001, 1002, ["One", "/home/one", "/bin/sh"]);
+    let reply = passwd_reply(["one", "*"], 1001, 1002, ["One", "/home/one", "/bin/sh"]);
     daemon.expect(&by_name(op::PWD_GETBYNAME, "one"), &reply);
 }

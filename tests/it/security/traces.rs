@@ -150,6 +150,8 @@ fn map(watch: &mut Watch) {
         ("ABOVE", &["gone", ""]),
         ("LIST", &["list"]),
         ("NEWKEY", &["new-key"]),
+        // Of which descriptor does not matter.
+        ("FDINFO", &["/proc/self/fdinfo/3", "/proc/self/fdinfo/4", "/proc/self/fdinfo/5"]),
     ] {
         watch.say(name, values);
     }
@@ -247,7 +249,8 @@ fn nscd(watch: &mut Watch) {
             &["nsssd-unix", "nsssd-nslcd"],
         ),
         ([&files[..], &["0", "cat", ""]].concat(), &["nsssd-unix"]),
-        (vec!["-s", "DIR/nsss"], &[]),
+        (vec!["-s", "DIR/nsss"], &["nsssd-unix"]),
+        (vec!["-s", "DIR/nsss", "--no-files"], &[]),
     ] {
         let words = [&["-1", "-t", "4000", "-S", "DIR/run/socket"], &script[..]].concat();
         let mut command = watch.command("nscd", &words);

@@ -241,14 +241,19 @@ fn words_need_not_be_text() {
 }
 
 #[test]
-fn as_root_the_client_has_to_be_known_before_the_script_is_read() {
+fn the_script_is_read_before_the_environment() {
     if !is_root() {
-        skip("as_root_the_client_has_to_be_known_before_the_script_is_read", "needs root");
+        skip("the_script_is_read_before_the_environment", "needs root");
         return;
     }
     let stage = Stage::new();
     let mut command = tool(&stage.bin, "nsssd-switch");
     command.args(["0", "no end"]);
+    let end = run_to_end(command);
+    assert_eq!(end.code, Some(100));
+    assert!(end.stderr.contains("unterminated block"), "{}", end.stderr);
+    let mut command = tool(&stage.bin, "nsssd-switch");
+    command.args(["0", "nsssd-unix", ""]);
     let end = run_to_end(command);
     assert_eq!(end.code, Some(100));
     assert_eq!(end.stderr, "nsssd-switch: fatal: IPCREMOTEEGID not set\n");

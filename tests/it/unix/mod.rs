@@ -1,6 +1,7 @@
 //! `nsssd-unix`.
 
 mod changes;
+mod fresh;
 mod large;
 mod many;
 mod odd;

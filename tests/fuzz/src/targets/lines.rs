@@ -7,6 +7,7 @@ use crate::wire::{by_id, by_name, grouplist, op};
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line::copy::LineCopier;
 use nssproto::line::stream::{LineScanner, LineSummary};
+use nssproto::nscd::Password;
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter};
 use nssproto::{line, nscd, nsss};
 
@@ -129,10 +130,30 @@ fn by_key(db: Db, record: &Record<'_>, line: &[u8]) {
 
 /// The reply of nscd, whole and in pieces, and as it follows from that of nsss.
 fn to_nscd(record: &Record<'_>, nsss: &[u8], step: usize) {
+    for password in [Password::AsItStands, Password::Star] {
+        to_nscd_with(record, password, nsss, step);
+    }
+}
+
+fn to_nscd_with(record: &Record<'_>, password: Password, nsss: &[u8], step: usize) {
     let mut out = vec![0; 5 * nsss.len() + 64];
+    fn star(field: &[u8]) -> &[u8] {
+        if field.is_empty() { field } else { b"*" }
+    }
+    fn as_it_stands(field: &[u8]) -> &[u8] {
+        field
+    }
+    let shown: fn(&[u8]) -> &[u8] = match password {
+        Password::Star => star,
+        _ => as_it_stands,
+    };
     let (size, want) = match record {
-        Record::Passwd(_) => (nscd::encode(record, &mut out), super::nscd::user(nsss)),
-        Record::Group(_) => (nscd::encode(record, &mut out), super::nscd::group(nsss)),
+        Record::Passwd(_) => {
+            (nscd::encode(record, password, &mut out), super::nscd::user(nsss, shown))
+        }
+        Record::Group(_) => {
+            (nscd::encode(record, password, &mut out), super::nscd::group(nsss, shown))
+        }
         Record::Shadow(_) => return,
     };
     out.truncate(size.unwrap());
@@ -147,7 +168,7 @@ fn to_nscd(record: &Record<'_>, nsss: &[u8], step: usize) {
     let db = if matches!(record, Record::Passwd(_)) { Db::Passwd } else { Db::Group };
     let took = nsss::Head::decode(db, &nsss[1..]).unwrap();
     let area = &nsss[1 + took.len..];
-    let mut survey = HeaderWriter::new(took.value).unwrap();
+    let mut survey = HeaderWriter::new(took.value, password).unwrap();
     let (mut streamed, mut room) = (Vec::new(), vec![0; 4 * step + HEADER_MAX]);
     for piece in area.chunks(step) {
         let len = survey.feed(piece, &mut room).unwrap();

@@ -42,7 +42,8 @@ pub fn nscd_request(data: &[u8]) {
         Request::Invalidate(db) => assert_eq!((word(4), db), (10, text)),
         Request::Descriptor => assert!([11, 12, 13, 18, 21].contains(&word(4))),
         Request::Unserved(_) => assert!([4, 5, 6, 7, 14, 16, 17, 19, 20].contains(&word(4))),
-        Request::Control => assert!([8, 9].contains(&word(4))),
+        Request::Shutdown => assert_eq!(word(4), 8),
+        Request::Statistics => assert_eq!(word(4), 9),
         other => panic!("a request of another kind: {other:?}"),
     }
     let mut again = [0xa5; REQUEST_MAX];
@@ -105,7 +106,7 @@ fn naive(scene: &Scene<'_>, root: bool) -> (Vec<u8>, bool) {
         (0..=3 | 15, Some(text)) => {
             let [passwd, group, shadow] = &scene.files;
             let mut files = Naive::new(passwd, group, shadow);
-            match answer(&mut files, kind, text) {
+            match answer(&mut files, kind, text, root) {
                 Some(reply) => reply,
                 None => return nothing,
             }
@@ -116,9 +117,9 @@ fn naive(scene: &Scene<'_>, root: bool) -> (Vec<u8>, bool) {
 }
 
 /// `None`: closed without a reply.
-fn answer(files: &mut Naive, kind: i32, key: &[u8]) -> Option<Vec<u8>> {
+fn answer(files: &mut Naive, kind: i32, key: &[u8], root: bool) -> Option<Vec<u8>> {
     let id = if key.len() > 10 { None } else { number(key, u64::from(u32::MAX)) };
-    let fits = key.len() <= 254;
+    let fits = key.len() <= 254 && !key.contains(&b':') && !key.contains(&b'\n');
     let mut ask = |request: Option<Vec<u8>>| request.map_or(vec![255], |r| files.answer(&r));
     let found = match kind {
         0 => ask(fits.then(|| by_name(op::PWD_GETBYNAME, key))),
@@ -144,9 +145,9 @@ fn answer(files: &mut Naive, kind: i32, key: &[u8]) -> Option<Vec<u8>> {
         }
     };
     Some(match (kind, found[0]) {
-        (0 | 1, 0) => user(&found),
+        (0 | 1, 0) => user(&found, |field| shown(field, root, true)),
         (0 | 1, _) => words(&[2, 0, 0, 0, u32::MAX, u32::MAX, 0, 0, 0]),
-        (_, 0) => group(&found),
+        (_, 0) => group(&found, |field| shown(field, root, false)),
         _ => words(&[2, 0, 0, 0, u32::MAX, 0]),
     })
 }
@@ -162,12 +163,15 @@ fn parts(reply: &[u8]) -> ([u32; 3], Vec<&[u8]>) {
     ([number(1), number(5), number(9)], strings.split(|b| *b == 0).collect())
 }
 
-/// What is shown of a password.
-fn shown(password: &[u8]) -> &[u8] {
+/// What is sent of a password of a second directory that only root could read: `x` is not, of a user,
+/// where own shadow is not looked at.
+fn shown(password: &[u8], root: bool, user: bool) -> &[u8] {
     match password {
-        b"" | b"x" | b"*" => password,
-        [b'!', ..] => b"!",
-        _ => b"x",
+        b"" | b"*" | [b'!', ..] => password,
+        b"x" if !user => password,
+        b"x" => b"*",
+        _ if root => password,
+        _ => b"*",
     }
 }
 
@@ -180,7 +184,7 @@ fn closed(strings: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The nscd reply to what the nsss reply says of a user.
-pub fn user(nsss: &[u8]) -> Vec<u8> {
+pub fn user(nsss: &[u8], shown: impl FnOnce(&[u8]) -> &[u8]) -> Vec<u8> {
     let ([uid, gid, _], mut strings) = parts(nsss);
     strings[1] = shown(strings[1]);
     let head = [words(&[2, 1]), lengths(&strings[..2]), words(&[uid, gid])].concat();
@@ -188,7 +192,7 @@ pub fn user(nsss: &[u8]) -> Vec<u8> {
 }
 
 /// The nscd reply to what the nsss reply says of a group.
-pub fn group(nsss: &[u8]) -> Vec<u8> {
+pub fn group(nsss: &[u8], shown: impl FnOnce(&[u8]) -> &[u8]) -> Vec<u8> {
     let ([gid, _, members], mut strings) = parts(nsss);
     strings[1] = shown(strings[1]);
     let head = [words(&[2, 1]), lengths(&strings[..2]), words(&[gid, members])].concat();

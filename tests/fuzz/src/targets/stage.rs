@@ -6,6 +6,7 @@ use nssbox::backend::switch::Switch;
 use nssbox::backend::unix::Unix;
 use nssbox::server::conversation::{Conversation, Need, Output};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
@@ -23,7 +24,9 @@ impl Dir {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("nssbox-fuzz.{}.{number}", process::id());
         let places = [PathBuf::from("/dev/shm"), env::temp_dir()];
-        let found = places.iter().map(|p| p.join(&name)).find(|p| fs::create_dir(p).is_ok());
+        // Nobody but root could read what is in it, so that none is shown a hash.
+        let made = |p: &PathBuf| fs::DirBuilder::new().mode(0o700).create(p).is_ok();
+        let found = places.iter().map(|p| p.join(&name)).find(made);
         Dir(found.expect("a directory"))
     }
 

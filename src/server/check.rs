@@ -1,0 +1,102 @@
+//! What a server says of its sources before it serves: those that are not there at the start, and
+//! with `--check` all of them, each of which is tried.
+
+use crate::backend::script::Block;
+use crate::backend::switch::{Answer, Switch};
+use crate::sys::access::Rights;
+use crate::sys::clock::NEVER;
+use crate::sys::error::{Error, Exit, unable};
+use crate::sys::message::{Message, errno_text};
+use crate::sys::output::{self, push_decimal};
+use nssproto::entry::Uid;
+use nssproto::nsss::Request;
+use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt;
+
+/// The option.
+pub const OPTION: &str = "--check";
+
+/// Milliseconds that a source in another process may take.
+const PATIENCE: u32 = 4000;
+
+/// Warns of paths and programs that sources need and that are not there. They may come.
+pub fn tell_missing(program: &str, switch: &mut Switch) {
+    each_missing(switch, &mut |_, path, errno| {
+        let mut message = Message::warning(program);
+        message.text("a source is not there: ").path(path).text(": ").errno(errno).send();
+    });
+}
+
+/// What is missing of the source at each place.
+fn each_missing(switch: &mut Switch, tell: &mut dyn FnMut(usize, &[u8], Errno)) {
+    for (at, slot) in switch.slots().iter().enumerate() {
+        slot.backend.missing(&mut |path, errno| tell(at, path, errno));
+        if let Some((name, errno)) = slot.origin.as_ref().and_then(|origin| origin.missing()) {
+            tell(at, name, errno);
+        }
+    }
+}
+
+/// A line for each source of a script, as it is understood.
+pub fn lines(blocks: &[Block]) -> Vec<Vec<u8>> {
+    let line = |block: &Block| {
+        let mut line = Vec::new();
+        push_decimal(&mut line, block.bits.into());
+        for word in &block.command {
+            line.push(b' ');
+            line.extend_from_slice(word.as_bytes());
+        }
+        line
+    };
+    blocks.iter().map(line).collect()
+}
+
+/// Prints a line for each source, and what is wrong with it. Exit 1 if something is.
+pub fn run(lines: &[Vec<u8>], switch: &mut Switch) -> Result<Exit, Error> {
+    let mut out: Vec<Vec<u8>> = lines.to_vec();
+    let mut bad = vec![false; out.len()];
+    each_missing(switch, &mut |at, path, errno| {
+        if let (Some(line), Some(bad)) = (out.get_mut(at), bad.get_mut(at)) {
+            line.extend_from_slice(&[b": ", path, b": ", errno_text(errno).as_slice()].concat());
+            *bad = true;
+        }
+    });
+    switch.revive();
+    switch.limit(PATIENCE, NEVER);
+    for (at, (line, bad)) in out.iter_mut().zip(&mut bad).enumerate() {
+        if *bad {
+            continue;
+        }
+        let text = match tried(switch, at) {
+            Ok(()) => b"good".to_vec(),
+            Err(errno) => {
+                *bad = true;
+                errno.map_or(b"it does not answer".to_vec(), errno_text)
+            }
+        };
+        line.extend_from_slice(&[b": ", text.as_slice()].concat());
+    }
+    switch.end();
+    let text: Vec<u8> = out.into_iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
+    output::print(&text).map_err(unable("unable to write to stdout"))?;
+    Ok(if bad.contains(&true) { Exit::FAILURE } else { Exit::SUCCESS })
+}
+
+/// Asks one source for a user.
+fn tried(switch: &mut Switch, at: usize) -> Result<(), Option<Errno>> {
+    let mut client = switch.new_client(Rights::Own, 1);
+    client.limit_to(at..at + 1);
+    loop {
+        client.budget = u64::MAX;
+        let answered = match switch.ask(&mut client, &Request::ByUid(Uid(0)), 0) {
+            Answer::Pending => continue,
+            Answer::Failed(errno) => Err(Some(Errno::from_raw_os_error(errno.into()))),
+            _ => Ok(()),
+        };
+        let failed = client.has_failed();
+        let dead = switch.slots().get(at).is_none_or(|slot| slot.backend.is_dead());
+        switch.dismiss(&client);
+        // Of one that has ended, no call told why.
+        return if dead || (failed && answered.is_ok()) { Err(None) } else { answered };
+    }
+}

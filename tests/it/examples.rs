@@ -1,0 +1,157 @@
+//! The service files of doc/examples, each started by its own supervisor in namespaces of its own, and
+//! asked.
+
+use crate::support::{
+    self, TempDir, have_program, is_root, nssbox, procfs, run_to_end, skip, wait_until,
+};
+use rustix::process::Pid;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/doc/examples");
+
+/// Installs the executable and its links in /usr/bin of a mount namespace; `$0` is doc/examples.
+fn installed() -> String {
+    format!(
+        "mount --make-rprivate / && mount -t tmpfs -o mode=755 tmpfs /run || exit 120\n\
+         mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir bin bin.w etc etc.w || exit 120\n\
+         over() {{ mount -t overlay o -o lowerdir=$1,upperdir=/mnt/$2,workdir=/mnt/$2.w $1; }}\n\
+         over /usr/bin bin && over /etc etc || exit 120\n\
+         rm -f /etc/nssmap.conf; export PATH=/usr/bin:/bin:/usr/sbin:/sbin\n\
+         cp '{}' /usr/bin/nssbox || exit 120\n\
+         nssbox --install -s /usr/bin 2>/dev/null\n",
+        nssbox().display()
+    )
+}
+
+/// A supervisor as PID 1.
+struct Supervisor(Child);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // --kill-child: what it started goes with it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts `script` as PID 1, and asks both services once they are there.
+#[track_caller]
+fn answers(test: &str, programs: &[&str], script: &str) {
+    for program in [&["unshare", "nsenter", "perl"], programs].concat() {
+        if !is_root() || !have_program(program) {
+            return skip(test, &format!("needs root and {program}"));
+        }
+    }
+    let said = TempDir::new();
+    let log = std::fs::File::create(said.join("log")).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-m", "-p", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
+    command.arg(installed() + script).arg(EXAMPLES).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut supervisor = Supervisor(command.spawn().unwrap());
+    let pid = Pid::from_child(&supervisor.0);
+    let mut first = None;
+    let told = || std::fs::read_to_string(said.join("log")).unwrap_or_default();
+    wait_until("there is a PID 1", || {
+        first = procfs::children(pid).first().copied();
+        first.is_some() || supervisor.0.try_wait().unwrap().is_some()
+    });
+    let Some(first) = first else {
+        return skip(test, &format!("no namespaces: {}", told()));
+    };
+    let root = PathBuf::from(format!("/proc/{}/root/run", first.as_raw_nonzero()));
+    for socket in ["service/nsssd/s", "nscd/socket"] {
+        wait_until(socket, || {
+            root.join(socket).exists() || supervisor.0.try_wait().unwrap().is_some()
+        });
+    }
+    if supervisor.0.try_wait().unwrap().is_some_and(|status| status.code() == Some(120)) {
+        return skip(test, &format!("no overlays: {}", told()));
+    }
+    // Asked from where they run.
+    let pid = first.as_raw_nonzero().to_string();
+    let inside = |words: &[&str]| {
+        let mut command = Command::new("nsenter");
+        command.args(["-m", "-p", "-t", &pid]).args(words).env("PATH", "/usr/bin:/bin");
+        let finished = run_to_end(command);
+        assert_eq!(finished.code, Some(0), "{words:?}: {} {}", finished.stderr, told());
+        String::from_utf8(finished.stdout).unwrap()
+    };
+    let users = inside(&["nssbox", "getent", "-S", "/run/service/nsssd/s", "passwd", "root"]);
+    assert!(users.starts_with("root:x:0:0:"), "{users}");
+    let ask = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => '/var/run/nscd/socket');\n\
+               syswrite $s, pack 'l3a5', 2, 0, 5, \"root\\0\"; sysread $s, my $r, 36;\n\
+               print join ' ', unpack 'l7', $r";
+    assert!(inside(&["perl", "-e", ask]).starts_with("2 1 5 "));
+}
+
+#[test]
+fn s6_runs_both_services() {
+    let script = "cp -R \"$0\"/s6 /run/service && exec s6-svscan /run/service\n";
+    answers("s6_runs_both_services", &["s6-svscan"], script);
+}
+
+#[test]
+fn runit_runs_both_services() {
+    let script = "cp -R \"$0\"/runit /run/sv && exec runsvdir -P /run/sv\n";
+    answers("runit_runs_both_services", &["runsvdir"], script);
+}
+
+#[test]
+fn busybox_init_runs_both_services() {
+    let script = "cat \"$0\"/inittab/busybox > /etc/inittab && exec busybox init\n";
+    answers("busybox_init_runs_both_services", &["busybox"], script);
+}
+
+#[test]
+fn systemd_understands_its_units() {
+    let test = "systemd_understands_its_units";
+    if !is_root() || !have_program("systemd-analyze") || !have_program("unshare") {
+        return skip(test, "needs root, unshare and systemd-analyze");
+    }
+    let mut command = Command::new("unshare");
+    let check =
+        "systemd-analyze verify --man=no \"$0\"/systemd/*.service \"$0\"/systemd/*.socket\n";
+    command.args(["-m", "sh", "-c"]).arg(installed() + check).arg(EXAMPLES);
+    let finished = run_to_end(command);
+    if finished.code == Some(120) {
+        return skip(test, &finished.stderr);
+    }
+    let ours: Vec<&str> = finished
+        .stderr
+        .lines()
+        .filter(|line| line.contains("nsssd") || line.contains("nssbox"))
+        .collect();
+    assert_eq!((finished.code, ours), (Some(0), Vec::new()), "{}", finished.stderr);
+    // nscd is there before who keeps running and asks once.
+    let unit = std::fs::read_to_string(format!("{EXAMPLES}/systemd/nssbox-nscd.service")).unwrap();
+    for line in ["DefaultDependencies=no", "ProtectHome=read-only", "After=systemd-tmpfiles-setup"]
+    {
+        assert!(unit.contains(line), "{line}");
+    }
+    for before in ["basic.target", "dbus.service", "systemd-logind.service"] {
+        let line = unit.lines().find(|line| line.starts_with("Before=")).unwrap();
+        assert!(line.contains(before), "{line}");
+    }
+}
+
+#[test]
+fn openrc_understands_its_scripts() {
+    let test = "openrc_understands_its_scripts";
+    for name in ["nsssd", "nssbox-nscd"] {
+        let file = format!("{EXAMPLES}/openrc/{name}");
+        // They are functions and variables for openrc-run, which is a shell.
+        let mut command = support::tool(std::path::Path::new("/usr/bin"), "sh");
+        command.args(["-c", "RC_SVCNAME=x; . \"$0\"; depend", &file]).env("PATH", "/nonexistent");
+        let shell = run_to_end(command);
+        assert!(!shell.stderr.contains("yntax"), "{}", shell.stderr);
+        if !have_program("openrc-run") {
+            skip(test, "no openrc-run");
+            continue;
+        }
+        let mut command = Command::new("openrc-run");
+        command.args([&file, "describe"]);
+        let finished = run_to_end(command);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    }
+}

@@ -1,0 +1,137 @@
+//! `--check`, what is told at the start of sources that are not there, and applets that find
+//! themselves without links.
+
+use crate::support::nscd::Bench;
+use crate::support::{Server, TempDir, nssbox, run_to_end, tool, wait_until};
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+
+fn bench() -> Bench {
+    Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")
+}
+
+/// `APPLET --check WORDS`: its exit code, and what it printed.
+#[track_caller]
+fn check(bench: &Bench, applet: &str, words: &[&str]) -> (Option<i32>, String) {
+    let mut command = tool(&bench.bin, applet);
+    command.arg("--check").args(words);
+    let finished = run_to_end(command);
+    (finished.code, String::from_utf8(finished.stdout).unwrap() + &finished.stderr)
+}
+
+#[test]
+fn sources_are_printed_as_understood_and_tried() {
+    let bench = bench();
+    let dir = bench.dir.as_str();
+    let good = format!("3 nsssd-unix -d {dir}: good\n");
+    for applet in ["nscd", "nsssd-switch"] {
+        let words = ["3", "nsssd-unix", "-d", dir, ""];
+        assert_eq!(check(&bench, applet, &words), (Some(0), good.clone()), "{applet}");
+        let missing = format!("{dir}/none");
+        let words = [&words[..], &["8", "nsssd-unix", "-d", &missing, "", "1", "no-such", ""]];
+        let (code, text) = check(&bench, applet, &words.concat());
+        assert_eq!(code, Some(1), "{text}");
+        let bad = format!("0 nsssd-unix -d {missing}: {missing}: No such file or directory\n");
+        assert!(text.contains(&(good.clone() + &bad)), "{text}");
+        assert!(text.contains("1 no-such: no-such: No such file or directory\n"), "{text}");
+        // A program that is there and does not answer.
+        let (code, text) = check(&bench, applet, &["0", "true", ""]);
+        assert_eq!((code, text.as_str()), (Some(1), "0 true: it does not answer\n"), "{applet}");
+    }
+    let script = ["/none/s", "nsssd-switch", "3", "nsssd-unix", "-d", dir, ""];
+    assert_eq!(check(&bench, "ipcserver", &script), (Some(0), good));
+    assert_eq!(check(&bench, "ipcserver", &["/none/s", "no-such"]).0, Some(1));
+    let (code, text) = check(&bench, "nscd", &["-s", "/none/s"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (Some(1), "-s /none/s: /none/s: No such file or directory\n")
+    );
+    // A script is looked at before the environment.
+    assert_eq!(check(&bench, "nsssd-switch", &["0", "no end"]).0, Some(100));
+    // Nothing was made.
+    assert!(!bench.socket().exists());
+}
+
+#[test]
+fn what_is_not_there_is_named_at_the_start() {
+    let bench = bench();
+    let dir = bench.dir.as_str();
+    let missing = format!("{dir}/none");
+    let half = bench.dir.subdirectory("half");
+    fs::write(half.join("passwd"), "").unwrap();
+    let start = |script: &[&str]| {
+        let mut command = tool(&bench.bin, "nscd");
+        command.args(["-1", "-S"]).arg(bench.socket()).args(script);
+        let mut server = Server::start_command(command, &bench.socket());
+        let told = server.stderr();
+        server.stop();
+        told
+    };
+    let files = ["3", "nsssd-unix", "-d", dir, ""];
+    let quiet = start(&files);
+    assert!(!quiet.contains("not there"), "{quiet}");
+    for (more, named) in [
+        (&["0", "nsssd-unix", "-d", &missing, ""][..], missing.clone()),
+        (&["0", "nsssd-unix", "-d", half.to_str().unwrap(), ""], format!("{dir}/half/group")),
+        (&["0", "no-such-backend", ""], "no-such-backend".to_owned()),
+        #[cfg(feature = "nsssd-nslcd")]
+        (&["0", "nsssd-nslcd", &missing, ""], missing.clone()),
+    ] {
+        let told = start(&[&files[..], more].concat());
+        let line = format!("not there: {named}: No such file or directory");
+        assert!(told.contains(&line), "{told}");
+    }
+    let socket = format!("{dir}/nsss");
+    let told = start(&["-s", &socket]);
+    assert!(told.contains(&format!("{socket}: No such file or directory")), "{told}");
+    drop(UnixListener::bind(&socket).unwrap());
+    let told = start(&["-s", &socket]);
+    assert!(told.contains(&format!("{socket}: Connection refused")), "{told}");
+}
+
+#[test]
+fn one_file_without_links_finds_its_own_applets() {
+    let dir = TempDir::new();
+    let alone = dir.subdirectory("opt").join("nssbox");
+    fs::hard_link(nssbox(), &alone).or_else(|_| fs::copy(nssbox(), &alone).map(|_| ())).unwrap();
+    wait_until("the copy can be run", || Command::new(&alone).arg("--version").output().is_ok());
+    dir.write("passwd", format!("{ADA}\n"));
+    dir.write("group", "");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&alone);
+        command.args(words).env_clear().env("PATH", "/usr/bin:/bin");
+        command
+    };
+    let socket = dir.join("s");
+    let path = socket.to_str().unwrap();
+    let unix = ["nsssd-unix", "-d", dir.as_str()];
+    let switch = [&["nsssd-switch", "3"], &unix[..], &[""]].concat();
+    let short = [&["switch", "3", "unix"], &unix[1..], &[""]].concat();
+    let spawned = [&["nsssd-switch", "--spawn", "3"], &unix[..], &[""]].concat();
+    for command in [&unix[..], &switch, &short, &spawned] {
+        let mut server =
+            Server::start_command(run(&[&["ipcserver", "-1", path], command].concat()), &socket);
+        let finished = run_to_end(run(&["getent", "--ask", path, "passwd", "ada"]));
+        let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+        assert_eq!(
+            text,
+            format!("{ADA}\n"),
+            "{command:?}: {} {}",
+            finished.stderr,
+            server.stderr()
+        );
+        server.stop();
+    }
+    // A program of that name goes first.
+    let bin = dir.subdirectory("first");
+    fs::write(bin.join("nsssd-unix"), "#!/bin/sh\nexit 3\n").unwrap();
+    dir.chmod("first/nsssd-unix", 0o755);
+    let mut command = run(&["nscd", "--check", "0", "nsssd-unix", ""]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    let finished = run_to_end(command);
+    let text = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert_eq!(text, "0 nsssd-unix: it does not answer\n");
+}
