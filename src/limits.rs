@@ -11,6 +11,10 @@ pub const MERGED_GROUPS: usize = 4096;
 /// the kernel lets a process have. nsss's own daemon takes four bytes of memory for each asked.
 pub const ASKED_BY_MERGE: u64 = 65_536;
 
+/// Smaller uids are those of the machine itself, which its local files have: people begin at 1000
+/// (login.defs of all distributions). `--min-uid` sets another.
+pub const MIN_UID: u32 = 1000;
+
 /// A reply up to this size is sent as one piece; a larger record is streamed.
 pub const REPLY_PIECE: usize = 4096;
 
@@ -18,7 +22,7 @@ pub const REPLY_PIECE: usize = 4096;
 pub const WINDOW: usize = 32 * 1024;
 
 /// First read where one line is expected: most lines are far shorter, few are longer.
-pub const ONE_LINE: usize = 4096;
+pub const ONE_LINE: usize = 1024;
 
 /// Bytes of files that are looked at for one client before others get their turn: about a
 /// millisecond's work. What costs more than to be looked at counts as bytes, too.
@@ -76,6 +80,9 @@ pub const START_MILLIS: u32 = 1000;
 /// A uid has at most half of them at a time.
 pub const WORKERS: usize = 8;
 
+/// Most clients who are answered from one lookup, where they ask the same of such a source.
+pub const SHARE_LOOKUP: usize = 32;
+
 /// As many besides may be kept by clients who enumerate: an enumeration stays with one process.
 pub const KEPT_WORKERS: usize = 8;
 
@@ -97,6 +104,13 @@ pub const NSLCD_INPUT: usize = 1024;
 /// Bytes of a file that getent reads by itself: /etc/hosts as a list of all that is to be blocked
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
+
+/// The largest file whose names and numbers are indexed: some 65,000 users. A power of two, of
+/// which an index keeps offsets.
+pub const INDEXED_FILE: u64 = 4 * 1024 * 1024;
+
+/// Most slots of an index, each of four bytes: 512 KiB, of which 5,000 users take 64.
+pub const INDEX_SLOTS: usize = 128 * 1024;
 
 /// Milliseconds between two looks for files that are open and not used, while there are any.
 pub const IDLE_LOOK_MILLIS: u64 = 80;
@@ -122,5 +136,6 @@ pub const USER_GROUPS: usize = 65_536;
 /// Bytes of a name that id, groups and whoami keep: names have tens of them.
 pub const ACCOUNT_NAME: usize = 64 * 1024;
 
-/// Bytes of a record that getent keeps to see whether all of it can be printed.
-pub const PRINTED_RECORD: usize = 1024 * 1024;
+/// Bytes of a record that getent keeps to see whether all of it can be printed: a group with a
+/// million members.
+pub const PRINTED_RECORD: usize = NSCD_REPLY;

@@ -45,11 +45,13 @@ fn ten_thousand_connections_leave_it_as_it_was() {
         });
         each.collect()
     };
-    // As many as there may be of one user bring in what there is once for all.
-    let first = flood(200);
+    let idle = memory();
+    // As many as may wait bring in what there is once for all: the room of which doc/nscd.md tells.
+    let first = flood(3_000);
     assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
     drop(first);
     let before = memory();
+    assert!(before - idle <= 5 * 1024, "{} kB for the room", before - idle);
     let all = flood(10_000);
     assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA));
     for client in &all {

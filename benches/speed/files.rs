@@ -89,6 +89,21 @@ impl User {
         let len: usize = strings.iter().map(|string| string.len() + 1).sum();
         Question::by_name(PWD_GETBYNAME, &self.name, &[self.id, self.id, len as u32], &strings)
     }
+
+    fn question_by_id(&self) -> Question {
+        let mut request = vec![PWD_GETBYUID];
+        request.extend(self.id.to_be_bytes());
+        Question { request, ..self.question() }
+    }
+
+    /// As the C libraries ask.
+    fn question_by_nscd(&self, password: &str) -> Question {
+        let home = self.home();
+        let strings = [self.name.as_str(), password, self.gecos, &home, "/bin/sh"];
+        let [name, password, gecos, dir, shell] = strings.map(|string| string.len() as u32 + 1);
+        let head = [2, 1, name, password, self.id, self.id, gecos, dir, shell];
+        by_nscd(0, &self.name, &head, &strings)
+    }
 }
 
 fn members(count: u32) -> Vec<String> {
@@ -131,21 +146,17 @@ fn by_nscd(kind: u32, key: &str, reply: &[u32], strings: &[&str]) -> Question {
 
 /// Asks for the last user of the short file as the C libraries do.
 pub fn last_of_few_by_nscd() -> Question {
-    last_of_few_with("*")
+    User::of_few(FEW).question_by_nscd("*")
 }
 
 /// The same of [`Files::few_x`].
 pub fn last_of_few_x_by_nscd() -> Question {
-    last_of_few_with("x")
+    User::of_few(FEW).question_by_nscd("x")
 }
 
-fn last_of_few_with(password: &str) -> Question {
-    let user = User::of_few(FEW);
-    let home = user.home();
-    let strings = [user.name.as_str(), password, user.gecos, &home, "/bin/sh"];
-    let [name, password, gecos, dir, shell] = strings.map(|string| string.len() as u32 + 1);
-    let head = [2, 1, name, password, user.id, user.id, gecos, dir, shell];
-    by_nscd(0, &user.name, &head, &strings)
+/// Asks for the user in that line, from 1 on, of a file of [`Files::sized`], as the C libraries do.
+pub fn of_sized_by_nscd(line: u32) -> Question {
+    User::of_many(line).question_by_nscd("*")
 }
 
 /// Asks for somebody who is not there, as the C libraries do.
@@ -185,6 +196,11 @@ pub fn last_of_many() -> Question {
 /// Asks for the user in that line, from 1 on, of a file of [`Files::sized`].
 pub fn of_sized(line: u32) -> Question {
     User::of_many(line).question()
+}
+
+/// The same by uid.
+pub fn id_of_sized(line: u32) -> Question {
+    User::of_many(line).question_by_id()
 }
 
 /// Asks for somebody who is neither in the short file nor mapped.
@@ -297,6 +313,7 @@ impl Files {
             fs::create_dir(&dir)?;
             let few = fs::read_to_string(self.few().join("passwd"))?;
             fs::write(dir.join("passwd"), few.replace(":*:", ":x:"))?;
+            fs::write(dir.join("group"), "")?;
             let line = |number| format!("{}:*:20000:0:99999:7:::\n", User::of_few(number).name);
             fs::write(&paths[1], (1..=FEW).map(line).collect::<String>())?;
             fs::write(&paths[2], "passwd: files\nshadow: files\n")?;

@@ -37,6 +37,13 @@ pub const ROWS: &[Row] = &[
     Row { name: "peer-unscd-memory", limit: Limit::None, run: |b| peer_memory(b, Peer::Unscd) },
     Row { name: "large-first", limit: Limit::Ratio(1.5), run: large_first },
     Row { name: "large-repeated", limit: Limit::Ratio(1.6), run: large_repeated },
+    Row { name: "random-5024-name", limit: Limit::Ratio(1.6), run: |b| random(b, files::of_sized) },
+    Row {
+        name: "random-5024-id",
+        limit: Limit::Ratio(1.6),
+        run: |b| random(b, files::id_of_sized),
+    },
+    Row { name: "random-memory", limit: Limit::Bytes(100 * 1024), run: random_memory },
     Row { name: "large-group", limit: Limit::Bytes(64 * 1024 - 1), run: large_group },
 ];
 
@@ -270,6 +277,49 @@ fn large_repeated(bench: &Bench) -> io::Result<Finding> {
         let (ping, unix) = (Pingpong::start()?, bench.unix(&bench.files.many())?);
         turns(plan, || ping.once(), || unix.ask(&question.request, &question.reply))
     })
+}
+
+/// Users of a file of usual size for a school or a company.
+const USERS: u32 = 5024;
+
+/// Another number of a line each time, all of them before one comes again.
+fn next_of_users(line: &mut u32) -> u32 {
+    *line = (*line + 3067) % USERS;
+    *line + 1
+}
+
+/// Users of such a file in no order, so that no place is remembered.
+fn random(bench: &Bench, question: impl Fn(u32) -> files::Question) -> io::Result<Finding> {
+    let plan = bench.exchanges();
+    let dir = bench.files.sized(USERS, bench.full)?;
+    let mut line = 0;
+    let in_no_order = (0..USERS).map(|_| question(next_of_users(&mut line)));
+    let questions: Vec<files::Question> = in_no_order.collect();
+    rounds(plan, || {
+        let (ping, unix) = (Pingpong::start()?, bench.unix(&dir)?);
+        let mut questions = questions.iter().cycle();
+        let mut ask = || match questions.next() {
+            Some(question) => unix.ask(&question.request, &question.reply),
+            None => Ok(()),
+        };
+        // What makes it fast is made once, when it was asked some times.
+        (0..100).try_for_each(|_| ask())?;
+        turns(plan, || ping.once(), &mut ask)
+    })
+}
+
+/// How much private memory that takes.
+fn random_memory(bench: &Bench) -> io::Result<Finding> {
+    let (server, socket) = bench.nscd(&bench.files.sized(USERS, bench.full)?)?;
+    let mut line = 0;
+    let mut ask = || {
+        let question = files::of_sized_by_nscd(next_of_users(&mut line));
+        Connection::open(&socket)?.ask_and_end(&question.request, &question.reply)
+    };
+    (0..10).try_for_each(|_| ask())?;
+    let before = server.memory("Anonymous")?;
+    (0..1000).try_for_each(|_| ask())?;
+    Ok(Finding::Bytes(server.memory("Anonymous")?.saturating_sub(before)))
 }
 
 /// How much the server grows while it sends a large group, or after. It has served small groups

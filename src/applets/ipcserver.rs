@@ -7,7 +7,7 @@ use super::{NAMES, help};
 use crate::backend::RunsIn;
 use crate::backend::child::Origin;
 use crate::backend::script::registry::{self, by_command};
-use crate::backend::script::start::{SWITCH, Settings, is_local, start};
+use crate::backend::script::start::{SWITCH, Settings, is_local, name_refused, start};
 use crate::backend::script::{self, Block};
 use crate::backend::switch::Switch;
 use crate::limits::BACKENDS;
@@ -18,6 +18,7 @@ use crate::server::conversation::Protocol;
 use crate::server::event_loop::{Service, serve};
 use crate::server::listener::{Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
+use crate::server::signals::settle;
 use crate::server::spawned;
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
@@ -59,6 +60,7 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     no_huge_pages();
     let options = SPEC.split(args)?;
     let [path, command @ ..] = options.rest else {
@@ -74,7 +76,17 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let mode = mode(options.word("-a"))?;
     let identity = Identity::given(&options)?;
     let (replace, swap, patience) = (!options.flag("-D"), false, 0);
-    let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed: true };
+    let place = Place {
+        path,
+        mode,
+        backlog,
+        replace,
+        swap,
+        patience,
+        // s6-sudod and its like are passed theirs.
+        takes_descriptors: own_command(command, NAMES).is_none(),
+        may_be_passed: true,
+    };
     if let Some(millis) = privilege::exchange_timeout()? {
         limits.patience.client_millis = millis;
     }
@@ -88,7 +100,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         return try_sources(command);
     }
     // What is wrong with a script of ours is told before the socket is made.
-    let switch = if options.flag("--spawn") { None } else { in_process(command)? };
+    let verbose = server_options.log.verbosity > 0;
+    let switch = if options.flag("--spawn") { None } else { in_process(command, verbose)? };
 
     let listener = Listener::open(&place, limits)?;
     identity.assume()?;
@@ -167,8 +180,8 @@ fn try_sources(command: &[OsString]) -> Result<Exit, Error> {
     }
 }
 
-/// The switch of a command that can be served in this process.
-fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
+/// The switch of a command that can be served in this process. In any case its sources that are not believed in everything are named.
+fn in_process(command: &[OsString], verbose: bool) -> Result<Option<Box<Switch>>, Error> {
     let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
     let mut switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
@@ -177,6 +190,9 @@ fn in_process(command: &[OsString]) -> Result<Option<Box<Switch>>, Error> {
             let options = SWITCH.split(args)?;
             let settings = Settings::given(&options, NAMES)?;
             let blocks = script::parse_with(options.rest, NAMES)?;
+            if verbose {
+                name_refused("ipcserver", &blocks, settings.named(), settings.min_uid);
+            }
             if !is_local(&blocks, settings) {
                 for block in blocks.iter().filter(|b| by_command(&b.command, NAMES).is_none()) {
                     tell_missing(&block.command);

@@ -10,6 +10,7 @@ mod nsswitch;
 use super::{NAMES, VERSION, help};
 use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
+use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
 use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
@@ -18,6 +19,7 @@ use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
 use crate::server::setup::{Connections, Identity, clamp, ready, room};
+use crate::server::signals::settle;
 use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
@@ -49,11 +51,11 @@ the local files and /etc/nssmap.conf):
   nscd 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
 
   -S, --listen SOCKET  where (/var/run/nscd/socket); its directory is made
-  -s, --ask SOCKET     ask the local files, then this nsss server
-  --no-files           with -s: that server alone
-  -t MS      close a connection not answered after MS milliseconds (200)
-  -C MAX     most connections of one user (64); one without a request gives way
+  -s, --ask SOCKET     ask the files (unless --no-files), then this nsss server
+  -t MS      a slow source has MS milliseconds for a lookup (200)
+  -C MAX     most connections of one user that are served (64); others wait
   --nsss SOCKET  serve the nsss protocol there, too
+  --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
   --parent PID   exit 0 when the process PID ends
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
@@ -72,7 +74,7 @@ const NO_FILES: &str = "--no-files";
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
     flags: "qv1dFKV?",
-    values: "StcCGgusPNifT",
+    values: "StcCGgusPNifTM",
     cancels: &["qv", "vq", "qd", "dq"],
     long: &[WORKER, control::STATISTICS, NO_FILES, check::OPTION],
     alias: &[
@@ -86,6 +88,7 @@ pub const SPEC: Spec = Spec {
         ("--foreground", 'F'),
         ("--config-file", 'f'),
         ("--nthreads", 'T'),
+        MIN_UID_OPTION,
         ("--version", 'V'),
         ("--help", '?'),
         ("--usage", '?'),
@@ -104,6 +107,7 @@ struct Endpoint<'a> {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     no_huge_pages();
     if let Some(before) = control::statistics(args) {
         return control::tell_statistics(before);
@@ -142,7 +146,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag("-d") {
         server_options.log.verbosity = 2;
     }
-    let sources = sources(server, !options.flag(NO_FILES), options.rest)?;
+    let sources = sources(server, !options.flag(NO_FILES), options.rest, min_uid(&options)?)?;
     if options.flag(check::OPTION) {
         return check::run(&sources.lines(), &mut *sources.far()?);
     }
@@ -185,6 +189,7 @@ fn serve(
     let verbose = server_options.log.verbosity > 0;
     if verbose {
         nsswitch::warn_of_uncovered(sources);
+        sources.name_refused("nscd");
     }
     // An nscd that ends with its program needs a moment for it, and the next program may be there.
     let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
@@ -210,7 +215,16 @@ fn serve(
         }
         let (mode, backlog, replace, swap) = (0o666, BACKLOG, true, true);
         let may_be_passed = public;
-        let place = Place { path, mode, backlog, replace, swap, patience, may_be_passed };
+        let place = Place {
+            path,
+            mode,
+            backlog,
+            replace,
+            swap,
+            patience,
+            takes_descriptors: false,
+            may_be_passed,
+        };
         let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
         services.push(Service { protocol, listener, sources });
         most += limits.rows();
@@ -261,6 +275,7 @@ fn sources(
     server: Option<&OsStr>,
     with_files: bool,
     script: &[OsString],
+    min_uid: u32,
 ) -> Result<Sources, Error> {
     let files = if with_files { script::files_of_this_machine() } else { Vec::new() };
     match server {
@@ -268,7 +283,7 @@ fn sources(
         Some(_) if !script.is_empty() => return Err(Error::options("either -s or a script")),
         Some(path) => return Ok(Sources::Server(files, path.to_owned())),
         None if !script.is_empty() => {
-            return Ok(Sources::Script(script::parse_with(script, NAMES)?, NAMES));
+            return Ok(Sources::Script(script::parse_with(script, NAMES)?, NAMES, min_uid));
         }
         None => {}
     }

@@ -11,6 +11,7 @@ use crate::backend::switch::Switch;
 use crate::backend::{Backend, Source};
 use crate::options::Spec;
 use crate::query::print::line_of;
+use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::file::{read_all, read_path};
@@ -53,6 +54,7 @@ const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     no_huge_pages();
     let options = TOOLS.split(args)?;
     let mut task = "";

@@ -7,6 +7,7 @@ use super::help;
 use crate::backend::RunsIn;
 use crate::backend::script::registry;
 use crate::backend::switch::Switch;
+use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::no_huge_pages;
@@ -33,6 +34,7 @@ nslcd tells shadow to root only.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     no_huge_pages();
     let mut nslcd = registry::make("nslcd", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;

@@ -5,7 +5,8 @@
 
 use super::{NAMES, help};
 use crate::backend::script;
-use crate::backend::script::start::{SWITCH, Settings, start};
+use crate::backend::script::start::{SWITCH, Settings, name_refused, start};
+use crate::server::signals::settle;
 use crate::server::{check, stdio};
 use crate::sys::error::{Error, Exit};
 use crate::sys::no_huge_pages;
@@ -30,6 +31,8 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   -t MS    a backend fails for good after MS milliseconds (0: never)
   -m       the groups of a user are the union over all backends (at most 4096)
   --spawn  start nssbox's own backends as programs, too
+  --min-uid ID  beside nsssd-unix, a BACKEND is not believed about uids below ID
+           (1000) and gid 0, unless the word trust is in front of it
   --check  print the backends, try each, and exit: 0 good, 1 not
 
 EXECLINE_STRICT in the environment is understood.
@@ -39,6 +42,7 @@ EXECLINE_STRICT in the environment is understood.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     no_huge_pages();
     let options = SWITCH.split(args)?;
     let settings = Settings::given(&options, NAMES)?;
@@ -49,6 +53,10 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     }
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
+    if std::env::var_os("IPCREMOTEEUID").is_none() {
+        // Where there is one for each client, the server tells once.
+        name_refused("nsssd-switch", &blocks, settings.named(), settings.min_uid);
+    }
     let mut switch = start(&blocks, settings, client)?;
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)

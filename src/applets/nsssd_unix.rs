@@ -7,6 +7,7 @@ use super::help;
 use crate::backend::RunsIn;
 use crate::backend::script::registry;
 use crate::backend::switch::Switch;
+use crate::server::signals::settle;
 use crate::server::stdio;
 use crate::sys::error::{Error, Exit};
 use crate::sys::no_huge_pages;
@@ -31,6 +32,7 @@ s6-ipcserver.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
     no_huge_pages();
     let unix = registry::make("unix", args, RunsIn::Daemon)?;
     privilege::become_client(privilege::client()?)?;

@@ -7,7 +7,7 @@ use super::{Outcome, Source, Step};
 use crate::limits::{REPLY_PIECE, START_MILLIS};
 use crate::sys::clock::{self, NEVER, time_left, timespec};
 use crate::sys::program::{find, runs};
-use crate::sys::socket::{connected, connected_within};
+use crate::sys::socket::{connected, connected_within, take_descriptors};
 use crate::sys::spawn::{Command, Process};
 use crate::sys::stream::send_some;
 use nssproto::DecodeError;
@@ -18,6 +18,7 @@ use nssproto::nsss::{GroupListHead, Head, Reply, Request};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::net::{recv, socketpair};
 use rustix::process::{PidfdFlags, getegid, geteuid, pidfd_open};
@@ -52,6 +53,11 @@ impl Origin {
     /// A server's socket.
     pub fn server(path: &OsStr) -> Self {
         Origin { kind: OriginKind::Server(path.to_owned()), next: 0 }
+    }
+
+    /// Whether it is a server, which others have started.
+    pub fn is_server(&self) -> bool {
+        matches!(self.kind, OriginKind::Server(_))
     }
 
     /// The program or the server that is not there, and why.
@@ -90,6 +96,9 @@ impl Origin {
         }
     }
 }
+
+/// Most of a record's strings that are taken for nothing.
+const UNUSED: usize = 1024 * 1024;
 
 /// A peer that answers nsss requests.
 pub struct Child {
@@ -153,8 +162,31 @@ impl Source for Child {
         })
     }
 
+    fn peek(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<usize, Errno> {
+        self.start_clock();
+        while self.check.is_some() && self.held().len() < out.len() && !self.held().contains(&0) {
+            if let Err(errno) = self.receive_checked() {
+                self.give_up(errno);
+                return Err(errno);
+            }
+        }
+        let len = self.held().len().min(out.len());
+        if let (Some(from), Some(to)) = (self.held().get(..len), out.get_mut(..len)) {
+            to.copy_from_slice(from);
+        }
+        Ok(len)
+    }
+
+    /// What is still to come of a larger record is taken, too: other answers are behind it.
     fn release(&mut self) {
-        // Of a larger record there is more to come: see `look`.
+        let (mut room, mut taken) = ([0; 512], 0);
+        while self.check.is_some() && taken < UNUSED {
+            match self.area(&mut room) {
+                Ok((len, _)) => taken += len,
+                Err(_) => break,
+            }
+        }
+        // If there is more: see `look`.
         if self.check.is_none() {
             self.have = 0;
         }
@@ -217,6 +249,7 @@ impl Child {
     pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Self, Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        take_descriptors(&ours, false);
         let mut command = Command::new(command)?;
         // A daemon of nsss that is started by root wants to know on whose behalf.
         for (name, id) in
@@ -238,6 +271,12 @@ impl Child {
         let socket = connected(path, SocketFlags::NONBLOCK)?;
         fcntl_setfl(&socket, OFlags::empty())?;
         Ok(Child::on(socket, None))
+    }
+
+    /// Whether the server is root's or our own, so that nobody else's answers come from it.
+    pub fn is_ours(&self) -> bool {
+        let server = socket_peercred(&self.stream).map(|peer| peer.uid);
+        server.is_ok_and(|uid| uid.is_root() || uid == geteuid())
     }
 
     /// The same; ETIMEDOUT where the queue stays full for so many milliseconds, which each answer
@@ -390,11 +429,8 @@ impl Child {
         if self.have <= self.head_len {
             self.have = 0;
             self.head_len = 0;
-            let mut check = self.check.ok_or(Errno::PROTO)?;
             self.start_clock();
-            self.receive()?;
-            check.feed(self.held()).map_err(|_| Errno::PROTO)?;
-            self.check = Some(check);
+            self.receive_checked()?;
         }
         let area = self.held();
         let len = area.len().min(out.len());
@@ -439,6 +475,17 @@ impl Child {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+
+    /// Reads more of a record that is larger than the buffer.
+    fn receive_checked(&mut self) -> Result<(), Errno> {
+        let mut check = self.check.ok_or(Errno::PROTO)?;
+        let before = self.have;
+        self.receive()?;
+        let new = self.buffer.get(before..self.have).unwrap_or_default();
+        check.feed(new).map_err(|_| Errno::PROTO)?;
+        self.check = Some(check);
+        Ok(())
     }
 
     fn send(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {

@@ -84,6 +84,8 @@ pub struct Search {
     pub long: Option<LongLine>,
     /// The line is expected at this offset, where it was last time.
     pub guess: Option<u64>,
+    /// That is what an index said, which goes on from here; 0: it is not.
+    pub probe: u32,
 }
 
 /// The part of a line that was read.
@@ -124,7 +126,7 @@ impl Search {
 
     /// The line is not where it was expected: from the beginning.
     pub fn start_over(&mut self) {
-        (self.at, self.long, self.guess) = (0, None, None);
+        (self.at, self.long, self.guess, self.probe) = (0, None, None, 0);
     }
 
     /// Whether it has not come anywhere, and expects nothing.

@@ -17,6 +17,10 @@ pub struct Gids {
     /// Gids of the list that backends gave who ended well.
     kept: usize,
     owner: Option<u32>,
+    /// Smaller gids are not taken.
+    pub least: u32,
+    /// Some were not.
+    pub lacks: bool,
 }
 
 /// FNV-1a, a number at a time: two runs must collect the same gids.
@@ -39,6 +43,8 @@ impl Gids {
             overflow: false,
             kept: 0,
             owner: None,
+            least: 0,
+            lacks: false,
         }
     }
 
@@ -73,6 +79,7 @@ impl Gids {
         self.passed = HASH_START;
         self.overflow = false;
         self.kept = 0;
+        self.lacks = false;
     }
 
     /// The backend at hand has given all its groups: a merge keeps them.
@@ -101,6 +108,10 @@ impl Gids {
 
     /// Adds a group.
     pub fn add(&mut self, gid: u32) {
+        if gid < self.least {
+            self.lacks = true;
+            return;
+        }
         if self.merge {
             if !self.list.contains(&gid) {
                 self.overflow |= !self.push(gid);

@@ -25,6 +25,7 @@ use crate::sys::untouched;
 use client::{Enumerations, Hit, Search};
 use gids::Gids;
 use nssproto::entry::{Db, Record};
+use nssproto::line::Rules;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use std::ops::{Deref, DerefMut};
@@ -59,6 +60,15 @@ pub trait Source {
         Err(Errno::INVAL)
     }
 
+    /// Puts the first bytes of the strings of a record that is not whole to the front of `out`, so
+    /// many as its name takes, which ends with NUL; how many. All of them can still be taken.
+    fn peek(&mut self, mut step: Step<'_>, out: &mut [u8]) -> Result<usize, Errno> {
+        self.begin_pieces(step.again()).ok_or(Errno::INVAL)?;
+        let (len, _) = self.piece(step.again(), out)?;
+        self.rewind(step.hit);
+        Ok(len)
+    }
+
     /// Goes back to the first byte of the strings. False where that cannot be: ask again.
     fn rewind(&mut self, hit: &mut Hit) -> bool {
         let _ = hit;
@@ -70,6 +80,11 @@ pub trait Source {
 
     /// Whether a lookup can block, so that it must not run where others wait.
     fn may_block(&self) -> bool {
+        false
+    }
+
+    /// Whether it can be asked for a name longer than [`nssproto::entry::Name::MAX`]; else it has none.
+    fn takes_long_names(&self) -> bool {
         false
     }
 
@@ -91,6 +106,12 @@ pub trait Source {
 
     /// Whether `peer` could open by himself the file that the last record of `db` was read from.
     fn could_read(&self, db: Db, peer: Peer) -> bool {
+        let _ = (db, peer);
+        false
+    }
+
+    /// Whether `peer` could open by himself the file of `db` that is there now.
+    fn could_open(&self, db: Db, peer: Peer) -> bool {
         let _ = (db, peer);
         false
     }
@@ -318,6 +339,8 @@ pub struct Step<'a> {
     pub shared: &'a mut Shared,
     /// On whose behalf.
     pub rights: Rights,
+    /// By whose rules files are read for this question.
+    pub rules: Rules,
     /// Bytes of files that may still be read in this step.
     pub budget: &'a mut u64,
     /// Where the search of this request stands.
@@ -326,6 +349,21 @@ pub struct Step<'a> {
     pub enumerations: &'a mut Enumerations,
     /// Where the record stands that was found.
     pub hit: &'a mut Hit,
+}
+
+impl Step<'_> {
+    /// The same, lent on.
+    pub fn again(&mut self) -> Step<'_> {
+        Step {
+            shared: self.shared,
+            rights: self.rights,
+            rules: self.rules,
+            budget: self.budget,
+            search: self.search,
+            enumerations: self.enumerations,
+            hit: self.hit,
+        }
+    }
 }
 
 /// One of a kind for each database.

@@ -35,8 +35,8 @@ pub struct Uid(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gid(pub u32);
 
-/// A login or group name: at most 254 bytes, no NUL. The empty name is legal and finds what
-/// has an empty name.
+/// A login or group name: no NUL, and at most 254 bytes but where nscd is asked. The empty name is
+/// legal and finds what has an empty name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a>(&'a [u8]);
 
@@ -47,6 +47,16 @@ impl<'a> Name<'a> {
     /// `bytes` as a name; `None` if it is too long or holds a NUL.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         (bytes.len() <= Self::MAX && !bytes.contains(&0)).then_some(Name(bytes))
+    }
+
+    /// The same for up to 1023 bytes, as glibc asks nscd: what asks others cannot send it on.
+    pub fn new_long(bytes: &'a [u8]) -> Option<Self> {
+        (bytes.len() <= 1023 && !bytes.contains(&0)).then_some(Name(bytes))
+    }
+
+    /// Whether it is longer than [`Name::MAX`].
+    pub fn is_long(self) -> bool {
+        self.0.len() > Self::MAX
     }
 
     /// The bytes, without a NUL.
@@ -118,6 +128,8 @@ pub struct Members<'a> {
 enum Form {
     /// By this byte between them: `,` in a line, NUL in nsss.
     Separated(u8),
+    /// By commas in a line that glibc reads: blanks in front of a name, and empty names, are none.
+    Trimmed,
     /// By a length in front of each, as in nslcd.
     Counted,
 }
@@ -135,6 +147,18 @@ impl<'a> Members<'a> {
     /// The member field of a group line, whose members were counted before.
     pub(crate) fn from_counted_field(field: &'a [u8], count: u32) -> Self {
         Members { bytes: field, form: Form::Separated(b','), left: count }
+    }
+
+    /// The member field of a group line as glibc reads it: blanks in front of a member are
+    /// dropped, and empty members.
+    pub fn from_trimmed_field(field: &'a [u8]) -> Self {
+        let all = Self::from_counted_trimmed(field, u32::MAX);
+        Members { left: u32::try_from(all.count()).unwrap_or(u32::MAX), ..all }
+    }
+
+    /// The same, whose members were counted before.
+    pub(crate) fn from_counted_trimmed(field: &'a [u8], count: u32) -> Self {
+        Members { bytes: field, form: Form::Trimmed, left: count }
     }
 
     /// `count` strings, each closed by a NUL, as nsss sends them; the caller has counted them.
@@ -164,6 +188,7 @@ impl<'a> Members<'a> {
         match self.form {
             _ if self.left == 0 => 0,
             Form::Separated(_) => self.bytes.len() + 1,
+            Form::Trimmed => self.map(|name| name.len() + 1).sum(),
             // A NUL takes the place of each length.
             Form::Counted => self.bytes.len().saturating_sub(self.left as usize * 3),
         }
@@ -175,6 +200,9 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
+        if let Form::Trimmed = self.form {
+            return self.next_trimmed();
+        }
         let Form::Separated(separator) = self.form else {
             let mut c = Reader::new(self.bytes);
             let len = c.u32_be().ok()?;
@@ -186,6 +214,22 @@ impl<'a> Iterator for Members<'a> {
         let (member, rest) = self.bytes.split_at_checked(end)?;
         self.bytes = rest.get(1..).unwrap_or_default();
         Some(member)
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The next name that is not empty.
+    fn next_trimmed(&mut self) -> Option<&'a [u8]> {
+        while !self.bytes.is_empty() {
+            let field = crate::line::glibc::trim(self.bytes);
+            let end = field.iter().position(|b| *b == b',').unwrap_or(field.len());
+            let (name, rest) = field.split_at_checked(end)?;
+            self.bytes = rest.get(1..).unwrap_or_default();
+            if !name.is_empty() {
+                return Some(name);
+            }
+        }
+        None
     }
 }
 

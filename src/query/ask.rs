@@ -12,6 +12,7 @@ use crate::sys::access::Rights;
 use crate::sys::clock::{micros, millis};
 use crate::sys::error::{Error, Exit};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
+use nssproto::line::Rules;
 use nssproto::nscd::SOCKET as NSCD_SOCKET;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
@@ -104,6 +105,8 @@ impl Resolver {
             switch.observe(explain::to_stderr(names));
         }
         let mut client = switch.new_client(Rights::Own, 0);
+        client.rules = Rules::Glibc;
+        client.rules = Rules::Glibc;
         // Nobody else waits.
         client.budget = u64::MAX;
         self.switch = Some((switch, client));
@@ -206,7 +209,10 @@ impl Resolver {
     fn explain_nscd(&self, start: u32, outcome: Outcome) {
         if self.explains {
             let micros = micros().wrapping_sub(start);
-            explain::say(NSCD_SOCKET.as_bytes(), &Report { slot: 0, outcome, micros });
+            explain::say(
+                NSCD_SOCKET.as_bytes(),
+                &Report { slot: 0, outcome, refused: false, micros },
+            );
         }
     }
 

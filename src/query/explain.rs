@@ -20,6 +20,7 @@ pub fn say(name: &[u8], report: &Report) {
     let mut message = Message::new("getent", "explain");
     message.path(name).text(": ");
     message.text(match report.outcome {
+        _ if report.refused => "not believed",
         Outcome::Found | Outcome::Groups | Outcome::Done => "found",
         Outcome::NotFound => "not found",
         Outcome::Failed(_) => "failed, ",
@@ -33,5 +34,5 @@ pub fn say(name: &[u8], report: &Report) {
     let mut room = [0; DECIMAL_MAX];
     let fraction = write_decimal((1000 + report.micros % 1000).into(), &mut room);
     message.text(" (").number((report.micros / 1000).into()).text(".");
-    message.path(fraction.get(1..).unwrap_or_default()).text(" ms)").send();
+    message.path(fraction.get(1..).unwrap_or_default()).text(" ms)").send_waiting();
 }

@@ -4,6 +4,7 @@ use crate::backend::RunsIn;
 use crate::backend::script::start::{NamedBy, switch_of};
 use crate::backend::script::{self, Block, registry};
 use crate::backend::switch::Switch;
+use crate::limits::MIN_UID;
 use crate::sys::error::{Error, Exit};
 use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
@@ -32,14 +33,15 @@ pub fn backends(list: &OsStr) -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
         // `files ldap`, as nsswitch.conf and glibc's getent have it: none of ours is an argument.
         let is_service = |word: &OsString| registry::by_service(word.as_bytes()).is_some();
         let each = if command.iter().all(is_service) { 1 } else { command.len() };
-        for command in command.chunks_mut(each) {
-            let Some(word) = command.first_mut() else { continue };
+        for command in command.chunks(each) {
+            let mut block = Block::new(bits.unwrap_or(0), command.to_vec());
+            let Some(word) = block.command.first_mut() else { continue };
             let Some(row) = registry::by_service(word.as_bytes()) else {
                 return Err(fail("unknown service:").about(word));
             };
             *word = row.name.into();
             names.push(row.name.as_bytes().to_vec());
-            blocks.push(Block::new(bits.unwrap_or(0), command.to_vec()));
+            blocks.push(block);
         }
     }
     Ok((switch(&blocks)?, names))
@@ -54,6 +56,6 @@ pub fn of_this_machine() -> Result<(Box<Switch>, Vec<Vec<u8>>), Error> {
 
 fn switch(blocks: &[Block]) -> Result<Box<Switch>, Error> {
     // As in glibc: one source is repeated as it is, several make a union.
-    let switch = switch_of(blocks, NamedBy::Short, RunsIn::Caller, blocks.len() > 1);
+    let switch = switch_of(blocks, NamedBy::Short, RunsIn::Caller, blocks.len() > 1, MIN_UID);
     switch.map_err(|e| e.with_exit(Exit::FAILURE))
 }

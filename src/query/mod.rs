@@ -4,6 +4,7 @@ pub mod ask;
 pub mod etcdb;
 pub mod explain;
 pub mod identity;
+mod line;
 mod list;
 mod nscd;
 pub mod print;

@@ -1,16 +1,15 @@
 //! What getent prints: records and groups.
 
 use super::ask::{Found, Resolver};
+use super::line::{of_record, tame};
 use crate::backend::Outcome;
 use crate::limits::PRINTED_RECORD;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::output::{Output, push_decimal};
 use nssproto::entry::Record;
-use nssproto::line::LineWriter;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 use rustix::stdio::stdout;
-use std::convert::Infallible;
 use std::io::IsTerminal;
 
 /// What became of a record.
@@ -28,123 +27,51 @@ pub fn record(
     request: &Request<'_>,
     out: &mut Output,
 ) -> Result<Printed, Error> {
-    let (mut line, mut written) = (None, Ok(()));
-    // As glibc's does for the machine's own files; but a terminal obeys them.
+    // As glibc's does for the machine's own files; but a terminal obeys control characters.
     let raw = resolver.is_local() && !stdout().is_terminal();
-    let outcome = resolver.ask(request, &mut |found| {
-        let line = match found {
-            Found::Whole(record) => line.insert(Line::of(record, raw)),
-            Found::Part(head, strings) => {
-                let line = line.get_or_insert_with(|| Line::new(*head, raw));
-                line.feed(strings);
-                line
-            }
-        };
-        written = line.make_room(out);
-        written.is_ok()
+    // A record in pieces is put together: whether it can be printed shows at its end.
+    let (mut line, mut head, mut area) = (None, None, Vec::new());
+    let outcome = resolver.ask(request, &mut |found| match found {
+        Found::Whole(record) => {
+            line = of_record(&Head::of(record, 0), &mut record.strings());
+            true
+        }
+        Found::Part(of, strings) => {
+            head = Some(*of);
+            area.extend_from_slice(strings);
+            area.len() <= PRINTED_RECORD
+        }
     });
-    written.map_err(unwritten)?;
     let outcome = outcome.map_err(broken)?;
-    let Some(line) = line.filter(|_| outcome == Outcome::Found) else {
+    if let (Some(head), Some((_, strings))) = (&head, area.split_last()) {
+        line = of_record(head, &mut strings.split(|byte| *byte == 0));
+    }
+    if outcome != Outcome::Found {
         return Ok(Printed::Answered(outcome));
-    };
-    match line.end() {
-        Some(text) => out.put(&text).map_err(unwritten).map(|()| Printed::Answered(outcome)),
-        None => Ok(Printed::Refused),
     }
-}
-
-/// A record on its way to be a line, as glibc's putpwent(3) and its like would write it.
-struct Line {
-    writer: LineWriter,
-    head: Head,
-    /// The number of the string that is being fed.
-    nth: usize,
-    /// Kept until all of it is seen, unless that is too much.
-    text: Vec<u8>,
-    kept: bool,
-    refused: bool,
-    /// Control characters are printed.
-    raw: bool,
-}
-
-impl Line {
-    fn new(head: Head, raw: bool) -> Self {
-        let writer = LineWriter::new(head);
-        Line { writer, head, nth: 0, text: Vec::new(), kept: true, refused: false, raw }
+    let Some(mut line) = line else { return Ok(Printed::Refused) };
+    if !raw {
+        tame(&mut line);
     }
-
-    /// That of a whole record.
-    fn of(record: &Record<'_>, raw: bool) -> Self {
-        let mut line = Line::new(Head::of(record, 0), raw);
-        for text in record.strings() {
-            line.feed(text);
-            line.feed(&[0]);
-        }
-        line
-    }
-
-    /// Takes the next bytes of the record's strings, each closed by NUL.
-    fn feed(&mut self, area: &[u8]) {
-        let mut clean = area.to_vec();
-        for byte in &mut clean {
-            match *byte {
-                0 => self.nth += 1,
-                b':' | b'\n' if self.is_gecos() => *byte = b' ',
-                b':' | b'\n' => self.refused = true,
-                b',' if self.is_member() => self.refused = true,
-                control if control.is_ascii_control() && !self.raw => *byte = b'?',
-                _ => {}
-            }
-        }
-        let Line { writer, text, .. } = self;
-        let Ok(()) = writer.feed(&clean, |piece| {
-            text.extend_from_slice(piece);
-            Ok::<(), Infallible>(())
-        });
-    }
-
-    /// Prints what there is of a line that is too long to be kept.
-    fn make_room(&mut self, out: &mut Output) -> Result<(), Errno> {
-        if self.kept && self.text.len() <= PRINTED_RECORD {
-            return Ok(());
-        }
-        if !self.refused {
-            self.kept = false;
-            out.put(&self.text)?;
-        } else if !self.kept {
-            // Its beginning has been printed.
-            return Err(Errno::INVAL);
-        }
-        self.text.clear();
-        Ok(())
-    }
-
-    fn is_gecos(&self) -> bool {
-        self.nth == 2 && matches!(self.head, Head::Passwd { .. })
-    }
-
-    fn is_member(&self) -> bool {
-        self.nth >= 2 && matches!(self.head, Head::Group { .. })
-    }
-
-    /// What is left of it, LF and all; `None` if it cannot be a line.
-    fn end(mut self) -> Option<Vec<u8>> {
-        self.text.push(b'\n');
-        (!self.refused).then_some(self.text)
-    }
+    line.push(b'\n');
+    out.put(&line).map_err(unwritten)?;
+    Ok(Printed::Answered(outcome))
 }
 
 /// A record as its line, without control characters; `None` if its fields would make another one.
 pub fn line_of(record: &Record<'_>) -> Option<Vec<u8>> {
-    Line::of(record, false).end()
+    let mut line = of_record(&Head::of(record, 0), &mut record.strings())?;
+    tame(&mut line);
+    line.push(b'\n');
+    Some(line)
 }
 
 /// A name as it is printed among others: control characters would make it another line, or are
 /// obeyed by a terminal.
 pub fn push_name(text: &mut Vec<u8>, name: &[u8]) {
-    let shown = |byte: &u8| if byte.is_ascii_control() { b'?' } else { *byte };
-    text.extend(name.iter().map(shown));
+    let start = text.len();
+    text.extend_from_slice(name);
+    tame(text.get_mut(start..).unwrap_or_default());
 }
 
 /// Width of a name in front of its groups.

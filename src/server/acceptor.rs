@@ -4,7 +4,7 @@ use super::listener::{Limits, Listener};
 use super::log::Log;
 use super::schedule::{Queue, UidCounts, gives_way};
 use crate::sys::access::Peer;
-use crate::sys::socket::peer;
+use crate::sys::socket::{peer, take_descriptors};
 use nssproto::entry::Uid;
 use rustix::io::Errno;
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
@@ -79,6 +79,9 @@ impl Acceptor {
             Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
             Err(errno) => return Err(errno),
         };
+        if self.listener.refuses_late {
+            take_descriptors(&socket, false);
+        }
         let limits = self.listener.limits;
         let mut client = Accepted { socket, peer: None, count: 0 };
         if limits.credentials {

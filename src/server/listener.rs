@@ -1,23 +1,19 @@
-//! A listening socket: made, or taken over from the supervisor; and telling that all are ready.
+//! A listening socket: made, or taken over from the supervisor.
 
 use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
-use crate::sys::socket::{self, address};
+use crate::sys::socket::{self, address, take_descriptors};
 use crate::sys::stat::{fstat, lstat};
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::fs::{fcntl_setfl, flock, open, rename, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_domain, socket_type};
-use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen,
-    sendto, socket_with,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen};
 use rustix::process::umask;
-use rustix::stdio::{dup2_stdin, dup2_stdout, stdout};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -36,6 +32,8 @@ pub struct Place<'a> {
     pub swap: bool,
     /// Milliseconds for a server of ours that is there to end; 0: it is live.
     pub patience: u64,
+    /// Clients may pass descriptors: a program is started that may want them.
+    pub takes_descriptors: bool,
     /// The one that the supervisor passed is taken instead, if there is one.
     pub may_be_passed: bool,
 }
@@ -70,6 +68,8 @@ pub struct Listener {
     pub socket: OwnedFd,
     /// How clients are admitted.
     pub limits: Limits,
+    /// Clients may have come to it before they were forbidden to pass descriptors.
+    pub refuses_late: bool,
     /// Where it was made; `None`: it was passed.
     made: Option<Made>,
 }
@@ -95,11 +95,13 @@ impl Listener {
         if place.may_be_passed {
             let socket = passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
             if let Some(socket) = socket {
-                return Ok(Listener { socket, limits, made: None });
+                take_descriptors(&socket, place.takes_descriptors);
+                let refuses_late = !place.takes_descriptors;
+                return Ok(Listener { socket, limits, refuses_late, made: None });
             }
         }
         let (socket, made) = make(place)?;
-        Ok(Listener { socket, limits, made: Some(made) })
+        Ok(Listener { socket, limits, refuses_late: false, made: Some(made) })
     }
 
     /// Takes the socket and its lock away, at the end of a server that leaves nothing: another
@@ -111,7 +113,10 @@ impl Listener {
                 if is_at(lock, name) =>
             {
                 let _ = unlink(&**at);
-                let _ = unlink(&**name);
+                // One with something in it is a file of others.
+                if fstat(lock).is_ok_and(|stat| stat.st_size == 0) {
+                    let _ = unlink(&**name);
+                }
             }
             _ => {}
         }
@@ -140,11 +145,12 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Made), Error> {
         return Err(refused("unable to bind: longer than 107 bytes:", &at));
     }
     let socket = stream()?;
+    take_descriptors(&socket, place.takes_descriptors);
     let lock = if place.replace { Some(lock(place, &at)?) } else { None };
     if place.swap {
         // Made beside its place, and renamed there once clients can connect.
         examine(&at)?;
-        let beside = named(place, ".new")?;
+        let beside = beside(place)?;
         // Left by one that was killed: we have the lock.
         let _ = unlink(&*beside);
         bind_at(&beside, place, &socket)?;
@@ -153,6 +159,16 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Made), Error> {
         bind_at(&at, place, &socket)?;
     }
     Ok((socket, Made { at, lock, leaves_nothing: place.swap }))
+}
+
+/// Where the socket is made before it is renamed: what is no socket is not ours, and stays.
+fn beside(place: &Place<'_>) -> Result<CString, Error> {
+    let other = named(place, ".new2")?;
+    let usual = named(place, ".new")?;
+    if examine(&usual).is_ok() {
+        return Ok(usual);
+    }
+    examine(&other).map(|()| other)
 }
 
 /// The path of the socket, or of what is beside it.
@@ -256,36 +272,5 @@ fn examine(at: &CStr) -> Result<(), Error> {
         Err(Errno::CONNREFUSED) => Ok(()),
         // Accepted, queue full, or no right to ask: somebody may be listening.
         _ => Err(refused(LIVE, at)),
-    }
-}
-
-/// Tells whoever started us that clients will be served: a newline on standard output if
-/// `newline`, and READY=1 to NOTIFY_SOCKET. Standard input and output are closed.
-pub fn tell_ready(newline: bool) {
-    if newline {
-        // Nobody reading it is no reason not to serve.
-        let _ = rustix::io::write(stdout(), b"\n");
-    }
-    // Without /dev (early in an initramfs) anything serves that can be neither read nor written.
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let null = open(c"/dev/null", flags, Mode::empty())
-        .or_else(|_| open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
-    if let Ok(null) = null {
-        let _ = dup2_stdin(&null);
-        let _ = dup2_stdout(&null);
-    }
-    notify();
-}
-
-/// sd_notify(3): a datagram to a path, or to an abstract name that begins with `@`.
-fn notify() {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let address = match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddrUnix::new_abstract_name(name),
-        None => address(name.as_bytes()),
-    };
-    let (family, kind, flags) = (AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC);
-    if let (Ok(address), Ok(socket)) = (address, socket_with(family, kind, flags, None)) {
-        let _ = sendto(&socket, b"READY=1\n", SendFlags::NOSIGNAL, &address);
     }
 }

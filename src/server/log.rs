@@ -2,12 +2,9 @@
 
 use super::signals::Signal;
 use crate::sys::access::Peer;
-use crate::sys::clock::timespec;
 use crate::sys::message::Message;
 use nssproto::entry::{Gid, Uid};
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::stdio::stderr;
 
 /// Says what the verbosity allows.
 #[derive(Clone, Copy)]
@@ -22,7 +19,7 @@ impl Log {
     /// What is told of each connection: `texts`, in which the next of `numbers` stands for `%`, and
     /// `?` for one that is not known.
     fn info(&self, texts: &[&str], numbers: &[Option<u32>]) {
-        if self.verbosity < 2 || !is_taken() {
+        if self.verbosity < 2 {
             return;
         }
         let mut message = Message::new(self.name, "info");
@@ -43,7 +40,7 @@ impl Log {
 
     /// What is told of what fails: `text`, what it is about, and why.
     fn warn(&self, text: &str, subject: &[u8], cause: Option<Errno>) {
-        if self.verbosity < 1 || !is_taken() {
+        if self.verbosity < 1 {
             return;
         }
         let mut message = Message::warning(self.name);
@@ -123,11 +120,4 @@ impl Log {
     pub fn cannot_spawn(&self, program: &[u8], errno: Errno) {
         self.warn("unable to spawn ", program, Some(errno));
     }
-}
-
-/// Whether a line can be written without waiting: a logger that is stuck, with its disk full for
-/// instance, must not keep clients from their answers. The line is lost then.
-fn is_taken() -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(stderr(), PollFlags::OUT)];
-    poll(&mut fds, Some(&timespec(0))).is_ok_and(|ready| ready > 0)
 }

@@ -16,6 +16,7 @@ pub mod signals;
 pub mod sources;
 pub mod spawned;
 pub mod stdio;
+pub mod supervisor;
 pub mod worker;
 
 use log::Log;

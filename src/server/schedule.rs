@@ -121,6 +121,14 @@ impl Queue {
         true
     }
 
+    /// All who wait, uid by uid.
+    pub fn rows(&self) -> impl Iterator<Item = usize> {
+        self.lanes.iter().flat_map(|lane| {
+            let behind = |at: &usize| row(*self.behind.get(*at)?);
+            std::iter::successors(row(lane.first), behind)
+        })
+    }
+
     /// The row of a uid that came last.
     pub fn last_of(&self, uid: Uid) -> Option<usize> {
         row(self.lanes.iter().find(|lane| lane.uid == uid)?.last)
@@ -252,6 +260,7 @@ mod tests {
     fn uids_take_turns_and_the_rows_of_a_uid_keep_their_order() {
         let q = queue(&[(1, 7), (2, 7), (3, 7), (4, 7), (9, 0), (5, 8), (0, 0)]);
         assert_eq!((q.len(), q.is_empty()), (7, false));
+        assert_eq!(q.rows().collect::<Vec<_>>(), [1, 2, 3, 4, 9, 0, 5]);
         assert_eq!(all(q), [1, 9, 5, 2, 0, 3, 4]);
     }
 

@@ -30,6 +30,8 @@ pub struct Session {
     pub queued: bool,
     /// No worker could answer its request.
     pub unanswered: bool,
+    /// What others found who asked the same does not do for it.
+    pub alone: bool,
     /// Is closed when its reply in hand has been sent.
     pub leaving: bool,
     /// How far it has come.
@@ -178,6 +180,7 @@ impl Sessions {
             watched: None,
             queued: false,
             unanswered: false,
+            alone: false,
             leaving: false,
             phase,
         };

@@ -1,9 +1,10 @@
 //! Signals as something to wait for.
 
 use crate::sys::error::{Error, errno_of, unable};
+use nix::sys::signal::{self, SigSet};
 use rustix::io::{fcntl_dupfd_cloexec, read};
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +39,19 @@ impl Signal {
     /// Its usual name.
     pub fn name(self) -> &'static str {
         SIGNALS.iter().find(|s| s.1 == self).map_or("", |s| s.2)
+    }
+}
+
+/// Undoes what was inherited of signals, and what would end or stop us for a message: a limit on the
+/// size of files, and a terminal that lets nobody write from behind (`stty tostop`). Where SIGCHLD is
+/// ignored, the number of a child that has ended could be another's when it is killed.
+pub fn settle() {
+    let mut blocked = SigSet::empty();
+    blocked.add(signal::Signal::SIGTTOU);
+    let _ = blocked.thread_set_mask();
+    static CAME: AtomicBool = AtomicBool::new(false);
+    for number in [SIGXFSZ, SIGCHLD] {
+        let _ = flag::register(number, &CAME);
     }
 }
 

@@ -5,8 +5,9 @@ use crate::backend::RunsIn;
 use crate::backend::child::Origin;
 use crate::backend::script::Block;
 use crate::backend::script::registry::{Names, by_command};
-use crate::backend::script::start::{NamedBy, switch_of};
-use crate::backend::switch::{Slot, Switch};
+use crate::backend::script::start::{NamedBy, name_refused, switch_of};
+use crate::backend::switch::{Belief, Slot, Switch};
+use crate::limits::MIN_UID;
 use crate::server::check::{self, tell_missing};
 use crate::sys::error::Error;
 use std::ffi::OsString;
@@ -16,8 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 pub enum Sources {
     /// Backends of our own by their short names.
     Own(Vec<Block>),
-    /// A script, and the names of this executable.
-    Script(Vec<Block>, Names),
+    /// A script, the names of this executable, and below which uid local files are believed.
+    Script(Vec<Block>, Names, u32),
     /// A server of the nsss protocol, at this socket; before it, what these blocks name by short
     /// names: this machine's own files, or nothing.
     Server(Vec<Block>, OsString),
@@ -39,17 +40,28 @@ impl Sources {
     /// backends.
     fn switch(&self) -> Result<Box<Switch>, Error> {
         match self {
-            Sources::Own(blocks) => switch_of(blocks, NamedBy::Short, RunsIn::Daemon, true),
-            Sources::Script(blocks, names) => {
-                switch_of(blocks, NamedBy::Command(names), RunsIn::Daemon, true)
+            Sources::Own(blocks) => {
+                switch_of(blocks, NamedBy::Short, RunsIn::Daemon, true, MIN_UID)
+            }
+            Sources::Script(blocks, names, min_uid) => {
+                switch_of(blocks, NamedBy::Command(names), RunsIn::Daemon, true, *min_uid)
             }
             Sources::Server(files, path) => {
                 let merge = !files.is_empty();
-                let mut switch = switch_of(files, NamedBy::Short, RunsIn::Daemon, merge)?;
+                let mut switch = switch_of(files, NamedBy::Short, RunsIn::Daemon, merge, MIN_UID)?;
                 let origin = Some(Origin::server(path));
-                switch.add(Slot { bits: 0, backend: Backend::NOT_STARTED, origin });
+                // Until it is known whose it is.
+                let (backend, belief) = (Backend::NOT_STARTED, Belief::Stranger);
+                switch.add(Slot { bits: 0, backend, origin, belief });
                 Ok(switch)
             }
+        }
+    }
+
+    /// Names those that are not believed in everything, for `program`.
+    pub fn name_refused(&self, program: &str) {
+        if let Sources::Script(blocks, names, min_uid) = self {
+            name_refused(program, blocks, NamedBy::Command(names), *min_uid);
         }
     }
 
@@ -81,7 +93,7 @@ impl Sources {
     /// A line for each, as it is understood.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         match self {
-            Sources::Own(blocks) | Sources::Script(blocks, _) => check::lines(blocks),
+            Sources::Own(blocks) | Sources::Script(blocks, ..) => check::lines(blocks),
             Sources::Server(files, path) => {
                 let mut lines = check::lines(files);
                 lines.push([b"-s ", path.as_bytes()].concat());
@@ -92,7 +104,7 @@ impl Sources {
 
     /// Whether one of them is a program, and not ours or not to be run in process.
     pub fn start_programs(&self) -> bool {
-        matches!(self, Sources::Script(blocks, names)
+        matches!(self, Sources::Script(blocks, names, _)
             if blocks.iter().any(|b| by_command(&b.command, names).is_none()))
     }
 }

@@ -6,10 +6,11 @@
 
 use super::ServerOptions;
 use super::acceptor::{Accepted, Acceptor, PAUSE};
-use super::listener::{Listener, tell_ready};
+use super::listener::Listener;
 use super::signals::{Signal, Signals};
+use super::supervisor::{self, tell_ready};
 use crate::sys::access::Peer;
-use crate::sys::clock::{millis, timespec};
+use crate::sys::clock::{NEVER, millis, timespec};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
 use crate::sys::spawn::Command;
@@ -39,7 +40,7 @@ pub fn serve(
     let mut acceptor = Acceptor::new(listener, server_options.log, 0);
     let mut running: Vec<Running> = Vec::new();
     let mut program = program(command, server_options.hidden).map_err(unable("unable to spawn"))?;
-    tell_ready(server_options.newline);
+    let mut watchdog = tell_ready(server_options.newline);
     loop {
         let now = millis();
         let pause_ends = acceptor.pause_ends;
@@ -49,11 +50,13 @@ pub fn serve(
             PollFd::from_borrowed_fd(signals.wake(), PollFlags::IN),
             PollFd::new(&acceptor.listener.socket, events),
         ];
-        let timeout = (pause_ends > now).then(|| timespec(pause_ends - now));
+        let ends = if pause_ends > now { pause_ends.min(watchdog.due) } else { watchdog.due };
+        let timeout = (ends != NEVER).then(|| timespec(ends.saturating_sub(now)));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(unable("unable to wait for events")(errno)),
         }
+        watchdog.keep_alive();
         let called = accepts && fds[1].revents().contains(PollFlags::IN);
         if !fds[0].revents().is_empty() && handle(&mut acceptor, &mut signals, &mut running) {
             acceptor.log.exiting();
@@ -142,8 +145,8 @@ fn reap(acceptor: &mut Acceptor, running: &mut Vec<Running>) {
 fn program(command: &[OsString], hidden: &[&str]) -> Result<Box<Command>, Errno> {
     let mut program = Command::new(command)?;
     // That we are ready is ours to tell.
-    let ours = ["NOTIFY_SOCKET", "IPCREMOTEEUID", "IPCREMOTEEGID"];
-    for names in &[hidden, &ours, &passed::VARIABLES] {
+    let ours = ["IPCREMOTEEUID", "IPCREMOTEEGID"];
+    for names in &[hidden, &ours, &supervisor::VARIABLES, &passed::VARIABLES] {
         for name in *names {
             program.unset(name);
         }

@@ -1,7 +1,14 @@
-//! One-line messages on standard error, built in a fixed buffer and written with one call.
+//! One-line messages on standard error, built in a fixed buffer and written with one call. Whoever
+//! should read them may be stuck, with his disk full or his terminal held: what he does not take at
+//! once is lost, since those who ask us must not wait for him.
 
 use nssproto::bytes::{DECIMAL_MAX, hex_digit, write_decimal};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::io::{Errno, IoSlice, ReadWriteFlags, pwritev2, write};
+use rustix::net::{SendFlags, send};
+use rustix::stdio::stderr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Longest message; what goes over it is cut.
 const ROOM: usize = 512;
@@ -88,9 +95,51 @@ impl Message {
         }
     }
 
-    /// Writes the line to standard error. A failure is ignored: there is nowhere to report it.
+    /// Writes the line to standard error if that takes it at once. A failure is ignored: there is
+    /// nowhere to report it.
     pub fn send(&mut self) {
         let _ = self.line.push(b'\n');
-        let _ = rustix::io::write(rustix::stdio::stderr(), &self.line);
+        write_at_once(stderr(), &self.line);
     }
+
+    /// The same, for a program that is run by hand: it waits.
+    pub fn send_waiting(&mut self) {
+        let _ = self.line.push(b'\n');
+        let _ = write(stderr(), &self.line);
+    }
+}
+
+/// Writes a line of at most PIPE_BUF bytes if it can be done without waiting, whatever is there.
+pub fn write_at_once(to: BorrowedFd<'_>, line: &[u8]) {
+    let kind = fstat(to).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    let done = match kind {
+        Ok(FileType::Socket) => {
+            let _ = send(to, line, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+            return;
+        }
+        // Another process may fill it between a look and the writing.
+        Ok(FileType::Fifo) => pwritev2(to, &[IoSlice::new(line)], u64::MAX, ReadWriteFlags::NOWAIT),
+        // It says that it has room when that is for a byte. An open file of our own need not wait.
+        Ok(FileType::CharacterDevice) => {
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let path = if to.as_raw_fd() == 1 { c"/proc/self/fd/1" } else { c"/proc/self/fd/2" };
+            open(path, flags, Mode::empty()).and_then(|own| write(&own, line))
+        }
+        _ => write(to, line),
+    };
+    match done {
+        Ok(_) | Err(Errno::AGAIN | Errno::PIPE) => {}
+        // An old kernel, or no right to open it.
+        Err(_) => {
+            if has_room(to) {
+                let _ = write(to, line);
+            }
+        }
+    }
+}
+
+fn has_room(to: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(to, PollFlags::OUT)];
+    let timeout = super::clock::timespec(0);
+    poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
 }

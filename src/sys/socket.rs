@@ -2,7 +2,9 @@
 
 use super::access::Peer;
 use super::{errno, file};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::libc::{self, SOL_SOCKET};
+use nix::sys::socket::sockopt::{PeerCredentials, SetBool};
+use nix::sys::socket::{SetSockOpt, getsockopt};
 use nssproto::entry::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -17,9 +19,29 @@ pub fn address(path: &[u8]) -> Result<SocketAddrUnix, Errno> {
     SocketAddrUnix::new(&*file::path(path)?)
 }
 
-/// A stream socket; it is closed in programs that are started.
+/// A stream socket, to which no descriptors can be passed; it is closed in programs that are
+/// started.
 pub fn stream(flags: SocketFlags) -> Result<OwnedFd, Errno> {
-    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)
+    let flags = flags | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    take_descriptors(&socket, false);
+    Ok(socket)
+}
+
+/// `SO_PASSRIGHTS` of Linux 6.16, which no library has yet; the number is that of all our boards.
+const PASS_RIGHTS: libc::c_int = 83;
+
+/// Whether descriptors can be passed to a socket.
+#[derive(Clone)]
+struct PassRights;
+
+nix::setsockopt_impl!(PassRights, SOL_SOCKET, PASS_RIGHTS, bool, SetBool);
+
+/// Whether peers can pass descriptors to a socket, and to those that will come in at it. To close one
+/// for the last time may take as long as its owner likes, and receiving what it came with closes it.
+/// An old kernel lets them in any case.
+pub fn take_descriptors(socket: &OwnedFd, take: bool) {
+    let _ = PassRights.set(socket, &take);
 }
 
 /// A connection to the server that listens at `path`.

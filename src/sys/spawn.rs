@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
@@ -23,7 +23,7 @@ pub struct Command {
     /// Its name and its arguments.
     words: Vec<CString>,
     environment: Vec<CString>,
-    /// Signals that are blocked there; `None`: those that are blocked here.
+    /// Signals that are blocked there; `None`: none.
     blocked: Option<SigSet>,
 }
 
@@ -111,26 +111,27 @@ impl Command {
         let mut broken_pipe = SigSet::empty();
         broken_pipe.add(Signal::SIGPIPE);
         attributes.set_sigdefault(&broken_pipe)?;
+        // Nothing is blocked there that was not meant to be.
+        attributes.set_sigmask(&self.blocked.unwrap_or_else(SigSet::empty))?;
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
-        if let Some(blocked) = &self.blocked {
-            attributes.set_sigmask(blocked)?;
-            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
-        }
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
         attributes.set_flags(flags)?;
         let start = || posix_spawn(file, &files, &attributes, &self.words, &self.environment);
         with_huge_pages(start)
     }
 }
 
-/// What was allowed when we were started: programs get that.
-static DESCRIPTORS: AtomicU64 = AtomicU64::new(0);
+/// What was allowed when we were started: programs get that. (The kernel has no more than 2^31, and
+/// ARMv5 no atomic numbers of 64 bits.)
+static DESCRIPTORS: AtomicU32 = AtomicU32::new(0);
 
 /// Allows this process as many descriptors as it may have; how many.
 pub fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
     if limit.current != hard && allow_descriptors(hard, hard) {
-        let _ = DESCRIPTORS.compare_exchange(0, soft, Ordering::Relaxed, Ordering::Relaxed);
+        let first = u32::try_from(soft).unwrap_or(u32::MAX);
+        let _ = DESCRIPTORS.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
         return hard.unwrap_or(u64::MAX);
     }
     soft
@@ -144,7 +145,7 @@ fn allow_descriptors(soft: Option<u64>, hard: Option<u64>) -> bool {
 fn under_first_limit<T>(work: impl FnOnce() -> T) -> T {
     let first = DESCRIPTORS.load(Ordering::Relaxed);
     let limit = getrlimit(Resource::Nofile);
-    let lowered = first != 0 && allow_descriptors(Some(first), limit.maximum);
+    let lowered = first != 0 && allow_descriptors(Some(first.into()), limit.maximum);
     let done = work();
     if lowered {
         allow_descriptors(limit.current, limit.maximum);

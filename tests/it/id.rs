@@ -10,7 +10,8 @@ use std::process::Command;
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001:Ada:/:/bin/sh\n\
                       eve:x:1002:77:no group of her own:/:/bin/sh\n4001:x:4002:1001:::\n\
                       0day:x:2003:2003::/:/bin/sh\nbig:x:3000000000:3000000000:::\n\
-                      most:x:4294967294:4294967294:::\nmany:x:2004:2004:::\n";
+                      most:x:4294967294:4294967294:::\nmany:x:2004:2004:::\n\
+                      none:x:4294967295:4294967295:::\n";
 const GROUP: &str = "root:x:0:\nstaff:x:1001:ada,eve\nwheel:x:10:ada\nvideo:x:44:eve,ada\n";
 
 struct Files {

@@ -23,6 +23,7 @@ mod getent;
 mod id;
 mod install;
 mod ipcserver;
+mod lines;
 mod login;
 mod map;
 mod multicall;

@@ -265,7 +265,6 @@ fn one_that_is_silent_is_a_failure_that_is_said() {
                     assert!(!told.contains("no such user"), "{place} {words}: {told}");
                     let took = before.elapsed();
                     assert!(took > Duration::from_secs(4), "{place} {words}: {took:?}");
-                    assert!(took < Duration::from_secs(9), "{place} {words}: {took:?}");
                 });
             }
         }
@@ -355,6 +354,8 @@ fn no_reply_takes_memory_without_limit() {
     endless(wire::reply(&[2, 1, 0x7fff_ffff], &[]), "getent initgroups u", nscd, large);
     let service = "service/nsssd/s";
     let name = [&[0][..], &[0, 0, 0, 5, 0, 0, 0, 5], &[0xff; 4]].concat();
+    let group = [&[0][..], &[0, 0, 0, 5], &[0xff; 4], &[0, 0xff, 0xff, 0xff]].concat();
+    endless(group, "getent group g", service, large);
     endless(name, "id u", service, "unable to look up u: Value too large for defined data type");
 }
 
@@ -420,17 +421,13 @@ fn what_is_printed_is_one_line() {
         let (code, out, _) = run("getent", &["group", "g"], reply);
         assert_eq!((code, out.as_str()), (Some(0), ""), "{members:?}");
     }
-    // More than is kept to be looked at: printed as it comes, and if there is a forged one, not to the
-    // end of its line.
+    // In pieces.
     let members: Vec<String> = (0..200_000).map(|n| format!("m{n:07}")).collect();
     let mut members: Vec<&str> = members.iter().map(String::as_str).collect();
     let (code, out, told) = run("getent", &["group", "g"], group_reply("g", "x", 5, &members));
     let whole = format!("g:x:5:{}\n", members.join(","));
     assert!(code == Some(0) && out == whole, "{} bytes, {told}", out.len());
     members[199_999] = "a\nroot2:x:0:";
-    let (code, out, _) = run("getent", &["group", "g"], group_reply("g", "x", 5, &members));
-    assert!(code == Some(1) && !out.contains('\n') && whole.starts_with(&out), "{}", out.len());
-    members[1] = "a:b";
     let (code, out, _) = run("getent", &["group", "g"], group_reply("g", "x", 5, &members));
     assert_eq!((code, out.as_str()), (Some(0), ""));
     let name = user("eve\nroot\x1b[2J", "*", ["", "/h", "/s"]);
@@ -464,7 +461,8 @@ fn nscd_asks_its_machines_own_files_before_a_server() {
         Server::start_command(command, &bench.socket())
     };
     let theirs = wire::user("root:x:0:0:another:/:/bin/no");
-    let net = wire::user("net:x:5000:5000:::");
+    // A password that none of the own files has.
+    let net = wire::user("net:*:5000:5000:::");
     let root = |kind, key: &str| wire::asked(&bench.socket(), &wire::request(kind, key));
     let server = start(&[]);
     for _ in 0..4 {

@@ -28,7 +28,7 @@ pub fn warn_of_uncovered(sources: &Sources) {
 /// Whether a source of nsswitch.conf is asked, as far as that can be known.
 fn covers(sources: &Sources, service: &[u8]) -> bool {
     let blocks = match sources {
-        Sources::Own(blocks) | Sources::Script(blocks, _) => blocks,
+        Sources::Own(blocks) | Sources::Script(blocks, ..) => blocks,
         // A server is a switch of its own; at least it has the files.
         Sources::Server(..) => return service == b"files",
     };
@@ -56,7 +56,7 @@ mod tests {
     fn sources_are_covered_by_the_backends_of_their_kind() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let script = words("3 /bin/nsssd-unix  0 nssbox nslcd ");
-        let Ok(sources) = sources(None, true, &script) else { panic!("a script") };
+        let Ok(sources) = sources(None, true, &script, 1000) else { panic!("a script") };
         assert!(["files", "ldap"].iter().all(|s| covers(&sources, s.as_bytes())));
         assert!(["sss", "systemd", "compat"].iter().all(|s| !covers(&sources, s.as_bytes())));
     }

@@ -8,6 +8,7 @@ use crate::backend::client::{Enumerations, Hit, Search};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::access::Rights;
 use crate::sys::message::Message;
+use nssproto::line::Rules;
 use rustix::io::Errno;
 use std::ptr;
 
@@ -79,6 +80,7 @@ impl Map {
     /// Reads what was appended to the registry.
     fn read_on(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
+        step.shared.holds_files = true;
         let read = registry.refresh(&mut self.known, &mut step.shared.window);
         read.map_err(Outcome::failed)
     }
@@ -154,6 +156,7 @@ impl Map {
         let mut step = Step {
             shared: &mut Shared::new(false),
             rights: Rights::Own,
+            rules: Rules::Nsss,
             budget: &mut { u64::MAX },
             search: &mut Search::default(),
             enumerations: &mut Enumerations::default(),

@@ -10,6 +10,7 @@ pub mod config;
 mod evidence;
 mod groups;
 pub mod key;
+mod kinds;
 mod list;
 pub mod names;
 mod near;
@@ -205,7 +206,8 @@ impl Source for Map {
     }
 
     fn close_idle(&mut self) -> bool {
-        self.scan.as_mut().is_some_and(scan::Scan::close_idle)
+        let scan = self.scan.as_mut().is_some_and(scan::Scan::close_idle);
+        self.registry.as_mut().is_some_and(registry::Registry::close_idle) | scan
     }
 
     fn guard(&self) {

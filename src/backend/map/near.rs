@@ -5,7 +5,7 @@
 //! path is walked name by name, and what was mounted on one is looked up in /proc/self/mountinfo.
 //! To open a mounted directory as a path asks its file system nothing, to look at it may.
 
-use super::slow;
+use super::kinds;
 use crate::sys::file::{open, pread_full};
 use crate::sys::stat::{Stat, fstat};
 use crate::sys::untouched;
@@ -156,7 +156,7 @@ impl Mounts {
     fn new() -> Self {
         let table = open(c"/proc/self/mountinfo", OFlags::RDONLY, Mode::empty()).ok();
         let good = heapless::Vec::new();
-        Mounts { table, good, met: slow::UNKNOWN, text: untouched(TABLE) }
+        Mounts { table, good, met: kinds::UNKNOWN, text: untouched(TABLE) }
     }
 
     /// The kind of file system that the last EXDEV was about.
@@ -178,7 +178,7 @@ impl Mounts {
     /// Whether what is open is on a file system that cannot block.
     pub fn is_good(&mut self, file: &OwnedFd) -> Result<bool, Errno> {
         let Some(table) = &self.table else {
-            self.met = slow::UNKNOWN;
+            self.met = kinds::UNKNOWN;
             return Ok(false);
         };
         // A mount table that has changed may have given a number to another mount.
@@ -191,10 +191,10 @@ impl Mounts {
         if self.good.contains(&number) {
             return Ok(true);
         }
-        let mut kind = Some(slow::UNKNOWN);
+        let mut kind = Some(kinds::UNKNOWN);
         self.each_mount(|mount| {
             if mount.number == number {
-                kind = slow::kind_of(mount.kind);
+                kind = kinds::kind_of(mount.kind);
             }
         })?;
         if let Some(kind) = kind {

@@ -5,18 +5,27 @@ use super::names::{Letters, fits};
 use super::pairs::Pairs;
 use super::problem::{Level, tell_line};
 use super::text::cut;
+use crate::backend::stamp::{Reading, Stamp};
+use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::{Stat, lstat};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
-use rustix::fs::{Mode, OFlags, fsync};
-use rustix::io::{Errno, pread, retry_on_intr, write};
-use rustix::process::geteuid;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, fsync, tell};
+use rustix::io::{Errno, pread, pwrite, retry_on_intr, write};
+use rustix::process::{Gid, Resource, Uid, getegid, geteuid, getrlimit};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
 /// How often a line is appended again that another writer's torn one has spoilt.
 const TRIES: u8 = 3;
+
+/// Longest line.
+const LINE: usize = 128;
+
+/// Bytes that must be allowed behind what was read: our line, and those of others meanwhile.
+const MARGIN: u64 = 64 * 1024;
 
 /// Whether new pairs can be kept. The error is EROFS on a read-only file system, where it works
 /// without; with another one a lookup that needs it fails.
@@ -41,6 +50,12 @@ pub struct Registry {
     told_torn: u64,
     /// Bad lines are told.
     tells: bool,
+    /// With which ids it was opened.
+    opener: (Uid, Gid),
+    /// Looks at whether it is used, since it was.
+    idle: u8,
+    /// It is closed, and was read so far as of then; `file` is another one, of no file system.
+    closed: Option<Reading>,
 }
 
 impl Registry {
@@ -62,6 +77,9 @@ impl Registry {
             torn: false,
             told_torn: 0,
             tells: true,
+            opener: (geteuid(), getegid()),
+            idle: 0,
+            closed: None,
         };
         Ok(Some((registry, stat)))
     }
@@ -83,9 +101,12 @@ impl Registry {
 
     /// Reads what was appended since, by whomever, through `window`.
     pub fn refresh(&mut self, known: &mut Pairs, window: &mut [u8]) -> Result<(), Errno> {
-        let mut stat = super::look_at(&self.file)?;
-        let replaced = self.is_replaced(&stat);
-        if replaced {
+        self.idle = 0;
+        let closed = self.closed;
+        let mut stat = if closed.is_some() { self.reopen()? } else { super::look_at(&self.file)? };
+        let mut replaced = closed.is_some_and(|was| !was.holds(&Stamp::of(&stat)));
+        if closed.is_none() && self.is_replaced(&stat) {
+            replaced = true;
             stat = self.reopen()?;
         }
         #[allow(clippy::unnecessary_cast, reason = "it has another type on other targets")]
@@ -137,8 +158,27 @@ impl Registry {
         if !super::is_safe(&stat, self.owner) {
             return Err(Errno::PERM);
         }
-        (self.file, self.writable) = (file, writable);
+        (self.file, self.writable, self.closed) = (file, writable, None);
         Ok(stat)
+    }
+
+    /// Closes the file if it has not been used for a while and can be opened again: by a process that
+    /// still is who it was. Whether one is open that will be closed.
+    pub fn close_idle(&mut self) -> bool {
+        if self.closed.is_some() || self.opener != (geteuid(), getegid()) {
+            return false;
+        }
+        self.idle += 1;
+        if self.idle > IDLE_LOOKS {
+            let clock = clock::file_time();
+            if let (Ok(stamp), Ok(none)) =
+                (Stamp::of_open(&self.file), eventfd(0, EventfdFlags::CLOEXEC))
+            {
+                (self.file, self.closed) = (none, Some(Reading::new(stamp, clock)));
+            }
+            self.idle = 0;
+        }
+        self.closed.is_none()
     }
 
     fn take(&self, line: &[u8], known: &mut Pairs) {
@@ -182,20 +222,44 @@ impl Registry {
             if known.is_full() {
                 return Err(Errno::NOSPC);
             }
-            let mut line = heapless::Vec::<u8, 128>::new();
+            let mut line = heapless::Vec::<u8, LINE>::new();
             let (mut digits, mut time) = ([0; DECIMAL_MAX], [0; DECIMAL_MAX]);
             let start: &[u8] = if self.torn { b"\n" } else { b"" };
             let uid_text = write_decimal(u64::from(uid), &mut digits);
             let seconds = write_decimal(clock::file_seconds(), &mut time);
             // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
             super::fill(&mut line, &[start, uid_text, b" ", name, b" ", seconds, b"\n"])?;
-            // One call, so that lines of two writers do not mix. Part of it means a full disk; what
-            // is torn then is passed over by all readers.
-            if retry_on_intr(|| write(&self.file, &line))? < line.len() {
+            self.is_allowed()?;
+            // One call, so that lines of two writers do not mix.
+            let len = retry_on_intr(|| write(&self.file, &line))?;
+            if len < line.len() {
+                self.blank(len);
                 return Err(Errno::NOSPC);
             }
             fsync(&self.file)?;
         }
+    }
+}
+
+impl Registry {
+    /// Whether the file may become longer. A process that has become its client has the limits that
+    /// he sets, and its line would be cut.
+    fn is_allowed(&self) -> Result<(), Errno> {
+        let most = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        if most < self.read_to + MARGIN { Err(Errno::FBIG) } else { Ok(()) }
+    }
+
+    /// Makes empty lines of the last `len` bytes that were appended by us: the disk is full, or our
+    /// client has set a limit meanwhile. Others may have appended behind them, so they are not cut
+    /// off.
+    fn blank(&self, len: usize) {
+        let empty = [b'\n'; LINE];
+        let (Ok(end), Ok(flags)) = (tell(&self.file), fcntl_getfl(&self.file)) else { return };
+        // With O_APPEND an offset counts for nothing.
+        let _ = fcntl_setfl(&self.file, flags - OFlags::APPEND);
+        let at = end.saturating_sub(len as u64);
+        let _ = pwrite(&self.file, empty.get(..len).unwrap_or_default(), at);
+        let _ = fcntl_setfl(&self.file, flags);
     }
 }
 

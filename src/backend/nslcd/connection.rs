@@ -3,6 +3,7 @@
 
 use crate::limits::NSLCD_INPUT;
 use crate::sys::clock::{millis, time_left};
+use crate::sys::socket;
 use crate::sys::stream::send_some;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
 use nssproto::nslcd::{ReplyHeader, Request, ResultCode};
@@ -10,8 +11,8 @@ use nssproto::{DecodeError, Decoded, entry::Db};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
-use rustix::net::{SocketAddrUnix, connect, recv, shutdown, socket_with};
+use rustix::net::{RecvFlags, Shutdown, SocketAddrUnix, SocketFlags};
+use rustix::net::{connect, recv, shutdown};
 use rustix::stdio::stdout;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -91,8 +92,7 @@ impl Connection {
     ) -> Result<(), Errno> {
         self.close();
         self.unheard = false;
-        let flags = SocketFlags::CLOEXEC;
-        let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let stream = socket::stream(SocketFlags::empty())?;
         wait.check()?;
         if let Some(left) = time_left(wait.until) {
             // Where its queue is full, connecting waits, and poll(2) could not tell for what.

@@ -16,6 +16,7 @@ use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{fstat, stat};
 use crate::sys::untouched;
 use nssproto::entry::{Db, Name, Record};
+use nssproto::line::Rules;
 use nssproto::nscd::Password;
 use nssproto::nsss::Request;
 use rule::{Case, Facts, Field, Look, OwnPasswd, ShadowLine};
@@ -148,9 +149,17 @@ impl Passwords {
         hit: &mut Hit,
         budget: &mut u64,
     ) -> Outcome {
-        let Some(name) = Name::new(name) else { return Outcome::NotFound };
+        let Some(name) = Name::new_long(name) else { return Outcome::NotFound };
         let Passwords { own, shared, enumerations, .. } = self;
-        let step = Step { shared, rights: Rights::Own, budget, search, enumerations, hit };
+        let step = Step {
+            shared,
+            rights: Rights::Own,
+            rules: Rules::Glibc,
+            budget,
+            search,
+            enumerations,
+            hit,
+        };
         own.ask(step, &Request::ByName(db, name))
     }
 }

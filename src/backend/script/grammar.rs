@@ -7,6 +7,9 @@ use nssproto::bytes::decimal_u32;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+/// The word in front of the command of a source that is believed in everything.
+pub const TRUST: &str = "trust";
+
 /// One `bitfield backend… ""`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {
@@ -14,12 +17,18 @@ pub struct Block {
     pub bits: u8,
     /// Its command: a program and its arguments.
     pub command: Vec<OsString>,
+    /// It is believed in everything (doc/security.md).
+    pub trusted: bool,
 }
 
 impl Block {
-    /// A backend by its bitfield and its command.
-    pub fn new(bits: u32, command: Vec<OsString>) -> Self {
-        Block { bits: (bits & 7) as u8, command }
+    /// A backend by its bitfield and its command, in front of which [`TRUST`] may be.
+    pub fn new(bits: u32, mut command: Vec<OsString>) -> Self {
+        let trusted = command.first().is_some_and(|word| word == TRUST) && command.len() > 1;
+        if trusted {
+            command.remove(0);
+        }
+        Block { bits: (bits & 7) as u8, command, trusted }
     }
 }
 
@@ -62,8 +71,9 @@ pub fn parse(
             command.push(OsStr::from_bytes(quoted.unwrap_or(bytes)).to_owned());
             continue;
         }
-        if command.is_empty() || blocks.len() == BACKENDS {
-            return Err(Error::usage(if command.is_empty() { "empty block" } else { TOO_MANY }));
+        let empty = command.iter().all(|word| word == TRUST);
+        if empty || blocks.len() == BACKENDS {
+            return Err(Error::usage(if empty { "empty block" } else { TOO_MANY }));
         }
         blocks.push(Block::new(number, command));
         (bits, command) = (None, Vec::new());
@@ -94,7 +104,7 @@ mod tests {
     }
 
     fn block(bits: u8, command: &str) -> Block {
-        Block { bits, command: command.split(' ').map(OsString::from).collect() }
+        Block::new(bits.into(), command.split(' ').map(OsString::from).collect())
     }
 
     #[test]
@@ -102,6 +112,16 @@ mod tests {
         let (blocks, told) = read("3, nsssd-unix, -d, /etc,,0, b,");
         assert_eq!(blocks.unwrap(), [block(3, "nsssd-unix -d /etc"), block(0, "b")]);
         assert!(told.is_empty());
+    }
+
+    #[test]
+    fn a_word_in_front_of_a_command_says_that_it_is_believed() {
+        let blocks = read("0, trust, a, trust,,0,trust, trust,a,,0, a,").0;
+        let [first, second, third] = &blocks.unwrap()[..] else { panic!("three blocks") };
+        assert!(first.trusted && first.command == ["a", "trust"]);
+        assert!(second.trusted && second.command == ["trust", "a"]);
+        assert!(!third.trusted);
+        assert_eq!(read("0, trust,").0.unwrap_err().exit, Exit::USAGE);
     }
 
     #[test]

@@ -3,22 +3,23 @@
 use super::grammar::{Block, TOO_MANY};
 use super::registry::{self, Names, Row};
 use crate::backend::child::Origin;
-use crate::backend::switch::{Slot, Switch};
+use crate::backend::switch::{Belief, Slot, Switch};
 use crate::backend::{Backend, RunsIn};
-use crate::limits::BACKENDS;
+use crate::limits::{BACKENDS, MIN_UID};
 use crate::options::{Options, Spec};
 use crate::sys::error::{Error, Exit};
+use crate::sys::file::base;
+use crate::sys::message::Message;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
 use {
     crate::backend::child::Child,
-    crate::sys::message::Message,
     crate::sys::privilege::{Client, become_client},
 };
 
 /// How a script's backends are run.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Settings {
     /// Milliseconds that a backend may take to answer; `None`: no limit.
     pub timeout: Option<u32>,
@@ -26,13 +27,29 @@ pub struct Settings {
     pub merge: bool,
     /// Our own backends are started as programs, too.
     pub spawn: bool,
+    /// Uids below it are believed from local files.
+    pub min_uid: u32,
     /// The names that this executable is called by.
     pub names: Names,
 }
 
 /// The options of nsssd-switch.
-pub const SWITCH: Spec =
-    Spec { flags: "m", values: "t", long: &["--spawn", "--check"], ..Spec::NONE };
+pub const SWITCH: Spec = Spec {
+    flags: "m",
+    values: "tM",
+    long: &["--spawn", "--check"],
+    alias: &[MIN_UID_OPTION],
+    ..Spec::NONE
+};
+
+/// Below which uid local files alone are believed.
+pub const MIN_UID_OPTION: (&str, char) = ("--min-uid", 'M');
+
+/// The value of `--min-uid`. Uid 0 always is among them.
+pub fn min_uid(options: &Options<'_>) -> Result<u32, Error> {
+    let given = options.number("-M", u64::from(u32::MAX))?;
+    Ok(given.map_or(MIN_UID, |number| (number as u32).max(1)))
+}
 
 impl Settings {
     /// Takes the options of nsssd-switch.
@@ -42,8 +59,14 @@ impl Settings {
             timeout: (millis != 0).then_some(millis),
             merge: options.flag("-m"),
             spawn: options.flag("--spawn"),
+            min_uid: min_uid(options)?,
             names,
         })
+    }
+
+    /// How the blocks name their backends.
+    pub fn named(&self) -> NamedBy {
+        if self.spawn { NamedBy::Program(self.names) } else { NamedBy::Command(self.names) }
     }
 }
 
@@ -58,8 +81,8 @@ pub fn is_local(blocks: &[Block], settings: Settings) -> bool {
 pub enum NamedBy {
     /// By commands, of which those with these names may be our own.
     Command(Names),
-    /// By commands that are started as they are.
-    Program,
+    /// By commands that are started as they are. What would be our own has these names.
+    Program(Names),
     /// By our own backends' short names.
     Short,
 }
@@ -69,11 +92,47 @@ impl NamedBy {
     fn row(self, command: &[OsString]) -> Option<(&'static Row, &[OsString])> {
         match self {
             NamedBy::Command(names) => registry::by_command(command, names),
-            NamedBy::Program => None,
+            NamedBy::Program(_) => None,
             NamedBy::Short => {
                 let (name, args) = command.split_first()?;
                 Some((registry::by_name(name.as_bytes())?, args))
             }
+        }
+    }
+
+    /// The short name of a command's backend, in whatever process it runs. Where our own
+    /// executable cannot be known, the name of the command has to do.
+    fn kind(self, command: &[OsString]) -> &[u8] {
+        let row = match self {
+            NamedBy::Program(names) => registry::by_command(command, names),
+            _ => self.row(command),
+        };
+        let program = command.first().map(|word| base(word.as_bytes())).unwrap_or_default();
+        let by_name = || program.strip_prefix(b"nsssd-").unwrap_or_default();
+        row.map_or_else(by_name, |(row, _)| row.name.as_bytes())
+    }
+}
+
+/// How far each source of a script is believed: see doc/security.md.
+pub fn beliefs(blocks: &[Block], named: NamedBy) -> Vec<Belief> {
+    let has_local = blocks.iter().any(|block| named.kind(&block.command) == b"unix");
+    let belief = |block: &Block| match named.kind(&block.command) {
+        b"unix" => Belief::Local,
+        b"map" => Belief::Map,
+        _ if block.trusted || !has_local => Belief::All,
+        _ => Belief::Others,
+    };
+    blocks.iter().map(belief).collect()
+}
+
+/// Names the sources that are not believed in everything.
+pub fn name_refused(program: &str, blocks: &[Block], named: NamedBy, min_uid: u32) {
+    for (block, belief) in blocks.iter().zip(beliefs(blocks, named)) {
+        if belief == Belief::Others {
+            let command = block.command.first().map(|word| word.as_bytes()).unwrap_or_default();
+            let mut message = Message::new(program, "info");
+            message.path(command).text(" is not believed about gid 0 and uids below ");
+            message.number(min_uid.into()).text(", which local files have; see \"trust\"").send();
         }
     }
 }
@@ -84,9 +143,10 @@ pub fn switch_of(
     named: NamedBy,
     runs_in: RunsIn,
     merge: bool,
+    min_uid: u32,
 ) -> Result<Box<Switch>, Error> {
     let mut slots = Vec::with_capacity(blocks.len());
-    for Block { bits, command } in blocks {
+    for (Block { bits, command, .. }, belief) in blocks.iter().zip(beliefs(blocks, named)) {
         if slots.len() == BACKENDS {
             return Err(Error::usage(TOO_MANY));
         }
@@ -94,9 +154,11 @@ pub fn switch_of(
             Some((row, args)) => (one_of_several(row, args, runs_in)?, None),
             None => (Backend::NOT_STARTED, Some(Origin::program(command))),
         };
-        slots.push(Slot { bits: *bits, backend, origin });
+        slots.push(Slot { bits: *bits, backend, origin, belief });
     }
-    Ok(Switch::new(slots, merge))
+    let mut switch = Switch::new(slots, merge);
+    switch.min_uid = min_uid;
+    Ok(switch)
 }
 
 /// A backend beside others. One that has failed is told and missing: as a program it would end, and
@@ -120,8 +182,8 @@ pub fn start(
     settings: Settings,
     client: Option<Client>,
 ) -> Result<Box<Switch>, Error> {
-    let named = if settings.spawn { NamedBy::Program } else { NamedBy::Command(settings.names) };
-    let mut switch = switch_of(blocks, named, RunsIn::Daemon, settings.merge)?;
+    let Settings { merge, min_uid, .. } = settings;
+    let mut switch = switch_of(blocks, settings.named(), RunsIn::Daemon, merge, min_uid)?;
     become_client(client)?;
     for (slot, block) in switch.slots().iter_mut().zip(blocks) {
         match &mut slot.backend {

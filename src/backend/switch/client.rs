@@ -2,15 +2,19 @@
 //! has come.
 
 use super::Progress;
+use super::belief::Judging;
 use crate::backend::client::{Enumerations, Hit, Search};
 use crate::limits::BACKENDS;
 use crate::sys::access::Rights;
+use nssproto::line::Rules;
 use std::ops::Range;
 
 /// One client of a switch; [`Switch::new_client`](super::Switch::new_client) makes it.
 pub struct ClientState {
     /// On whose behalf.
     pub rights: Rights,
+    /// By whose rules files are read for his questions; nsss's, until they are set.
+    pub rules: Rules,
     /// Tells clients of one switch apart.
     pub number: u32,
     /// Bytes of files that may still be read before others are served.
@@ -25,6 +29,8 @@ pub struct ClientState {
     pub(super) progress: Progress,
     /// The request in hand is to be asked again: it goes on where it stopped.
     pub(super) pending: bool,
+    /// How far it is with what was found.
+    pub(super) judging: Judging,
     /// Where a search stands.
     pub(super) search: Search,
     /// The record that was found.
@@ -40,6 +46,7 @@ impl ClientState {
         }
         ClientState {
             rights,
+            rules: Rules::Nsss,
             number,
             budget: 0,
             backends: 0..enumerations.len() as u8,
@@ -47,6 +54,7 @@ impl ClientState {
             slot: 0,
             progress: Progress::default(),
             pending: false,
+            judging: Judging::No,
             search: Search::default(),
             hit: Hit::None,
         }
@@ -79,6 +87,7 @@ impl ClientState {
     pub(super) fn begin(&mut self) {
         self.slot = self.backends.start.into();
         self.progress = Progress::default();
+        self.judging = Judging::No;
         self.search = Search::default();
         self.hit = Hit::None;
     }

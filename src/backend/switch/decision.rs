@@ -36,6 +36,11 @@ impl Progress {
         self.failed
     }
 
+    /// What was found must not be told, or those who might know better failed.
+    pub fn fail(&mut self) {
+        self.failed = true;
+    }
+
     /// Takes what a backend said. `bits` says when to stop at it; `was_dead`: it had failed for good
     /// before; `merges`: the groups of all backends are wanted.
     pub fn take(&mut self, outcome: Outcome, bits: u8, was_dead: bool, merges: bool) -> Next {

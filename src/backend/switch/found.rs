@@ -2,13 +2,15 @@
 //! dropping it, once, and nothing else can be asked of the switch before.
 
 use super::{ClientState, Switch};
+use crate::backend::client::Hit;
 use crate::backend::gids::Gids;
 #[cfg(feature = "nscd")]
 use crate::backend::password::{self, ShadowSearch, Subject};
-use nssproto::entry::Record;
-use nssproto::nsss::Head;
+use crate::sys::access::Rights;
+use nssproto::entry::{Db, Record};
 #[cfg(feature = "nscd")]
-use nssproto::{entry::Db, nscd::Password};
+use nssproto::nscd::Password;
+use nssproto::nsss::Head;
 use rustix::io::Errno;
 
 /// How a request ended, or that it did not yet.
@@ -44,11 +46,27 @@ impl Found<'_> {
         self.switch.slots.get(*slot)?.backend.record(&self.switch.shared.window, hit)
     }
 
-    /// Whether another process has told it because of our rights, and its client has not as many.
+    /// Whether its password is told because of our rights, and its client has not as many: by another
+    /// process, or by a file that he can be kept from by more than its mode.
     pub fn is_secret(&self) -> bool {
-        let ClientState { slot, rights, .. } = &*self.client;
-        let slot = self.switch.slots.get(*slot);
-        !rights.are_ours() && slot.is_some_and(|slot| slot.backend.asks_others())
+        let ClientState { slot, rights, hit, .. } = &*self.client;
+        let Some(slot) = self.switch.slots.get(*slot).filter(|_| !rights.are_ours()) else {
+            return false;
+        };
+        if slot.backend.asks_others() {
+            return true;
+        }
+        let (db, field) = match (slot.backend.record(&self.switch.shared.window, hit), hit) {
+            (Some(Record::Passwd(record)), _) => (Db::Passwd, record.password),
+            (Some(Record::Group(record)), _) => (Db::Group, record.password),
+            // Of a long one only the head is at hand.
+            (None, Hit::Streamed(streamed)) if streamed.db != Db::Shadow => {
+                (streamed.db, &b"?"[..])
+            }
+            _ => return false,
+        };
+        let is_text = !matches!(field, b"" | b"x" | b"*" | [b'!', ..]);
+        is_text && matches!(rights, Rights::Peer(peer) if !slot.backend.could_open(db, *peer))
     }
 
     /// Whether it is the one of this name: that, or in other letters where its source takes those for
@@ -81,13 +99,14 @@ impl Found<'_> {
         let (backend, step) = self.switch.step(self.client)?;
         let head = backend.begin_pieces(step)?;
         self.in_pieces = true;
+        self.switch.sharing.told = None;
         Some((head, Pieces(())))
     }
 }
 
 impl Drop for Found<'_> {
     fn drop(&mut self) {
-        if !self.in_pieces {
+        if !self.in_pieces && self.switch.sharing.told.is_none() {
             if let Some((backend, _)) = self.switch.step(self.client) {
                 backend.release();
             }

@@ -1,5 +1,6 @@
 //! Asks backends in order. A single backend is a switch with one place.
 
+mod belief;
 mod client;
 mod decision;
 mod found;
@@ -9,16 +10,19 @@ use super::client::{Hit, Search};
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
-use crate::limits::IDLE_LOOK_MILLIS;
+use crate::limits::{IDLE_LOOK_MILLIS, MIN_UID, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock::{self, NEVER};
 use crate::sys::sandbox::Sandbox;
+use crate::sys::untouched;
+use belief::{Claim, Judging, Verdict};
 use decision::{Next, any_of};
 use nssproto::entry::{Db, Name};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
+pub use belief::Belief;
 pub use client::ClientState;
 pub use decision::Progress;
 pub use found::{Answer, Found, FoundGroups, Pieces};
@@ -32,7 +36,12 @@ pub struct Slot {
     pub backend: Backend,
     /// How [`Switch::revive`] gets a new one when it has failed for good; `None`: that is its end.
     pub origin: Option<Origin>,
+    /// How far it is believed.
+    pub belief: Belief,
 }
+
+/// So many entries in a row that are refused end an enumeration.
+const REFUSED: u32 = 4096;
 
 /// What one backend said, for whoever wants to know it.
 pub struct Report {
@@ -40,6 +49,8 @@ pub struct Report {
     pub slot: usize,
     /// What it said.
     pub outcome: Outcome,
+    /// What it has found is not believed.
+    pub refused: bool,
     /// How long that took.
     pub micros: u32,
 }
@@ -52,32 +63,72 @@ pub struct Switch {
     /// At most as many as [`crate::limits::BACKENDS`].
     slots: Vec<Slot>,
     shared: Shared,
+    /// The window while a record is in the other one.
+    aside: Vec<u8>,
+    claim: Claim,
+    /// Uids below it are believed from local files.
+    pub min_uid: u32,
     /// When to look for files that are not used any more.
     next_look: u64,
     merge: bool,
     observer: Option<Observer>,
+    sharing: Sharing,
     /// What passwords are judged by, where it is needed.
     #[cfg(feature = "nscd")]
     passwords: Option<Box<Passwords>>,
 }
 
+/// One answer for several clients who ask the same.
+#[derive(Default)]
+struct Sharing {
+    /// The answer is kept for others.
+    keeps: bool,
+    /// Nothing is asked: what was kept is told, or else [`Answer::NeedsWorker`].
+    repeats: bool,
+    /// It was not, since what was kept is another answer, or none.
+    missed: bool,
+    told: Option<Told>,
+}
+
+/// An answer that is kept. Of a record, its backend has it still.
+struct Told {
+    request: heapless::Vec<u8, { Request::MAX }>,
+    outcome: Outcome,
+    slot: usize,
+    progress: Progress,
+    hit: Hit,
+}
+
+fn encoded(request: &Request<'_>) -> heapless::Vec<u8, { Request::MAX }> {
+    let mut bytes = [0; Request::MAX];
+    let len = request.encode(&mut bytes).unwrap_or(0);
+    bytes.get(..len).and_then(|bytes| heapless::Vec::from_slice(bytes).ok()).unwrap_or_default()
+}
+
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
-        Box::new(Switch {
+        let mut switch = Box::new(Switch {
             slots,
             shared: Shared::new(merge),
+            aside: untouched(WINDOW),
+            claim: Claim::NONE,
+            min_uid: MIN_UID,
             next_look: NEVER,
             merge,
             observer: None,
+            sharing: Sharing::default(),
             #[cfg(feature = "nscd")]
             passwords: None,
-        })
+        });
+        // What was opened at the start, too.
+        switch.close_idle(false);
+        switch
     }
 
     /// A switch with one backend.
     pub fn of(backend: Backend) -> Box<Self> {
-        Switch::new(vec![Slot { bits: 0, backend, origin: None }], false)
+        Switch::new(vec![Slot { bits: 0, backend, origin: None, belief: Belief::All }], false)
     }
 
     /// Adds one behind the others. (Before there are clients: they have a state for each.)
@@ -181,6 +232,7 @@ impl Switch {
     /// Forgets `client`, who has left, perhaps in the middle of a request.
     pub fn dismiss(&mut self, client: &ClientState) {
         self.shared.gids.release(client.number);
+        self.claim.release(client.number);
     }
 
     /// All requests that will be asked until this is called again have been received by now: one
@@ -201,8 +253,15 @@ impl Switch {
     ) -> Answer<'a> {
         if !client.pending {
             client.begin();
+            if self.sharing.repeats && !self.tell_again(client, request) {
+                self.sharing.missed = true;
+                return Answer::NeedsWorker;
+            }
         }
-        let outcome = self.outcome(client, request, skip);
+        let outcome = match &self.sharing.told {
+            Some(told) if self.sharing.repeats => told.outcome,
+            _ => self.ask_anew(client, request, skip),
+        };
         client.pending = outcome == Outcome::Pending;
         match outcome {
             Outcome::Done => Answer::Done,
@@ -215,6 +274,59 @@ impl Switch {
             Outcome::Pending => Answer::Pending,
             Outcome::NeedsWorker => Answer::NeedsWorker,
         }
+    }
+
+    /// What the next client is told may be told again to others, who ask the same and are known to
+    /// have asked by now (`followed`); or he is one of those (`repeats`), and nobody is asked for him.
+    /// Only for clients who may all see the same of the sources.
+    pub fn share(&mut self, repeats: bool, followed: bool) {
+        if !repeats {
+            self.forget_told();
+        }
+        let Sharing { told, .. } = std::mem::take(&mut self.sharing);
+        self.sharing = Sharing { keeps: repeats || followed, repeats, missed: false, told };
+    }
+
+    /// Whether a client who repeats asked what was not kept.
+    pub fn was_not_told(&self) -> bool {
+        self.sharing.missed
+    }
+
+    fn forget_told(&mut self) {
+        let told = self.sharing.told.take().filter(|told| told.outcome == Outcome::Found);
+        if let Some(slot) = told.and_then(|told| self.slots.get_mut(told.slot)) {
+            slot.backend.release();
+        }
+    }
+
+    fn tell_again(&self, client: &mut ClientState, request: &Request<'_>) -> bool {
+        let told = self.sharing.told.as_ref().filter(|told| told.request == encoded(request));
+        if let Some(told) = told {
+            (client.slot, client.progress, client.hit) = (told.slot, told.progress, told.hit);
+        }
+        told.is_some()
+    }
+
+    fn ask_anew(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
+        if !self.sharing.keeps {
+            return self.outcome(client, request, skip);
+        }
+        self.forget_told();
+        let outcome = self.outcome(client, request, skip);
+        let is_whole = match outcome {
+            Outcome::NotFound | Outcome::Failed(_) | Outcome::Dead => true,
+            Outcome::Found => self.has_whole(client),
+            _ => false,
+        };
+        let ClientState { slot, progress, hit, .. } = *client;
+        let request = encoded(request);
+        self.sharing.told = is_whole.then_some(Told { request, outcome, slot, progress, hit });
+        outcome
+    }
+
+    fn has_whole(&self, client: &ClientState) -> bool {
+        let slot = self.slots.get(client.slot);
+        slot.is_some_and(|slot| slot.backend.record(&self.shared.window, &client.hit).is_some())
     }
 
     fn outcome(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
@@ -231,6 +343,9 @@ impl Switch {
         };
         if !matches!(outcome, Outcome::Pending | Outcome::Groups) {
             self.shared.gids.release(client.number);
+        }
+        if outcome != Outcome::Pending {
+            self.claim.release(client.number);
         }
         outcome
     }
@@ -264,16 +379,46 @@ impl Switch {
         let merges = self.merge && matches!(request, Request::GroupList { .. });
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
         // An enumeration stays with one process, too.
-        let whole = merges || matches!(request, Request::Next(_));
+        let whole = merges && !has_long_name(request) || matches!(request, Request::Next(_));
         let slots = self.slots.get(client.backends()).unwrap_or_default();
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
+        let mut refused = 0;
         while let Some(slot) = self.slot_of(client) {
             let (bits, was_dead) = (slot.bits, slot.backend.is_dead());
-            let mut outcome = self.ask_slot(client, request);
+            let mut outcome = match client.judging {
+                Judging::Names { .. } => Outcome::Found,
+                Judging::No | Judging::Again => self.ask_slot(client, request),
+            };
             if let (Outcome::Found, Request::ByName(db, asked)) = (outcome, *request) {
-                outcome = self.in_other_case(client, db, asked);
+                if client.judging == Judging::No {
+                    outcome = self.in_other_case(client, db, asked);
+                }
+            }
+            if outcome == Outcome::Found {
+                match self.judge(client, request) {
+                    Verdict::Told => {}
+                    Verdict::Stop(outcome) => return outcome,
+                    Verdict::Refused => {
+                        refused += 1;
+                        client.search = Search::default();
+                        match request {
+                            // The next entry of the same list.
+                            Request::Next(_) if refused < REFUSED => {}
+                            Request::Next(_) => return Outcome::failed(Errno::PROTO),
+                            _ => {
+                                let _ =
+                                    client.progress.take(Outcome::NotFound, 0, was_dead, merges);
+                                self.move_on(client);
+                            }
+                        }
+                        continue;
+                    }
+                }
+            }
+            if outcome == Outcome::Groups && self.is_strangers(client) {
+                outcome = self.refuse(client);
             }
             if merges && outcome == Outcome::Groups {
                 self.shared.gids.keep();
@@ -308,6 +453,7 @@ impl Switch {
             let step = Step {
                 shared: &mut self.shared,
                 rights: client.rights,
+                rules: client.rules,
                 budget: &mut { u64::MAX },
                 search: &mut Search::default(),
                 enumerations,
@@ -326,6 +472,13 @@ impl Switch {
         self.slots.get(client.slot).filter(|_| client.backends().contains(&client.slot))
     }
 
+    /// Whether the groups that were collected are those of a server that is not believed, and lack
+    /// what it has no right to say.
+    fn is_strangers(&self, client: &ClientState) -> bool {
+        let slot = self.slots.get(client.slot);
+        slot.is_some_and(|slot| slot.belief == Belief::Stranger) && self.shared.gids.lacks
+    }
+
     fn move_on(&mut self, client: &mut ClientState) {
         client.slot += 1;
         client.search = Search::default();
@@ -336,14 +489,21 @@ impl Switch {
     }
 
     fn ask_slot(&mut self, client: &mut ClientState, request: &Request<'_>) -> Outcome {
+        if let Request::GroupList { .. } = request {
+            let belief = self.slots.get(client.slot).map(|slot| slot.belief);
+            self.shared.gids.least = belief.map_or(0, |belief| belief.least_gid());
+        }
         let start = self.observer.as_ref().map(|_| clock::micros());
         let outcome = match self.step(client) {
+            Some((backend, _)) if has_long_name(request) && !backend.takes_long_names() => {
+                Outcome::NotFound
+            }
             Some((backend, step)) => backend.ask(step, request),
             None => Outcome::Dead,
         };
         if let (Some(start), Some(observer)) = (start, &mut self.observer) {
             let micros = clock::micros().wrapping_sub(start);
-            observer(&Report { slot: client.slot, outcome, micros });
+            observer(&Report { slot: client.slot, outcome, refused: false, micros });
         }
         outcome
     }
@@ -353,11 +513,11 @@ impl Switch {
         &'a mut self,
         client: &'a mut ClientState,
     ) -> Option<(&'a mut dyn Source, Step<'a>)> {
-        let ClientState { slot, enumerations, search, hit, budget, rights, .. } = client;
+        let ClientState { slot, enumerations, search, hit, budget, rights, rules, .. } = client;
         let enumerations = enumerations.get_mut(*slot)?;
         let slot = self.slots.get_mut(*slot)?;
-        let (shared, rights) = (&mut self.shared, *rights);
-        let step = Step { shared, rights, budget, search, enumerations, hit };
+        let (shared, rights, rules) = (&mut self.shared, *rights, *rules);
+        let step = Step { shared, rights, rules, budget, search, enumerations, hit };
         Some((&mut *slot.backend, step))
     }
 
@@ -385,13 +545,21 @@ impl Switch {
     /// (Starting a program allocates.)
     pub fn revive(&mut self) {
         self.look();
-        for Slot { backend, origin, .. } in &mut self.slots {
+        let has_files = self.slots.iter().any(|slot| slot.belief == Belief::Local);
+        for Slot { backend, origin, belief, .. } in &mut self.slots {
             let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
             if backend.has_answered() {
                 // It was a good one, and so may be the next.
                 origin.try_at_once();
             }
             if let Some(child) = origin.start() {
+                if origin.is_server() {
+                    *belief = match (child.is_ours(), has_files) {
+                        (true, _) => Belief::All,
+                        (false, true) => Belief::Others,
+                        (false, false) => Belief::Stranger,
+                    };
+                }
                 *backend = Backend::Child(Box::new(child));
             }
         }
@@ -399,6 +567,10 @@ impl Switch {
 
     /// Between requests: takes note of backends that have failed meanwhile.
     pub fn look(&mut self) {
+        if self.sharing.told.is_some() {
+            // Its backend has something in hand.
+            return;
+        }
         self.slots.iter_mut().for_each(|slot| slot.backend.look());
     }
 
@@ -414,6 +586,14 @@ impl Switch {
     }
 }
 
+/// Whether it asks for a name that most backends cannot be asked for.
+fn has_long_name(request: &Request<'_>) -> bool {
+    match request {
+        Request::ByName(_, name) | Request::GroupList { user: name, .. } => name.is_long(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,7 +601,7 @@ mod tests {
 
     #[test]
     fn a_client_asks_the_backends_of_his_range_and_no_others() {
-        let slot = |backend| Slot { bits: 0, backend, origin: None };
+        let slot = |backend| Slot { bits: 0, backend, origin: None, belief: Belief::All };
         let slots = vec![slot(Backend::NOT_STARTED), slot(Backend::OFFLOADED)];
         let mut switch = Switch::new(slots, true);
         let user = Name::new(b"ada").unwrap();

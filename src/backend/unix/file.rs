@@ -1,6 +1,7 @@
 //! One file, kept in memory when it is small, else open while it is used: what is known of it, and
 //! whether that still holds.
 
+use super::index::Index;
 use super::pass::Pass;
 use super::recent::Recent;
 use super::report;
@@ -46,6 +47,8 @@ pub struct DbFile {
     verbose: bool,
     /// Where recent answers stood in a file that is not kept.
     pub recent: Recent,
+    /// Where all lines stand in such a file.
+    pub index: Index,
     /// Those who wait for a line of such a file.
     pub pass: Pass,
 }
@@ -66,6 +69,7 @@ impl DbFile {
             version: 0,
             verbose,
             recent: Recent::new(),
+            index: Index::new(),
             pass: Pass::new(),
         }
     }
@@ -114,6 +118,7 @@ impl DbFile {
         self.reading = Reading::default();
         self.kept = None;
         self.recent.clear();
+        self.index.clear();
         self.close();
     }
 
@@ -131,6 +136,8 @@ impl DbFile {
         if self.idle > IDLE_LOOKS {
             self.idle = 0;
             self.close();
+            // Nobody asks at the moment.
+            self.index.clear();
         }
         self.file.is_some()
     }
@@ -175,6 +182,7 @@ impl DbFile {
             let is_new = *self.reading.stamp() != stamp;
             self.reading = Reading::new(stamp, clock);
             self.recent.clear();
+            self.index.outdate(is_new);
             self.kept = whole.then_some(len);
             if is_new {
                 self.version = self.version.wrapping_add(1);
@@ -234,6 +242,14 @@ impl DbFile {
             return Err(Errno::INVAL);
         }
         Ok(file)
+    }
+
+    /// Goes on with the index of a file that is not kept and settled; true if there is no more to do in
+    /// this turn.
+    pub fn build_index(&mut self, window: &mut [u8], budget: &mut u64) -> Result<bool, Errno> {
+        self.reopen()?;
+        let file = self.file.as_ref().ok_or(Errno::BADF)?;
+        self.index.build(self.db, file, window, budget)
     }
 
     /// The stamp of what is known.

@@ -6,6 +6,7 @@
 //! ones the places of recent answers.
 
 mod file;
+mod index;
 mod pass;
 mod recent;
 mod report;
@@ -117,6 +118,10 @@ impl Source for Unix {
         })
     }
 
+    fn takes_long_names(&self) -> bool {
+        true
+    }
+
     /// The directory, or of its files those that no set of accounts does without.
     fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
         let mut look = |name: &[u8]| {
@@ -142,7 +147,7 @@ impl Source for Unix {
                 ReadFrom::Enumeration => ReadFrom::Enumeration,
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
-            let mut meter = LineScanner::new(line.db);
+            let mut meter = LineScanner::new(line.parsed.rules(), line.db);
             meter.feed(self.text(&step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
@@ -249,7 +254,7 @@ impl Unix {
             _ => (None, 0),
         };
         let again = step.search.resume(version, restarts)?;
-        let known = key.filter(|_| !again).and_then(|key| file.recent.get(key));
+        let known = key.filter(|_| !again).and_then(|key| file.recent.get(step.rules, key));
         if known == Some(Location::Absent) {
             return Ok(Outcome::NotFound);
         }
@@ -257,11 +262,13 @@ impl Unix {
             Some(content) => {
                 let gids = &mut step.shared.gids;
                 let guess = match known {
-                    Some(Location::At(at)) => line_at(db, content, at as usize, want, gids),
+                    Some(Location::At(at)) => {
+                        line_at(step.rules, db, content, at as usize, want, gids)
+                    }
                     _ => None,
                 };
                 let found = guess.or_else(|| {
-                    let finder = Finder::new(db, want);
+                    let finder = Finder::new(step.rules, db, want);
                     let found = finder.find(content, gids);
                     let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
                     *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
@@ -275,11 +282,13 @@ impl Unix {
                 })
             }
             None => {
-                if let Some(Location::At(at)) = known {
-                    step.search.expect_at(at);
-                }
-                let told = match key {
-                    Some(key) if known.is_none() => ask_pass(&mut step, file, key, version)?,
+                let told = match (key, known) {
+                    (Some(key), None) => locate(&mut step, file, key, version)?,
+                    (_, Some(Location::At(at))) => {
+                        step.search.expect_at(at);
+                        file.index.was_not_needed();
+                        Told::Alone
+                    }
                     _ => Told::Alone,
                 };
                 let found = match told {
@@ -294,7 +303,7 @@ impl Unix {
         let Some(key) = key else { return Ok(Outcome::Groups) };
         if known != Some(found) {
             // If the file is not settled it is read again, and this forgotten, before it is used.
-            file.recent.put(key, found);
+            file.recent.put(step.rules, key, found);
         }
         Ok(outcome(Some(found)))
     }
@@ -322,7 +331,7 @@ impl Unix {
             step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
         }
         step.search.begin_at(*at);
-        let finder = Finder::new(db, Want::Any);
+        let finder = Finder::for_guess(step.rules, db, Want::Any);
         let found = search(step, file, ReadFrom::Enumeration, &finder, true)?;
         if step.search.is_between_lines() {
             *at = step.search.at;
@@ -414,8 +423,8 @@ fn copy(
     Ok(given)
 }
 
-/// Where many wait, one pass over the file does for all of them.
-fn ask_pass(
+/// Where a line may be, by the index of the file; or where many wait, by one pass for all of them.
+fn locate(
     step: &mut Step<'_>,
     file: &mut DbFile,
     key: LookupKey<'_>,
@@ -423,6 +432,12 @@ fn ask_pass(
 ) -> Result<Told, Errno> {
     if !step.search.is_fresh() || !file.is_settled() {
         return Ok(Told::Alone);
+    }
+    if !file.build_index(&mut step.shared.window, step.budget)? {
+        return Ok(Told::Wait);
+    }
+    if file.index.is_ready() {
+        return Ok(Told::Look(expect_next(step, file, key)));
     }
     let join = step.shared.waiting >= CROWD;
     let mut told = file.pass.ask(version, key, join);
@@ -436,15 +451,28 @@ fn ask_pass(
     Ok(told)
 }
 
+/// Expects the line where the index says next, if it knows another.
+fn expect_next(step: &mut Step<'_>, file: &DbFile, key: LookupKey<'_>) -> Location {
+    let next = file.index.candidate(step.rules, key, step.search.probe);
+    next.map_or(Location::Absent, |(at, probe)| {
+        step.search.expect_at(at);
+        step.search.probe = probe;
+        Location::At(at)
+    })
+}
+
 /// Looks in a file that is not kept. `None`: the budget is used up.
 fn search_file(
     step: &mut Step<'_>,
     file: &DbFile,
     want: Want<'_>,
 ) -> Result<Option<Location>, Errno> {
-    let finder = Finder::new(file.db, want);
     loop {
         let guess = step.search.guess.map(Location::At);
+        let finder = match guess {
+            Some(_) => Finder::for_guess(step.rules, file.db, want),
+            None => Finder::new(step.rules, file.db, want),
+        };
         let found = search(step, file.file()?, ReadFrom::File, &finder, guess.is_some())?;
         if found.is_none() {
             return Ok(None);
@@ -452,7 +480,15 @@ fn search_file(
         if guess.is_some() && found != guess {
             // Another key with the same hash: it is not there.
             *step.hit = Hit::None;
-            step.search.start_over();
+            match want {
+                // The index may have been dropped meanwhile.
+                Want::Key(key) if step.search.probe > 0 && file.index.is_ready() => {
+                    if expect_next(step, file, key) == Location::Absent {
+                        return Ok(Some(Location::Absent));
+                    }
+                }
+                _ => step.search.start_over(),
+            }
             continue;
         }
         step.search.guess = None;

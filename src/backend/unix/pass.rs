@@ -9,6 +9,7 @@ use super::search::behind_last_lf;
 use crate::sys::file::pread_full;
 use memchr::memchr;
 use nssproto::bytes::decimal_u32;
+use nssproto::line::glibc::trim;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -205,7 +206,7 @@ impl Pass {
         let colon = memchr(b':', line);
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         self.found(LookupKey::Name(name), at);
-        let bare = name.trim_ascii_start();
+        let bare = trim(name);
         if bare.len() < name.len() {
             self.found(LookupKey::Name(bare), at);
         }

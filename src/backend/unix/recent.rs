@@ -3,6 +3,8 @@
 //! What is remembered holds for what was read of one version of the file; its owner clears the
 //! table when it reads again.
 
+use nssproto::line::Rules;
+
 /// Places in the table: less than 4 KiB, touched with the first answer.
 const ENTRIES: usize = 64;
 
@@ -52,17 +54,17 @@ impl Recent {
     }
 
     /// What is known of `key`.
-    pub fn get(&self, key: LookupKey<'_>) -> Option<Location> {
+    pub fn get(&self, rules: Rules, key: LookupKey<'_>) -> Option<Location> {
         let mut digest = [0; KEY];
-        let entry = self.entries.get(place(key, &mut digest))?;
+        let entry = self.entries.get(place(rules, key, &mut digest))?;
         entry.location.filter(|_| entry.key == digest)
     }
 
     /// Remembers where the line of `key` is. That a long name is absent is not remembered.
-    pub fn put(&mut self, key: LookupKey<'_>, location: Location) {
+    pub fn put(&mut self, rules: Rules, key: LookupKey<'_>, location: Location) {
         let mut digest = [0; KEY];
-        let at = place(key, &mut digest);
-        if digest.first() == Some(&LONG) && location == Location::Absent {
+        let at = place(rules, key, &mut digest);
+        if digest.first().is_some_and(|kind| kind & LONG == LONG) && location == Location::Absent {
             return;
         }
         if self.entries.is_empty() {
@@ -74,25 +76,19 @@ impl Recent {
     }
 }
 
-/// What a digest begins with: the kind of key.
+/// What a digest begins with: the kind of key, and by whose rules it was looked for.
 const NAME: u8 = 1;
 const ID: u8 = 2;
 const LONG: u8 = 3;
+const GLIBC: u8 = 4;
 
-/// The place of a key, by FNV-1a, and its digest: kind, length and bytes, or of a long name the
+/// The place of a key, by its hash, and its digest: kind, length and bytes, or of a long name the
 /// hash.
-fn place(key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
-    let digits;
-    let (kind, bytes) = match key {
-        LookupKey::Name(name) => (NAME, name),
-        LookupKey::Id(id) => {
-            digits = id.to_be_bytes();
-            (ID, &digits[..])
-        }
-    };
-    let hash = bytes.iter().fold(0x811c_9dc5 ^ u32::from(kind), |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    });
+fn place(rules: Rules, key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
+    let mut digits = [0; 4];
+    let (kind, bytes) = parts(key, &mut digits);
+    let hash = hash(key);
+    let kind = if rules == Rules::Nsss { kind } else { kind | GLIBC };
     let [first, len, room @ ..] = digest;
     match room.get_mut(..bytes.len()) {
         Some(room) => {
@@ -100,7 +96,7 @@ fn place(key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
             room.copy_from_slice(bytes);
         }
         None => {
-            *first = LONG;
+            *first = kind | LONG;
             if let Some(room) = room.first_chunk_mut() {
                 *room = hash.to_be_bytes();
             }
@@ -109,33 +105,56 @@ fn place(key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
     (hash ^ hash >> 16) as usize % ENTRIES
 }
 
+/// A key's kind and bytes.
+fn parts<'a>(key: LookupKey<'a>, digits: &'a mut [u8; 4]) -> (u8, &'a [u8]) {
+    match key {
+        LookupKey::Name(name) => (NAME, name),
+        LookupKey::Id(id) => {
+            *digits = id.to_be_bytes();
+            (ID, digits)
+        }
+    }
+}
+
+/// FNV-1a of a key.
+pub fn hash(key: LookupKey<'_>) -> u32 {
+    let mut digits = [0; 4];
+    let (kind, bytes) = parts(key, &mut digits);
+    bytes.iter().fold(0x811c_9dc5 ^ u32::from(kind), |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const N: Rules = Rules::Nsss;
 
     #[test]
     fn what_was_put_is_got_until_it_is_cleared() {
         let mut r = Recent::new();
         let long = [b'n'; 254];
-        r.put(LookupKey::Name(b"a"), Location::At(7));
-        r.put(LookupKey::Id(5), Location::Absent);
-        r.put(LookupKey::Name(&long), Location::At(9));
-        assert_eq!(r.get(LookupKey::Name(b"a")), Some(Location::At(7)));
-        assert_eq!(r.get(LookupKey::Id(5)), Some(Location::Absent));
-        assert_eq!(r.get(LookupKey::Name(&long)), Some(Location::At(9)));
-        assert_eq!(r.get(LookupKey::Name(b"\0\0\0\x05")), None);
-        assert_eq!(r.get(LookupKey::Name(b"b")), None);
+        r.put(N, LookupKey::Name(b"a"), Location::At(7));
+        r.put(N, LookupKey::Id(5), Location::Absent);
+        r.put(N, LookupKey::Name(&long), Location::At(9));
+        assert_eq!(r.get(N, LookupKey::Name(b"a")), Some(Location::At(7)));
+        assert_eq!(r.get(N, LookupKey::Id(5)), Some(Location::Absent));
+        assert_eq!(r.get(N, LookupKey::Name(&long)), Some(Location::At(9)));
+        assert_eq!(r.get(N, LookupKey::Name(b"\0\0\0\x05")), None);
+        assert_eq!(r.get(N, LookupKey::Name(b"b")), None);
+        assert_eq!(r.get(Rules::Glibc, LookupKey::Name(b"a")), None);
         r.clear();
-        assert_eq!(r.get(LookupKey::Name(b"a")), None);
+        assert_eq!(r.get(N, LookupKey::Name(b"a")), None);
     }
 
     #[test]
     fn the_absence_of_a_long_name_is_not_remembered() {
         let mut r = Recent::new();
         let long = [b'n'; 31];
-        r.put(LookupKey::Name(&long), Location::Absent);
-        assert_eq!(r.get(LookupKey::Name(&long)), None);
-        r.put(LookupKey::Name(&long[..30]), Location::Absent);
-        assert_eq!(r.get(LookupKey::Name(&long[..30])), Some(Location::Absent));
+        r.put(N, LookupKey::Name(&long), Location::Absent);
+        assert_eq!(r.get(N, LookupKey::Name(&long)), None);
+        r.put(N, LookupKey::Name(&long[..30]), Location::Absent);
+        assert_eq!(r.get(N, LookupKey::Name(&long[..30])), Some(Location::Absent));
     }
 }

@@ -3,6 +3,7 @@
 use crate::sys::file::pread_full;
 use crate::sys::message::Message;
 use nssproto::entry::Db;
+use nssproto::line::Rules;
 use nssproto::line::stream::LineScanner;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -14,7 +15,7 @@ use std::os::fd::OwnedFd;
 pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
     let mut room = [0; 4096];
     let (mut at, mut number) = (0, 1);
-    let (mut meter, mut empty) = (LineScanner::new(db), true);
+    let (mut meter, mut empty) = (LineScanner::new(Rules::Nsss, db), true);
     loop {
         let Ok(len) = pread_full(file, &mut room, at) else { return };
         at += len as u64;
@@ -26,7 +27,7 @@ pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
             }
             end_line(path, number, &meter, empty);
             number += 1;
-            (meter, empty) = (LineScanner::new(db), true);
+            (meter, empty) = (LineScanner::new(Rules::Nsss, db), true);
         }
         if len < room.len() {
             return end_line(path, number, &meter, empty);

@@ -15,9 +15,10 @@ use memchr::arch::all::packedpair::Pair as Indices;
 use memchr::arch::x86_64::sse2::packedpair::Finder as Pair;
 use memchr::memchr;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
-use nssproto::entry::{Db, Name};
+use nssproto::entry::{Db, Name, Record};
+use nssproto::line::glibc::has_key;
 use nssproto::line::stream::{LineScanner, LineSummary};
-use nssproto::line::{Parsed, parse_group};
+use nssproto::line::{Parsed, Rules, parse_by};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
 use std::cell::Cell;
@@ -36,34 +37,37 @@ pub enum Want<'a> {
 
 impl Want<'_> {
     /// What a whole line says, if it is wanted. Of a group that lists the member the gid is collected.
-    fn takes(self, db: Db, line: &[u8], gids: &mut Gids) -> Option<Parsed> {
+    fn takes(self, rules: Rules, db: Db, line: &[u8], gids: &mut Gids) -> Option<Parsed> {
         if let Want::Member(user) = self {
-            let group = parse_group(line).ok().filter(|group| group.members.contains(user));
-            if let Some(group) = group {
-                gids.add(group.gid.0);
+            if let Ok(Record::Group(group)) = parse_by(rules.for_members(), db, line) {
+                if group.members.contains(user) {
+                    gids.add(group.gid.0);
+                }
             }
             return None;
         }
-        let parsed = Parsed::new(db, line).ok()?;
-        let is_wanted = match self {
-            Want::Key(LookupKey::Name(name)) => parsed.record(line)?.name() == name,
-            Want::Key(LookupKey::Id(id)) => parsed.record(line)?.id() == Some(id),
-            Want::Any | Want::Member(_) => true,
+        let parsed = Parsed::new(rules, db, line).ok()?;
+        let Want::Key(key) = self else { return Some(parsed) };
+        let record = parsed.record(line)?;
+        let is_wanted = match key {
+            LookupKey::Name(name) => record.name() == name,
+            LookupKey::Id(id) => record.id() == Some(id),
         };
-        is_wanted.then_some(parsed)
+        (is_wanted && (rules == Rules::Nsss || has_key(record.name()))).then_some(parsed)
     }
 
     /// The same of a line that was measured.
-    fn takes_long(self, line: &LineSummary, gids: &mut Gids) -> bool {
+    fn takes_long(self, rules: Rules, line: &LineSummary, gids: &mut Gids) -> bool {
         let id = match line.head {
             Head::Passwd { uid, .. } => Some(uid.0),
             Head::Group { gid, .. } => Some(gid.0),
             Head::Shadow { .. } => None,
         };
+        let has_key = rules == Rules::Nsss || line.has_key;
         match self {
             Want::Any => true,
-            Want::Key(LookupKey::Name(_)) => line.named,
-            Want::Key(LookupKey::Id(wanted)) => id == Some(wanted),
+            Want::Key(LookupKey::Name(_)) => line.named && has_key,
+            Want::Key(LookupKey::Id(wanted)) => id == Some(wanted) && has_key,
             Want::Member(_) => {
                 if let (true, Some(gid)) = (line.listed, id) {
                     gids.add(gid);
@@ -100,36 +104,50 @@ impl Span {
 
 /// What is searched for, prepared once for many blocks.
 pub struct Finder<'a> {
+    rules: Rules,
     db: Db,
     want: Want<'a>,
     /// Bytes that a line must hold to be worth a closer look.
-    needle: heapless::Vec<u8, { Name::MAX + 2 }>,
-    /// Finds where two of its bytes stand; `None`: it has not two.
-    pair: Option<Pair>,
+    needle: Needle,
+    /// Or these.
+    other: Option<Needle>,
     /// What the lines cost that were parsed, in bytes of a turn.
     parsed: Cell<u64>,
 }
 
 impl<'a> Finder<'a> {
+    /// One that only judges a line that is at hand, or any.
+    pub fn for_guess(rules: Rules, db: Db, want: Want<'a>) -> Self {
+        let needle = Needle { bytes: heapless::Vec::new(), pair: None };
+        Finder { rules, db, want, needle, other: None, parsed: Cell::new(0) }
+    }
+
     /// Prepares the search.
-    pub fn new(db: Db, want: Want<'a>) -> Self {
+    pub fn new(rules: Rules, db: Db, want: Want<'a>) -> Self {
         let mut digits = [0; DECIMAL_MAX];
-        let (front, word, back) = match want {
-            // A name stands between the LF in front of its line and a colon.
-            Want::Key(LookupKey::Name(name)) => ("\n", name, ":"),
-            // A number may have zeros in front; a colon always follows it.
-            Want::Key(LookupKey::Id(id)) => ("", write_decimal(u64::from(id), &mut digits), ":"),
-            Want::Member(user) => ("", user.bytes(), ""),
-            Want::Any => ("", &[][..], ""),
+        let mut other = None;
+        let needle = match want {
+            // A name stands between the LF in front of its line and a colon; for glibc, blanks may
+            // be between them.
+            Want::Key(LookupKey::Name(name)) if rules == Rules::Nsss => {
+                Needle::new(&[b"\n", name, b":"])
+            }
+            Want::Key(LookupKey::Name(name)) => Needle::new(&[name, b":"]),
+            // A number may have zeros in front; a colon follows it, but for glibc a group may end
+            // with it.
+            Want::Key(LookupKey::Id(id)) => {
+                if rules != Rules::Nsss && id != 0 {
+                    // With a minus sign it is taken from 2^64. (-0 has the digits of 0.)
+                    let minus = u64::from(id).wrapping_neg();
+                    other = Some(Needle::new(&[write_decimal(minus, &mut digits)]));
+                }
+                let colon: &[u8] = if rules != Rules::Nsss && db == Db::Group { b"" } else { b":" };
+                Needle::new(&[write_decimal(u64::from(id), &mut digits), colon])
+            }
+            Want::Member(user) => Needle::new(&[user.bytes()]),
+            Want::Any => Needle::new(&[]),
         };
-        let mut finder =
-            Finder { db, want, needle: heapless::Vec::new(), pair: None, parsed: Cell::new(0) };
-        for part in [front.as_bytes(), word, back.as_bytes()] {
-            // There is room for the longest name.
-            let _ = finder.needle.extend_from_slice(part);
-        }
-        finder.pair = pair(&finder.needle);
-        finder
+        Finder { rules, db, want, needle, other, parsed: Cell::new(0) }
     }
 
     /// The bytes that a streamed line is compared with.
@@ -145,10 +163,19 @@ impl<'a> Finder<'a> {
     /// to the end of the block.
     pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<(Span, Parsed)> {
         let mut from = 0;
+        let mut other = self.other.as_ref().and_then(|needle| needle.search(block, 0));
         while from < block.len() {
-            let span = span_at(block, self.candidate(block, from)?);
-            self.parsed.set(self.parsed.get() + (span.end - span.start) as u64 + CANDIDATE);
-            if let Some(parsed) = self.want.takes(self.db, span.of(block), gids) {
+            if other.is_some_and(|at| at < from) {
+                other = self.other.as_ref().and_then(|needle| needle.search(block, from));
+            }
+            let at = match (self.candidate(block, from), other) {
+                (Some(at), Some(other)) => at.min(other),
+                (at, other) => at.or(other)?,
+            };
+            let span = span_at(block, at);
+            let line = span.of(block);
+            self.parsed.set(self.parsed.get() + line.len() as u64 + CANDIDATE);
+            if let Some(parsed) = self.want.takes(self.rules, self.db, line, gids) {
                 return Some((span, parsed));
             }
             from = span.next;
@@ -166,48 +193,84 @@ impl<'a> Finder<'a> {
         let rest = block.get(from..)?;
         match self.want {
             Want::Any => Some(from),
-            Want::Key(LookupKey::Name(_)) => {
+            Want::Key(LookupKey::Name(_)) if self.rules == Rules::Nsss => {
                 // Nothing stands in front of the first line of a block.
-                if self.needle.get(1..).is_some_and(|n| rest.starts_with(n)) {
+                if self.needle.bytes.get(1..).is_some_and(|n| rest.starts_with(n)) {
                     return Some(from);
                 }
-                self.search(block, from).map(|at| at + 1)
+                self.needle.search(block, from).map(|at| at + 1)
+            }
+            Want::Key(LookupKey::Id(_)) if self.rules != Rules::Nsss => {
+                let mut at = self.needle.search(block, from)?;
+                while self.is_in_number(block, at) {
+                    self.parsed.set(self.parsed.get() + PASSED_OVER);
+                    at = self.needle.search(block, at + 1)?;
+                }
+                Some(at)
             }
             Want::Member(_) => self.search_item(block, from),
-            _ => self.search(block, from),
+            _ => self.needle.search(block, from),
         }
+    }
+
+    /// Whether the digits there are a part of a larger number.
+    fn is_in_number(&self, block: &[u8], at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|at| block.get(at));
+        let behind = block.get(at + self.needle.bytes.len());
+        matches!(before, Some(b'1'..=b'9'))
+            || self.db == Db::Group && behind.is_some_and(u8::is_ascii_digit)
     }
 
     /// Where the needle stands next so that it may be an item of a list.
     fn search_item(&self, block: &[u8], mut from: usize) -> Option<usize> {
+        // The rest of a long name is for the parse to see.
+        let is_cut = self.needle.bytes.len() < self.key().len();
         loop {
-            let at = self.search(block, from)?;
+            let at = self.needle.search(block, from)?;
             let before = block.get(..at).and_then(<[u8]>::last);
-            let behind = block.get(at + self.needle.len());
+            let behind = block.get(at + self.needle.bytes.len());
             let begins = before.is_none_or(|b| matches!(b, b':' | b',') || !b.is_ascii_graphic());
             let ends = behind.is_none_or(|b| *b == b',' || !b.is_ascii_graphic());
-            if begins && ends {
+            if begins && (ends || is_cut) {
                 return Some(at);
             }
             self.parsed.set(self.parsed.get() + PASSED_OVER);
             from = at + 1;
         }
     }
+}
 
-    /// Where the needle stands next. memchr's memmem does the same with the same parts, and has
-    /// others besides for needles that are long and periodic: 5 KB of code.
+/// Bytes to search for.
+struct Needle {
+    bytes: heapless::Vec<u8, { Name::MAX + 2 }>,
+    /// Finds where two of them stand; `None`: there are not two.
+    pair: Option<Pair>,
+}
+
+impl Needle {
+    fn new(parts: &[&[u8]]) -> Self {
+        let mut bytes = heapless::Vec::new();
+        for part in parts {
+            // The beginning of a long name does.
+            bytes.extend(part.iter().copied().take(bytes.capacity() - bytes.len()));
+        }
+        Needle { pair: pair(&bytes), bytes }
+    }
+
+    /// Where it stands next. memchr's memmem does the same with the same parts, and has others
+    /// besides for needles that are long and periodic: 5 KB of code.
     fn search(&self, block: &[u8], mut from: usize) -> Option<usize> {
         loop {
             let rest = block.get(from..)?;
-            from += match (&self.pair, self.needle.first()) {
+            from += match (&self.pair, self.bytes.first()) {
                 // What the pair's search reads at a time has to fit behind the needle.
-                (Some(pair), _) if rest.len() >= self.needle.len() + PAIR_READS => {
-                    at_pair(pair, rest, &self.needle)?
+                (Some(pair), _) if rest.len() >= self.bytes.len() + PAIR_READS => {
+                    at_pair(pair, rest, &self.bytes)?
                 }
                 (_, Some(first)) => memchr(*first, rest)?,
                 (_, None) => 0,
             };
-            if block.get(from..)?.starts_with(&self.needle) {
+            if block.get(from..)?.starts_with(&self.bytes) {
                 return Some(from);
             }
             from += 1;
@@ -246,6 +309,7 @@ pub fn behind_last_lf(block: &[u8]) -> usize {
 
 /// The line of `block` that starts at `at`, if it is wanted.
 pub fn line_at(
+    rules: Rules,
     db: Db,
     block: &[u8],
     at: usize,
@@ -256,12 +320,13 @@ pub fn line_at(
     if span.start != at {
         return None;
     }
-    want.takes(db, span.of(block), gids).map(|parsed| (span, parsed))
+    want.takes(rules, db, span.of(block), gids).map(|parsed| (span, parsed))
 }
 
 /// Reads `file` on from where the search stands until a line that is wanted, and leaves the search
 /// behind it; the hit tells the rest. `None`: the budget is used up. With `near`, the first read is a
-/// short one: the line is expected right there.
+/// short one: the line is expected right there. Where the search has a guess, only the line there is
+/// looked at.
 pub fn search(
     step: &mut Step<'_>,
     file: &OwnedFd,
@@ -269,7 +334,8 @@ pub fn search(
     finder: &Finder<'_>,
     near: bool,
 ) -> Result<Option<Location>, Errno> {
-    let (db, search) = (finder.db, &mut *step.search);
+    let Finder { rules, db, want, .. } = *finder;
+    let search = &mut *step.search;
     let gids = &mut step.shared.gids;
     let mut size = if near { ONE_LINE } else { WINDOW };
     loop {
@@ -291,9 +357,12 @@ pub fn search(
             }
             let (start, measured) = (*start, meter.finish(finder.key()));
             search.long = None;
-            if let Some(measured) = measured.ok().filter(|m| finder.want.takes_long(m, gids)) {
+            if let Some(measured) = measured.ok().filter(|m| want.takes_long(rules, m, gids)) {
                 *step.hit = Hit::Streamed(Streamed::new(db, from, start, measured));
                 return Ok(Some(Location::At(start)));
+            }
+            if search.guess.is_some() {
+                return Ok(Some(Location::Absent));
             }
             continue;
         }
@@ -306,19 +375,27 @@ pub fn search(
                 return Ok(Some(Location::Absent));
             }
             if size == WINDOW {
-                search.long = Some(LongLine { start: search.at, meter: LineScanner::new(db) });
+                let rules = if let Want::Member(_) = want { rules.for_members() } else { rules };
+                let meter = LineScanner::new(rules, db);
+                search.long = Some(LongLine { start: search.at, meter });
             }
             size = WINDOW;
             continue;
         }
         let base = search.at;
-        let found = finder.find(lines, gids);
+        let found = match search.guess {
+            Some(_) => line_at(rules, db, lines, 0, want, gids),
+            None => finder.find(lines, gids),
+        };
         *step.budget = step.budget.saturating_sub(finder.cost());
         if let Some((Span { start, end, next }, parsed)) = found {
             search.at = base + next as u64;
             let at = base + start as u64;
             *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });
             return Ok(Some(Location::At(at)));
+        }
+        if search.guess.is_some() {
+            return Ok(Some(Location::Absent));
         }
         search.at += lines.len() as u64;
         size = WINDOW;

@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, reason = "the lengths are those of its own buffers")]
 
 use nssproto::entry::Db;
+use nssproto::line::Rules;
 use nssproto::line::copy::LineCopier;
 use nssproto::line::stream::LineScanner;
 use nssproto::nsss::Head;
@@ -19,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // First pass: the numbers in front of the strings, and whether the user is listed.
     let key = b"user4711";
-    let mut scanner = LineScanner::new(Db::Group);
+    let mut scanner = LineScanner::new(Rules::Nsss, Db::Group);
     loop {
         let len = file.read(&mut block)?;
         if len == 0 {

@@ -1,5 +1,6 @@
 //! The second pass over a line: its strings.
 
+use super::Rules;
 use super::stream::{FieldKind, LineSummary, Walk};
 use crate::Malformed;
 use crate::bytes::Fnv1a;
@@ -10,9 +11,10 @@ use crate::nsss::Head;
 #[derive(Clone, Copy, Debug)]
 pub struct LineCopier {
     walk: Walk,
-    any_member: bool,
     ended: bool,
     taken: u64,
+    /// Bytes of the area that the line has given, and those that were put out.
+    made: u64,
     given: u64,
     hash: Fnv1a,
     measured: LineSummary,
@@ -22,10 +24,10 @@ impl LineCopier {
     /// A copier at the start of the line of `db` that was measured.
     pub fn new(db: Db, measured: LineSummary) -> Self {
         LineCopier {
-            walk: Walk::new(db),
-            any_member: false,
+            walk: Walk::new(measured.rules, db),
             ended: false,
             taken: 0,
+            made: 0,
             given: 0,
             hash: Fnv1a::START,
             measured,
@@ -70,11 +72,12 @@ impl LineCopier {
         while room.len() > 0 {
             let Some(byte) = rest.next() else { break };
             if let Some(byte) = self.push(*byte) {
-                self.given += 1;
+                self.made += 1;
                 // The last byte is held back until the line has been verified.
-                if self.given < area {
+                if self.made < area {
                     if let Some(place) = room.next() {
                         *place = byte;
+                        self.given += 1;
                     }
                 }
             }
@@ -83,16 +86,18 @@ impl LineCopier {
         self.hash.feed(input.get(..taken).unwrap_or_default());
         self.taken += taken as u64;
         if self.wants() == 0 && !self.ended {
-            // The end of the line closes a string, where there is one.
-            let closes = self.any_member || self.walk.db == Db::Passwd;
-            if self.hash != self.measured.hash || self.given + u64::from(closes) != area {
+            // The end of the line closes the strings that are open or missing.
+            let open = self.walk.open_strings();
+            if self.hash != self.measured.hash || self.made + open != area {
                 return Err(Malformed("file changed while its record was being sent"));
             }
-            // Without room for the last byte it is taken up again in the next call.
-            if let Some(place) = room.next() {
+            // Those that have no room are taken up again in the next call. All areas end with NUL.
+            while self.given < area {
+                let Some(place) = room.next() else { break };
                 *place = 0;
-                self.ended = true;
+                self.given += 1;
             }
+            self.ended = self.given == area;
         }
         let left = room.len();
         Ok((taken, out.len() - left))
@@ -100,12 +105,14 @@ impl LineCopier {
 
     /// The byte of the area that `byte` of the line becomes, if any.
     fn push(&mut self, byte: u8) -> Option<u8> {
+        let in_member = self.walk.in_member;
         match self.walk.step(byte) {
-            (FieldKind::Text, closes) => Some(if closes { 0 } else { byte }),
-            (FieldKind::Members, _) => {
-                self.any_member = true;
-                Some(if byte == b',' { 0 } else { byte })
+            // Empty members are none for glibc.
+            (FieldKind::Members, true) => {
+                (in_member || self.walk.rules == Rules::Nsss).then_some(0)
             }
+            (FieldKind::Text, true) => Some(0),
+            (FieldKind::Text | FieldKind::Members, false) => Some(byte),
             (FieldKind::Number | FieldKind::Over, _) => None,
         }
     }

@@ -1,8 +1,9 @@
 //! Colon-separated lines: passwd(5), group(5), shadow(5), by the rules of
-//! doc/protocols/nsss.md, section 6.
+//! doc/protocols/nsss.md, section 6, or by those of glibc ([`Rules`]).
 //!
-//! A line comes without its LF. Nothing is trimmed, nothing is a comment, and a NUL ends the
-//! line for the parser. For lines that are not at hand in one piece see [`stream`].
+//! A line comes without its LF. By nsss's rules nothing is trimmed, nothing is a comment, and a NUL
+//! ends the line for the parser; for glibc's see [`glibc`]. For lines that are not at hand in one
+//! piece see [`stream`].
 //!
 //! ```
 //! use nssproto::entry::{Db, Record};
@@ -19,6 +20,7 @@
 //! ```
 
 pub mod copy;
+pub mod glibc;
 pub mod stream;
 mod write;
 
@@ -33,6 +35,8 @@ use core::ffi::CStr;
 pub mod why {
     use crate::Malformed;
 
+    /// Empty or a comment, where there are such.
+    pub const COMMENT: Malformed = Malformed("no entry");
     /// Fewer colons than the database needs.
     pub const FIELDS: Malformed = Malformed("too few fields");
     /// Not decimal digits below 2^32.
@@ -43,14 +47,37 @@ pub mod why {
     pub const NUMBER: Malformed = Malformed("bad number");
 }
 
-/// A line of `db`; the error says why it has to be skipped.
+/// By whose rules a line is read; doc/lines.md has them side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// nsss's, for all questions.
+    Nsss,
+    /// glibc's, for keys and lists.
+    Glibc,
+    /// glibc's, for the groups of a user.
+    GlibcMembers,
+}
+
+impl Rules {
+    /// Those for the groups of a user.
+    pub fn for_members(self) -> Self {
+        if self == Rules::Nsss { self } else { Rules::GlibcMembers }
+    }
+}
+
+/// A line of `db` by nsss's rules; the error says why it has to be skipped.
 ///
 /// - passwd: seven fields; everything after the sixth colon is the shell.
 /// - group: four fields; everything after the third colon is the member list.
 /// - shadow: nine fields. The flag ends at a ninth colon, if there is one, and what follows is
 ///   ignored.
 pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
-    Fields::of(db, line).map(|fields| fields.record(db))
+    parse_by(Rules::Nsss, db, line)
+}
+
+/// A line of `db` by these rules; see [`parse`] and [`glibc::parse`].
+pub fn parse_by(rules: Rules, db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
+    Fields::of(rules, db, line).map(|fields| fields.record(db))
 }
 
 /// A line of passwd; see [`parse`].
@@ -82,16 +109,19 @@ pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, Malformed> {
 ///
 /// ```
 /// use nssproto::entry::Db;
-/// use nssproto::line::{Parsed, parse};
+/// use nssproto::line::{Parsed, Rules, parse};
 ///
 /// let text = b"staff:x:50:ada,bob";
-/// let parsed = Parsed::new(Db::Group, text)?;
+/// let parsed = Parsed::new(Rules::Nsss, Db::Group, text)?;
 /// assert_eq!(parsed.record(text), parse(Db::Group, text).ok());
 /// # Ok::<(), nssproto::Malformed>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
+    rules: Rules,
     db: Db,
+    /// Where the first field starts.
+    start: usize,
     /// Bytes of each field.
     lens: [usize; 9],
     numbers: [u64; 7],
@@ -99,20 +129,30 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Parses a line of `db`; see [`parse`].
-    pub fn new(db: Db, line: &[u8]) -> Result<Self, Malformed> {
-        let Fields { fields, numbers, members } = Fields::of(db, line)?;
-        Ok(Parsed { db, lens: fields.map(<[u8]>::len), numbers, members })
+    /// Parses a line of `db`; see [`parse`] and [`glibc::parse`].
+    pub fn new(rules: Rules, db: Db, line: &[u8]) -> Result<Self, Malformed> {
+        let Fields { fields, numbers, members, .. } = Fields::of(rules, db, line)?;
+        let start = if rules == Rules::Glibc { glibc::blanks(line) } else { 0 };
+        Ok(Parsed { rules, db, start, lens: fields.map(<[u8]>::len), numbers, members })
+    }
+
+    /// By whose rules it was parsed.
+    pub fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// The record of the same line; `None`: this line is too short to be the same.
     pub fn record<'a>(&self, line: &'a [u8]) -> Option<Record<'a>> {
-        let (mut fields, mut at) = ([&[][..]; 9], 0);
+        let (mut fields, mut at) = ([&[][..]; 9], self.start);
         for (field, len) in fields.iter_mut().zip(self.lens).take(count(self.db)) {
-            *field = line.get(at..)?.get(..len)?;
+            // An empty one may be missing.
+            if len > 0 {
+                *field = line.get(at..)?.get(..len)?;
+            }
             at += len + 1;
         }
-        Some(Fields { fields, numbers: self.numbers, members: self.members }.record(self.db))
+        let Parsed { rules, db, numbers, members, .. } = *self;
+        Some(Fields { rules, fields, numbers, members }.record(db))
     }
 }
 
@@ -127,6 +167,7 @@ fn count(db: Db) -> usize {
 
 /// What a line is made of.
 struct Fields<'a> {
+    rules: Rules,
     fields: [&'a [u8]; 9],
     /// Those fields that are numbers, in their order.
     numbers: [u64; 7],
@@ -136,7 +177,14 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Splits a line, which a NUL may end, and reads its numbers.
-    fn of(db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
+    fn of(rules: Rules, db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
+        match rules {
+            Rules::Nsss => Fields::by_nsss(db, line),
+            Rules::Glibc | Rules::GlibcMembers => glibc::fields(rules, db, line),
+        }
+    }
+
+    fn by_nsss(db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
         let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
         // The last field takes all colons that are left, but for the flag of shadow.
         let mut parts = line.splitn(count(db) + usize::from(db == Db::Shadow), |b| *b == b':');
@@ -164,7 +212,7 @@ impl<'a> Fields<'a> {
                 }
             }
         }
-        Ok(Fields { fields, numbers, members })
+        Ok(Fields { rules: Rules::Nsss, fields, numbers, members })
     }
 
     fn record(&self, db: Db) -> Record<'a> {
@@ -179,7 +227,10 @@ impl<'a> Fields<'a> {
                 Record::Passwd(Passwd { name, password, uid, gid, gecos, home, shell })
             }
             Db::Group => {
-                let members = Members::from_counted_field(fourth, self.members);
+                let members = match self.rules {
+                    Rules::Nsss => Members::from_counted_field(fourth, self.members),
+                    _ => Members::from_counted_trimmed(fourth, self.members),
+                };
                 Record::Group(Group { name, password, gid: Gid(first), members })
             }
             Db::Shadow => Record::Shadow(Shadow { name, password, numbers }),
@@ -241,10 +292,11 @@ mod tests {
             (Db::Shadow, b"s:!:1:::::7:"),
             (Db::Shadow, b"a:*:1:2:3:::4:5:any:thing"),
         ] {
-            let (parsed, whole) = (Parsed::new(db, text).unwrap(), parse(db, text).unwrap());
+            let (parsed, whole) =
+                (Parsed::new(Rules::Nsss, db, text).unwrap(), parse(db, text).unwrap());
             assert_eq!(parsed.record(text), Some(whole), "{text:?}");
             assert_eq!(parsed.record(b"a"), None);
         }
-        assert_eq!(Parsed::new(Db::Group, b"g:x"), Err(why::FIELDS));
+        assert_eq!(Parsed::new(Rules::Nsss, Db::Group, b"g:x"), Err(why::FIELDS));
     }
 }

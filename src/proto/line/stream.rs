@@ -4,10 +4,11 @@
 //! ```
 //! use nssproto::entry::Db;
 //! use nssproto::line::copy::LineCopier;
+//! use nssproto::line::Rules;
 //! use nssproto::line::stream::LineScanner;
 //!
 //! let (first, second) = (b"staff:x:50:a", b"da,bob");
-//! let mut scanner = LineScanner::new(Db::Group);
+//! let mut scanner = LineScanner::new(Rules::Nsss, Db::Group);
 //! scanner.feed(first, b"ada");
 //! scanner.feed(second, b"ada");
 //! let summary = scanner.finish(b"ada")?;
@@ -23,7 +24,7 @@
 //! # Ok::<(), nssproto::Malformed>(())
 //! ```
 
-use super::why;
+use super::{Rules, glibc, why};
 use crate::Malformed;
 use crate::bytes::{Decimal, Fnv1a};
 use crate::entry::{Db, Gid, Uid};
@@ -35,7 +36,7 @@ pub(super) enum FieldKind {
     Text,
     Number,
     Members,
-    /// Behind a NUL, or behind the last field of a shadow line.
+    /// Behind a NUL, behind the last field of a shadow line, or a blank that is dropped.
     Over,
 }
 
@@ -62,28 +63,69 @@ fn last(db: Db) -> u8 {
 /// Goes along a line byte by byte: both passes see the same fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
+    pub(super) rules: Rules,
     pub(super) db: Db,
     field: u8,
     kind: FieldKind,
+    /// Blanks are dropped until another byte comes.
+    trims: bool,
+    /// Bytes of the field were seen, and of the member.
+    in_field: bool,
+    pub(super) in_member: bool,
+    /// A NUL ended the line.
+    ended: bool,
 }
 
 impl Walk {
-    pub(super) fn new(db: Db) -> Self {
-        Walk { db, field: 0, kind: FieldKind::Text }
+    pub(super) fn new(rules: Rules, db: Db) -> Self {
+        Walk {
+            rules,
+            db,
+            field: 0,
+            kind: FieldKind::Text,
+            trims: rules == Rules::Glibc,
+            in_field: false,
+            in_member: false,
+            ended: false,
+        }
     }
 
-    /// Where the next byte stands, and whether it is the colon that closes its field.
+    /// Where the next byte stands, and whether it closes its field or member.
     pub(super) fn step(&mut self, byte: u8) -> (FieldKind, bool) {
         if byte == 0 {
-            self.kind = FieldKind::Over;
+            self.ended = true;
+        }
+        if self.ended || self.trims && glibc::is_blank(byte) {
+            return (FieldKind::Over, false);
         }
         let kind = self.kind;
-        let closes = byte == b':' && kind != FieldKind::Over && self.field < last(self.db);
+        self.trims = false;
+        if kind == FieldKind::Members {
+            let closes = byte == b',';
+            self.in_field = true;
+            self.trims = closes && self.rules != Rules::Nsss;
+            self.in_member = !closes;
+            return (kind, closes);
+        }
+        let closes = byte == b':' && self.field < last(self.db);
+        self.in_field = !closes;
         if closes {
             self.field += 1;
             self.kind = kind_of(self.db, self.field);
+            self.trims = self.kind == FieldKind::Members && self.rules != Rules::Nsss;
         }
         (kind, closes)
+    }
+
+    /// How many strings the end of the line closes: the last member, and texts that are missing.
+    pub(super) fn open_strings(&self) -> u64 {
+        let members = if self.rules == Rules::Nsss { self.in_field } else { self.in_member };
+        match (self.db, self.field) {
+            (Db::Group, 3..) => members.into(),
+            (Db::Passwd, 2..) => u64::from(7 - self.field).min(3),
+            (Db::Passwd, field) => u64::from(5 - field),
+            (_, field) => u64::from(2_u8.saturating_sub(field)),
+        }
     }
 }
 
@@ -105,12 +147,52 @@ impl Match {
     }
 }
 
+/// A number, byte by byte.
+#[derive(Clone, Copy, Debug, Default)]
+struct Number {
+    decimal: Decimal,
+    /// More than blanks came.
+    begun: bool,
+    negative: bool,
+    /// Blanks came in front.
+    blanks: bool,
+}
+
+impl Number {
+    fn push(&mut self, byte: u8, rules: Rules) {
+        if !self.begun && rules != Rules::Nsss {
+            if glibc::is_blank(byte) {
+                self.blanks = true;
+                return;
+            }
+            self.begun = true;
+            self.negative = byte == b'-';
+            if let b'-' | b'+' = byte {
+                return;
+            }
+        }
+        self.begun = true;
+        self.decimal.push(byte);
+    }
+
+    fn value(&self) -> Option<u64> {
+        let value = self.decimal.value()?;
+        Some(if self.negative { value.wrapping_neg() } else { value })
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.begun && !self.blanks
+    }
+}
+
 /// First pass over a line: its numbers, the length of its strings, and whether it is the one
 /// that is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct LineScanner {
     walk: Walk,
-    number: Decimal,
+    /// The byte that the name begins with.
+    first: Option<u8>,
+    number: Number,
     numbers: [u64; 7],
     wrong: Option<Malformed>,
     area: u64,
@@ -131,6 +213,9 @@ pub struct LineSummary {
     pub named: bool,
     /// The key is among the members of the group.
     pub listed: bool,
+    /// By glibc's rules: it can be found by its name and number.
+    pub has_key: bool,
+    pub(super) rules: Rules,
     pub(super) hash: Fnv1a,
     pub(super) len: u64,
 }
@@ -139,10 +224,11 @@ impl LineScanner {
     /// A meter at the start of a line of `db`.
     // Inlined, it would be at four places.
     #[inline(never)]
-    pub fn new(db: Db) -> Self {
+    pub fn new(rules: Rules, db: Db) -> Self {
         LineScanner {
-            walk: Walk::new(db),
-            number: Decimal::default(),
+            walk: Walk::new(rules, db),
+            first: None,
+            number: Number::default(),
             numbers: [u64::MAX; 7],
             wrong: None,
             area: 0,
@@ -166,66 +252,90 @@ impl LineScanner {
     }
 
     fn push(&mut self, byte: u8, key: &[u8]) {
-        let field = self.walk.field;
+        let Walk { field, in_member, .. } = self.walk;
         match self.walk.step(byte) {
+            (FieldKind::Members, true) => self.close_member(key, in_member),
             (_, true) => self.close_field(field),
             (FieldKind::Text, _) => {
                 self.area += 1;
                 if field == 0 {
                     self.name.push(byte, key);
+                    self.first = self.first.or(Some(byte));
                 }
             }
-            (FieldKind::Number, _) => self.number.push(byte),
+            (FieldKind::Number, _) => self.number.push(byte, self.walk.rules),
             (FieldKind::Members, _) => {
-                self.members = self.members.max(1);
                 self.area += 1;
-                if byte == b',' {
-                    self.members += 1;
-                    self.close_member(key);
-                } else {
-                    self.member.push(byte, key);
-                }
+                self.member.push(byte, key);
             }
             (FieldKind::Over, _) => {}
         }
     }
 
     fn close_field(&mut self, field: u8) {
-        let db = self.walk.db;
+        let Walk { rules, db, .. } = self.walk;
         match kind_of(db, field) {
             FieldKind::Text => self.area += 1,
             FieldKind::Number => {
-                let limit = if db == Db::Shadow { u64::MAX } else { u64::from(u32::MAX) };
-                let number = self.number.value().filter(|n| *n <= limit);
-                let empty = db == Db::Shadow && self.number.is_empty();
+                let limit = match (rules, db) {
+                    (Rules::Nsss, Db::Shadow) => u64::MAX,
+                    _ => u64::from(u32::MAX),
+                };
+                let mut number = self.number.value().filter(|n| *n <= limit);
+                if rules != Rules::Nsss && db == Db::Shadow && field < 8 {
+                    number = number.map(|days| glibc::days_of(days as u32));
+                }
+                let mut empty = db == Db::Shadow && self.number.is_empty();
+                if rules != Rules::Nsss {
+                    // The fourth number of shadow may be blanks.
+                    empty |= db == Db::Shadow && field == 5 && !self.number.begun;
+                    if db != Db::Shadow && self.number.is_empty() && !self.has_key() {
+                        number = Some(0);
+                    }
+                }
                 let at = usize::from(field).checked_sub(2);
                 match (number, at.and_then(|at| self.numbers.get_mut(at))) {
                     (Some(number), Some(place)) => *place = number,
                     _ if empty => {}
                     _ => self.wrong = self.wrong.or(Some(why_number(db, field))),
                 }
-                self.number = Decimal::default();
+                self.number = Number::default();
             }
             FieldKind::Members | FieldKind::Over => {}
         }
     }
 
-    fn close_member(&mut self, key: &[u8]) {
-        self.listed |= self.member.holds(key);
-        self.member = Match::default();
+    fn has_key(&self) -> bool {
+        !matches!(self.first, Some(b'+' | b'-'))
+    }
+
+    /// `any`: it has a byte. Empty ones do not count for glibc.
+    fn close_member(&mut self, key: &[u8], any: bool) {
+        if any || self.walk.rules == Rules::Nsss {
+            self.area += 1;
+            self.members += 1;
+            self.listed |= self.member.holds(key);
+            self.member = Match::default();
+        }
     }
 
     /// Ends the line; the error says why it has to be skipped, as [`crate::line::parse`] does.
     pub fn finish(mut self, key: &[u8]) -> Result<LineSummary, Malformed> {
-        let Walk { db, field, .. } = self.walk;
-        let needed = if db == Db::Shadow { 8 } else { last(db) };
-        if field < needed {
-            return Err(why::FIELDS);
+        let Walk { rules, db, field, in_field, .. } = self.walk;
+        match rules {
+            Rules::Nsss if field < (if db == Db::Shadow { 8 } else { last(db) }) => {
+                return Err(why::FIELDS);
+            }
+            Rules::Nsss => {}
+            _ => self.check_fields()?,
         }
-        self.close_field(field);
-        if self.members > 0 {
-            self.area += 1;
-            self.close_member(key);
+        let (kind, open) = (kind_of(db, field), self.walk.open_strings());
+        if kind == FieldKind::Number && (in_field || rules == Rules::Nsss) {
+            self.close_field(field);
+        }
+        match kind {
+            FieldKind::Members if open > 0 => self.close_member(key, true),
+            _ => self.area += open,
         }
         if let Some(wrong) = self.wrong {
             return Err(wrong);
@@ -241,7 +351,32 @@ impl LineScanner {
             Db::Shadow => Head::Shadow { numbers: self.numbers, len },
         };
         let named = self.name.holds(key);
-        Ok(LineSummary { head, named, listed: self.listed, hash: self.hash, len: self.len })
+        let (listed, has_key) = (self.listed, self.has_key());
+        let LineScanner { hash, len, .. } = self;
+        Ok(LineSummary { head, named, listed, has_key, rules, hash, len })
+    }
+
+    /// Whether the fields that glibc needs are there. Those of a line for NIS that is nothing but a
+    /// name are 0.
+    fn check_fields(&mut self) -> Result<(), Malformed> {
+        let Walk { rules, db, field, in_field, .. } = self.walk;
+        if rules == Rules::Glibc && self.first == Some(b'#') {
+            return Err(why::COMMENT);
+        }
+        if !self.has_key() && (field == 0 || field == 1 && !in_field) {
+            self.numbers.iter_mut().take(3).for_each(|number| *number = 0);
+            return Ok(());
+        }
+        let ended_well = match db {
+            Db::Passwd => field > 3 || field == 3 && in_field,
+            Db::Group => field > 2 || field == 2 && in_field,
+            // Five, or eight; behind a colon the last four are missing, or the flag is.
+            Db::Shadow => matches!((field, in_field), (4 | 7, true) | (5 | 8, _)),
+        };
+        if !ended_well || db == Db::Shadow && field == 5 && self.number.begun {
+            return Err(if db == Db::Shadow { why::NUMBER } else { why::FIELDS });
+        }
+        Ok(())
     }
 }
 
@@ -263,6 +398,7 @@ impl LineSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::Parsed;
     use crate::line::copy::LineCopier;
     use crate::{line, nsss};
 
@@ -276,7 +412,7 @@ mod tests {
         }
 
         fn line(&mut self, out: &mut [u8; 64]) -> usize {
-            let alphabet: [&[u8]; 14] = [
+            let alphabet: [&[u8]; 20] = [
                 b":",
                 b":",
                 b":",
@@ -291,6 +427,12 @@ mod tests {
                 b"s:x:1:2:3:4:::",
                 b"\0",
                 b"4294967296",
+                b" ",
+                b"+",
+                b"#",
+                b"-18446744073709551611",
+                b"s:x:1:2:3",
+                b"s:x:1:2:3:4:5:2147483648",
             ];
             let mut len = 0;
             for _ in 0..self.below(12) {
@@ -304,8 +446,8 @@ mod tests {
         }
     }
 
-    fn measure(db: Db, line: &[u8], odd: &mut Odd) -> Result<LineSummary, Malformed> {
-        let mut meter = LineScanner::new(db);
+    fn measure(rules: Rules, db: Db, line: &[u8], odd: &mut Odd) -> Result<LineSummary, Malformed> {
+        let mut meter = LineScanner::new(rules, db);
         let mut rest = line;
         while !rest.is_empty() {
             let (head, tail) = rest.split_at(1 + odd.below(rest.len()));
@@ -317,50 +459,62 @@ mod tests {
 
     #[test]
     fn pieces_give_what_the_whole_line_gives() {
-        let mut odd = Odd(7);
-        let mut good = 0;
-        for _ in 0..60_000 {
-            let (mut room, db) = ([0; 64], Db::ALL[odd.below(3)]);
-            let len = odd.line(&mut room);
-            let text = &room[..len];
-            let measured = measure(db, text, &mut odd);
-            let record = match (line::parse(db, text), measured) {
-                (Err(why), Err(same)) => {
-                    assert_eq!(why, same, "{db:?} {text:?}");
-                    continue;
+        for rules in [Rules::Nsss, Rules::Glibc, Rules::GlibcMembers] {
+            let mut odd = Odd(7);
+            let mut good = 0;
+            for _ in 0..60_000 {
+                let (mut room, mut db) = ([0; 64], Db::ALL[odd.below(3)]);
+                if rules == Rules::GlibcMembers {
+                    db = Db::Group;
                 }
-                (Ok(record), Ok(_)) => record,
-                (whole, pieces) => panic!("{db:?} {text:?}: {whole:?} but {pieces:?}"),
-            };
-            good += 1;
-            let measured = measured.unwrap();
-            let mut want = [0xa5; 256];
-            let n = nsss::encode(&record, &mut want).unwrap();
-            let mut got = [0xa5; 256];
-            let mut at = measured.head.encode(&mut got).unwrap();
-            let mut copier = LineCopier::new(db, measured);
-            let mut pos = 0;
-            while !copier.done() {
-                let end = (pos + odd.below(9)).min(text.len());
-                let room = at + odd.below(5);
-                let (taken, given) = copier.feed(&text[pos..end], &mut got[at..room]).unwrap();
-                pos += taken;
-                at += given;
+                let len = odd.line(&mut room);
+                good += usize::from(compare(rules, db, &room[..len], &mut odd));
             }
-            assert_eq!(&got[..at], &want[..n], "{db:?} {text:?}");
-            assert_eq!(measured.named, record.name() == b"a");
-            if let crate::entry::Record::Group(mut g) = record {
-                assert_eq!(measured.listed, g.members.any(|m| m == b"a"), "{text:?}");
-            }
+            assert!(good > 1000, "only {good} good lines");
         }
-        assert!(good > 1000, "only {good} good lines");
+    }
+
+    /// Whether it is a good line, by the whole of it and by its pieces.
+    fn compare(rules: Rules, db: Db, text: &[u8], odd: &mut Odd) -> bool {
+        let measured = measure(rules, db, text, odd);
+        let record = match (Parsed::new(rules, db, text), measured) {
+            (Err(why), Err(same)) => {
+                assert!(why == same || rules != Rules::Nsss, "{db:?} {text:?}");
+                return false;
+            }
+            (Ok(parsed), Ok(_)) => parsed.record(text).unwrap(),
+            (whole, pieces) => {
+                panic!("{rules:?} {db:?} {}: {whole:?} but {pieces:?}", text.escape_ascii())
+            }
+        };
+        let measured = measured.unwrap();
+        let mut want = [0xa5; 256];
+        let n = nsss::encode(&record, &mut want).unwrap();
+        let mut got = [0xa5; 256];
+        let mut at = measured.head.encode(&mut got).unwrap();
+        let mut copier = LineCopier::new(db, measured);
+        let mut pos = 0;
+        while !copier.done() {
+            let end = (pos + odd.below(9)).min(text.len());
+            let room = at + odd.below(5);
+            let (taken, given) = copier.feed(&text[pos..end], &mut got[at..room]).unwrap();
+            pos += taken;
+            at += given;
+        }
+        assert_eq!(&got[..at], &want[..n], "{rules:?} {db:?} {}", text.escape_ascii());
+        assert_eq!(measured.named, record.name() == b"a");
+        assert_eq!(measured.has_key, line::glibc::has_key(record.name()));
+        if let crate::entry::Record::Group(mut g) = record {
+            assert_eq!(measured.listed, g.members.any(|m| m == b"a"), "{text:?}");
+        }
+        true
     }
 
     #[test]
     fn a_changed_line_is_never_sent_whole() {
         let text = b"g:x:5:alice,bob,carol";
         let mut odd = Odd(1);
-        let measured = measure(Db::Group, text, &mut odd).unwrap();
+        let measured = measure(Rules::Nsss, Db::Group, text, &mut odd).unwrap();
         for at in 0..text.len() {
             let mut other = *text;
             other[at] ^= 1;

@@ -37,11 +37,20 @@ pub fn encode(record: &Record<'_>, out: &mut [u8]) -> Result<usize, EncodeError>
 }
 
 /// Each number with a colon in front; [`Shadow::EMPTY`] as an empty field.
-fn put_numbers<E>(numbers: &[u64], put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+fn put_numbers<E>(
+    numbers: &[u64],
+    signed: bool,
+    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     for number in numbers {
         put(b":")?;
         if *number != Shadow::EMPTY {
-            put(write_decimal(*number, &mut [0; DECIMAL_MAX]))?;
+            let negative = signed && number.cast_signed() < 0;
+            if negative {
+                put(b"-")?;
+            }
+            let number = if negative { number.wrapping_neg() } else { *number };
+            put(write_decimal(number, &mut [0; DECIMAL_MAX]))?;
         }
     }
     Ok(())
@@ -52,12 +61,22 @@ fn put_numbers<E>(numbers: &[u64], put: &mut dyn FnMut(&[u8]) -> Result<(), E>) 
 pub struct LineWriter {
     head: Head,
     strings: u32,
+    /// As glibc writes it; and then, without ids, since the name is one for NIS.
+    by_glibc: bool,
+    no_ids: bool,
+    begun: bool,
 }
 
 impl LineWriter {
     /// A line of the record with this head.
     pub fn new(head: Head) -> Self {
-        LineWriter { head, strings: 0 }
+        LineWriter { head, strings: 0, by_glibc: false, no_ids: false, begun: false }
+    }
+
+    /// The same as putpwent(3) and its like write it: a name with `+` or `-` in front has no ids,
+    /// and the numbers of shadow are signed.
+    pub fn by_glibc(head: Head) -> Self {
+        LineWriter { by_glibc: true, ..LineWriter::new(head) }
     }
 
     /// Takes the next bytes of the area, and gives what of the line they make, without LF.
@@ -66,6 +85,10 @@ impl LineWriter {
         area: &[u8],
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let (false, Some(first)) = (self.begun, area.first()) {
+            self.begun = true;
+            self.no_ids = self.by_glibc && matches!(first, b'+' | b'-');
+        }
         for (nth, text) in area.split(|b| *b == 0).enumerate() {
             if nth > 0 {
                 self.end_string(&mut put)?;
@@ -82,9 +105,15 @@ impl LineWriter {
         self.strings += 1;
         if self.strings == 2 {
             match &self.head {
-                Head::Passwd { uid, gid, .. } => put_numbers(&[uid.0.into(), gid.0.into()], put),
-                Head::Group { gid, .. } => put_numbers(&[gid.0.into()], put),
-                Head::Shadow { numbers, .. } => return put_numbers(numbers, put),
+                Head::Passwd { .. } if self.no_ids => put(b"::"),
+                Head::Group { .. } if self.no_ids => put(b":"),
+                Head::Passwd { uid, gid, .. } => {
+                    put_numbers(&[uid.0.into(), gid.0.into()], false, put)
+                }
+                Head::Group { gid, .. } => put_numbers(&[gid.0.into()], false, put),
+                Head::Shadow { numbers, .. } => {
+                    return put_numbers(numbers, self.by_glibc, put);
+                }
             }?;
         }
         put(match self.head {
@@ -139,6 +168,33 @@ mod tests {
                 assert_eq!(encode(&record, &mut out[..room]), Ok(text.len()));
                 assert_eq!(&out[..text.len()], text);
             }
+        }
+    }
+
+    #[test]
+    fn glibc_writes_no_ids_for_nis_and_signed_numbers() {
+        for (db, text, want) in [
+            (Db::Passwd, &b"a:x:01:2"[..], &b"a:x:1:2:::"[..]),
+            (Db::Passwd, b"-a:x:1:2:g:h:s", b"-a:x:::g:h:s"),
+            (Db::Passwd, b"+", b"+::::::"),
+            (Db::Group, b"+g:x:5:a,b", b"+g:x::a,b"),
+            (Db::Group, b"+", b"+:::"),
+            (Db::Shadow, b"a:*:2147483648::4294967295:::1:", b"a:*:-2147483648:::::1:"),
+            (Db::Shadow, b"+", b"+::0:0:0::::"),
+        ] {
+            let record = super::super::glibc::parse(db, text).unwrap();
+            let mut writer = LineWriter::by_glibc(Head::of(&record, 0));
+            let (mut out, mut at) = ([0u8; 64], 0);
+            for part in record.strings().flat_map(|text| [text, &[0]]) {
+                writer
+                    .feed(part, |bytes| {
+                        out[at..at + bytes.len()].copy_from_slice(bytes);
+                        at += bytes.len();
+                        Ok::<(), ()>(())
+                    })
+                    .unwrap();
+            }
+            assert_eq!(&out[..at], want);
         }
     }
 

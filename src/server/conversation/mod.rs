@@ -230,6 +230,12 @@ pub trait Conversation {
         &[]
     }
 
+    /// Whether clients who ask the same may be told what one lookup has found, each as far as he may
+    /// see it.
+    fn shares(&self) -> bool {
+        false
+    }
+
     /// A worker has answered that request, and the connection goes on here.
     fn answered(&mut self) {}
 

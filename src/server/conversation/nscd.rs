@@ -12,6 +12,7 @@ use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::{Db, Gid, Name, Uid};
+use nssproto::line::Rules;
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
 use nssproto::nscd::{self, REQUEST_MAX, ReplyKind, Request};
 use nssproto::nsss::{self, Head};
@@ -67,6 +68,8 @@ impl Conversation for Nscd {
         if let Rights::Peer(peer) = client.rights {
             client.rights = Rights::Public(peer);
         }
+        // It stands in front of a C library, and says what that would have read.
+        client.rules = Rules::Glibc;
         Nscd {
             input: [0; REQUEST_MAX],
             have: 0,
@@ -102,6 +105,10 @@ impl Conversation for Nscd {
 
     fn has_asked(&self) -> bool {
         !matches!(Request::decode(self.request()), Err(DecodeError::Incomplete(_)))
+    }
+
+    fn shares(&self) -> bool {
+        true
     }
 
     fn drains(&self) -> bool {
@@ -163,7 +170,7 @@ impl Nscd {
         // In a line of a file nobody can be called so, and PAM asks for such a name with each password
         // (pam_unix_non_existent:). A source that refuses it, as nslcd does, has not failed.
         let is_name = |name: &&[u8]| !name.iter().any(|byte| matches!(byte, b':' | b'\n'));
-        let named = |name| Name::new(name).filter(|name| is_name(&name.bytes()));
+        let named = |name| Name::new_long(name).filter(|name| is_name(&name.bytes()));
         let by_name = |db, name| named(name).map(|name| Question::ByName(db, name));
         let groups_of = |user| Question::GroupList { max: u64::MAX, user };
         // `None`: nobody can have that name or number.
@@ -172,7 +179,10 @@ impl Nscd {
             Request::PasswdByUid(uid) => (uid.map(Question::ByUid), ReplyKind::Passwd),
             Request::GroupByName(name) => (by_name(Db::Group, name), ReplyKind::Group),
             Request::GroupByGid(gid) => (gid.map(Question::ByGid), ReplyKind::Group),
-            Request::Initgroups(user) => (named(user).map(groups_of), ReplyKind::Initgroups),
+            // A member of a group may well have a colon in its name.
+            Request::Initgroups(user) => {
+                (Name::new_long(user).map(groups_of), ReplyKind::Initgroups)
+            }
             Request::Unserved(size) => {
                 let written = nscd::encode_unserved(size, out.room());
                 return lookup.answer(out, written);

@@ -12,11 +12,12 @@ mod serving;
 use super::ServerOptions;
 use super::acceptor::Acceptor;
 use super::conversation::{End, Output, Protocol};
-use super::listener::{Listener, tell_ready};
+use super::listener::Listener;
 use super::log::Log;
 use super::schedule::{Queue, accepted_in_round};
 use super::session::Sessions;
 use super::signals::{Signal, Signals};
+use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
 use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
@@ -73,7 +74,7 @@ pub fn serve(
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
 fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
     server.watch_all(signals)?;
-    tell_ready(newline);
+    let mut watchdog = tell_ready(newline);
     // A worker is a program, which needs files of its own, and may be started at any time.
     if server.workers.is_none() && !server.switch.sandbox().enter() {
         server.log.no_sandbox();
@@ -82,7 +83,8 @@ fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Resu
     // From here on: no allocation.
     let ended = no_alloc(|| {
         while !(server.ending && server.acceptors.iter().all(|acceptor| acceptor.open == 0)) {
-            server.step(signals, &mut events)?;
+            server.step(signals, &mut events, watchdog.due)?;
+            watchdog.keep_alive();
         }
         server.log.exiting();
         Ok(())
@@ -195,9 +197,15 @@ impl<'a> EventLoop<'a> {
         (0..MOST_WORKERS).try_for_each(|at| self.watch_worker(at))
     }
 
-    fn step(&mut self, signals: &mut Signals, room: &mut [EpollEvent]) -> Result<(), Errno> {
+    /// Serves what there is to serve; without anything, it is over at the time `until`.
+    fn step(
+        &mut self,
+        signals: &mut Signals,
+        room: &mut [EpollEvent],
+        until: u64,
+    ) -> Result<(), Errno> {
         // rustix would divide 64 bits for it, which nothing else does: half a kilobyte of code.
-        let timeout = self.timeout();
+        let timeout = self.timeout(until);
         let events = match self.epoll.wait(room, timeout).map_err(errno::of) {
             Ok(count) => room.get(..count).unwrap_or_default(),
             Err(Errno::INTR) => return Ok(()),
@@ -265,13 +273,13 @@ impl<'a> EventLoop<'a> {
         self.switch.close_idle(open);
     }
 
-    /// How long may be waited.
-    fn timeout(&mut self) -> EpollTimeout {
+    /// How long may be waited, at most to the time `until`.
+    fn timeout(&mut self, until: u64) -> EpollTimeout {
         if !self.queue.is_empty() {
             return EpollTimeout::ZERO;
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
-        let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look());
+        let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look()).min(until);
         let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
         if next == NEVER {
             return EpollTimeout::NONE;

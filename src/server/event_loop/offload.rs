@@ -3,7 +3,7 @@
 //! with others.
 
 use super::{EventLoop, FIRST_WORKER, watch, why};
-use crate::limits::{SLOW_REPLY_MILLIS, START_MILLIS};
+use crate::limits::{SHARE_LOOKUP, SLOW_REPLY_MILLIS, START_MILLIS};
 use crate::server::acceptor::named;
 use crate::server::conversation::{Wait, Which};
 use crate::server::worker::pool::{Kind, WorkerEvent};
@@ -18,6 +18,13 @@ use rustix::io::Errno;
 /// Milliseconds after its deadline until a worker that has not said anything counts as stuck: one
 /// that is stopped, or waits in the kernel for a file system that is gone, closes nothing.
 const GRACE: u64 = 250;
+
+/// How a request goes together with others that are the same.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    repeats: bool,
+    followed: bool,
+}
 
 /// Milliseconds that a client may let a worker wait that others wait for.
 const STALLED: u64 = 500;
@@ -48,7 +55,9 @@ impl EventLoop<'_> {
             Which::Any => workers.queue(Kind::Shared).push(row, named(session.uid())),
             Which::New => workers.queue(Kind::Kept).push(row, named(session.uid())),
             Which::Kept => {
-                let given = workers.kept_by(row).is_some_and(|at| self.give(at, row, true));
+                let given = workers
+                    .kept_by(row)
+                    .is_some_and(|at| self.give(at, row, true, Given::default()));
                 if !given {
                     self.unanswered(row);
                 }
@@ -58,6 +67,9 @@ impl EventLoop<'_> {
 
     /// Gives those who wait to workers that are free. Who cannot be helped is told.
     pub(super) fn assign_workers(&mut self) {
+        while let Some(row) = self.workers.as_mut().and_then(|workers| workers.take_left_over()) {
+            self.offload(row, Which::Any);
+        }
         self.assign(Kind::Shared);
         self.assign(Kind::Kept);
     }
@@ -69,8 +81,11 @@ impl EventLoop<'_> {
             match at {
                 // If it has ended, another one may do better.
                 Some(at) => {
-                    if self.give(at, row, false) {
+                    let followers = self.who_asks_the_same(kind, row);
+                    let given = Given { repeats: false, followed: !followers.is_empty() };
+                    if self.give(at, row, false, given) {
                         self.take_from_queue(kind, row);
+                        self.give_to_follow(at, &followers);
                     }
                 }
                 None if workers.is_staffed(kind) => return self.free_by_force(kind),
@@ -116,8 +131,47 @@ impl EventLoop<'_> {
         }
     }
 
+    /// Who else waits for a worker, and has asked the same.
+    fn who_asks_the_same(&mut self, kind: Kind, row: usize) -> heapless::Vec<usize, SHARE_LOOKUP> {
+        let mut same = heapless::Vec::new();
+        let Some(workers) = self.workers.as_mut().filter(|_| kind == Kind::Shared) else {
+            return same;
+        };
+        let Some((session, conversation)) = self.sessions.at(row) else { return same };
+        if session.alone || !conversation.shares() {
+            return same;
+        }
+        let mut question = heapless::Vec::<u8, REQUEST_MAX>::new();
+        let _ = question.extend_from_slice(conversation.request());
+        let listener = self.sessions.listener_of(row);
+        for other in workers.queue(kind).rows().filter(|other| *other != row) {
+            if self.sessions.listener_of(other) != listener {
+                continue;
+            }
+            let Some((session, conversation)) = self.sessions.at(other) else { continue };
+            let asks_it = !session.alone && conversation.request() == question.as_slice();
+            if asks_it && same.push(other).is_err() {
+                break;
+            }
+        }
+        same
+    }
+
+    /// Gives a worker those who ask the same as the one that it has.
+    fn give_to_follow(&mut self, at: usize, followers: &[usize]) {
+        for (place, row) in followers.iter().enumerate() {
+            if let Some(workers) = &mut self.workers {
+                workers.stop_waiting(*row);
+            }
+            let given = Given { repeats: true, followed: place + 1 < followers.len() };
+            if !self.give(at, *row, false, given) {
+                self.offload(*row, Which::Any);
+            }
+        }
+    }
+
     /// Gives a session's request to a worker; false if that has ended.
-    fn give(&mut self, at: usize, row: usize, continues: bool) -> bool {
+    fn give(&mut self, at: usize, row: usize, continues: bool, given: Given) -> bool {
         // The worker counts from when it begins.
         self.set_deadline(row, Wait::Worker);
         let last = self.sessions.session(row).map_or(NEVER, |session| session.deadline);
@@ -128,7 +182,8 @@ impl EventLoop<'_> {
         let deadline = session.deadline.saturating_add(START_MILLIS.into()).min(last);
         let request = conversation.request();
         let peer = session.peer;
-        let job = Job { protocol, sources, peer, deadline, continues, request };
+        let Given { repeats, followed } = given;
+        let job = Job { protocol, sources, peer, deadline, continues, repeats, followed, request };
         let given = workers.give(at, row, &session.socket, &job);
         if given {
             session.deadline = deadline.saturating_add(GRACE);
@@ -167,6 +222,12 @@ impl EventLoop<'_> {
             WorkerEvent::Begun(row) => {
                 if let Some(session) = self.sessions.session(row) {
                     session.deadline = session.deadline.saturating_add(SLOW_REPLY_MILLIS.into());
+                }
+            }
+            WorkerEvent::Back(row) => {
+                if let Some(session) = self.sessions.session(row) {
+                    session.alone = true;
+                    self.offload(row, Which::Any);
                 }
             }
             WorkerEvent::Ended(row, end) => self.close(row, end.text()),

@@ -98,6 +98,7 @@ impl Worker<'_> {
             // Those before him took all the time there was.
             return failed;
         }
+        self.switch.share(job.repeats, job.followed);
         if job.continues {
             // A source that has ended is missed: another one would begin its list anew.
             self.switch.look();
@@ -105,7 +106,10 @@ impl Worker<'_> {
             if let Some(before) = self.conversation.take() {
                 before.leave(self.switch);
             }
-            self.switch.revive();
+            // For one that repeats, what was found a moment ago is still there.
+            if !job.repeats {
+                self.switch.revive();
+            }
             self.number = self.number.wrapping_add(1);
             let mut client = self.switch.new_client(Rights::of(job.peer), self.number);
             client.limit_to(job.sources.clone());
@@ -118,9 +122,15 @@ impl Worker<'_> {
         self.out.clear();
         let until = job.deadline.min(millis() + u64::from(self.patience.lookup_millis));
         let (switch, out) = (&mut *self.switch, &mut self.out);
-        let word = answer(switch, &mut **conversation, socket, until, out, self.patience);
-        if let Word::Ended(_) = word {
-            if conversation.drains() {
+        let mut word = answer(switch, &mut **conversation, socket, until, out, self.patience);
+        if job.repeats && self.switch.was_not_told() {
+            word = Word::Back;
+        }
+        if !job.followed {
+            self.switch.share(false, false);
+        }
+        if let Word::Ended(_) | Word::Back = word {
+            if conversation.drains() && word != Word::Back {
                 drain(socket);
             }
             conversation.leave(self.switch);

@@ -17,9 +17,9 @@ use std::ops::Range;
 pub const REQUEST_MAX: usize = 2048;
 
 /// Numbers in front of a request, in the machine's own byte order: the halves of the deadline, the
-/// upper one first, the place of the protocol, the range of sources, whether it continues, whether
-/// uid and gid are known, and these.
-const HEAD: usize = 9 * size_of::<u32>();
+/// upper one first, the place of the protocol, the range of sources, whether it continues, whether it
+/// repeats, whether others that do follow, whether uid and gid are known, and these.
+const HEAD: usize = 11 * size_of::<u32>();
 
 /// A whole message to a worker.
 const MESSAGE: usize = HEAD + REQUEST_MAX;
@@ -36,6 +36,11 @@ pub struct Job<'a> {
     pub deadline: u64,
     /// With the conversation of the request before, which the worker has kept.
     pub continues: bool,
+    /// It is the request of the job before, and was waiting when that was given: one lookup does for
+    /// both.
+    pub repeats: bool,
+    /// One that repeats it follows.
+    pub followed: bool,
     /// One request, whole.
     pub request: &'a [u8],
 }
@@ -49,7 +54,10 @@ impl<'a> Job<'a> {
         let (high, low) = ((self.deadline >> 32) as u32, self.deadline as u32);
         let known = self.peer.is_some().into();
         let [first, end] = [self.sources.start, self.sources.end].map(|place| place as u32);
-        let numbers = [high, low, protocol, first, end, self.continues.into(), known, uid, gid];
+        let [continues, repeats, followed] =
+            [self.continues, self.repeats, self.followed].map(u32::from);
+        let numbers =
+            [high, low, protocol, first, end, continues, repeats, followed, known, uid, gid];
         let mut head = [0; HEAD];
         for (number, bytes) in numbers.iter().zip(head.chunks_exact_mut(size_of::<u32>())) {
             bytes.copy_from_slice(&number.to_ne_bytes());
@@ -64,13 +72,16 @@ impl<'a> Job<'a> {
         for (number, bytes) in numbers.iter_mut().zip(head.chunks_exact(size_of::<u32>())) {
             *number = u32::from_ne_bytes(*bytes.first_chunk()?);
         }
-        let [high, low, protocol, first, end, continues, known, uid, gid] = numbers;
+        let [high, low, protocol, first, end, continues, repeats, followed, known, uid, gid] =
+            numbers;
         Some(Job {
             protocol: *Protocol::ALL.get(protocol as usize)?,
             sources: first as usize..end as usize,
             peer: (known == 1).then_some(Peer { uid: Uid(uid), gid: Gid(gid) }),
             deadline: u64::from(high) << 32 | u64::from(low),
             continues: continues == 1,
+            repeats: repeats == 1,
+            followed: followed == 1,
             request,
         })
     }
@@ -83,6 +94,8 @@ enum Word {
     Begun,
     /// The request was answered, and the connection goes on.
     Answered,
+    /// What was found for the one before does not do for this one: it has to be asked by itself.
+    Back,
     /// The connection ends.
     Ended(End),
 }
@@ -90,11 +103,13 @@ enum Word {
 impl Word {
     const BEGUN: u8 = 0xff;
     const ANSWERED: u8 = 0xfe;
+    const BACK: u8 = 0xfd;
 
     fn byte(self) -> u8 {
         match self {
             Word::Begun => Word::BEGUN,
             Word::Answered => Word::ANSWERED,
+            Word::Back => Word::BACK,
             Word::Ended(end) => {
                 End::ALL.iter().position(|known| *known == end).unwrap_or_default() as u8
             }
@@ -105,6 +120,7 @@ impl Word {
         match byte {
             Word::BEGUN => Word::Begun,
             Word::ANSWERED => Word::Answered,
+            Word::BACK => Word::Back,
             at => Word::Ended(End::ALL.get(usize::from(at)).copied().unwrap_or(End::Failed)),
         }
     }
@@ -116,17 +132,29 @@ mod tests {
 
     #[test]
     fn what_is_told_is_what_is_understood() {
-        let words = End::ALL.map(Word::Ended).into_iter().chain([Word::Begun, Word::Answered]);
+        let words =
+            End::ALL.map(Word::Ended).into_iter().chain([Word::Begun, Word::Answered, Word::Back]);
         words.for_each(|word| assert_eq!(Word::of(word.byte()), word));
         for peer in [None, Some(Peer { uid: Uid(7), gid: Gid(u32::MAX - 1) })] {
             for (&protocol, continues) in Protocol::ALL.iter().zip([true, false]) {
                 let deadline = 0x1_2345_6789;
                 let (sources, request) = (1..7, b"request");
-                let job = Job { protocol, sources, peer, deadline, continues, request };
+                let (repeats, followed) = (!continues, continues);
+                let job = Job {
+                    protocol,
+                    sources,
+                    peer,
+                    deadline,
+                    continues,
+                    repeats,
+                    followed,
+                    request,
+                };
                 let message = [&job.head()[..], request].concat();
                 let Some(read) = Job::read(&message) else { panic!("a message") };
                 assert_eq!((read.protocol, read.peer), (protocol, peer));
                 assert_eq!((read.deadline, read.continues), (deadline, continues));
+                assert_eq!((read.repeats, read.followed), (repeats, followed));
                 assert_eq!((read.sources, read.request), (1..7, &request[..]));
             }
         }

@@ -1,7 +1,7 @@
 //! The workers, as the event loop has them: who works for which session, and who waits for one.
 
 use super::{Job, Word};
-use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, WORKERS};
+use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, SHARE_LOOKUP, WORKERS};
 use crate::server::acceptor::named;
 use crate::server::conversation::End;
 use crate::server::schedule::Queue;
@@ -28,6 +28,9 @@ pub const MOST: usize = WORKERS + KEPT_WORKERS;
 
 /// Workers that were killed and have not ended yet.
 const DYING: usize = 4 * MOST;
+
+/// In place of a session that has ended before its worker came to it.
+const NOBODY: usize = usize::MAX;
 
 /// Which of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub enum WorkerEvent {
     Answered(usize),
     /// This session ends.
     Ended(usize, End),
+    /// This session's request has to be asked by itself.
+    Back(usize),
 }
 
 /// The workers of a server. Sessions are known by their rows.
@@ -66,7 +71,11 @@ pub struct Pool {
     /// What a worker is.
     command: Box<Command>,
     places: Vec<Place>,
+    /// How many places of each kind are used.
+    each: usize,
     dying: heapless::Vec<Process, DYING>,
+    /// Those who were behind others whose worker has ended.
+    left_over: Vec<usize>,
     /// Those who wait for a worker of each kind.
     shared_queue: Queue,
     kept_queue: Queue,
@@ -86,6 +95,8 @@ struct Worker {
     socket: OwnedFd,
     /// The session that it has, and whose it is.
     session: Option<usize>,
+    /// Those behind it, who ask the same.
+    followers: heapless::Deque<usize, SHARE_LOOKUP>,
     uid: Uid,
     /// It has a request of it.
     busy: bool,
@@ -113,7 +124,9 @@ impl Pool {
         let mut pool = Pool {
             command,
             places: Vec::new(),
+            each: WORKERS,
             dying: heapless::Vec::new(),
+            left_over: Vec::with_capacity(MOST * SHARE_LOOKUP),
             shared_queue: Queue::new(max as usize),
             kept_queue: Queue::new(if kept { max as usize } else { 0 }),
         };
@@ -121,10 +134,14 @@ impl Pool {
         Ok(Box::leak(Box::new(pool)))
     }
 
-    /// Starts all workers now: they may need rights that are given up next.
+    /// Starts all workers now: they may need rights that are given up next. So there are half as
+    /// many, since they stay.
     pub fn start_all(&mut self) -> Result<(), Error> {
+        self.each = WORKERS / 2;
         for at in 0..self.places.len() {
-            self.start(at).map_err(unable("unable to start a worker"))?;
+            if [Kind::Shared, Kind::Kept].iter().any(|kind| self.used(*kind).contains(&at)) {
+                self.start(at).map_err(unable("unable to start a worker"))?;
+            }
         }
         Ok(())
     }
@@ -167,13 +184,19 @@ impl Pool {
         self.shared_queue.remove(session) || self.kept_queue.remove(session)
     }
 
+    /// The places of a kind that are used.
+    fn used(&self, kind: Kind) -> Range<usize> {
+        let Range { start, end } = kind.places();
+        start..end.min(start + self.each)
+    }
+
     fn of(&self, kind: Kind) -> impl Iterator<Item = &Place> {
-        self.places.get(kind.places()).unwrap_or_default().iter()
+        self.places.get(self.used(kind)).unwrap_or_default().iter()
     }
 
     /// The first place of a kind that is such a one.
     fn find(&self, kind: Kind, is: &dyn Fn(&Place) -> bool) -> Option<usize> {
-        kind.places().find(|at| self.places.get(*at).is_some_and(is))
+        self.used(kind).find(|at| self.places.get(*at).is_some_and(is))
     }
 
     /// Whether there are any workers of a kind.
@@ -254,6 +277,7 @@ impl Pool {
             process,
             socket: ours,
             session: None,
+            followers: heapless::Deque::new(),
             uid: Uid(u32::MAX),
             busy: false,
             begun: None,
@@ -275,11 +299,16 @@ impl Pool {
         let Some(worker) = &mut place.worker else { return false };
         let sent = send(&worker.socket, socket, job).is_ok();
         if sent {
+            if job.repeats {
+                // There is room: no more than that are given at once.
+                let _ = worker.followers.push_back(session);
+                return true;
+            }
             (worker.session, worker.busy) = (Some(session), true);
             worker.begun = None;
             worker.uid = named(job.peer.map(|peer| peer.uid));
         } else {
-            place.vacate(&mut self.dying);
+            place.vacate(&mut self.dying, &mut self.left_over);
         }
         sent
     }
@@ -295,7 +324,8 @@ impl Pool {
             // It has ended. Who keeps it without a request finds that out with the next one.
             _ => {
                 let busy = worker.busy;
-                let session = place.vacate(&mut self.dying).filter(|_| busy);
+                let session = place.vacate(&mut self.dying, &mut self.left_over);
+                let session = session.filter(|row| busy && *row != NOBODY);
                 return session
                     .map_or(WorkerEvent::Nothing, |row| WorkerEvent::Ended(row, End::Failed));
             }
@@ -306,23 +336,24 @@ impl Pool {
             return WorkerEvent::Nothing;
         };
         if word != Word::Begun {
-            (worker.answered, worker.busy, worker.idle_since) = (true, false, millis());
+            let next = worker.followers.pop_front();
+            (worker.answered, worker.busy, worker.idle_since) = (true, next.is_some(), millis());
+            worker.begun = None;
+            if next.is_some() || word != Word::Answered || !Kind::Kept.places().contains(&at) {
+                worker.session = next;
+            }
+        }
+        if session == NOBODY {
+            return WorkerEvent::Nothing;
         }
         match word {
+            Word::Back => WorkerEvent::Back(session),
             Word::Begun => {
                 worker.begun = Some(millis());
                 WorkerEvent::Begun(session)
             }
-            Word::Answered => {
-                if !Kind::Kept.places().contains(&at) {
-                    worker.session = None;
-                }
-                WorkerEvent::Answered(session)
-            }
-            Word::Ended(end) => {
-                worker.session = None;
-                WorkerEvent::Ended(session, end)
-            }
+            Word::Answered => WorkerEvent::Answered(session),
+            Word::Ended(end) => WorkerEvent::Ended(session, end),
         }
     }
 
@@ -339,9 +370,15 @@ impl Pool {
         let mut busy = false;
         // It may keep one while another answers it.
         for place in &mut self.places {
-            if let Some(worker) = place.worker.as_ref().filter(|w| w.session == Some(session)) {
+            let Some(worker) = &mut place.worker else { continue };
+            worker
+                .followers
+                .iter_mut()
+                .filter(|row| **row == session)
+                .for_each(|row| *row = NOBODY);
+            if worker.session == Some(session) {
                 busy |= worker.busy;
-                place.vacate(&mut self.dying);
+                place.vacate(&mut self.dying, &mut self.left_over);
             }
         }
         busy
@@ -350,8 +387,13 @@ impl Pool {
     /// Ends a worker.
     pub fn dismiss(&mut self, at: usize) {
         if let Some(place) = self.places.get_mut(at) {
-            place.vacate(&mut self.dying);
+            place.vacate(&mut self.dying, &mut self.left_over);
         }
+    }
+
+    /// A session that was behind another one whose worker has ended.
+    pub fn take_left_over(&mut self) -> Option<usize> {
+        self.left_over.pop()
     }
 
     /// A child of this process has ended.
@@ -362,8 +404,13 @@ impl Pool {
 
 impl Place {
     /// Its worker has ended, or is ended now; the session that it had.
-    fn vacate(&mut self, dying: &mut heapless::Vec<Process, DYING>) -> Option<usize> {
-        let Worker { mut process, session, answered, .. } = self.worker.take()?;
+    fn vacate(
+        &mut self,
+        dying: &mut heapless::Vec<Process, DYING>,
+        left_over: &mut Vec<usize>,
+    ) -> Option<usize> {
+        let Worker { mut process, session, answered, followers, .. } = self.worker.take()?;
+        left_over.extend(followers.into_iter().filter(|row| *row != NOBODY));
         if answered {
             // It was a good one, and so may be the next.
             self.started = None;

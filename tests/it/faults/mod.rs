@@ -5,6 +5,7 @@ mod backends;
 mod calls;
 mod clients;
 mod files;
+mod inherited;
 mod map;
 mod resources;
 mod restart;

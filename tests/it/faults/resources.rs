@@ -233,7 +233,15 @@ fn full() -> Stdio {
 /// A log: on a full disk, or a pipe that its reader leaves alone.
 enum Log {
     Full,
-    Stuck { path: PathBuf, _reader: File },
+    Stuck {
+        path: PathBuf,
+        _reader: File,
+    },
+    /// A logger at a socket.
+    Socket {
+        ours: UnixStream,
+        _reader: UnixStream,
+    },
 }
 
 impl Log {
@@ -252,6 +260,7 @@ impl Log {
     fn stdio(&self) -> Stdio {
         match self {
             Log::Full => full(),
+            Log::Socket { ours, .. } => Stdio::from(OwnedFd::from(ours.try_clone().unwrap())),
             Log::Stuck { path, .. } => {
                 Stdio::from(File::options().write(true).open(path).expect("its writer"))
             }
@@ -267,6 +276,16 @@ impl Log {
             while writer.write(&[b'\n'; 256]).is_ok() {}
             while writer.write(b"\n").is_ok() {}
         }
+        if let Log::Socket { ours, .. } = self {
+            // Not by O_NONBLOCK, which would be the server's, too.
+            let flags = rustix::net::SendFlags::DONTWAIT;
+            while rustix::net::send(ours, b"x", flags).is_ok() {}
+        }
+    }
+
+    fn socket() -> Log {
+        let (ours, reader) = UnixStream::pair().unwrap();
+        Log::Socket { ours, _reader: reader }
     }
 }
 
@@ -348,6 +367,53 @@ fn tool_without_q(bench: &nscd::Bench) -> Command {
     let mut command = support::tool(&bench.bin, "nscd");
     command.args(["-1", "-S"]).arg(bench.socket());
     command
+}
+
+/// Two names that share a uid by this key, of which the second is told.
+const KEY: &str = "000102030405060708090a0b0c0d0e0f\n";
+const SHARED: [&str; 2] = ["user3469", "user17288"];
+
+#[test]
+fn messages_of_a_map_stop_no_server() {
+    for number in 0..3 {
+        let bench = nscd::Bench::new(&format!("{ADA}\n"), "");
+        let dir = bench.dir.as_str();
+        bench.dir.write("key", KEY);
+        bench.dir.chmod("key", 0o400);
+        bench.dir.subdirectory("reg");
+        let homes = bench.dir.subdirectory("homes");
+        SHARED.iter().for_each(|name| fs::create_dir(homes.join(name)).unwrap());
+        let template = "template dev:x:1879048192+134217728:=:dev";
+        let config = format!(
+            "nssmap 2\nkey {dir}/key\nregistry {dir}/reg/registry\nmap *\n  {template}:{dir}/homes:/bin/sh\n  require home\n"
+        );
+        let config = bench.dir.write("conf", config);
+        let map = ["nsssd-map", "-f", config.to_str().unwrap()];
+        for log in [Log::new(&bench.dir, true), Log::socket()] {
+            let _ = fs::remove_file(bench.dir.join("reg/registry"));
+            let mut command = support::tool(&bench.bin, ["nscd", "ipcserver", "ipcserver"][number]);
+            match number {
+                0 => command.args(["-1", "-q", "-S"]).arg(bench.socket()),
+                1 => command.args(["-1", "-q"]).arg(bench.socket()).args(["nsssd-switch", "-m"]),
+                _ => command.args(["-1", "-q", "--spawn"]).arg(bench.socket()).arg("nsssd-switch"),
+            };
+            fs::create_dir_all(bench.dir.join("run")).unwrap();
+            command.arg("0").args(bench.unix()).arg("").arg("0").args(map).arg("");
+            let server = start_with_log(command, &log);
+            for name in [SHARED[0], SHARED[1], "ada", SHARED[1], "ada"] {
+                if number == 0 {
+                    let got = asked(&bench.socket(), &request(ask::USER, name));
+                    assert!(name != "ada" || got == user(ADA));
+                    continue;
+                }
+                let client = Connection::connect(&bench.socket());
+                client.send(&by_name(op::PWD_GETBYNAME, name));
+                let Got::Bytes(got) = client.recv(support::DEADLINE) else { panic!("{name}") };
+                assert_eq!(got[0] == 0, name != SHARED[1], "{name}");
+            }
+            server.stop();
+        }
+    }
 }
 
 #[test]

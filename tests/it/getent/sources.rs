@@ -187,7 +187,11 @@ fn a_list_of_backends_is_asked_in_order() {
     let both = format!("{a}; {b}");
     let ask = |words: &str| getent(["-s", &both].into_iter().chain(words.split(' ')));
     assert_prints(&ask("passwd x onlya onlyb"), "x:a:1:1:::\nonlya:a:2:2:::\nonlyb:b:2:2:::\n");
-    assert_prints(&ask("passwd 2 3"), "onlya:a:2:2:::\nx:b:3:3:::\n");
+    assert_prints(&ask("passwd 2"), "onlya:a:2:2:::\n");
+    // By its number, nobody is told a name that the first has with another one.
+    let stranger = ask("passwd 2 3");
+    assert_eq!(stranger.code, Some(2));
+    assert_eq!(stranger.stdout, b"onlya:a:2:2:::\n");
     assert_prints(&ask("passwd"), "x:a:1:1:::\nonlya:a:2:2:::\nx:b:3:3:::\nonlyb:b:2:2:::\n");
     assert_prints(&ask("shadow y x"), "y:b:2::::::\nx:a:1::::::\n");
     // Memberships are merged, a gid counts once, in the order of the first to name it.

@@ -6,7 +6,7 @@ use crate::support::ipcserver::house::{
 };
 use crate::support::ipcserver::{Bench, NOBODY, OURS, connect_as};
 use crate::support::{
-    Server, TempDir, by_id, by_name, grouplist, have_program, is_root, op, skip, tool,
+    Server, TempDir, by_id, by_name, grouplist, have_program, is_root, op, passwd_reply, skip, tool,
 };
 use rustix::fs::XattrFlags;
 use std::fs;
@@ -114,6 +114,41 @@ fn shadow_is_not_shown_where_more_than_its_mode_counts() {
     fs::rename(&shadow, dir.join("elsewhere")).unwrap();
     symlink(dir.join("elsewhere"), &shadow).unwrap();
     is_shown("a link", false);
+}
+
+/// A file that everybody may read by its mode, in a directory that not everybody may pass: its users
+/// are no secret, their hashes are.
+#[test]
+fn a_hash_in_passwd_is_hidden_where_the_way_to_it_is_closed() {
+    if !is_root() {
+        return skip("a_hash_in_passwd_is_hidden_where_the_way_to_it_is_closed", "needs root");
+    }
+    let (dir, bench) = (TempDir::new(), Bench::new(OURS));
+    let inner = dir.subdirectory("inner");
+    let long = "g".repeat(40_000);
+    let line =
+        |name: &str, hash: &str, gecos: &str| format!("{name}:{hash}:7:8:{gecos}:/:/bin/sh\n");
+    let text = line("ada", "$6$hash", "") + &line("bob", "x", "") + &line("eve", "$6$", &long);
+    dir.write("inner/passwd", text);
+    dir.write("inner/group", "");
+    let server = bench.start(&[], &["nsssd-unix", "-d", inner.to_str().unwrap()]);
+    fn user(name: &str, password: &str, gecos: &str) -> Vec<u8> {
+        passwd_reply([name, password], 7, 8, [gecos, "/", "/bin/sh"])
+    }
+    let expect = |uid: u32, ada: &str, eve: &str| {
+        let all = [user("ada", ada, ""), user("bob", "x", ""), user("eve", eve, &long)];
+        let client = connect_as(&server, uid, uid);
+        for (name, want) in ["ada", "bob", "eve"].iter().zip(&all) {
+            client.expect(&by_name(op::PWD_GETBYNAME, name), want);
+        }
+        for want in &all {
+            client.expect(&[op::PWD_GET], want);
+        }
+    };
+    expect(ANOTHER, "$6$hash", "$6$");
+    dir.chmod("inner", 0o700);
+    expect(ANOTHER, "*******", "***");
+    expect(0, "$6$hash", "$6$");
 }
 
 const ACL: &str = "system.posix_acl_access";

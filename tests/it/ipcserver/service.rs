@@ -404,3 +404,69 @@ fn our_daemons_answer_under_the_server_of_s6() {
         }
     }
 }
+
+/// Says all that a supervisor is told until it has heard `text` so often.
+fn heard(supervisor: &UnixDatagram, text: &str, times: usize) {
+    let mut message = [0; 200];
+    let mut left = times;
+    while left > 0 {
+        let len = supervisor.recv(&mut message).expect("a message");
+        left -= usize::from(message[..len] == *text.as_bytes());
+    }
+}
+
+#[test]
+fn a_supervisor_that_wants_to_know_is_told_that_the_server_still_serves() {
+    let bench = Bench::new(OURS);
+    furnish(&bench);
+    let path = bench.dir.join("notify");
+    let supervisor = UnixDatagram::bind(&path).expect("bind");
+    supervisor.set_read_timeout(Some(DEADLINE)).expect("deadline");
+    for program in [unix(&bench), vec!["sh", "-c", "echo ${WATCHDOG_USEC-none}; cat"]] {
+        let mut command = bench.command();
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "20000");
+        let mut server = bench.start_command(command, &[], &program);
+        heard(&supervisor, "READY=1\n", 1);
+        // With nobody there, and with clients.
+        heard(&supervisor, "WATCHDOG=1\n", 3);
+        let client = server.connect();
+        match program[0] {
+            "sh" => client.expect(b"", b"none\n"),
+            _ => client.expect(&ask_one(), &one()),
+        }
+        heard(&supervisor, "WATCHDOG=1\n", 3);
+        // A supervisor that does not listen holds up nobody.
+        support::wait_until("its queue is full", || {
+            UnixDatagram::unbound()
+                .and_then(|other| {
+                    other.set_nonblocking(true)?;
+                    other.send_to(b"x", &path)
+                })
+                .is_err()
+        });
+        drop(server.connect());
+        if program[0] != "sh" {
+            client.expect(&ask_one(), &one());
+        }
+        assert_eq!(server.stop().code(), Some(0));
+        supervisor.set_nonblocking(true).expect("no waiting");
+        while supervisor.recv(&mut [0; 200]).is_ok() {}
+        supervisor.set_nonblocking(false).expect("waiting");
+    }
+    // For another process, and for nobody: nothing.
+    for (name, value) in [("WATCHDOG_PID", "1"), ("WATCHDOG_USEC", "0")] {
+        let mut command = bench.command();
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "2000").env(name, value);
+        let mut server = bench.start_command(command, &[], &unix(&bench));
+        for _ in 0..3 {
+            server.connect().expect(&ask_one(), &one());
+        }
+        assert_eq!(server.stop().code(), Some(0));
+        let mut message = [0; 200];
+        let len = supervisor.recv(&mut message).expect("a message");
+        assert_eq!(&message[..len], b"READY=1\n");
+        supervisor.set_nonblocking(true).expect("no waiting");
+        assert!(supervisor.recv(&mut message).is_err());
+        supervisor.set_nonblocking(false).expect("waiting");
+    }
+}

@@ -3,7 +3,7 @@
 #![cfg(all(feature = "ipcserver", feature = "nscd", feature = "nsssd-unix"))]
 
 use crate::support::map::Host;
-use crate::support::nscd::{ask, asked, no_user, request, user};
+use crate::support::nscd::{ask, asked, no_user, request};
 use crate::support::{
     Connection, Server, by_name, compiled, have_program, is_root, op, passwd_reply, run_to_end,
     skip, tool, wait_until,
@@ -108,8 +108,7 @@ impl Guest {
         }
         for _ in 0..3 {
             if self.kind == Kind::Nscd {
-                let said = asked(self.server.socket(), &request(ask::USER, "ada"));
-                assert_eq!(said, user(ADA));
+                assert_eq!(self.ask("ada"), Said::Found);
             } else {
                 let ada = passwd_reply(["ada", "x"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
                 self.server.connect().expect(&by_name(op::PWD_GETBYNAME, "ada"), &ada);
@@ -232,7 +231,8 @@ fn a_server_starts_although_its_homes_are_on_a_dead_file_system() {
         assert!(server.stderr().contains(told), "{}", server.stderr());
         let mallory = Connection::connect(&socket);
         mallory.send(&request(ask::USER, "mallory"));
-        assert_eq!(asked(&socket, &request(ask::USER, "ada")), user(ADA));
+        let ada = asked(&socket, &request(ask::USER, "ada"));
+        assert!(!ada.is_empty() && ada != no_user(), "{ada:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::support::map::{ALICE, BOB, Host, NOT_FOUND, SHARED, uid, uid_of, user};
 use crate::support::{
     self, Daemon, by_id, by_name, group_reply, grouplist, grouplist_reply, is_root, nsssd, op,
-    skip, tool,
+    procfs, skip, tool, wait_until,
 };
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -359,4 +359,29 @@ fn getent_serves_it_in_process_behind_the_files() {
     assert_eq!(ask(&["shadow", "alice"]).code, Some(0));
     assert_eq!((ask(&["passwd", "../../root"]).code), Some(2));
     assert_eq!((ask(&["passwd", "nosuch"]).code), Some(2));
+}
+
+#[test]
+fn a_registry_is_closed_when_nobody_uses_it_and_goes_on_as_it_is_then() {
+    let host = Host::new();
+    host.range("registry DIR/registry");
+    host.homes(&["ann", "bob", "eve"]);
+    let daemon = host.start(&[]);
+    let closed = || {
+        wait_until("nothing is open", || {
+            procfs::open_below(daemon.pid(), host.dir.path()).is_empty()
+        });
+    };
+    closed();
+    let ann = uid_of(&daemon, "ann").unwrap();
+    closed();
+    // Somebody else appends, and then puts another file in its place.
+    let other = host.start(&[]);
+    let bob = uid_of(&other, "bob").unwrap();
+    daemon.expect(&uid(bob), &host.passwd("bob", bob));
+    closed();
+    host.dir.replace("registry", format!("{} other 1\n", BOB));
+    assert_eq!(uid_of(&daemon, "eve").map(|uid| uid != ann), Some(true));
+    assert!(host.read("registry").contains(" eve "));
+    assert!(!host.read("registry").contains(" ann "));
 }

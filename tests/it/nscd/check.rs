@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
 
 fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")
@@ -44,11 +44,12 @@ fn sources_are_printed_as_understood_and_tried() {
     let script = ["/none/s", "nsssd-switch", "3", "nsssd-unix", "-d", dir, ""];
     assert_eq!(check(&bench, "ipcserver", &script), (Some(0), good));
     assert_eq!(check(&bench, "ipcserver", &["/none/s", "no-such"]).0, Some(1));
-    let (code, text) = check(&bench, "nscd", &["-s", "/none/s"]);
-    assert_eq!(
-        (code, text.as_str()),
-        (Some(1), "-s /none/s: /none/s: No such file or directory\n")
-    );
+    let server = "-s /none/s: /none/s: No such file or directory\n";
+    let words = ["-s", "/none/s", "--no-files"];
+    assert_eq!(check(&bench, "nscd", &words), (Some(1), server.to_owned()));
+    // The machine's own files are asked before it.
+    let both = format!("3 unix: good\n{server}");
+    assert_eq!(check(&bench, "nscd", &["-s", "/none/s"]), (Some(1), both));
     // A script is looked at before the environment.
     assert_eq!(check(&bench, "nsssd-switch", &["0", "no end"]).0, Some(100));
     // Nothing was made.

@@ -183,27 +183,27 @@ fn a_program_tells_its_secrets_for_root_alone() {
         return skip(test, "needs root");
     }
     let bench = bench();
-    let with_hash = format!("{NET}\nold:{HASH}:6:6:::\nlocked:!{HASH}:7:7:::\n");
+    let with_hash = format!("{NET}\nold:{HASH}:6006:6006:::\nlocked:!{HASH}:7007:7007:::\n");
     let other = program(&bench, &with_hash, &format!("grp:{HASH}:9:ada\n"));
     let server = start_with(&bench, &[], &other);
     let old = by_name(op::PWD_GETBYNAME, "old");
-    let locked = by_id(op::PWD_GETBYUID, 7);
+    let locked = by_id(op::PWD_GETBYUID, 7007);
     let grp = by_name(op::GRP_GETBYNAME, "grp");
     let root = server.connect();
     root.expect(&ask_shadow("net"), &shadow("net"));
-    root.expect(&old, &record("old", HASH, 6));
+    root.expect(&old, &record("old", HASH, 6006));
     root.expect(&grp, &group_reply("grp", HASH, 9, &["ada"]));
     let nobody = connect_as(server.socket(), NOBODY);
     nobody.expect(&ask_shadow("net"), &[EACCES]);
     nobody.expect(&[op::SHADOW_REWIND, op::SHADOW_GET], &[0, EACCES]);
     nobody.expect(&ask_net(), &net());
     let stars = "*".repeat(HASH.len());
-    nobody.expect(&old, &record("old", &stars, 6));
-    nobody.expect(&locked, &record("locked", &format!("!{stars}"), 7));
+    nobody.expect(&old, &record("old", &stars, 6006));
+    nobody.expect(&locked, &record("locked", &format!("!{stars}"), 7007));
     nobody.expect(&grp, &group_reply("grp", &stars, 9, &["ada"]));
     // In an enumeration, too, which a worker answers whole.
     nobody.expect(&[op::PWD_GET, op::PWD_GET], &[ada(), net()].concat());
-    nobody.expect(&[op::PWD_GET], &record("old", &stars, 6));
+    nobody.expect(&[op::PWD_GET], &record("old", &stars, 6006));
     root.expect(&[op::SHADOW_GET, op::SHADOW_GET], &[shadow("ada"), shadow("net")].concat());
 }
 
@@ -271,9 +271,9 @@ fn a_large_group_of_a_program_is_sent_whole() {
 #[test]
 fn enumerations_of_several_clients_do_not_meet() {
     let bench = bench();
-    let other = program(&bench, &format!("{NET}\nzoe:*:6:6:::\n"), "");
+    let other = program(&bench, &format!("{NET}\nzoe:*:6006:6:::\n"), "");
     let server = start_with(&bench, &[], &other);
-    let zoe = passwd_reply(["zoe", "*"], 6, 6, ["", "", ""]);
+    let zoe = passwd_reply(["zoe", "*"], 6006, 6, ["", "", ""]);
     let clients = [server.connect(), server.connect(), server.connect()];
     for _ in 0..2 {
         for client in &clients {
@@ -282,7 +282,7 @@ fn enumerations_of_several_clients_do_not_meet() {
         for client in &clients {
             client.expect(&[op::PWD_GET], &net());
             // Lookups do not disturb it.
-            client.expect(&by_id(op::PWD_GETBYUID, 6), &zoe);
+            client.expect(&by_id(op::PWD_GETBYUID, 6006), &zoe);
         }
         for client in &clients {
             client.expect(&[op::PWD_GET, op::PWD_GET], &[zoe.clone(), vec![NOT_FOUND]].concat());

@@ -247,7 +247,8 @@ fn a_name_in_other_letters_is_told_as_nslcd_spells_it() {
         let reply = nslcd::reply(action, &[entry]);
         (nslcd::request(action, &nslcd::text(asked)), reply)
     };
-    let user_of = |asked: &str, name| answer(nslcd::action::USER, asked, nslcd::user(name, 5, 6));
+    let user_of =
+        |asked: &str, name| answer(nslcd::action::USER, asked, nslcd::user(name, 5005, 6));
     let _nslcd = FakeNslcd::with_table(
         &path,
         vec![
@@ -263,7 +264,7 @@ fn a_name_in_other_letters_is_told_as_nslcd_spells_it() {
     );
     let source = ["nsssd-nslcd", path.to_str().unwrap()];
     let server = bench.start(&["-t", "4000"], &[(3, &bench.unix()), (0, &source)]);
-    let user = user("john:*:5:6:G:/h:/s");
+    let user = user("john:*:5005:6:G:/h:/s");
     let large = group(&format!("many:*:9:{}", many.join(",")));
     for (kind, key, want) in [
         (ask::USER, "john", user.clone()),

@@ -20,7 +20,7 @@ use std::time::Duration;
 #[track_caller]
 fn stage() -> Stage {
     let stage = Stage::new();
-    stage.dir.accounts("local:x:5:5:::\n", "local:x:5:\n", "");
+    stage.dir.accounts("local:x:1005:5:::\n", "local:x:5:\n", "");
     stage
 }
 
@@ -448,7 +448,7 @@ fn a_client_that_leaves_is_not_waited_for() {
 #[test]
 fn a_switch_judges_a_failure_by_bit_2_and_asks_again_the_next_time() {
     let stage = stage();
-    let local = passwd_reply(["local", "x"], 5, 5, ["", "", ""]);
+    let local = passwd_reply(["local", "x"], 1005, 5, ["", "", ""]);
     let ask_local = by_name(op::PWD_GETBYNAME, "local");
     for options in [&[][..], &["--spawn"]] {
         for (bits, falls) in [("0", true), ("1", true), ("2", false), ("3", false), ("4", true)] {
@@ -456,9 +456,9 @@ fn a_switch_judges_a_failure_by_bit_2_and_asks_again_the_next_time() {
             let want = if falls { local.clone() } else { vec![status(Errno::NOENT)] };
             daemon.expect(&ask_local, &want);
             daemon.expect(&ask_local, &want);
-            let entry = user("local", 77, 77);
+            let entry = user("local", 1077, 77);
             let _nslcd = FakeNslcd::saying(&stage.socket(), reply(action::USER, &[entry]));
-            daemon.expect(&ask_local, &user_reply("local", 77, 77));
+            daemon.expect(&ask_local, &user_reply("local", 1077, 77));
         }
     }
 }
@@ -466,7 +466,7 @@ fn a_switch_judges_a_failure_by_bit_2_and_asks_again_the_next_time() {
 #[test]
 fn a_switch_gives_up_for_good_one_that_is_later_than_its_own_limit() {
     let stage = stage();
-    let local = passwd_reply(["local", "x"], 5, 5, ["", "", ""]);
+    let local = passwd_reply(["local", "x"], 1005, 5, ["", "", ""]);
     for options in [&["-t", "100"][..], &["-t", "100", "--spawn"]] {
         let nslcd = FakeNslcd::new(&stage.socket(), |client, _| {
             read_request(client)?;

@@ -337,7 +337,12 @@ fn getent_asks_it_by_the_name_of_either_world() {
         (finished.code, String::from_utf8(finished.stdout).unwrap(), finished.stderr)
     };
     for name in ["nslcd", "ldap"] {
-        let list = format!("unix -d {}; {name} {}", stage.dir.as_str(), path(&stage.socket()));
+        let list = |trust| {
+            format!("unix -d {}; {trust}{name} {}", stage.dir.as_str(), path(&stage.socket()))
+        };
+        // Small uids are those of the files.
+        assert_eq!(run(&list(""), &["passwd"]).1, "l:x:9:9:L:/:/bin/sh\n");
+        let list = list("trust ");
         let (code, out, err) = run(&list, &["passwd"]);
         assert_eq!(
             (code, out.as_str(), err.as_str()),

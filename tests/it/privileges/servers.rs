@@ -340,8 +340,8 @@ fn a_server_has_open_what_it_needs_and_what_it_was_given() {
     for (command, socket, lock, epolls, files) in [
         (serves, &socket, "s.lock", 1, 3),
         (starts, &socket, "s.lock", 0, 0),
-        // And shadow, where other files than those of /etc say `x`.
-        (nscd, &nscd_socket, "n.lock", 1, 4),
+        // And /etc's own, where other files than those have users.
+        (nscd, &nscd_socket, "n.lock", 1, 6),
     ] {
         let shown = format!("{command:?}");
         let mut shell = tool(bench.dir.path(), "sh");

@@ -15,6 +15,7 @@
     feature = "with-nscd"
 ))]
 
+mod descriptors;
 mod page;
 mod trace;
 mod traces;

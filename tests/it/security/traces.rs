@@ -253,6 +253,8 @@ fn nscd(watch: &mut Watch) {
         (vec!["-s", "DIR/nsss", "--no-files"], &[]),
     ] {
         let words = [&["-1", "-t", "4000", "-S", "DIR/run/socket"], &script[..]].concat();
+        // From the second one on, a socket is there that nobody serves any more.
+        let _ = std::os::unix::net::UnixListener::bind(watch.path("run/socket"));
         let mut command = watch.command("nscd", &words);
         command.env("NOTIFY_SOCKET", watch.path("notify"));
         let who = [&["nscd"], who].concat();
@@ -262,6 +264,9 @@ fn nscd(watch: &mut Watch) {
     let who = ["with-nscd", "nscd", "nsssd-unix"];
     let with = ["-t", "4000", "-S", "DIR/run/socket"];
     for program in ["true", "nosuch"] {
+        // What one that was killed has left.
+        let _ = fs::remove_file(watch.path("run/socket"));
+        drop(UnixListener::bind(watch.path("run/socket")).unwrap());
         let words = [&with[..], &files, &["--", program]].concat();
         let command = watch.command("with-nscd", &words);
         watch.run(&who, &command, b"");

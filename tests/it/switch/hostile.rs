@@ -87,7 +87,7 @@ fn group_bytes(length: u32, members: u32, area: &[u8]) -> Vec<u8> {
 #[test]
 fn the_scripts_of_these_tests_can_answer_well() {
     let stage = stage();
-    let reply = passwd_reply(["amy", "y"], 7, 8, ["", "", ""]);
+    let reply = passwd_reply(["amy", "y"], 1007, 8, ["", "", ""]);
     let daemon = switch(&stage, &[], 0, &answering(&ask_bob(), &reply));
     daemon.expect(&ask_bob(), &reply);
     let request = by_name(op::PWD_GETBYNAME, "amy");
@@ -195,7 +195,7 @@ fn a_backend_that_speaks_unasked_has_failed() {
 fn a_backend_that_speaks_between_two_requests_has_failed() {
     let stage = stage();
     let ready = stage.dir.join("ready");
-    let amy = passwd_reply(["amy", "y"], 7, 8, ["", "", ""]);
+    let amy = passwd_reply(["amy", "y"], 1007, 8, ["", "", ""]);
     // Speaks up once the test has seen its answer.
     let script = format!(
         "{}{}until test -e {}; do :; done;{}{MUTE}",
@@ -214,7 +214,7 @@ fn a_backend_that_speaks_between_two_requests_has_failed() {
 #[test]
 fn a_backend_that_closes_its_socket_is_killed() {
     let stage = stage();
-    let reply = passwd_reply(["amy", "y"], 7, 8, ["", "", ""]);
+    let reply = passwd_reply(["amy", "y"], 1007, 8, ["", "", ""]);
     let live_on = "exec sleep 1000 </dev/null >/dev/null";
     for script in [live_on.to_owned(), take(&ask_bob()) + live_on] {
         let daemon = switch(&stage, &[], 0, &script);
@@ -254,7 +254,7 @@ fn a_backend_that_ends_in_the_very_request_has_failed() {
 #[test]
 fn an_answer_counts_although_its_backend_ends_behind_it() {
     let stage = stage();
-    let amy = passwd_reply(["amy", "y"], 7, 8, ["", "", ""]);
+    let amy = passwd_reply(["amy", "y"], 1007, 8, ["", "", ""]);
     let daemon = switch(&stage, &[], 7, &(take(&ask_bob()) + &say(&amy)));
     daemon.expect(&ask_bob(), &amy);
     expect_no_children(&daemon);
@@ -264,7 +264,7 @@ fn an_answer_counts_although_its_backend_ends_behind_it() {
 #[test]
 fn a_reply_in_single_bytes_is_as_good() {
     let stage = stage();
-    let reply = passwd_reply(["amy", "y"], 7, 8, ["Amy", "/home/amy", "/bin/sh"]);
+    let reply = passwd_reply(["amy", "y"], 1007, 8, ["Amy", "/home/amy", "/bin/sh"]);
     // A process for each byte, so that most of them come alone.
     let bytes = |reply: &[u8]| -> String {
         reply.iter().map(|byte| format!("({});", say(&[*byte]).trim_end_matches(';'))).collect()

@@ -1,5 +1,6 @@
 //! `nsssd-switch`.
 
+mod belief;
 mod children;
 mod hostile;
 mod merge;

@@ -112,6 +112,57 @@ fn asking_again_does_not_read_the_file_again() {
 }
 
 #[test]
+fn users_in_no_order_are_found_without_a_search_each() {
+    let test = "users_in_no_order_are_found_without_a_search_each";
+    let stage = Stage::new();
+    // One name and one number that two lines have, far from each other, and nobody's twin.
+    let text = users("gecos") + "user7:x:1:1:second:/:/s\ntwin:x:00010008:1:second:/:/s\n";
+    stage.dir.replace("passwd", &text);
+    settle(&stage.dir.join("passwd"));
+    let daemon = stage.unix();
+    let mut naive = Naive::new(&text, "", "");
+    let Some(start) = procfs::bytes_read(daemon.pid()) else {
+        return skip(test, "the kernel does not count reads");
+    };
+    let mut ask = |numbers: &mut dyn Iterator<Item = u32>| {
+        for number in numbers.map(|number| number * 7919 % (USERS + 100)) {
+            for request in [
+                by_name(op::PWD_GETBYNAME, format!("user{number}")),
+                by_id(op::PWD_GETBYUID, 10_000 + number),
+            ] {
+                assert_answers(&daemon, &request, &naive.answer(&request));
+            }
+        }
+    };
+    // In the first ones it is found out that this is what is asked.
+    ask(&mut (0..20));
+    let before = procfs::bytes_read(daemon.pid()).expect("a count");
+    assert!(before - start > u64::try_from(text.len()).unwrap());
+    ask(&mut (20..1520));
+    let cost = procfs::bytes_read(daemon.pid()).expect("a count") - before;
+    // With a search each it were 1,500 times the file. (It is read again every second.)
+    let size = u64::try_from(text.len()).unwrap();
+    assert!(cost < 60 * size, "{cost} of {size} bytes were read for 3,000 lookups");
+    for (request, want) in [
+        (by_name(op::PWD_GETBYNAME, "user7"), "user7"),
+        (by_id(op::PWD_GETBYUID, 10_008), "user8"),
+        (by_id(op::PWD_GETBYUID, 1), "user7"),
+    ] {
+        let reply = naive.answer(&request);
+        assert!(String::from_utf8_lossy(&reply).contains(want));
+        assert_answers(&daemon, &request, &reply);
+    }
+    // Another version is another file.
+    let text = text.replace("user19998:", "other:").replace("user3:", "user19998:");
+    stage.dir.replace("passwd", &text);
+    let mut naive = Naive::new(&text, "", "");
+    for name in ["user19998", "other", "user3", "user4"] {
+        let request = by_name(op::PWD_GETBYNAME, name);
+        assert_answers(&daemon, &request, &naive.answer(&request));
+    }
+}
+
+#[test]
 fn more_keys_than_are_remembered_keep_their_answers() {
     let stage = Stage::new();
     let text = users("gecos");

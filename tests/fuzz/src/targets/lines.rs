@@ -5,6 +5,7 @@ use super::nsss::text;
 use crate::naive::Naive;
 use crate::wire::{by_id, by_name, grouplist, op};
 use nssproto::entry::{Db, Name, Record};
+use nssproto::line::Rules;
 use nssproto::line::copy::LineCopier;
 use nssproto::line::stream::{LineScanner, LineSummary};
 use nssproto::nscd::Password;
@@ -78,7 +79,7 @@ fn measure(
     step: usize,
     key: &[u8],
 ) -> Result<LineSummary, nssproto::Malformed> {
-    let mut meter = LineScanner::new(db);
+    let mut meter = LineScanner::new(Rules::Nsss, db);
     text.chunks(step).for_each(|piece| meter.feed(piece, key));
     meter.finish(key)
 }

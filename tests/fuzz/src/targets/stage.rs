@@ -77,8 +77,12 @@ impl<'a> Scene<'a> {
             }
             Unix::new(dir.as_os_str().as_bytes(), false).expect("a directory")
         });
-        let slot =
-            nssbox::backend::switch::Slot { bits: 0, backend: Backend::Unix(unix), origin: None };
+        let slot = nssbox::backend::switch::Slot {
+            bits: 0,
+            backend: Backend::Unix(unix),
+            origin: None,
+            belief: nssbox::backend::switch::Belief::All,
+        };
         Switch::new(vec![slot], merge)
     }
 
