@@ -70,7 +70,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         return Err(Error::options("missing program"));
     }
     let command = &*by_ourselves(command.to_vec(), NAMES);
-    let mut limits = Connections::given(&options)?.limits(u64::MAX);
+    let mut limits = Connections::given(&options)?.limits(u32::MAX);
     let backlog =
         options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
     let mode = mode(options.word("-a"))?;

@@ -130,10 +130,10 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
-    let public = Limits { patience, ..connections.limits(NSCD_PER_UID.into()) };
+    let public = Limits { patience, ..connections.limits(NSCD_PER_UID) };
     let mut services = vec![Endpoint { protocol: Protocol::Nscd, socket, limits: public }];
     if let Some(socket) = options.word("-N") {
-        let limits = Limits { patience, ..connections.limits(u64::MAX) };
+        let limits = Limits { patience, ..connections.limits(u32::MAX) };
         services.push(Endpoint { protocol: Protocol::Nsss, socket, limits });
     }
     let identity = Identity::given(&options)?;

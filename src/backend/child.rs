@@ -5,7 +5,7 @@ use super::client::Hit;
 use super::gids::Gids;
 use super::{Outcome, Source, Step};
 use crate::limits::{REPLY_PIECE, START_MILLIS};
-use crate::sys::clock::{self, NEVER, timespec};
+use crate::sys::clock::{self, NEVER, time_left, timespec};
 use crate::sys::program::{find, runs};
 use crate::sys::socket::{connected, connected_within, take_descriptors};
 use crate::sys::spawn::{Command, Process};
@@ -200,9 +200,9 @@ impl Source for Child {
         self.answered
     }
 
-    fn limit(&mut self, millis: u32, until: Option<u64>) {
+    fn limit(&mut self, millis: u32, until: u64) {
         self.timeout = Some(millis);
-        self.until = until.unwrap_or(NEVER);
+        self.until = until;
     }
 
     /// Its stream (0) and its process (1), where a byte, or the end, tells that it has failed. Of
@@ -502,8 +502,7 @@ impl Child {
     /// ends before.
     fn wait(&self, events: PollFlags) -> Result<(), Errno> {
         loop {
-            let limited = self.deadline != NEVER;
-            let timeout = limited.then(|| timespec(self.deadline.saturating_sub(clock::millis())));
+            let timeout = time_left(self.deadline);
             let watched = match &self.pidfd {
                 Some(pidfd) => PollFd::new(pidfd, PollFlags::IN),
                 None => PollFd::new(&self.stream, PollFlags::empty()),

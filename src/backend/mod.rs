@@ -151,8 +151,8 @@ pub trait Source {
     }
 
     /// Milliseconds that another process may take to go on with its answer, and until when it must
-    /// have begun it.
-    fn limit(&mut self, millis: u32, until: Option<u64>) {
+    /// have begun it, in milliseconds of the clock.
+    fn limit(&mut self, millis: u32, until: u64) {
         let _ = (millis, until);
     }
 

@@ -228,7 +228,7 @@ impl Resolver {
         let (switch, client) = self.switch.as_mut().ok_or(Errno::INVAL)?;
         if matches!(self.server, Server::Named | Server::Usual) {
             let until = millis() + u64::from(WHOLE_ANSWER_MILLIS);
-            switch.limit(ANSWER_MILLIS, Some(until));
+            switch.limit(ANSWER_MILLIS, until);
         }
         Ok((switch, client))
     }

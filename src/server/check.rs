@@ -4,6 +4,7 @@
 use crate::backend::script::Block;
 use crate::backend::switch::{Answer, Switch};
 use crate::sys::access::Rights;
+use crate::sys::clock::NEVER;
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::message::{Message, errno_text};
 use crate::sys::output::{self, push_decimal};
@@ -61,7 +62,7 @@ pub fn run(lines: &[Vec<u8>], switch: &mut Switch) -> Result<Exit, Error> {
         }
     });
     switch.revive();
-    switch.limit(PATIENCE, None);
+    switch.limit(PATIENCE, NEVER);
     for (at, (line, bad)) in out.iter_mut().zip(&mut bad).enumerate() {
         if *bad {
             continue;

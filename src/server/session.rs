@@ -91,6 +91,7 @@ impl Session {
 }
 
 /// The sessions of all listeners. Their rows are numbered through.
+#[derive(Default)]
 pub struct Sessions {
     tables: Vec<Table>,
     serial: u32,
@@ -101,6 +102,8 @@ struct Table {
     /// The number of its first row, and that behind its last.
     first: usize,
     end: usize,
+    /// What is spoken.
+    protocol: Protocol,
     /// The backends that are asked for them, by their places in the switch.
     sources: Range<usize>,
     sessions: Box<dyn Conversations<Session>>,
@@ -108,21 +111,17 @@ struct Table {
 }
 
 impl Sessions {
-    /// Rows for so many sessions of a protocol, asking these backends, for each listener.
-    pub fn new(listeners: impl Iterator<Item = (Protocol, Range<usize>, u32)>) -> Self {
-        let (mut tables, mut first) = (Vec::new(), 0);
-        for (protocol, sources, max) in listeners {
-            let max = max as usize;
-            tables.push(Table {
-                first,
-                end: first + max,
-                sources,
-                sessions: protocol.conversations(max),
-                free: Vec::with_capacity(max),
-            });
-            first += max;
-        }
-        Sessions { tables, serial: 0 }
+    /// Rows for so many sessions of a protocol, asking these backends, for one more listener.
+    pub fn add_listener(&mut self, protocol: Protocol, sources: Range<usize>, max: u32) {
+        let (first, max) = (self.max(), max as usize);
+        self.tables.push(Table {
+            first,
+            end: first + max,
+            protocol,
+            sources,
+            sessions: protocol.conversations(max),
+            free: Vec::with_capacity(max),
+        });
     }
 
     /// How many there may be.
@@ -140,6 +139,12 @@ impl Sessions {
     /// The listener of a row.
     pub fn listener_of(&self, row: usize) -> usize {
         self.tables.iter().position(|table| row < table.end).unwrap_or_default()
+    }
+
+    /// What is spoken in a row, and the backends that are asked for it.
+    pub fn asked_by(&self, row: usize) -> Option<(Protocol, Range<usize>)> {
+        let table = self.tables.get(self.listener_of(row))?;
+        Some((table.protocol, table.sources.clone()))
     }
 
     /// The session of a row, and its conversation; `None`: the row is free.

@@ -45,18 +45,13 @@ impl Identity {
                 given => given.map(OsStr::to_owned),
             }
         };
-        let groups = text("-G", "GIDLIST");
-        let gid = text("-g", "GID");
-        let uid = text("-u", "UID");
+        let number = |option, variable: &str| text(option, variable).map(|t| id(&t)).transpose();
+        let groups = text("-G", "GIDLIST").map(|list| gids(&list)).transpose()?;
+        let (gid, uid) = (number("-g", "GID")?, number("-u", "UID")?);
         if from_environment && (uid.is_none() || gid.is_none()) {
             return Err(Error::usage("-U needs UID and GID in the environment"));
         }
-        Ok(Identity {
-            groups: groups.as_deref().map(gids).transpose()?,
-            gid: gid.as_deref().map(id).transpose()?,
-            uid: uid.as_deref().map(id).transpose()?,
-            from_environment,
-        })
+        Ok(Identity { groups, gid, uid, from_environment })
     }
 
     /// Whether rights are given up.
@@ -88,24 +83,25 @@ fn gids(list: &OsStr) -> Result<Vec<Gid>, Error> {
 /// `-c` and `-C`, which hold for each socket by itself.
 pub struct Connections {
     max: u32,
-    per_uid: Option<u64>,
+    per_uid: Option<u32>,
 }
 
 impl Connections {
     /// Takes the two options.
     pub fn given(options: &Options<'_>) -> Result<Self, Error> {
         let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
-        let per_uid = options.number("-C", u64::MAX)?;
         // As s6-ipcserver does, a number out of range is brought into it.
-        Ok(Connections { max: clamp(max, CONNECTIONS.1), per_uid })
+        let max = clamp(max, CONNECTIONS.1);
+        let per_uid = options.number("-C", u64::MAX)?.map(|most| clamp(most, max));
+        Ok(Connections { max, per_uid })
     }
 
     /// The limits of a socket as in ipcserver, where a connection may last. `per_uid`: most
     /// connections of a user where none are given.
-    pub fn limits(&self, per_uid: u64) -> Limits {
+    pub fn limits(&self, per_uid: u32) -> Limits {
         Limits {
             max: self.max,
-            max_per_uid: clamp(self.per_uid.unwrap_or(per_uid), self.max),
+            max_per_uid: self.per_uid.unwrap_or(per_uid.min(self.max)),
             room: 0,
             credentials: true,
             patience: Patience { client_millis: CLIENT_MILLIS, lookup_millis: 0 },

@@ -63,10 +63,7 @@ pub fn timespec(millis: u64) -> Timespec {
     Timespec { tv_sec: (millis / 1000).into(), tv_nsec: (millis % 1000 * 1_000_000) as _ }
 }
 
-/// The earlier of two times, of which each may be none.
-pub fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        _ => one.or(other),
-    }
+/// What is left until a time of the clock, for poll(2) and epoll_wait(2); `None`: it does not come.
+pub fn time_left(until: u64) -> Option<Timespec> {
+    (until != NEVER).then(|| timespec(until.saturating_sub(millis())))
 }

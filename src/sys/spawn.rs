@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A program with its arguments and its environment, which is ours to begin with. It can be
 /// started again and again.
@@ -121,15 +121,17 @@ impl Command {
     }
 }
 
-/// What was allowed when we were started: programs get that.
-static DESCRIPTORS: AtomicU64 = AtomicU64::new(0);
+/// What was allowed when we were started: programs get that. (The kernel has no more than 2^31, and
+/// ARMv5 no atomic numbers of 64 bits.)
+static DESCRIPTORS: AtomicU32 = AtomicU32::new(0);
 
 /// Allows this process as many descriptors as it may have; how many.
 pub fn raise_descriptors() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
     if limit.current != hard && allow_descriptors(hard, hard) {
-        let _ = DESCRIPTORS.compare_exchange(0, soft, Ordering::Relaxed, Ordering::Relaxed);
+        let first = u32::try_from(soft).unwrap_or(u32::MAX);
+        let _ = DESCRIPTORS.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
         return hard.unwrap_or(u64::MAX);
     }
     soft
@@ -143,7 +145,7 @@ fn allow_descriptors(soft: Option<u64>, hard: Option<u64>) -> bool {
 fn under_first_limit<T>(work: impl FnOnce() -> T) -> T {
     let first = DESCRIPTORS.load(Ordering::Relaxed);
     let limit = getrlimit(Resource::Nofile);
-    let lowered = first != 0 && allow_descriptors(Some(first), limit.maximum);
+    let lowered = first != 0 && allow_descriptors(Some(first.into()), limit.maximum);
     let done = work();
     if lowered {
         allow_descriptors(limit.current, limit.maximum);

@@ -2,7 +2,7 @@
 //! taken.
 
 use crate::limits::NSLCD_INPUT;
-use crate::sys::clock::{self, timespec};
+use crate::sys::clock::{millis, time_left};
 use crate::sys::socket;
 use crate::sys::stream::send_some;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
@@ -17,20 +17,23 @@ use rustix::stdio::stdout;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+/// None at all would be without end to the kernel.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// How long to wait, and for whom.
 #[derive(Clone, Copy)]
 pub struct WaitLimit {
-    /// A time of the clock, in milliseconds; `None`: without end.
-    pub until: Option<u64>,
+    /// A time of the clock, in milliseconds; [`NEVER`](crate::sys::clock::NEVER): without
+    /// end.
+    pub until: u64,
     /// Our own standard output is the client's: if he leaves, nobody needs the answer.
     pub for_client: bool,
 }
 
 impl WaitLimit {
-    /// Milliseconds that are left; the error if there are none.
-    fn left(&self) -> Result<Option<u64>, Errno> {
-        let left = self.until.map(|until| until.saturating_sub(clock::millis()));
-        if left == Some(0) { Err(Errno::TIMEDOUT) } else { Ok(left) }
+    /// An error if no time is left.
+    fn check(&self) -> Result<(), Errno> {
+        if millis() < self.until { Ok(()) } else { Err(Errno::TIMEDOUT) }
     }
 }
 
@@ -90,15 +93,17 @@ impl Connection {
         self.close();
         self.unheard = false;
         let stream = socket::stream(SocketFlags::empty())?;
-        if let Some(left) = wait.left()? {
+        wait.check()?;
+        if let Some(left) = time_left(wait.until) {
             // Where its queue is full, connecting waits, and poll(2) could not tell for what.
-            set_socket_timeout(&stream, Timeout::Send, Some(Duration::from_millis(left)))?;
+            let left = Duration::new(left.tv_sec as u64, left.tv_nsec as u32).max(SHORTEST);
+            set_socket_timeout(&stream, Timeout::Send, Some(left))?;
         }
         loop {
             match connect(&stream, address) {
                 Ok(()) => break,
                 Err(Errno::INTR) => {
-                    wait.left()?;
+                    wait.check()?;
                 }
                 Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
                 Err(errno) => return Err(errno),
@@ -196,7 +201,7 @@ impl Connection {
         }
         loop {
             // Also where it sends without a pause.
-            wait.left()?;
+            wait.check()?;
             match recv(stream, &mut *room, RecvFlags::DONTWAIT) {
                 // Without the mark of the end: it has failed.
                 Ok((_, 0)) => return Err(Errno::PIPE),
@@ -228,7 +233,8 @@ impl Connection {
 /// Waits for the stream; the error if the time is up or the client leaves before.
 fn pause(stream: &OwnedFd, events: PollFlags, wait: WaitLimit) -> Result<(), Errno> {
     loop {
-        let timeout = wait.left()?.map(timespec);
+        wait.check()?;
+        let timeout = time_left(wait.until);
         let client = match wait.for_client {
             true => PollFd::from_borrowed_fd(stdout(), PollFlags::empty()),
             false => PollFd::new(stream, PollFlags::empty()),

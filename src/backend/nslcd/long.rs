@@ -2,7 +2,7 @@
 //! passes in pieces. The last byte goes out only if both answers were the same.
 
 use super::connection::{Connection, Query, WaitLimit};
-use crate::sys::clock::{earlier, millis};
+use crate::sys::clock::{NEVER, millis};
 use nssproto::nslcd::ResultCode;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
 use rustix::io::Errno;
@@ -15,8 +15,8 @@ pub struct SecondAnswer {
     passage: EntryReader,
     /// Bytes of the area that were given out.
     given: u32,
-    /// Milliseconds that the exchange may still take; `None`: no limit.
-    left: Option<u64>,
+    /// Milliseconds that the exchange may still take; [`NEVER`]: no limit.
+    left: u64,
     stage: Stage,
 }
 
@@ -31,7 +31,7 @@ enum Stage {
 
 impl SecondAnswer {
     /// The record that was measured so, and how to ask for it again; `left`: milliseconds for that.
-    pub fn new(question: Query, measured: EntrySummary, left: Option<u64>) -> Self {
+    pub fn new(question: Query, measured: EntrySummary, left: u64) -> Self {
         let passage = EntryReader::new(question.db());
         SecondAnswer { question, measured, passage, given: 0, left, stage: Stage::New }
     }
@@ -46,11 +46,13 @@ impl SecondAnswer {
         limit: WaitLimit,
     ) -> Result<(usize, bool), Errno> {
         let start = millis();
-        let own = self.left.map(|left| start + left);
-        let wait = WaitLimit { until: earlier(own, limit.until), ..limit };
+        let until = start.saturating_add(self.left).min(limit.until);
+        let wait = WaitLimit { until, ..limit };
         let piece = self.piece(connection, address, out, wait);
         // The client's time is not nslcd's: only that counts which was spent here.
-        self.left = self.left.map(|left| left.saturating_sub(millis() - start));
+        if self.left != NEVER {
+            self.left = self.left.saturating_sub(millis() - start);
+        }
         piece
     }
 

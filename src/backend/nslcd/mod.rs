@@ -12,7 +12,7 @@ use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
 use crate::limits::{NSLCD_MILLIS, REPLY_PIECE};
 use crate::options::{Options, Spec};
 use crate::sys::access::Rights;
-use crate::sys::clock::{earlier, millis};
+use crate::sys::clock::{NEVER, millis};
 use crate::sys::error::Error;
 use crate::sys::stat::stat;
 use connection::{Connection, Query, WaitLimit};
@@ -63,21 +63,21 @@ pub struct Nslcd {
     long: Option<SecondAnswer>,
 }
 
-/// Milliseconds for an exchange.
+/// Milliseconds for an exchange; [`NEVER`]: no limit.
 struct Limits {
-    /// By our own command line; `None`: no limit.
-    own: Option<u64>,
+    /// By our own command line.
+    own: u64,
     /// That of the switch: over it, the backend has failed for good.
-    switch: Option<u64>,
+    switch: u64,
     /// What a server allows for each piece.
-    server: Option<u64>,
+    server: u64,
     /// A time of the clock that no answer may come after.
-    until: Option<u64>,
+    until: u64,
 }
 
 impl Limits {
-    fn millis(&self) -> Option<u64> {
-        earlier(earlier(self.own, self.switch), self.server)
+    fn millis(&self) -> u64 {
+        self.own.min(self.switch).min(self.server)
     }
 }
 
@@ -129,11 +129,13 @@ fn is_valid(name: Name<'_>) -> bool {
 impl Nslcd {
     /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
     pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
-        let millis = u64::from(millis.unwrap_or(NSLCD_MILLIS));
-        let own = (millis != 0).then_some(millis);
+        let own = match millis.unwrap_or(NSLCD_MILLIS) {
+            0 => NEVER,
+            millis => millis.into(),
+        };
         Ok(Nslcd {
             address: crate::sys::socket::address(path)?,
-            limits: Limits { own, switch: None, server: None, until: None },
+            limits: Limits { own, switch: NEVER, server: NEVER, until: NEVER },
             for_client: false,
             dead: false,
             connection: Connection::new(),
@@ -163,8 +165,7 @@ impl Source for Nslcd {
         }
         let start = millis();
         self.drop_record();
-        let own = self.limits.millis().map(|millis| start + millis);
-        let until = earlier(own, self.limits.until);
+        let until = start.saturating_add(self.limits.millis()).min(self.limits.until);
         let wait = WaitLimit { until, for_client: self.for_client };
         let answer = match *request {
             Request::Next(Db::Shadow) | Request::ByName(Db::Shadow, _)
@@ -196,9 +197,7 @@ impl Source for Nslcd {
             }
             // It must not go on answering what nobody waits for.
             self.connection.close();
-            let waited = millis() - start;
-            let impatient = self.limits.switch.is_some_and(|most| waited >= most);
-            if errno == Errno::TIMEDOUT && impatient {
+            if errno == Errno::TIMEDOUT && millis() - start >= self.limits.switch {
                 self.dead = true;
                 return Outcome::Dead;
             }
@@ -253,15 +252,15 @@ impl Source for Nslcd {
         self.dead
     }
 
-    fn limit(&mut self, millis: u32, until: Option<u64>) {
-        self.limits.server = Some(millis.into());
+    fn limit(&mut self, millis: u32, until: u64) {
+        self.limits.server = millis.into();
         self.limits.until = until;
     }
 
     fn serve_one_client(&mut self, millis: Option<u32>) {
         // When he leaves, nothing is waited for.
         self.for_client = true;
-        self.limits.switch = millis.map(u64::from);
+        self.limits.switch = millis.map_or(NEVER, u64::from);
     }
 }
 

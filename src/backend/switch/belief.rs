@@ -142,7 +142,7 @@ impl Switch {
         }
         let Some(name) = self.name(client) else { return Verdict::Refused };
         self.claim = Claim { client: Some(client.number), name, id };
-        client.judging = Judging::Names { at: client.backends.start, waited: false };
+        client.judging = Judging::Names { at: client.backends().start, waited: false };
         client.search = Search::default();
         self.judge_name(client, request)
     }
@@ -156,7 +156,7 @@ impl Switch {
         id: Option<u32>,
         at: usize,
     ) -> bool {
-        let Some(slot) = self.slots.get(at).filter(|_| client.backends.contains(&at)) else {
+        let Some(slot) = self.slots.get(at).filter(|_| client.backends().contains(&at)) else {
             return false;
         };
         let belief = self.slots.get(client.slot).map_or(Belief::Others, |slot| slot.belief);

@@ -20,7 +20,7 @@ pub struct ClientState {
     /// Bytes of files that may still be read before others are served.
     pub budget: u64,
     /// The backends that he may ask.
-    pub(super) backends: Range<usize>,
+    backends: Range<u8>,
     /// One for each backend.
     pub(super) enumerations: heapless::Vec<Enumerations, BACKENDS>,
     /// The backend that is being asked, or that answered.
@@ -49,7 +49,7 @@ impl ClientState {
             rules: Rules::Nsss,
             number,
             budget: 0,
-            backends: 0..count,
+            backends: 0..enumerations.len() as u8,
             enumerations,
             slot: 0,
             progress: Progress::default(),
@@ -69,7 +69,12 @@ impl ClientState {
     /// From his next request on, only these backends are asked, by their places.
     pub fn limit_to(&mut self, backends: Range<usize>) {
         let end = backends.end.min(self.enumerations.len());
-        self.backends = backends.start.min(end)..end;
+        self.backends = backends.start.min(end) as u8..end as u8;
+    }
+
+    /// The backends that he may ask.
+    pub(super) fn backends(&self) -> Range<usize> {
+        self.backends.start.into()..self.backends.end.into()
     }
 
     /// Closes the files of enumerations that he has not gone on with for a while; whether others are
@@ -80,7 +85,7 @@ impl ClientState {
 
     /// Forgets the last request, before a new one.
     pub(super) fn begin(&mut self) {
-        self.slot = self.backends.start;
+        self.slot = self.backends.start.into();
         self.progress = Progress::default();
         self.judging = Judging::No;
         self.search = Search::default();

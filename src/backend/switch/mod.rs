@@ -380,7 +380,7 @@ impl Switch {
         let is_offloaded = |slot: &Slot| matches!(slot.backend, Backend::Offloaded(_));
         // An enumeration stays with one process, too.
         let whole = merges && !has_long_name(request) || matches!(request, Request::Next(_));
-        let slots = self.slots.get(client.backends.clone()).unwrap_or_default();
+        let slots = self.slots.get(client.backends()).unwrap_or_default();
         if whole && slots.iter().any(is_offloaded) {
             return Outcome::NeedsWorker;
         }
@@ -443,7 +443,7 @@ impl Switch {
         let Some(name) = name else { return Outcome::Found };
         let name: heapless::Vec<u8, { Name::MAX }> = name.iter().copied().take(Name::MAX).collect();
         let Some(name) = Name::new(&name) else { return Outcome::Found };
-        for before in client.backends.start..client.slot {
+        for before in client.backends().start..client.slot {
             let (Some(slot), Some(enumerations)) =
                 (self.slots.get_mut(before), client.enumerations.get_mut(before))
             else {
@@ -469,7 +469,7 @@ impl Switch {
 
     /// The backend that a client's request has come to; `None`: he may ask no further one.
     fn slot_of(&self, client: &ClientState) -> Option<&Slot> {
-        self.slots.get(client.slot).filter(|_| client.backends.contains(&client.slot))
+        self.slots.get(client.slot).filter(|_| client.backends().contains(&client.slot))
     }
 
     /// Whether the groups that were collected are those of a server that is not believed, and lack
@@ -576,7 +576,7 @@ impl Switch {
 
     /// Milliseconds that a backend which asks another process may take to go on with its answer, and
     /// until when it must have begun it.
-    pub fn limit(&mut self, millis: u32, until: Option<u64>) {
+    pub fn limit(&mut self, millis: u32, until: u64) {
         self.slots.iter_mut().for_each(|slot| slot.backend.limit(millis, until));
     }
 

@@ -5,8 +5,8 @@
 /// length stays, since that was sent before: what is left is no hash of anything.
 #[derive(Clone, Copy)]
 pub struct Hidden {
-    /// Strings that have passed.
-    strings: u32,
+    /// Strings that have passed; behind the second one it is no longer counted.
+    strings: u8,
     /// At the first byte of one.
     first: bool,
 }

@@ -38,6 +38,13 @@ macro_rules! protocols {
                     )*
                 }
             }
+
+            /// One conversation.
+            pub fn conversation(self, client: ClientState) -> Box<dyn Conversation> {
+                match self {
+                    $($(#[$gate])* Protocol::$protocol => Box::new($module::$protocol::new(client)),)*
+                }
+            }
         }
     };
 }
@@ -196,8 +203,9 @@ pub trait Conversation {
     /// What is left of the budget that [`Conversation::go_on`] was given.
     fn budget_left(&self) -> u64;
 
-    /// Until when it may wait for this, in milliseconds of the clock; `None`: for ever.
-    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64>;
+    /// Until when it may wait for this, in milliseconds of the clock;
+    /// [`NEVER`](crate::sys::clock::NEVER): for ever.
+    fn deadline(&self, wait: Wait, patience: Patience) -> u64;
 
     /// Goes on as far as it can; `out` is empty. `budget` is how many bytes of files it may read.
     fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need;
@@ -264,11 +272,12 @@ impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
     }
 
     fn begin(&mut self, at: usize, extra: T, client: ClientState) {
-        let conversation = Some((extra, C::new(client)));
-        match self.get_mut(at) {
-            Some(place) => *place = conversation,
+        if at == self.len() {
             // As many as there may be, so there is room.
-            None => self.push(conversation),
+            self.push(None);
+        }
+        if let Some(place @ None) = self.get_mut(at) {
+            *place = Some((extra, C::new(client)));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::backend::password::ShadowSearch;
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::line::Rules;
 use nssproto::nscd::stream::{HEADER_MAX, HeaderWriter, StringsWriter};
@@ -119,18 +119,18 @@ impl Conversation for Nscd {
         self.lookup.client.budget
     }
 
-    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
+    fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
         let Patience { client_millis, lookup_millis } = patience;
         let last = self.since + u64::from(NSCD_ANSWER_MILLIS);
         match wait {
             // Since it came: who sends byte by byte has no more time than others.
-            Wait::Input => Some(self.since + u64::from(client_millis)),
-            Wait::Turn if self.begun => None,
+            Wait::Input => self.since + u64::from(client_millis),
+            Wait::Turn if self.begun => NEVER,
             // However long it waited: what is left of that is the source's.
-            Wait::Turn | Wait::Worker => Some(last),
-            Wait::Source => Some(last.min(millis() + u64::from(lookup_millis))),
+            Wait::Turn | Wait::Worker => last,
+            Wait::Source => last.min(millis() + u64::from(lookup_millis)),
             // A client that does not read makes nobody else wait.
-            Wait::Output => Some(millis() + u64::from(client_millis)),
+            Wait::Output => millis() + u64::from(client_millis),
         }
     }
 

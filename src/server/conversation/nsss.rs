@@ -7,7 +7,7 @@ use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::gids::Gids;
 use crate::backend::switch::{Answer, ClientState, Found, Pieces, Switch};
 use crate::limits::NSCD_ANSWER_MILLIS;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::Db;
 use nssproto::nsss::{self, GroupListHead, Request, RequestError, status};
 use nssproto::{Decoded, EncodeError};
@@ -339,7 +339,7 @@ impl Conversation for Nsss {
         self.client.budget
     }
 
-    fn deadline(&self, wait: Wait, patience: Patience) -> Option<u64> {
+    fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
         let limit = match wait {
             Wait::Turn => 0,
             Wait::Worker => NSCD_ANSWER_MILLIS,
@@ -347,7 +347,7 @@ impl Conversation for Nsss {
             Wait::Input if self.is_idle() => self.idle_millis,
             Wait::Input | Wait::Output => patience.client_millis,
         };
-        (limit != 0).then(|| millis() + u64::from(limit))
+        if limit == 0 { NEVER } else { millis() + u64::from(limit) }
     }
 
     fn leave(&self, switch: &mut Switch) {

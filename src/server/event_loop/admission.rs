@@ -96,7 +96,7 @@ impl EventLoop<'_> {
         acceptor.queue.push(row, named(session.uid()));
         // More of what he sent is of no interest before that.
         if session.watched.take().is_some() {
-            let _ = epoll::delete(&self.epoll, &session.socket);
+            let _ = epoll::delete(&self.epoll.0, &session.socket);
         }
         self.set_deadline(row, Wait::Turn);
         self.serve_waiting(listener);
@@ -147,7 +147,7 @@ impl EventLoop<'_> {
         let Some(acceptor) = self.acceptors.get_mut(listener).filter(|a| a.accepting) else {
             return;
         };
-        if epoll::delete(&self.epoll, &acceptor.listener.socket).is_ok() {
+        if epoll::delete(&self.epoll.0, &acceptor.listener.socket).is_ok() {
             acceptor.accepting = false;
         }
     }

@@ -21,14 +21,16 @@ use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
 use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
-use crate::sys::clock::{NEVER, millis, timespec};
+use crate::sys::clock::{NEVER, millis};
+use crate::sys::errno;
 use crate::sys::error::{Error, unable};
 use crate::sys::no_alloc;
 use crate::sys::watch::Watched;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use std::ops::Range;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
@@ -59,7 +61,7 @@ pub fn serve(
     services: Vec<Service>,
     server_options: &ServerOptions,
     switch: &mut Switch,
-    workers: Option<Box<Pool>>,
+    workers: Option<&'static mut Pool>,
     parent: Option<Watched>,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
@@ -70,14 +72,14 @@ pub fn serve(
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
-fn run(mut server: Box<EventLoop<'_>>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
+fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
     server.watch_all(signals)?;
     let mut watchdog = tell_ready(newline);
     // A worker is a program, which needs files of its own, and may be started at any time.
     if server.workers.is_none() && !server.switch.sandbox().enter() {
         server.log.no_sandbox();
     }
-    let mut events = Vec::with_capacity(EVENTS);
+    let mut events = [EpollEvent::empty(); EVENTS];
     // From here on: no allocation.
     let ended = no_alloc(|| {
         while !(server.ending && server.acceptors.iter().all(|acceptor| acceptor.open == 0)) {
@@ -126,13 +128,11 @@ struct EventLoop<'a> {
     log: Log,
     acceptors: Vec<Acceptor>,
     sessions: Sessions,
-    /// What is spoken, and which backends are asked, by listener.
-    services: Vec<(Protocol, Range<usize>)>,
     switch: &'a mut Switch,
-    workers: Option<Box<Pool>>,
+    workers: Option<&'static mut Pool>,
     /// The process with which this one ends.
     parent: Option<Watched>,
-    epoll: OwnedFd,
+    epoll: Epoll,
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
     /// Rows that have asked something, or whose turn was over.
@@ -148,31 +148,32 @@ struct EventLoop<'a> {
 }
 
 impl<'a> EventLoop<'a> {
+    /// It lives as long as the process.
     fn new(
         services: Vec<Service>,
         log: Log,
         switch: &'a mut Switch,
-        workers: Option<Box<Pool>>,
+        workers: Option<&'static mut Pool>,
         parent: Option<Watched>,
-    ) -> Result<Box<Self>, Errno> {
+    ) -> Result<&'a mut Self, Errno> {
         if services.len() > LISTENERS {
             return Err(Errno::TOOBIG);
         }
-        let sessions = Sessions::new(services.iter().map(|service| {
-            (service.protocol, service.sources.clone(), service.listener.limits.rows())
-        }));
-        let asked = |service: &Service| (service.protocol, service.sources.clone());
+        let mut sessions = Sessions::default();
+        for Service { protocol, listener, sources } in &services {
+            sessions.add_listener(*protocol, sources.clone(), listener.limits.rows());
+        }
         let max = sessions.max();
         let acceptor = |service: Service| Acceptor::new(service.listener, log, max);
-        Ok(Box::new(EventLoop {
+        let acceptors = services.into_iter().map(acceptor).collect();
+        Ok(Box::leak(Box::new(EventLoop {
             log,
-            services: services.iter().map(asked).collect(),
-            acceptors: services.into_iter().map(acceptor).collect(),
+            acceptors,
             sessions,
             switch,
             workers,
             parent,
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?,
             // Zeros from the kernel: those of arrays would be written, and all pages be memory in
             // use.
             pages: vec![0; max * REPLY_PIECE],
@@ -182,7 +183,7 @@ impl<'a> EventLoop<'a> {
             next_deadline: NEVER,
             ending: false,
             ends_at: NEVER,
-        }))
+        })))
     }
 
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
@@ -200,21 +201,20 @@ impl<'a> EventLoop<'a> {
     fn step(
         &mut self,
         signals: &mut Signals,
-        events: &mut Vec<epoll::Event>,
+        room: &mut [EpollEvent],
         until: u64,
     ) -> Result<(), Errno> {
-        let timeout = self.timeout(until).map(timespec);
-        events.clear();
-        let room = rustix::buffer::spare_capacity(events);
-        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
-            Ok(_) => {}
+        // rustix would divide 64 bits for it, which nothing else does: half a kilobyte of code.
+        let timeout = self.timeout(until);
+        let events = match self.epoll.wait(room, timeout).map_err(errno::of) {
+            Ok(count) => room.get(..count).unwrap_or_default(),
             Err(Errno::INTR) => return Ok(()),
             Err(errno) => return Err(errno),
-        }
+        };
         // Which listeners have clients to accept.
         let mut accepts = [false; LISTENERS];
         for event in events.iter() {
-            match event.data.u64() as u32 {
+            match event.data() as u32 {
                 SIGNAL => self.signalled(signals),
                 PARENT => self.end_with_parent(),
                 token if token >= FIRST_LISTENER => {
@@ -226,7 +226,7 @@ impl<'a> EventLoop<'a> {
                 token if token >= FIRST_WORKER => {
                     self.on_worker_event((token - FIRST_WORKER) as usize);
                 }
-                _ => self.on_session_event(event.data.u64(), event.flags),
+                _ => self.on_session_event(event.data(), event.events()),
             }
         }
         // Those who have asked, and those whose turn was over, as many as there are now.
@@ -266,22 +266,25 @@ impl<'a> EventLoop<'a> {
     /// Closes files that nobody has used for a while.
     fn close_idle(&mut self) {
         let mut open = false;
-        self.for_each_row(|server, row| {
+        self.for_each_row(&mut |server, row| {
             open |=
                 server.sessions.at(row).is_some_and(|(_, conversation)| conversation.close_idle());
         });
         self.switch.close_idle(open);
     }
 
-    /// Milliseconds that may be waited, at most to the time `until`.
-    fn timeout(&mut self, until: u64) -> Option<u64> {
+    /// How long may be waited, at most to the time `until`.
+    fn timeout(&mut self, until: u64) -> EpollTimeout {
         if !self.queue.is_empty() {
-            return Some(0);
+            return EpollTimeout::ZERO;
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
         let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look()).min(until);
         let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
-        (next != NEVER).then(|| next.saturating_sub(millis()))
+        if next == NEVER {
+            return EpollTimeout::NONE;
+        }
+        EpollTimeout::try_from(next.saturating_sub(millis())).unwrap_or(EpollTimeout::MAX)
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
@@ -317,14 +320,14 @@ impl<'a> EventLoop<'a> {
             return;
         }
         if let Some(parent) = self.parent.take() {
-            let _ = epoll::delete(&self.epoll, parent.event());
+            let _ = epoll::delete(&self.epoll.0, parent.event());
         }
         self.log.parent_ended();
         self.end_gently();
     }
 
     fn close_all(&mut self) {
-        self.for_each_row(|server, row| server.close(row, why::ENDING));
+        self.for_each_row(&mut |server, row| server.close(row, why::ENDING));
     }
 
     /// No further client; those that have a reply in hand get it, if they take it in time.
@@ -337,7 +340,7 @@ impl<'a> EventLoop<'a> {
 
     /// Closes all sessions, those that have a reply in hand when it has been sent.
     fn see_off(&mut self) {
-        self.for_each_row(|server, row| {
+        self.for_each_row(&mut |server, row| {
             let Some((session, conversation)) = server.sessions.at(row) else { return };
             session.leaving = true;
             if session.is_idle(conversation) {
@@ -347,7 +350,7 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Does something with all rows, of which some may be free.
-    fn for_each_row(&mut self, mut work: impl FnMut(&mut Self, usize)) {
+    fn for_each_row(&mut self, work: &mut dyn FnMut(&mut Self, usize)) {
         for listener in 0..self.acceptors.len() {
             for row in self.sessions.rows(listener) {
                 work(self, row);
@@ -357,6 +360,6 @@ impl<'a> EventLoop<'a> {
 }
 
 /// From now on, the loop is told with `token` when there is something to read.
-fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
-    epoll::add(epoll, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
+fn watch(epoll: &Epoll, fd: BorrowedFd<'_>, token: u32) -> Result<(), Errno> {
+    epoll::add(&epoll.0, fd, epoll::EventData::new_u64(token.into()), epoll::EventFlags::IN)
 }

@@ -45,7 +45,7 @@ impl EventLoop<'_> {
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         conversation.leave(self.switch);
         if session.watched.take().is_some() {
-            let _ = epoll::delete(&self.epoll, &session.socket);
+            let _ = epoll::delete(&self.epoll.0, &session.socket);
         }
         let fits = conversation.request().len() <= REQUEST_MAX;
         let Some(workers) = self.workers.as_mut().filter(|_| fits) else {
@@ -70,7 +70,8 @@ impl EventLoop<'_> {
         while let Some(row) = self.workers.as_mut().and_then(|workers| workers.take_left_over()) {
             self.offload(row, Which::Any);
         }
-        Kind::ALL.into_iter().for_each(|kind| self.assign(kind));
+        self.assign(Kind::Shared);
+        self.assign(Kind::Kept);
     }
 
     fn assign(&mut self, kind: Kind) {
@@ -175,10 +176,9 @@ impl EventLoop<'_> {
         self.set_deadline(row, Wait::Worker);
         let last = self.sessions.session(row).map_or(NEVER, |session| session.deadline);
         self.set_deadline(row, Wait::Source);
-        let service = self.services.get(self.sessions.listener_of(row));
-        let (Some(workers), Some(service)) = (&mut self.workers, service) else { return false };
-        let (protocol, sources) = (service.0, service.1.clone());
+        let Some((protocol, sources)) = self.sessions.asked_by(row) else { return false };
         let Some((session, conversation)) = self.sessions.at(row) else { return false };
+        let Some(workers) = &mut self.workers else { return false };
         let deadline = session.deadline.saturating_add(START_MILLIS.into()).min(last);
         let request = conversation.request();
         let peer = session.peer;

@@ -7,19 +7,20 @@ use crate::server::conversation::{End, Need, Wait};
 use crate::server::session::Phase;
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::stream::drain;
+use nix::sys::epoll::EpollFlags;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 impl EventLoop<'_> {
     /// epoll has told of a session.
-    pub(super) fn on_session_event(&mut self, event: u64, flags: epoll::EventFlags) {
+    pub(super) fn on_session_event(&mut self, event: u64, flags: EpollFlags) {
         let row = (event & 0xffff_ffff) as usize;
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         if token(row, session.serial) != event {
             return;
         }
-        if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+        if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
             // Closed on both sides: there is nobody to answer. But what he said last may concern
             // others: nscd's SHUTDOWN, which has no answer.
             let asked = !session.queued && conversation.waits_for_input();
@@ -141,7 +142,7 @@ impl EventLoop<'_> {
         let Some(acceptor) = self.acceptors.get(self.sessions.listener_of(row)) else { return };
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         let patience = acceptor.listener.limits.patience;
-        session.deadline = conversation.deadline(wait, patience).unwrap_or(NEVER);
+        session.deadline = conversation.deadline(wait, patience);
         // Deadlines are looked at when the earliest has passed.
         self.next_deadline = self.next_deadline.min(session.deadline);
     }
@@ -155,8 +156,8 @@ impl EventLoop<'_> {
         let data = epoll::EventData::new_u64(token(row, session.serial));
         let watched = match before {
             Some(same) if same == blocked => Ok(()),
-            Some(_) => epoll::modify(&self.epoll, &session.socket, data, events),
-            None => epoll::add(&self.epoll, &session.socket, data, events),
+            Some(_) => epoll::modify(&self.epoll.0, &session.socket, data, events),
+            None => epoll::add(&self.epoll.0, &session.socket, data, events),
         };
         if watched.is_err() {
             self.close(row, why::GONE);
@@ -166,7 +167,7 @@ impl EventLoop<'_> {
     pub(super) fn close_late(&mut self) {
         let now = millis();
         let mut next = NEVER;
-        self.for_each_row(|server, row| {
+        self.for_each_row(&mut |server, row| {
             let deadline = server.sessions.session(row).map_or(NEVER, |session| session.deadline);
             if deadline <= now {
                 server.is_late(row);

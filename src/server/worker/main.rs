@@ -4,9 +4,7 @@
 use super::{Job, MESSAGE, Word};
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
-use crate::server::conversation::{
-    Conversation, Conversations, End, Need, Output, Patience, Protocol,
-};
+use crate::server::conversation::{Conversation, End, Need, Output, Patience};
 use crate::server::signals::Signals;
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis, timespec};
@@ -24,14 +22,8 @@ pub fn serve(switch: &mut Switch, patience: Patience) -> Result<(), Error> {
     // What ends the server ends this process by way of its socket, so that a reply in hand is
     // finished.
     let mut signals = Signals::catch()?;
-    let room = |protocol: &Protocol| (*protocol, protocol.conversations(1));
-    let mut worker = Worker {
-        switch,
-        conversations: Protocol::ALL.iter().map(room).collect(),
-        number: 0,
-        out: Output::default(),
-        patience,
-    };
+    let out = Output::default();
+    let mut worker = Worker { switch, conversation: None, number: 0, out, patience };
     let mut message = vec![0; MESSAGE];
     while let Some((len, socket)) = worker.next(&mut signals, &mut message)? {
         let word = match (socket, Job::read(message.get(..len).unwrap_or_default())) {
@@ -52,8 +44,8 @@ fn tell(word: Word) {
 
 struct Worker<'a> {
     switch: &'a mut Switch,
-    /// Room for one of each protocol.
-    conversations: Vec<(Protocol, Box<dyn Conversations<()>>)>,
+    /// The one that goes on, or was the last.
+    conversation: Option<Box<dyn Conversation>>,
     /// Of the last conversation.
     number: u32,
     out: Output,
@@ -95,10 +87,7 @@ impl Worker<'_> {
 
     /// Closes files that nobody has used for a while.
     fn close_idle(&mut self) {
-        let mut open = false;
-        for (_, conversations) in &mut self.conversations {
-            open |= conversations.at(0).is_some_and(|((), conversation)| conversation.close_idle());
-        }
+        let open = self.conversation.as_mut().is_some_and(|conversation| conversation.close_idle());
         self.switch.close_idle(open);
     }
 
@@ -109,16 +98,12 @@ impl Worker<'_> {
             // Those before him took all the time there was.
             return failed;
         }
-        let of = |entry: &&mut (Protocol, Box<dyn Conversations<()>>)| entry.0 == job.protocol;
-        let Some((_, conversations)) = self.conversations.iter_mut().find(of) else {
-            return failed;
-        };
         self.switch.share(job.repeats, job.followed);
         if job.continues {
             // A source that has ended is missed: another one would begin its list anew.
             self.switch.look();
         } else {
-            if let Some((_, before)) = conversations.at(0) {
+            if let Some(before) = self.conversation.take() {
                 before.leave(self.switch);
             }
             // For one that repeats, what was found a moment ago is still there.
@@ -128,16 +113,16 @@ impl Worker<'_> {
             self.number = self.number.wrapping_add(1);
             let mut client = self.switch.new_client(Rights::of(job.peer), self.number);
             client.limit_to(job.sources.clone());
-            conversations.begin(0, (), client);
+            self.conversation = Some(job.protocol.conversation(client));
         }
-        let Some((_, conversation)) = conversations.at(0) else { return failed };
+        let Some(conversation) = &mut self.conversation else { return failed };
         let Some(room) = conversation.room().get_mut(..job.request.len()) else { return failed };
         room.copy_from_slice(job.request);
         conversation.filled(job.request.len());
         self.out.clear();
         let until = job.deadline.min(millis() + u64::from(self.patience.lookup_millis));
-        let mut word =
-            answer(self.switch, conversation, socket, until, &mut self.out, self.patience);
+        let (switch, out) = (&mut *self.switch, &mut self.out);
+        let mut word = answer(switch, &mut **conversation, socket, until, out, self.patience);
         if job.repeats && self.switch.was_not_told() {
             word = Word::Back;
         }
@@ -149,7 +134,7 @@ impl Worker<'_> {
                 drain(socket);
             }
             conversation.leave(self.switch);
-            conversations.end(0);
+            self.conversation = None;
         }
         word
     }
@@ -165,14 +150,14 @@ fn answer(
     patience: Patience,
 ) -> Word {
     let Patience { lookup_millis, client_millis } = patience;
-    switch.limit(lookup_millis, Some(deadline));
+    switch.limit(lookup_millis, deadline);
     let last = deadline + u64::from(SLOW_REPLY_MILLIS);
     let mut begun = false;
     loop {
         let need = conversation.go_on(switch, out, u64::MAX);
         let whole = matches!(need, Need::Close(_)) || conversation.waits_for_input();
         if !out.pending().is_empty() {
-            switch.limit(lookup_millis, None);
+            switch.limit(lookup_millis, NEVER);
             if !begun && !whole {
                 // The server counts to the first piece otherwise.
                 tell(Word::Begun);

@@ -42,9 +42,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Both.
-    pub const ALL: [Kind; 2] = [Kind::Shared, Kind::Kept];
-
     /// Their places.
     fn places(self) -> Range<usize> {
         match self {
@@ -113,26 +110,28 @@ struct Worker {
 impl Pool {
     /// Workers for at most `max` sessions at a time. A worker is this executable, as the applet that
     /// is the first of the words `first`, and is started when it is needed; it has to call
-    /// [`super::main::serve`]. `kept`: some may be kept by sessions.
+    /// [`super::main::serve`]. `kept`: some may be kept by sessions. It lives as long as the process.
     pub fn new(
         max: u32,
         kept: bool,
         first: &[&[u8]],
         rest: &[OsString],
-    ) -> Result<Box<Self>, Error> {
+    ) -> Result<&'static mut Self, Error> {
         let command = Command::ourselves(first, rest);
         let mut command = command.map_err(unable("unable to start a worker"))?;
         passed::VARIABLES.iter().for_each(|name| command.unset(name));
         let places = if kept { MOST } else { WORKERS };
-        Ok(Box::new(Pool {
+        let mut pool = Pool {
             command,
-            places: (0..places).map(|_| Place::default()).collect(),
+            places: Vec::new(),
             each: WORKERS,
             dying: heapless::Vec::new(),
             left_over: Vec::with_capacity(MOST * SHARE_LOOKUP),
             shared_queue: Queue::new(max as usize),
             kept_queue: Queue::new(if kept { max as usize } else { 0 }),
-        }))
+        };
+        pool.places.resize_with(places, Place::default);
+        Ok(Box::leak(Box::new(pool)))
     }
 
     /// Starts all workers now: they may need rights that are given up next. So there are half as
@@ -140,7 +139,7 @@ impl Pool {
     pub fn start_all(&mut self) -> Result<(), Error> {
         self.each = WORKERS / 2;
         for at in 0..self.places.len() {
-            if Kind::ALL.into_iter().any(|kind| self.of(kind).any(|(place, _)| place == at)) {
+            if [Kind::Shared, Kind::Kept].iter().any(|kind| self.used(*kind).contains(&at)) {
                 self.start(at).map_err(unable("unable to start a worker"))?;
             }
         }
@@ -168,7 +167,7 @@ impl Pool {
         let has = |uid| {
             let his =
                 |p: &Place| p.worker.as_ref().is_some_and(|w| w.session.is_some() && w.uid == uid);
-            self.of(kind).filter(|(_, place)| his(place)).count()
+            self.of(kind).filter(|place| his(place)).count()
         };
         self.waiting(kind).next_if(|uid| has(uid) < places.div_ceil(2))
     }
@@ -185,21 +184,29 @@ impl Pool {
         self.shared_queue.remove(session) || self.kept_queue.remove(session)
     }
 
-    fn of(&self, kind: Kind) -> impl Iterator<Item = (usize, &Place)> {
-        let places = kind.places();
-        let used = places.start..places.start + self.each;
-        self.places.iter().enumerate().filter(move |(at, _)| used.contains(at))
+    /// The places of a kind that are used.
+    fn used(&self, kind: Kind) -> Range<usize> {
+        let Range { start, end } = kind.places();
+        start..end.min(start + self.each)
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Place> {
+        self.places.get(self.used(kind)).unwrap_or_default().iter()
+    }
+
+    /// The first place of a kind that is such a one.
+    fn find(&self, kind: Kind, is: &dyn Fn(&Place) -> bool) -> Option<usize> {
+        self.used(kind).find(|at| self.places.get(*at).is_some_and(is))
     }
 
     /// Whether there are any workers of a kind.
     pub fn is_staffed(&self, kind: Kind) -> bool {
-        self.of(kind).any(|(_, place)| place.worker.is_some())
+        self.find(kind, &|place| place.worker.is_some()).is_some()
     }
 
     /// A place whose worker has nobody.
     pub fn idle(&self, kind: Kind) -> Option<usize> {
-        let is_idle = |p: &Place| p.worker.as_ref().is_some_and(|w| w.session.is_none());
-        self.of(kind).find(|(_, place)| is_idle(place)).map(|(at, _)| at)
+        self.find(kind, &|p| p.worker.as_ref().is_some_and(|w| w.session.is_none()))
     }
 
     /// A place where a worker may be started.
@@ -209,30 +216,32 @@ impl Pool {
             return None;
         }
         let now = millis();
-        let is_vacant = |p: &Place| {
+        self.find(kind, &|p| {
             p.worker.is_none() && p.started.is_none_or(|started| now >= started + RESTART_PAUSE)
-        };
-        self.of(kind).find(|(_, place)| is_vacant(place)).map(|(at, _)| at)
+        })
     }
 
     /// The worker that a session keeps.
     pub fn kept_by(&self, session: usize) -> Option<usize> {
         let is_his = |p: &Place| p.worker.as_ref().is_some_and(|w| w.session == Some(session));
-        self.of(Kind::Kept).find(|(_, place)| is_his(place)).map(|(at, _)| at)
+        self.find(Kind::Kept, &is_his)
     }
 
     /// Ends the kept worker that was not asked for longest, and for long: its session does without.
     /// One of `whose`, or of anybody.
     pub fn take_from_idle(&mut self, whose: Option<Uid>) {
-        let idle_since = |place: &Place| {
-            let worker = place.worker.as_ref().filter(|w| w.session.is_some() && !w.busy)?;
-            whose.is_none_or(|uid| worker.uid == uid).then_some(worker.idle_since)
-        };
-        let idle = self.of(Kind::Kept).filter_map(|(at, place)| Some((idle_since(place)?, at)));
-        if let Some((since, at)) = idle.min() {
-            if millis() >= since + KEPT_IDLE_MILLIS {
-                self.dismiss(at);
+        // Later than this, none is idle for long.
+        let mut since = millis().saturating_sub(KEPT_IDLE_MILLIS);
+        let mut longest = None;
+        for at in Kind::Kept.places() {
+            let worker = self.places.get(at).and_then(|place| place.worker.as_ref());
+            let Some(worker) = worker.filter(|w| w.session.is_some() && !w.busy) else { continue };
+            if whose.is_none_or(|uid| worker.uid == uid) && worker.idle_since <= since {
+                (since, longest) = (worker.idle_since, Some(at));
             }
+        }
+        if let Some(at) = longest {
+            self.dismiss(at);
         }
     }
 
@@ -254,7 +263,7 @@ impl Pool {
             let worker = place.worker.as_ref().filter(|w| w.busy)?;
             worker.begun.filter(|begun| *begun <= until).and(worker.session)
         };
-        self.of(kind).filter_map(move |(_, place)| sending(place))
+        self.of(kind).filter_map(sending)
     }
 
     /// Starts a worker.
