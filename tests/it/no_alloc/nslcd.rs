@@ -39,11 +39,11 @@ fn members() -> Vec<String> {
 fn answer(asked: &[u8]) -> Vec<u8> {
     let action = u32::from_be_bytes(asked[4..8].try_into().unwrap());
     let miss = asked.ends_with(b"none") || asked.ends_with(&[0, 0, 0, 99]);
-    let gids = (0..6000).map(|gid| group::<&str>("g", gid, &[]));
+    let gids = (1..=6000).map(|gid| group::<&str>("g", gid, &[]));
     let entries = match action {
         _ if miss => vec![],
-        action::USER | action::UID => vec![user("a", 1, 10)],
-        action::USERS => vec![user("a", 1, 10), user("b", 2, 10)],
+        action::USER | action::UID => vec![user("a", 1001, 10)],
+        action::USERS => vec![user("a", 1001, 10), user("b", 1002, 10)],
         action::GROUP | action::GID => vec![group("big", 5, &members())],
         action::GROUPS => vec![group("big", 5, &members()), group("big", 6, &["a"])],
         action::GROUPS_OF if asked.ends_with(b"few") => gids.take(3).collect(),
@@ -60,8 +60,8 @@ fn nslcd_is_asked_without_allocation() {
         let asked = read_request(client)?;
         client.write_all(&answer(&asked))
     });
-    let a = passwd_reply(["a", "*"], 1, 10, ["G", "/h", "/s"]);
-    let b = passwd_reply(["b", "*"], 2, 10, ["G", "/h", "/s"]);
+    let a = passwd_reply(["a", "*"], 1001, 10, ["G", "/h", "/s"]);
+    let b = passwd_reply(["b", "*"], 1002, 10, ["G", "/h", "/s"]);
     let members = members();
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
     let (big, small) = (group_reply("big", "*", 5, &members), group_reply("big", "*", 6, &["a"]));
@@ -69,7 +69,7 @@ fn nslcd_is_asked_without_allocation() {
     for (number, daemon) in daemons(&stage, &[]).into_iter().enumerate() {
         for _ in 0..30 {
             daemon.expect(&by_name(op::PWD_GETBYNAME, "a"), &a);
-            daemon.expect(&by_id(op::PWD_GETBYUID, 1), &a);
+            daemon.expect(&by_id(op::PWD_GETBYUID, 1001), &a);
             daemon.expect(&by_name(op::SHADOW_GETBYNAME, "a"), &aged);
             assert_answers(&daemon, &by_name(op::GRP_GETBYNAME, "big"), &big);
             assert_answers(&daemon, &by_id(op::GRP_GETBYGID, 5), &big);
@@ -78,7 +78,7 @@ fn nslcd_is_asked_without_allocation() {
                 daemon.expect(&by_name(db, ""), &[255]);
             }
             daemon.expect(&by_id(op::PWD_GETBYUID, 99), &[255]);
-            daemon.expect(&grouplist(2, "few"), &grouplist_reply(2, &[0, 1, 2]));
+            daemon.expect(&grouplist(2, "few"), &grouplist_reply(2, &[1, 2, 3]));
             daemon.expect(&[op::PWD_GET], &a);
             daemon.expect(&[op::SHADOW_GET], &aged);
             daemon.expect(&[op::PWD_GET], &b);
@@ -90,7 +90,7 @@ fn nslcd_is_asked_without_allocation() {
         daemon.expect(&[op::GRP_GET], &small);
         daemon.expect(&[op::GRP_GET], &[255]);
         // More than are kept; a merge says so.
-        let gids: Vec<u32> = (0..6000).collect();
+        let gids: Vec<u32> = (1..=6000).collect();
         let want = match number {
             0 => grouplist_reply(6000, &gids),
             _ => vec![u8::try_from(Errno::RANGE.raw_os_error()).unwrap()],
