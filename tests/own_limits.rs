@@ -15,8 +15,8 @@ use std::path::Path;
 use support::nscd::{Bench, ask, asked, request, user};
 use support::{Connection, Server, by_name, op, passwd_reply, procfs, skip, tool};
 
-const ADA: &str = "ada:x:1001:1001:Ada:/home/ada:/bin/sh";
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001:Ada:/home/ada:/bin/sh\n\
+const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nada:*:1001:1001:Ada:/home/ada:/bin/sh\n\
                       bob:$6$salt$hash:1002:1001::/:\n";
 const GROUP: &str = "root:x:0:\nstaff:x:1001:ada,bob\nwheel:secret:10:ada\n";
 
@@ -117,7 +117,7 @@ fn huge_pages_make_no_server_large_and_are_left_to_the_programs_that_it_starts()
     let mut command = tool(&bench.bin, "ipcserver");
     command.args(["-1", "-c", "8192"]).arg(&socket).arg("nsssd-switch").args(script);
     let server = Server::start_command(command, &socket);
-    let ada = passwd_reply(["ada", "x"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
+    let ada = passwd_reply(["ada", "*"], 1001, 1001, ["Ada", "/home/ada", "/bin/sh"]);
     server.connect().expect(&by_name(op::PWD_GETBYNAME, "ada"), &ada);
     assert_eq!(server.connect().ask(&by_name(op::PWD_GETBYNAME, "zoe"), 1), [0]);
     expect_small(&server, "ipcserver");
