@@ -111,8 +111,8 @@ fn shadow_is_not_shown_where_more_than_its_mode_counts() {
     is_shown("a list of rights above", false);
     rustix::fs::removexattr(dir.path(), ACL).unwrap();
     is_shown("without it", true);
-    fs::rename(&shadow, dir.join("elsewhere")).unwrap();
-    symlink(dir.join("elsewhere"), &shadow).unwrap();
+    fs::rename(&shadow, dir.join("inner/elsewhere")).unwrap();
+    symlink(dir.join("inner/elsewhere"), &shadow).unwrap();
     is_shown("a link", false);
 }
 

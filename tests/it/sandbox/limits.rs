@@ -27,7 +27,7 @@ fn ada(uid: u32) -> Vec<u8> {
 }
 
 fn ada_of_nscd(uid: u32) -> Vec<u8> {
-    nscd::user(line(uid).trim_end())
+    nscd::user(line(uid).replace(":x:", ":*:").trim_end())
 }
 
 /// A directory `etc` whose passwd is a link into `data`, beside another directory `other`.
