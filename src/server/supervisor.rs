@@ -94,5 +94,7 @@ fn pause() -> Option<u64> {
     let pid = getpid().as_raw_nonzero().get().unsigned_abs();
     let ours = var_os("WATCHDOG_PID").is_none_or(|text| decimal_u32(text.as_bytes()) == Some(pid));
     let micros = decimal_u64(var_os("WATCHDOG_USEC")?.as_bytes()).filter(|micros| *micros > 0)?;
-    ours.then_some((micros / 2000).max(1))
+    // After an hour also where it would wait for longer.
+    let half = u32::try_from(micros).unwrap_or(u32::MAX) / 2000;
+    ours.then_some(half.max(1).into())
 }

@@ -1,6 +1,7 @@
 //! Two clocks: one for deadlines, one to compare with the times of files.
 
 use rustix::time::{ClockId, Timespec};
+use std::time::Duration;
 
 /// A time of the clock, in milliseconds, that does not come: a deadline that there is not.
 pub const NEVER: u64 = u64::MAX;
@@ -61,6 +62,11 @@ pub fn timespec(millis: u64) -> Timespec {
     // All that is waited for is shorter than 49 days, and 32-bit machines divide so at once.
     let millis = u32::try_from(millis).unwrap_or(u32::MAX);
     Timespec { tv_sec: (millis / 1000).into(), tv_nsec: (millis % 1000 * 1_000_000) as _ }
+}
+
+/// The same as std has it, and never none: that would be without end to the kernel.
+pub fn duration(time: Timespec) -> Duration {
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32).max(Duration::from_millis(1))
 }
 
 /// What is left until a time of the clock, for poll(2) and epoll_wait(2); `None`: it does not come.

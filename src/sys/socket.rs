@@ -1,6 +1,7 @@
 //! Sockets with a path.
 
 use super::access::Peer;
+use super::clock::{duration, timespec};
 use super::{errno, file};
 use nix::libc::{self, SOL_SOCKET};
 use nix::sys::socket::sockopt::{PeerCredentials, SetBool};
@@ -12,7 +13,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
 
 /// The address of a path. (rustix takes any kind of path, with code of its own for each.)
 pub fn address(path: &[u8]) -> Result<SocketAddrUnix, Errno> {
@@ -63,7 +63,7 @@ pub fn peer(socket: impl AsFd) -> Result<Peer, Errno> {
 pub fn connected_within(path: &OsStr, millis: u32) -> Result<OwnedFd, Errno> {
     let address = address(path.as_bytes())?;
     let socket = stream(SocketFlags::empty())?;
-    set_socket_timeout(&socket, Timeout::Send, Some(Duration::from_millis(millis.into())))?;
+    set_socket_timeout(&socket, Timeout::Send, Some(duration(timespec(millis.into()))))?;
     connect(&socket, &address).map_err(|errno| match errno {
         Errno::AGAIN => Errno::TIMEDOUT,
         errno => errno,

@@ -2,7 +2,7 @@
 //! taken.
 
 use crate::limits::NSLCD_INPUT;
-use crate::sys::clock::{millis, time_left};
+use crate::sys::clock::{duration, millis, time_left};
 use crate::sys::socket;
 use crate::sys::stream::send_some;
 use nssproto::nslcd::stream::{EntryReader, EntrySummary};
@@ -15,10 +15,6 @@ use rustix::net::{RecvFlags, Shutdown, SocketAddrUnix, SocketFlags};
 use rustix::net::{connect, recv, shutdown};
 use rustix::stdio::stdout;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
-
-/// None at all would be without end to the kernel.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 /// How long to wait, and for whom.
 #[derive(Clone, Copy)]
@@ -96,8 +92,7 @@ impl Connection {
         wait.check()?;
         if let Some(left) = time_left(wait.until) {
             // Where its queue is full, connecting waits, and poll(2) could not tell for what.
-            let left = Duration::new(left.tv_sec as u64, left.tv_nsec as u32).max(SHORTEST);
-            set_socket_timeout(&stream, Timeout::Send, Some(left))?;
+            set_socket_timeout(&stream, Timeout::Send, Some(duration(left)))?;
         }
         loop {
             match connect(&stream, address) {

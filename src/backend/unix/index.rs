@@ -110,7 +110,7 @@ impl Index {
             if count == SEARCHES {
                 let size = fstat(file)?.st_size as u64;
                 // Two keys for a line of 60 bytes, and half as many slots again.
-                self.begin((size / 20).min(INDEX_SLOTS as u64) as usize);
+                self.begin(size.min(20 * INDEX_SLOTS as u64) as usize / 20);
             }
         }
         while let State::Building(at) = self.state {
