@@ -13,11 +13,16 @@ fn bench() -> Bench {
     Bench::new(&format!("{ADA}\n"), "staff:x:1001:ada\n")
 }
 
+/// Directories that everybody may look into: what is missing there is missing, and not refused.
+fn path(bench: &Bench) -> String {
+    format!("{}:/usr/bin:/bin", bench.bin.display())
+}
+
 /// `APPLET --check WORDS`: its exit code, and what it printed.
 #[track_caller]
 fn check(bench: &Bench, applet: &str, words: &[&str]) -> (Option<i32>, String) {
     let mut command = tool(&bench.bin, applet);
-    command.arg("--check").args(words);
+    command.arg("--check").args(words).env("PATH", path(bench));
     let finished = run_to_end(command);
     (finished.code, String::from_utf8(finished.stdout).unwrap() + &finished.stderr)
 }
@@ -65,7 +70,7 @@ fn what_is_not_there_is_named_at_the_start() {
     fs::write(half.join("passwd"), "").unwrap();
     let start = |script: &[&str]| {
         let mut command = tool(&bench.bin, "nscd");
-        command.args(["-1", "-S"]).arg(bench.socket()).args(script);
+        command.args(["-1", "-S"]).arg(bench.socket()).args(script).env("PATH", path(&bench));
         let mut server = Server::start_command(command, &bench.socket());
         let told = server.stderr();
         server.stop();
