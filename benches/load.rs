@@ -25,7 +25,10 @@ use files::{FEW, Files, MANY, Question, SOME};
 
 /// What a server may grow by while it runs, in bytes: pages of the C library's own that are
 /// touched late. One byte a client would be seen.
-const GROWTH: u64 = 64 * 1024;
+///
+/// And once for all the room of those who wait at nscd (doc/nscd.md), which is memory when it was
+/// full for the first time.
+const GROWTH: u64 = 64 * 1024 + 5 * 1024 * 1024;
 
 /// How long a server may take for what it does at once on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(10);
