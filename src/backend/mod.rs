@@ -366,6 +366,14 @@ impl Step<'_> {
     }
 }
 
+/// The hash of no bytes, for [`fnv1a`].
+pub const FNV_START: u32 = 0x811c_9dc5;
+
+/// FNV-1a: `start`, going on with these bytes.
+pub fn fnv1a(start: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
 /// One of a kind for each database.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PerDb<T> {

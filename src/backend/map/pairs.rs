@@ -2,6 +2,7 @@
 //! key files that are there. In fixed room; both ways in one step.
 
 use super::names::NAME_MAX;
+use crate::backend::{FNV_START, fnv1a};
 
 /// Most pairs. A registry may not grow over this.
 pub const PAIRS: usize = 65536;
@@ -192,9 +193,7 @@ fn upper_bits(hash: u32) -> usize {
 
 /// FNV-1a, of which the upper bits are the better ones.
 fn name_hash(name: &[u8]) -> usize {
-    let hash =
-        name.iter().fold(0x811c_9dc5u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
-    upper_bits(hash)
+    upper_bits(fnv1a(FNV_START, name))
 }
 
 #[cfg(test)]

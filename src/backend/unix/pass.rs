@@ -6,6 +6,7 @@
 
 use super::recent::{Location, LookupKey};
 use super::search::behind_last_lf;
+use crate::backend::{FNV_START, fnv1a};
 use crate::sys::file::pread_full;
 use memchr::memchr;
 use nssproto::bytes::decimal_u32;
@@ -258,8 +259,6 @@ fn digest(key: LookupKey<'_>) -> Option<[u8; KEY]> {
 fn hash(key: &[u8; KEY]) -> usize {
     let len = key.get(1).map_or(0, |len| usize::from(*len) + 2);
     let used = key.get(..len).unwrap_or_default();
-    let hash = used
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = fnv1a(FNV_START, used);
     (hash ^ hash >> 15) as usize
 }

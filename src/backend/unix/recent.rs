@@ -3,6 +3,7 @@
 //! What is remembered holds for what was read of one version of the file; its owner clears the
 //! table when it reads again.
 
+use crate::backend::{FNV_START, fnv1a};
 use nssproto::line::Rules;
 
 /// Places in the table: less than 4 KiB, touched with the first answer.
@@ -120,9 +121,7 @@ fn parts<'a>(key: LookupKey<'a>, digits: &'a mut [u8; 4]) -> (u8, &'a [u8]) {
 pub fn hash(key: LookupKey<'_>) -> u32 {
     let mut digits = [0; 4];
     let (kind, bytes) = parts(key, &mut digits);
-    bytes.iter().fold(0x811c_9dc5 ^ u32::from(kind), |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    fnv1a(FNV_START ^ u32::from(kind), bytes)
 }
 
 #[cfg(test)]
