@@ -106,7 +106,6 @@ impl Resolver {
         }
         let mut client = switch.new_client(Rights::Own, 0);
         client.rules = Rules::Glibc;
-        client.rules = Rules::Glibc;
         // Nobody else waits.
         client.budget = u64::MAX;
         self.switch = Some((switch, client));
@@ -132,21 +131,12 @@ impl Resolver {
     fn account(&mut self, request: &Request<'_>) -> Option<Account> {
         let (mut account, mut named) = (Account { name: Vec::new(), id: 0, gid: 0 }, false);
         let outcome = self.ask(request, &mut |found| {
-            match found {
+            let head = match found {
                 Found::Whole(record) => {
                     account.name.extend_from_slice(record.name());
-                    (account.id, account.gid) = match record {
-                        Record::Passwd(user) => (user.uid.0, user.gid.0),
-                        Record::Group(group) => (group.gid.0, group.gid.0),
-                        Record::Shadow(_) => (0, 0),
-                    };
+                    Head::of(record, 0)
                 }
                 Found::Part(head, strings) => {
-                    (account.id, account.gid) = match head {
-                        Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
-                        Head::Group { gid, .. } => (gid.0, gid.0),
-                        Head::Shadow { .. } => (0, 0),
-                    };
                     // The name comes first.
                     if !named {
                         let end = strings.iter().position(|byte| *byte == 0);
@@ -154,8 +144,14 @@ impl Resolver {
                         account.name.extend_from_slice(name);
                         named = end.is_some();
                     }
+                    *head
                 }
-            }
+            };
+            (account.id, account.gid) = match head {
+                Head::Passwd { uid, gid, .. } => (uid.0, gid.0),
+                Head::Group { gid, .. } => (gid.0, gid.0),
+                Head::Shadow { .. } => (0, 0),
+            };
             account.name.len() <= ACCOUNT_NAME
         });
         self.failure = match outcome {

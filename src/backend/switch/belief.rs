@@ -91,6 +91,10 @@ impl Switch {
         let Some(belief) = self.slots.get(client.slot).map(|slot| slot.belief) else {
             return Verdict::Refused;
         };
+        if self.slots.len() == 1 && matches!(belief, Belief::Local | Belief::All) {
+            // There is nobody to hold it against.
+            return Verdict::Told;
+        }
         let verdict = match client.judging {
             Judging::No => self.judge_numbers(client, request, belief),
             Judging::Names { .. } => self.judge_name(client, request),
@@ -288,15 +292,15 @@ impl Switch {
 
     /// The uid and the gid of the record that was found.
     fn numbers(&mut self, client: &mut ClientState) -> Option<(Option<u32>, Option<u32>)> {
-        if let Some(record) = self.whole(client) {
-            return Some(match record {
-                Record::Passwd(user) => (Some(user.uid.0), Some(user.gid.0)),
-                Record::Group(group) => (None, Some(group.gid.0)),
-                Record::Shadow(_) => (None, None),
-            });
-        }
-        let (backend, step) = self.step(client)?;
-        Some(match backend.begin_pieces(step)? {
+        let whole = self.whole(client).map(|record| Head::of(&record, 0));
+        let head = match whole {
+            Some(head) => head,
+            None => {
+                let (backend, step) = self.step(client)?;
+                backend.begin_pieces(step)?
+            }
+        };
+        Some(match head {
             Head::Passwd { uid, gid, .. } => (Some(uid.0), Some(gid.0)),
             Head::Group { gid, .. } => (None, Some(gid.0)),
             Head::Shadow { .. } => (None, None),
@@ -323,7 +327,8 @@ impl Switch {
         heapless::Vec::from_slice(room.get(..len)?).ok()
     }
 
-    fn whole(&self, client: &ClientState) -> Option<Record<'_>> {
+    /// It, if it is not to be taken in pieces.
+    pub(super) fn whole(&self, client: &ClientState) -> Option<Record<'_>> {
         let slot = self.slots.get(client.slot)?;
         slot.backend.record(&self.shared.window, &client.hit)
     }

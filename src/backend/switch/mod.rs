@@ -315,18 +315,13 @@ impl Switch {
         let outcome = self.outcome(client, request, skip);
         let is_whole = match outcome {
             Outcome::NotFound | Outcome::Failed(_) | Outcome::Dead => true,
-            Outcome::Found => self.has_whole(client),
+            Outcome::Found => self.whole(client).is_some(),
             _ => false,
         };
         let ClientState { slot, progress, hit, .. } = *client;
         let request = encoded(request);
         self.sharing.told = is_whole.then_some(Told { request, outcome, slot, progress, hit });
         outcome
-    }
-
-    fn has_whole(&self, client: &ClientState) -> bool {
-        let slot = self.slots.get(client.slot);
-        slot.is_some_and(|slot| slot.backend.record(&self.shared.window, &client.hit).is_some())
     }
 
     fn outcome(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
