@@ -156,40 +156,42 @@ fn tell_missing(command: &[OsString]) {
 fn try_sources(command: &[OsString]) -> Result<Exit, Error> {
     match own_command(command, NAMES) {
         Some(("nsssd-switch" | "switch", args)) => {
-            let options = SWITCH.split(args)?;
-            let settings = Settings::given(&options, NAMES)?;
-            let blocks = script::parse_with(options.rest, NAMES)?;
-            check::run(&check::lines(&blocks), &mut *start(&blocks, settings, None)?)
+            let (settings, blocks) = script_of(args)?;
+            return check::run(&check::lines(&blocks), &mut *start(&blocks, settings, None)?);
         }
-        Some((name, args)) if registry::by_applet(name).is_some() => {
-            let mut switch = Switch::of(registry::make(
-                name.strip_prefix("nsssd-").unwrap_or(name),
-                args,
-                RunsIn::Daemon,
-            )?);
-            let block = Block::new(0, command.to_vec());
-            check::run(&check::lines(&[block]), &mut switch)
-        }
-        _ => match Origin::program(command).missing() {
-            None => Ok(Exit::SUCCESS),
-            Some((program, errno)) => {
-                let error = Error::system("unable to start", errno);
-                Err(error.about(OsStr::from_bytes(program)).with_exit(Exit::FAILURE))
+        Some((name, args)) => {
+            if let Some(row) = registry::by_applet(name) {
+                let mut switch = Switch::of(row.make(args, RunsIn::Daemon)?);
+                let block = Block::new(0, command.to_vec());
+                return check::run(&check::lines(&[block]), &mut switch);
             }
-        },
+        }
+        None => {}
+    }
+    match Origin::program(command).missing() {
+        None => Ok(Exit::SUCCESS),
+        Some((program, errno)) => {
+            let error = Error::system("unable to start", errno);
+            Err(error.about(OsStr::from_bytes(program)).with_exit(Exit::FAILURE))
+        }
     }
 }
 
-/// The switch of a command that can be served in this process. In any case its sources that are not believed in everything are named.
+/// What the arguments of nsssd-switch say.
+fn script_of(args: &[OsString]) -> Result<(Settings, Vec<Block>), Error> {
+    let options = SWITCH.split(args)?;
+    Ok((Settings::given(&options, NAMES)?, script::parse_with(options.rest, NAMES)?))
+}
+
+/// The switch of a command that can be served in this process. In any case its sources that are not
+/// believed in everything are named.
 fn in_process(command: &[OsString], verbose: bool) -> Result<Option<Box<Switch>>, Error> {
     let Some((name, args)) = own_command(command, NAMES) else { return Ok(None) };
     let mut switch = match (name, registry::by_applet(name)) {
         // One that blocks, too: its wrong command line is told at once.
         (_, Some(row)) => Switch::of(row.make(args, RunsIn::Daemon)?),
         ("nsssd-switch" | "switch", _) => {
-            let options = SWITCH.split(args)?;
-            let settings = Settings::given(&options, NAMES)?;
-            let blocks = script::parse_with(options.rest, NAMES)?;
+            let (settings, blocks) = script_of(args)?;
             if verbose {
                 name_refused("ipcserver", &blocks, settings.named(), settings.min_uid);
             }

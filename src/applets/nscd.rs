@@ -292,11 +292,14 @@ fn sources(
 
 /// The process that this one ends with.
 fn parent(pid: &OsStr) -> Result<Watched, Error> {
-    let number = decimal_u32(pid.as_bytes()).and_then(|n| i32::try_from(n).ok());
-    let Some(number) = number.and_then(Pid::from_raw) else {
-        return Err(Error::options("not a process id:").about(pid));
-    };
-    Watched::begin(number).map_err(|e| Error::system("unable to watch process", e).about(pid))
+    Watched::begin(process_id(pid)?)
+        .map_err(|e| Error::system("unable to watch process", e).about(pid))
+}
+
+/// The number of a process.
+pub fn process_id(text: &OsStr) -> Result<Pid, Error> {
+    let number = decimal_u32(text.as_bytes()).and_then(|n| i32::try_from(n).ok());
+    number.and_then(Pid::from_raw).ok_or_else(|| Error::options("not a process id:").about(text))
 }
 
 /// The directory of the socket; empty where its path names none.

@@ -14,7 +14,7 @@ use crate::sys::error::{Error, Exit, unable};
 use crate::sys::message::Message;
 use crate::sys::spawn::{Command, Process, become_program};
 use nix::sys::signal::SigSet;
-use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read};
@@ -138,10 +138,7 @@ fn start_aside(options: &[OsString]) -> Result<(), Error> {
 
 /// What that process does: nscd will be nobody's child, and in no session with a terminal.
 fn start_for(pid: &OsStr, options: &[OsString]) -> Result<Exit, Error> {
-    let pid = decimal_u32(pid.as_bytes()).and_then(|n| i32::try_from(n).ok());
-    let Some(pid) = pid.and_then(Pid::from_raw) else {
-        return Err(Error::options("not a process id"));
-    };
+    let pid = nscd::process_id(pid)?;
     // It fails for who leads a group already.
     let _ = setsid();
     let nscd = start(pid, options, None)?;

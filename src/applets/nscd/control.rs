@@ -2,13 +2,14 @@
 //! `-g`. With its exit codes.
 
 use super::SOCKET;
+use crate::limits::ANSWER_MILLIS;
 use crate::options::Options;
-use crate::sys::clock::{millis, timespec};
+use crate::sys::clock::millis;
 use crate::sys::error::{Error, Exit};
 use crate::sys::socket::connected;
-use crate::sys::stream::send_all;
+use crate::sys::stream::{send_all, wait_for};
 use nssproto::nscd::{DATABASES, REQUEST_MAX, Request};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, recv};
 use rustix::process::getuid;
@@ -18,9 +19,6 @@ use std::os::unix::ffi::OsStrExt;
 
 /// `-g` without a value, or this.
 pub const STATISTICS: &str = "--statistics";
-
-/// Milliseconds for an nscd to take a request, and to answer.
-const ANSWER_MILLIS: u64 = 5000;
 
 /// Exit codes of glibc's nscd.
 mod exit {
@@ -89,15 +87,15 @@ fn ask(socket: &OsStr, request: &Request<'_>) -> Result<OwnedFd, Errno> {
     let nscd = connect(socket)?;
     let mut room = [0; REQUEST_MAX];
     let len = request.encode(&mut room).map_err(|_| Errno::INVAL)?;
-    send_all(&nscd, room.get(..len).unwrap_or_default(), millis() + ANSWER_MILLIS)?;
+    let until = millis() + u64::from(ANSWER_MILLIS);
+    send_all(&nscd, room.get(..len).unwrap_or_default(), until)?;
     Ok(nscd)
 }
 
 /// Waits until a table was forgotten. An nscd that closes without an answer knows no such request,
 /// or has done it: as to glibc's, that is no error.
 fn forgotten(nscd: &OwnedFd) -> Result<(), Errno> {
-    let limit = timespec(ANSWER_MILLIS);
-    if poll(&mut [PollFd::new(nscd, PollFlags::IN)], Some(&limit))? == 0 {
+    if !wait_for(nscd, PollFlags::IN, Some(ANSWER_MILLIS.into()))? {
         return Err(Errno::TIMEDOUT);
     }
     let mut answer = [0; size_of::<i32>()];
