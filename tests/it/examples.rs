@@ -5,7 +5,7 @@ use crate::support::{
     self, TempDir, have_program, is_root, nssbox, procfs, run_to_end, skip, wait_until,
 };
 use rustix::process::Pid;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/doc/examples");
@@ -59,7 +59,8 @@ fn answers(test: &str, programs: &[&str], script: &str) {
     let Some(first) = first else {
         return skip(test, &format!("no namespaces: {}", told()));
     };
-    let root = PathBuf::from(format!("/proc/{}/root/run", first.as_raw_nonzero()));
+    let process = Path::new("/proc").join(first.as_raw_nonzero().to_string());
+    let root = process.join("root").join("run");
     for socket in ["service/nsssd/s", "nscd/socket"] {
         wait_until(socket, || {
             root.join(socket).exists() || supervisor.0.try_wait().unwrap().is_some()
