@@ -7,7 +7,9 @@ use crate::support::{
     Finished, Server, TempDir, group_reply, have_program, is_root, nssbox, others_can_run_it,
     passwd_reply, run_to_end, skip, tool,
 };
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -273,7 +275,9 @@ fn one_that_is_silent_is_a_failure_that_is_said() {
 
 /// A socket whose server never says anything.
 fn silent(path: &Path, is_full: bool) -> Vec<std::os::fd::OwnedFd> {
-    let new = || socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    // Programs that other tests start are not to have it.
+    let (family, kind, flags) = (AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC);
+    let new = || socket_with(family, kind, flags, None).unwrap();
     let (server, address) = (new(), SocketAddrUnix::new(path).unwrap());
     bind(&server, &address).unwrap();
     listen(&server, 0).unwrap();
