@@ -212,6 +212,12 @@ fn property(cases: u32, faults: Faults) -> Result<(), String> {
     if enough { Ok(()) } else { Err(format!("only {failures} failures, {broken} broken replies")) }
 }
 
+/// By number, those in front are asked for the name as well, which the model does not know:
+/// tests/it/switch/belief.rs does.
+fn is_by_number(request: &[u8]) -> bool {
+    [op::PWD_GETBYUID, op::GRP_GETBYGID].iter().any(|op| request.first() == Some(op))
+}
+
 /// What was met in all cases.
 #[derive(Clone, Copy, Default)]
 struct Met {
@@ -234,8 +240,9 @@ fn check(case: &Case, hangs: bool, met: &Cell<Met>) -> Result<(), TestCaseError>
         match &plan.kind {
             Kind::Unix => command.args(["nsssd-unix", "-d", &own]),
             Kind::Missing => command.arg("no-such-program"),
+            // What is said of small numbers is to be believed here: the table is what is tried.
             Kind::Fake(acts) => {
-                command.args([fake::NAME, &own]).args(acts.iter().map(|(at, act)| act.word(*at)))
+                command.args(["trust", fake::NAME, &own]).args(acts.iter().map(|(at, act)| act.word(*at)))
             }
         };
         command.arg("");
@@ -243,6 +250,9 @@ fn check(case: &Case, hangs: bool, met: &Cell<Met>) -> Result<(), TestCaseError>
     let mut daemon = Daemon::start(command);
     let mut model = Model::new(&case.plans, case.merge);
     for (number, request) in case.requests.iter().enumerate() {
+        if case.plans.len() > 1 && is_by_number(request) {
+            continue;
+        }
         let seen = model.answer(request);
         daemon.send(request);
         let fits = match &seen {
