@@ -241,9 +241,9 @@ fn check(case: &Case, hangs: bool, met: &Cell<Met>) -> Result<(), TestCaseError>
             Kind::Unix => command.args(["nsssd-unix", "-d", &own]),
             Kind::Missing => command.arg("no-such-program"),
             // What is said of small numbers is to be believed here: the table is what is tried.
-            Kind::Fake(acts) => {
-                command.args(["trust", fake::NAME, &own]).args(acts.iter().map(|(at, act)| act.word(*at)))
-            }
+            Kind::Fake(acts) => command
+                .args(["trust", fake::NAME, &own])
+                .args(acts.iter().map(|(at, act)| act.word(*at))),
         };
         command.arg("");
     }
