@@ -17,7 +17,7 @@ use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
-use crate::server::listener::{Limits, Listener, Place};
+use crate::server::listener::{Limits, Listener, Place, not_made};
 use crate::server::setup::{Connections, Identity, clamp, ready, room};
 use crate::server::signals::settle;
 use crate::server::sources::{Others, Sources};
@@ -25,7 +25,7 @@ use crate::server::worker;
 use crate::server::worker::pool::Pool;
 use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, Exit, unable};
-use crate::sys::file::path;
+use crate::sys::file::{directory, path};
 use crate::sys::message::Message;
 use crate::sys::no_huge_pages;
 use crate::sys::output;
@@ -191,8 +191,6 @@ fn serve(
         nsswitch::warn_of_uncovered(sources);
         sources.name_refused("nscd");
     }
-    // An nscd that ends with its program needs a moment for it, and the next program may be there.
-    let patience = if parent.is_some() { ENDING_MILLIS } else { 0 };
     let (mut services, mut most) = (Vec::new(), 0);
     // An nsss client may have three enumerations open besides its socket.
     let taken = endpoints.iter().map(|endpoint| match endpoint.protocol {
@@ -207,7 +205,7 @@ fn serve(
         let public = protocol == Protocol::Nscd;
         let limits = Limits { room: if public { room } else { 0 }, ..limits };
         if public {
-            let directory = directory(path);
+            let directory = directory(path.as_bytes());
             make_directory(directory)?;
             if verbose {
                 warn_of_open_directory(directory);
@@ -221,7 +219,8 @@ fn serve(
             backlog,
             replace,
             swap,
-            patience,
+            // One that ends, with its program or by `-K`, needs a moment for it.
+            patience: ENDING_MILLIS,
             takes_descriptors: false,
             may_be_passed,
         };
@@ -302,15 +301,6 @@ pub fn process_id(text: &OsStr) -> Result<Pid, Error> {
     number.and_then(Pid::from_raw).ok_or_else(|| Error::options("not a process id:").about(text))
 }
 
-/// The directory of the socket; empty where its path names none.
-fn directory(socket: &OsStr) -> &[u8] {
-    let path = socket.as_bytes();
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(0) => b"/",
-        end => path.get(..end.unwrap_or(0)).unwrap_or_default(),
-    }
-}
-
 /// The socket's directory, 0755, if it is not there.
 fn make_directory(name: &[u8]) -> Result<(), Error> {
     // What is no path is told by the bind; so is what is there and no directory.
@@ -324,7 +314,7 @@ fn make_directory(name: &[u8]) -> Result<(), Error> {
     umask(before);
     match made {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(e) => Err(Error::system("unable to make directory", e).about(OsStr::from_bytes(name))),
+        Err(e) => Err(not_made("unable to make directory", name, e)),
     }
 }
 

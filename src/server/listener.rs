@@ -3,7 +3,7 @@
 use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, unable};
-use crate::sys::file::path;
+use crate::sys::file::{directory, path};
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{self, address, take_descriptors};
 use crate::sys::stat::{fstat, lstat};
@@ -84,7 +84,7 @@ struct Made {
 }
 
 /// Milliseconds between two looks whether it has ended.
-const LOOK: u64 = 5;
+pub const LOOK: u64 = 5;
 
 /// Longest path of a socket: sun_path has 108 bytes, and other programs want a NUL there.
 const PATH_MAX: usize = 107;
@@ -178,7 +178,14 @@ fn named(place: &Place<'_>, suffix: &str) -> Result<CString, Error> {
 }
 
 fn failed(what: &'static str, at: &CStr, cause: Errno) -> Error {
-    Error::system(what, cause).about(OsStr::from_bytes(at.to_bytes()))
+    not_made(what, at.to_bytes(), cause)
+}
+
+/// Why nothing can be made at `at`; where the directory is missing, what to do.
+pub fn not_made(what: &'static str, at: &[u8], cause: Errno) -> Error {
+    let hint = [at, b" (first run mkdir -p ", directory(at), b")"].concat();
+    let subject = if cause == Errno::NOENT { &hint } else { at };
+    Error::system(what, cause).about(OsStr::from_bytes(subject))
 }
 
 fn refused(what: &'static str, at: &CStr) -> Error {

@@ -72,6 +72,14 @@ pub fn base(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
+/// The directory that a path names something in; empty: the current one.
+pub fn directory(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(0) => b"/",
+        end => path.get(..end.unwrap_or(0)).unwrap_or_default(),
+    }
+}
+
 /// A path as the kernel takes it. rustix makes one by itself, in its own code for each call.
 pub fn path(path: &[u8]) -> Result<CString, Errno> {
     CString::new(path).map_err(|_| Errno::INVAL)

@@ -2,14 +2,15 @@
 //! `-g`. With its exit codes.
 
 use super::SOCKET;
-use crate::limits::ANSWER_MILLIS;
+use crate::limits::{ANSWER_MILLIS, ENDING_MILLIS};
 use crate::options::Options;
-use crate::sys::clock::millis;
+use crate::server::listener::LOOK;
+use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, Exit};
 use crate::sys::socket::connected;
 use crate::sys::stream::{send_all, wait_for};
 use nssproto::nscd::{DATABASES, REQUEST_MAX, Request};
-use rustix::event::PollFlags;
+use rustix::event::{PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, recv};
 use rustix::process::getuid;
@@ -74,8 +75,19 @@ pub fn run(options: &Options<'_>, socket: &OsStr) -> Result<Option<Exit>, Error>
             return Err(error.with_exit(Exit::FAILURE));
         }
     }
-    let done = !ends || ask(socket, &Request::Shutdown).is_ok();
+    let done = !ends || end(socket).is_ok();
     Ok(Some(if done { Exit::SUCCESS } else { Exit::FAILURE }))
+}
+
+/// Ends nscd, and waits until nobody is there: then the next one can be started. Who was started
+/// again meanwhile is not waited for without end.
+fn end(socket: &OsStr) -> Result<(), Errno> {
+    drop(ask(socket, &Request::Shutdown)?);
+    let until = millis() + ENDING_MILLIS;
+    while connect(socket).is_ok() && millis() < until {
+        let _ = poll(&mut [], Some(&timespec(LOOK)));
+    }
+    Ok(())
 }
 
 fn connect(socket: &OsStr) -> Result<OwnedFd, Errno> {

@@ -2,6 +2,7 @@
 //! its mode, the change of ids. What s6-ipcserver can do runs with that first.
 
 use crate::support::ipcserver::{Bench, NOBODY, OURS, echo, for_each_server, read_to_end};
+use crate::support::stage::Stage;
 use crate::support::{Finished, Server, is_root, run_to_end, skip, wait_until};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -223,6 +224,29 @@ fn a_socket_that_cannot_be_bound_is_named() {
         let said = assert_refused(bench, &["missing/s", "true"], 111);
         assert!(said.contains("missing/s"), "{said}");
     });
+}
+
+#[test]
+fn the_directory_that_is_missing_can_be_made_as_the_error_says() {
+    let stage = Stage::new();
+    let socket = stage.dir.join("a/b/s");
+    for (name, words) in [
+        ("ipcserver", vec![socket.to_str().unwrap(), "true"]),
+        ("ipcserver", vec!["-D", socket.to_str().unwrap(), "true"]),
+        ("nscd", vec!["-S", socket.to_str().unwrap(), "3", "nsssd-unix", ""]),
+        ("nscd", vec!["-S", "n", "--nsss", socket.to_str().unwrap(), "3", "nsssd-unix", ""]),
+    ] {
+        let mut command = stage.applet(name);
+        command.args(&words).current_dir(stage.dir.path());
+        let said = run_to_end(command).stderr;
+        let hint = said.split_once("(first run ").and_then(|(_, rest)| rest.split_once(')'));
+        let (hint, cause) = hint.unwrap_or_else(|| panic!("{words:?}: {said}"));
+        assert!(cause.starts_with(": No such file"), "{said}");
+        // nscd makes the last one itself.
+        let made = socket.parent().filter(|_| words[0] != "-S" || words[2] == "--nsss");
+        let made = made.unwrap_or(socket.parent().unwrap().parent().unwrap());
+        assert_eq!(hint, format!("mkdir -p {}", made.display()));
+    }
 }
 
 #[test]

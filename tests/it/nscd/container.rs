@@ -246,7 +246,8 @@ fn a_directory_that_cannot_be_made_is_told_by_its_own_error() {
         command
     });
     assert_eq!(code, Some(111));
-    assert!(told.contains("missing/nscd: No such file or directory"), "{told}");
+    assert!(told.contains("missing/nscd (first run mkdir -p "), "{told}");
+    assert!(told.ends_with("missing): No such file or directory\n"), "{told}");
 }
 
 /// In a user namespace without root, the files of root are those of somebody unknown.

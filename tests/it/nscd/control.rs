@@ -4,6 +4,8 @@ use crate::support::nscd::{Bench, ask, asked, raw, request, user};
 use crate::support::{
     self, Finished, Server, have_program, is_root, procfs, run_to_end, skip, tool,
 };
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 const ADA: &str = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
@@ -92,6 +94,24 @@ fn root_ends_it() {
     assert_eq!(nscd(&bench, &bench.socket(), &["--shutdown"]).code, Some(1));
     let mut server = bench.serve(&[]);
     assert_eq!(asked(server.socket(), &raw(2, ask::SHUTDOWN, 0, b"")), b"");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn the_next_one_can_be_started_once_it_was_ended() {
+    let test = "the_next_one_can_be_started_once_it_was_ended";
+    if !is_root() {
+        return skip(test, "needs root");
+    }
+    let members = "somebody,".repeat(300_000);
+    let bench = Bench::new("", &format!("all:x:5:{members}last\n"));
+    let mut server = bench.serve(&[]);
+    // Who does not read keeps it for a second more.
+    let mut client = UnixStream::connect(server.socket()).unwrap();
+    client.write_all(&request(ask::GROUP, "all")).unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    assert_eq!(nscd(&bench, server.socket(), &["-K"]).code, Some(0));
+    assert!(UnixStream::connect(bench.socket()).is_err(), "somebody is there still");
     assert_eq!(server.wait().code(), Some(0));
 }
 
