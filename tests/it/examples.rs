@@ -1,8 +1,9 @@
 //! The service files of doc/examples, each started by its own supervisor in namespaces of its own, and
-//! asked.
+//! asked. Where the page says how to install one, those words are what installs it, twice.
 
+use crate::support::page::blocks;
 use crate::support::{
-    self, TempDir, have_program, is_root, nssbox, procfs, run_to_end, skip, wait_until,
+    self, TempDir, have_program, is_root, nssbox, peer, procfs, run_to_end, skip, wait_until,
 };
 use rustix::process::Pid;
 use std::path::Path;
@@ -35,9 +36,18 @@ impl Drop for Supervisor {
     }
 }
 
-/// Starts `script` as PID 1, and asks both services once they are there.
+/// The commands of the page for one supervisor.
+fn page(supervisor: &str) -> String {
+    let blocks = blocks("doc/examples/README.md");
+    let mut blocks = blocks.into_iter().filter(|block| block.needs == supervisor);
+    let block = blocks.next().unwrap_or_else(|| panic!("no block for {supervisor}"));
+    block.text
+}
+
+/// Starts `script` as PID 1, and nscd by it; runs `commands`, which install nsssd, twice; then asks
+/// both services. Without commands the script starts both.
 #[track_caller]
-fn answers(test: &str, programs: &[&str], script: &str) {
+fn answers(test: &str, programs: &[&str], script: &str, commands: &str) {
     for program in [&["unshare", "nsenter", "perl"], programs].concat() {
         if !is_root() || !have_program(program) {
             return skip(test, &format!("needs root and {program}"));
@@ -61,23 +71,31 @@ fn answers(test: &str, programs: &[&str], script: &str) {
     };
     let process = Path::new("/proc").join(first.as_raw_nonzero().to_string());
     let root = process.join("root").join("run");
-    for socket in ["service/nsssd/s", "nscd/socket"] {
+    let mut there = |socket: &str| {
         wait_until(socket, || {
             root.join(socket).exists() || supervisor.0.try_wait().unwrap().is_some()
         });
-    }
-    if supervisor.0.try_wait().unwrap().is_some_and(|status| status.code() == Some(120)) {
+        supervisor.0.try_wait().unwrap().and_then(|status| status.code())
+    };
+    if there("nscd/socket") == Some(120) {
         return skip(test, &format!("no overlays: {}", told()));
     }
     // Asked from where they run.
     let pid = first.as_raw_nonzero().to_string();
     let inside = |words: &[&str]| {
         let mut command = Command::new("nsenter");
-        command.args(["-m", "-p", "-t", &pid]).args(words).env("PATH", "/usr/bin:/bin");
+        command
+            .args(["-m", "-p", "-t", &pid])
+            .args(words)
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
         let finished = run_to_end(command);
         assert_eq!(finished.code, Some(0), "{words:?}: {} {}", finished.stderr, told());
         String::from_utf8(finished.stdout).unwrap()
     };
+    for _ in 0..2 {
+        inside(&["sh", "-ec", &format!("cd {EXAMPLES}\n{commands}")]);
+    }
+    there("service/nsssd/s");
     let users = inside(&["nssbox", "getent", "-S", "/run/service/nsssd/s", "passwd", "root"]);
     assert!(users.starts_with("root:x:0:0:"), "{users}");
     let ask = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => '/var/run/nscd/socket');\n\
@@ -88,20 +106,46 @@ fn answers(test: &str, programs: &[&str], script: &str) {
 
 #[test]
 fn s6_runs_both_services() {
-    let script = "cp -R \"$0\"/s6 /run/service && exec s6-svscan /run/service\n";
-    answers("s6_runs_both_services", &["s6-svscan"], script);
+    let script = "mkdir /run/service && cp -R \"$0\"/s6/nscd /run/service/\n\
+                  exec s6-svscan /run/service\n";
+    answers("s6_runs_both_services", &["s6-svscan"], script, &page("s6"));
 }
 
 #[test]
 fn runit_runs_both_services() {
-    let script = "cp -R \"$0\"/runit /run/sv && exec runsvdir -P /run/sv\n";
-    answers("runit_runs_both_services", &["runsvdir"], script);
+    let script = "mkdir -p /etc/sv /etc/service && cp -R \"$0\"/runit/nscd /etc/sv/\n\
+                  ln -s /etc/sv/nscd /etc/service/nscd && exec runsvdir -P /etc/service\n";
+    answers("runit_runs_both_services", &["runsvdir"], script, &page("runit"));
 }
 
 #[test]
 fn busybox_init_runs_both_services() {
     let script = "cat \"$0\"/inittab/busybox > /etc/inittab && exec busybox init\n";
-    answers("busybox_init_runs_both_services", &["busybox"], script);
+    answers("busybox_init_runs_both_services", &["busybox"], script, "");
+}
+
+#[test]
+fn sysvinit_runs_both_services() {
+    let test = "sysvinit_runs_both_services";
+    let Some(init) = peer(test, "sysvinit-core", "sbin/init") else { return };
+    let script = format!(
+        "{{ echo id:2:initdefault:; cat \"$0\"/inittab/sysvinit; }} > /etc/inittab\n\
+         exec {}\n",
+        init.display()
+    );
+    answers(test, &[], &script, "");
+}
+
+#[test]
+fn openrc_runs_both_services() {
+    // What its own start makes; and no dependencies, which mount disks.
+    let script = "cd /run && mkdir openrc && cd openrc && mkdir daemons exclusive failed options \\\n\
+                  hotplugged inactive scheduled started starting stopping tmp wasinactive\n\
+                  echo default > softlevel; mount -t tmpfs tmpfs /var/log\n\
+                  install -m 0755 \"$0\"/openrc/nssbox-nscd /etc/init.d/nssbox-nscd\n\
+                  rc-service -D nssbox-nscd start; exec tail -f /dev/null\n";
+    let commands = page("openrc").replace("rc-service ", "rc-service -D ");
+    answers("openrc_runs_both_services", &["rc-service"], script, &commands);
 }
 
 #[test]

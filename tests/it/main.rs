@@ -33,6 +33,8 @@ mod nscd;
 mod nslcd;
 mod one_answer;
 mod options;
+#[cfg(all(feature = "nscd", feature = "nsssd-map", feature = "nsssd-nslcd"))]
+mod pages;
 mod privileges;
 mod proto;
 #[cfg(feature = "sandbox")]

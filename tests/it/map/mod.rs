@@ -1,7 +1,6 @@
 //! `nsssd-map`.
 
 mod bad;
-mod doc;
 mod flaws;
 mod mounts;
 mod numbers;

@@ -5,7 +5,6 @@ mod check;
 mod clients;
 mod container;
 mod control;
-mod doc;
 mod machine;
 mod map;
 mod nsss;

@@ -1,6 +1,5 @@
 //! `nsssd-nslcd`.
 
-mod doc;
 mod hostile;
 mod ldap;
 mod lookups;
