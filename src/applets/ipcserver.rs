@@ -108,6 +108,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     match switch {
         Some(mut switch) => {
             ready(&mut switch);
+            server_options.log.tell_failures(&mut switch);
             // There are no workers: a lookup that turns out to need one fails.
             switch.wait_for_nothing();
             // Nothing is started here. A program for each client may be meant to gain rights.

@@ -1,6 +1,6 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, Exit};
+use crate::sys::error::{Error, Exit, not_made};
 use crate::sys::file::{base, join, path};
 use crate::sys::output::Output;
 use crate::sys::program::{SELF, is_ours};
@@ -107,10 +107,10 @@ pub fn run(applet: &Applet, args: &[OsString]) -> Exit {
     let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
     for word in args.iter().take_while(is_option) {
         if word == "--help" {
-            return print(applet.usage);
+            return print(applet.name, applet.usage);
         }
         if word == "--version" || word == "-V" {
-            return print(&[applet.name, VERSION]);
+            return print(applet.name, &[applet.name, VERSION]);
         }
     }
     match (applet.main)(args) {
@@ -131,7 +131,7 @@ pub fn nssbox(name: &[u8], args: &[OsString]) -> Exit {
     if first == "--help" || first == "-h" || first == "help" {
         help()
     } else if first == "--version" || first == "-V" {
-        print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
+        print("nssbox", &[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
     } else if first == "--list" {
         list()
     } else if first == "--install" {
@@ -163,7 +163,7 @@ fn help() -> Exit {
         text.push_str(applet.about);
         text.push('\n');
     }
-    print(&[&text])
+    print("nssbox", &[&text])
 }
 
 fn list() -> Exit {
@@ -172,16 +172,22 @@ fn list() -> Exit {
         names.push_str(applet.name);
         names.push('\n');
     }
-    print(&[&names])
+    print("nssbox", &[&names])
 }
 
 /// Prints to standard output.
-fn print(pieces: &[&str]) -> Exit {
+fn print(program: &str, pieces: &[&str]) -> Exit {
     let mut out = Output::default();
     let done = pieces.iter().try_for_each(|piece| out.put(piece.as_bytes()));
     match done.and_then(|()| out.flush()) {
         Ok(()) => Exit::SUCCESS,
-        Err(_) => Exit::FAILURE,
+        Err(errno) => {
+            // Who reads no further has what he wanted.
+            if errno != Errno::PIPE {
+                Error::system("unable to write to stdout", errno).print(program);
+            }
+            Exit::FAILURE
+        }
     }
 }
 
@@ -209,7 +215,7 @@ fn install(args: &[OsString]) -> Result<Exit, Error> {
                 Error::refused(what).about(name).print("nssbox");
                 exit = Exit::FAILURE;
             }
-            Err(errno) => return Err(Error::system("unable to make link", errno).about(name)),
+            Err(errno) => return Err(not_made("unable to make link", &link, errno)),
         }
     }
     Ok(exit)

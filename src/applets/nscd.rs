@@ -17,14 +17,15 @@ use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
-use crate::server::listener::{Limits, Listener, Place, not_made};
+use crate::server::listener::{Limits, Listener, Place};
+use crate::server::log::Log;
 use crate::server::setup::{Connections, Identity, clamp, ready, room};
 use crate::server::signals::settle;
 use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
 use crate::sys::access::shared_ids;
-use crate::sys::error::{Error, Exit, unable};
+use crate::sys::error::{Error, Exit, not_made, unable};
 use crate::sys::file::{directory, path};
 use crate::sys::message::Message;
 use crate::sys::no_huge_pages;
@@ -87,6 +88,7 @@ pub const SPEC: Spec = Spec {
         ("--debug", 'd'),
         ("--foreground", 'F'),
         ("--config-file", 'f'),
+        ("--secure", 'f'),
         ("--nthreads", 'T'),
         MIN_UID_OPTION,
         ("--version", 'V'),
@@ -151,7 +153,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         return check::run(&sources.lines(), &mut *sources.far()?);
     }
     if is_worker {
-        work(&sources, &identity, patience)?;
+        work(&sources, &identity, patience, server_options.log)?;
     } else {
         serve(&sources, &services, &identity, &server_options, parent, args)?;
     }
@@ -159,8 +161,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
 }
 
 /// A worker's work.
-fn work(sources: &Sources, identity: &Identity, patience: Patience) -> Result<(), Error> {
+fn work(sources: &Sources, identity: &Identity, patience: Patience, log: Log) -> Result<(), Error> {
     let mut far = sources.far()?;
+    log.tell_failures(&mut far);
     shared_ids();
     far.judge_passwords();
     // One that takes another's place after the change of user is that user already.
@@ -184,6 +187,7 @@ fn serve(
 ) -> Result<(), Error> {
     // What is wrong with the script is told before the socket is made.
     let (mut near, others) = sources.near("nscd")?;
+    server_options.log.tell_failures(&mut near);
     let judges = near.judge_passwords();
     let as_root = geteuid().is_root();
     let verbose = server_options.log.verbosity > 0;

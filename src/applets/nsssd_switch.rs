@@ -53,11 +53,15 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     }
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;
-    if std::env::var_os("IPCREMOTEEUID").is_none() {
-        // Where there is one for each client, the server tells once.
+    // Where there is one for each client, the server tells once.
+    let tells = std::env::var_os("IPCREMOTEEUID").is_none();
+    if tells {
         name_refused("nsssd-switch", &blocks, settings.named(), settings.min_uid);
     }
     let mut switch = start(&blocks, settings, client)?;
+    if tells {
+        check::tell_missing("nsssd-switch", &mut switch);
+    }
     stdio::serve(&mut switch, timeout)?;
     Ok(Exit::SUCCESS)
 }

@@ -81,8 +81,16 @@ impl Origin {
         self.next = 0;
     }
 
-    /// A new peer; `None` if there is none to be had, or it is too early to try.
-    pub fn start(&mut self) -> Option<Child> {
+    /// Its name on the command line.
+    pub fn place(&self) -> &[u8] {
+        match &self.kind {
+            OriginKind::Program(command) => command.first().map_or(b"", |word| word.as_bytes()),
+            OriginKind::Server(path) => path.as_bytes(),
+        }
+    }
+
+    /// A new peer; `None` if it is too early to try.
+    pub fn start(&mut self) -> Option<Result<Child, Errno>> {
         match &self.kind {
             OriginKind::Program(command) => {
                 let now = clock::millis();
@@ -90,9 +98,9 @@ impl Origin {
                     return None;
                 }
                 self.next = now + RESTART_PAUSE;
-                Child::spawn(command, None).ok()
+                Some(Child::spawn(command, None))
             }
-            OriginKind::Server(path) => Child::connect(path).ok(),
+            OriginKind::Server(path) => Some(Child::connect(path)),
         }
     }
 }
@@ -194,6 +202,10 @@ impl Source for Child {
 
     fn is_dead(&self) -> bool {
         self.dead
+    }
+
+    fn why_dead(&self) -> Errno {
+        self.cause
     }
 
     fn has_answered(&self) -> bool {

@@ -6,7 +6,7 @@ pub mod client;
 pub mod gids;
 #[cfg(feature = "nsssd-map")]
 pub mod map;
-mod none;
+pub mod none;
 #[cfg(feature = "nsssd-nslcd")]
 pub mod nslcd;
 #[cfg(feature = "nscd")]
@@ -128,6 +128,17 @@ pub trait Source {
         false
     }
 
+    /// Why it has.
+    fn why_dead(&self) -> Errno {
+        Errno::IO
+    }
+
+    /// The path that questions about `db` are answered from; empty: there is none.
+    fn place(&self, db: Option<Db>) -> &[u8] {
+        let _ = db;
+        b""
+    }
+
     /// Names what must stay allowed once all has been started.
     fn allow(&self, sandbox: &mut Sandbox) {
         let _ = sandbox;
@@ -209,7 +220,7 @@ pub enum Backend {
 
 impl Backend {
     /// One that is not started yet, or could not be.
-    pub const NOT_STARTED: Backend = Backend::NotStarted(none::NotStarted);
+    pub const NOT_STARTED: Backend = Backend::NotStarted(none::NotStarted(Errno::IO));
 
     /// One that a worker process asks.
     pub const OFFLOADED: Backend = Backend::Offloaded(none::Offloaded);

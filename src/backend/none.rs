@@ -2,9 +2,11 @@
 
 use super::{Outcome, Source, Step};
 use nssproto::nsss::Request;
+use rustix::io::Errno;
 
-/// A backend that is not started yet, or could not be: as good as one that has failed for good.
-pub struct NotStarted;
+/// A backend that is not started yet, or could not be, and why: as good as one that has failed for
+/// good.
+pub struct NotStarted(pub Errno);
 
 impl Source for NotStarted {
     fn ask(&mut self, _: Step<'_>, _: &Request<'_>) -> Outcome {
@@ -13,6 +15,10 @@ impl Source for NotStarted {
 
     fn is_dead(&self) -> bool {
         true
+    }
+
+    fn why_dead(&self) -> Errno {
+        self.0
     }
 }
 

@@ -146,16 +146,18 @@ pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Resu
 }
 
 impl Printer {
-    /// The user of this name, or else of this number; `+` in front leaves only the number.
+    /// The user of this name, or else of this number; `+` in front leaves only the number. groups
+    /// knows names only.
     fn find<'a>(&mut self, given: &'a [u8]) -> Option<Person<'a>> {
-        let number = given.strip_prefix(b"+");
+        let by_number = !matches!(self.style.what, What::Titled);
+        let number = given.strip_prefix(b"+").filter(|_| by_number);
         let mut found = None;
         self.resolver.failure = None;
         if number.is_none() {
             found = self.resolver.user(given);
         }
         // Whether there is such a name must be known first.
-        if found.is_none() && self.resolver.failure.is_none() {
+        if found.is_none() && by_number && self.resolver.failure.is_none() {
             // 4294967295 stands for nobody.
             let uid = decimal_u32(number.unwrap_or(given)).filter(|uid| *uid != u32::MAX)?;
             found = self.resolver.number(Db::Passwd, uid);

@@ -1,8 +1,10 @@
 //! What a server says of its sources before it serves: those that are not there at the start, and
 //! with `--check` all of them, each of which is tried.
 
+use crate::backend::Backend;
+use crate::backend::none::NotStarted;
 use crate::backend::script::Block;
-use crate::backend::switch::{Answer, Switch};
+use crate::backend::switch::{Answer, Slot, Switch};
 use crate::sys::access::Rights;
 use crate::sys::clock::NEVER;
 use crate::sys::error::{Error, Exit, unable};
@@ -94,9 +96,15 @@ fn tried(switch: &mut Switch, at: usize) -> Result<(), Option<Errno>> {
             _ => Ok(()),
         };
         let failed = client.has_failed();
-        let dead = switch.slots().get(at).is_none_or(|slot| slot.backend.is_dead());
+        let slot = switch.slots().get(at);
+        let dead = slot.is_none_or(|slot| slot.backend.is_dead());
+        // Of one that was started and has ended, no call told why.
+        let why = match slot {
+            Some(Slot { backend: Backend::NotStarted(NotStarted(errno)), .. }) => Some(*errno),
+            _ => None,
+        };
+        let why = why.filter(|errno| *errno != Errno::IO);
         switch.dismiss(&client);
-        // Of one that has ended, no call told why.
-        return if dead || (failed && answered.is_ok()) { Err(None) } else { answered };
+        return if dead || (failed && answered.is_ok()) { Err(why) } else { answered };
     }
 }

@@ -2,8 +2,8 @@
 
 use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
-use crate::sys::error::{Error, unable};
-use crate::sys::file::{directory, path};
+use crate::sys::error::{Error, not_made, unable};
+use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{self, address, take_descriptors};
 use crate::sys::stat::{fstat, lstat};
@@ -181,13 +181,6 @@ fn failed(what: &'static str, at: &CStr, cause: Errno) -> Error {
     not_made(what, at.to_bytes(), cause)
 }
 
-/// Why nothing can be made at `at`; where the directory is missing, what to do.
-pub fn not_made(what: &'static str, at: &[u8], cause: Errno) -> Error {
-    let hint = [at, b" (first run mkdir -p ", directory(at), b")"].concat();
-    let subject = if cause == Errno::NOENT { &hint } else { at };
-    Error::system(what, cause).about(OsStr::from_bytes(subject))
-}
-
 fn refused(what: &'static str, at: &CStr) -> Error {
     Error::refused(what).about(OsStr::from_bytes(at.to_bytes()))
 }
@@ -277,7 +270,10 @@ fn examine(at: &CStr) -> Result<(), Error> {
     let probe = stream()?;
     match address(at.to_bytes()).and_then(|address| connect(&probe, &address)) {
         Err(Errno::CONNREFUSED) => Ok(()),
-        // Accepted, queue full, or no right to ask: somebody may be listening.
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
+            Err(failed("unable to bind: cannot ask whether a server is at", at, errno))
+        }
+        // Accepted, or queue full: somebody may be listening.
         _ => Err(refused(LIVE, at)),
     }
 }

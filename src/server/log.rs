@@ -1,6 +1,7 @@
 //! What the super-server says, in the words of s6-ipcserverd. Nothing here allocates.
 
 use super::signals::Signal;
+use crate::backend::switch::Switch;
 use crate::sys::access::Peer;
 use crate::sys::message::Message;
 use nssproto::entry::{Gid, Uid};
@@ -49,6 +50,13 @@ impl Log {
             message.text(": ").errno(errno);
         }
         message.send();
+    }
+
+    /// Each failure of a source is told as each connection is.
+    pub fn tell_failures(&self, switch: &mut Switch) {
+        if self.verbosity > 1 {
+            switch.tell_failures(self.name);
+        }
     }
 
     /// At the start.

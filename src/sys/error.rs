@@ -1,5 +1,6 @@
 //! Why an applet ends before its time: what the user reads, and the exit code.
 
+use super::file::directory;
 use super::message::Message;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -125,6 +126,13 @@ impl Error {
         }
         message.send();
     }
+}
+
+/// Why nothing can be made at `at`; where the directory is missing, what to do.
+pub fn not_made(what: &'static str, at: &[u8], cause: Errno) -> Error {
+    let hint = [at, b" (first run mkdir -p ", directory(at), b")"].concat();
+    let subject = if cause == Errno::NOENT { &hint } else { at };
+    Error::system(what, cause).about(OsStr::from_bytes(subject))
 }
 
 /// For `map_err` behind a system call that concerns nothing in particular.

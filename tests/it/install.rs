@@ -252,3 +252,12 @@ fn install_takes_one_directory_and_one_option() {
     }
     assert_eq!(names_in(&bin), [""; 0]);
 }
+
+#[test]
+fn the_directory_that_is_missing_is_made_as_the_error_says() {
+    let dir = TempDir::new();
+    let missing = dir.join("a/b");
+    let told = install(nssbox(), &["-s", missing.to_str().unwrap()]).stderr;
+    let hint = format!("(first run mkdir -p {}): No such file or directory\n", missing.display());
+    assert!(told.ends_with(&hint), "{told}");
+}

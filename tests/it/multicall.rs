@@ -291,6 +291,7 @@ fn printing() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut all =
         vec![("nssbox", vec!["--list"]), ("nssbox", vec!["--help"]), ("nssbox", vec!["--version"])];
     all.extend(APPLETS.map(|name| (name, vec!["--help"])));
+    all.extend(APPLETS.map(|name| (name, vec!["--version"])));
     all
 }
 
@@ -298,8 +299,11 @@ fn printing() -> Vec<(&'static str, Vec<&'static str>)> {
 fn a_text_that_cannot_be_written_is_an_error() {
     for (arg0, args) in printing() {
         if let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") {
-            let (code, _) = run_into(arg0, &args, full);
+            let (code, stderr) = run_into(arg0, &args, full);
             assert_eq!(code, Some(1), "{arg0} {args:?} into /dev/full");
+            let told =
+                format!("{arg0}: fatal: unable to write to stdout: No space left on device\n");
+            assert_eq!(stderr, told, "{args:?}");
         }
         // Shut down, and not closed: a child that another test starts meanwhile has a copy.
         let (reader, writer) = UnixStream::pair().expect("a socket pair");

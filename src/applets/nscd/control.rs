@@ -33,7 +33,9 @@ mod exit {
 pub fn statistics(args: &[OsString]) -> Option<&[OsString]> {
     let (last, before) = args.split_last()?;
     let options = super::SPEC.split(before).ok()?;
-    let asked = last == STATISTICS || last == "-g";
+    // `--st` and longer mean no other one.
+    let long = last.len() > 3 && STATISTICS.as_bytes().starts_with(last.as_bytes());
+    let asked = long || last == "-g";
     (asked && options.rest.is_empty() && !options.closed).then_some(before)
 }
 

@@ -65,6 +65,8 @@ enum Keyed {
 /// A configuration, and what it needs to answer.
 pub struct Map {
     config: &'static Config<'static>,
+    /// Where that is.
+    file: &'static [u8],
     key: Keyed,
     /// Uid and gid of the one client, where that is known.
     me: Option<Peer>,
@@ -156,6 +158,10 @@ enum Fault {
 }
 
 impl Source for Map {
+    fn place(&self, _: Option<Db>) -> &[u8] {
+        self.file
+    }
+
     fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
         let answer = match *request {
             Request::SetTimeout { .. } | Request::End(_) | Request::Rewind(_) => {

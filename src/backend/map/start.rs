@@ -138,6 +138,7 @@ impl Map {
         let logname = if plan.logname { std::env::var_os("LOGNAME") } else { None };
         let mut map = Box::new(Map {
             config,
+            file: plan.file,
             key: Keyed::Refused(Errno::NOKEY),
             me: match host {
                 Host::Caller => Some(Peer::of(geteuid(), getegid())),

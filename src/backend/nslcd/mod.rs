@@ -151,6 +151,10 @@ impl Source for Nslcd {
         true
     }
 
+    fn place(&self, _: Option<Db>) -> &[u8] {
+        self.address.path_bytes().unwrap_or_default()
+    }
+
     fn missing(&self, tell: &mut dyn FnMut(&[u8], Errno)) {
         if let Some(path) = self.address.path() {
             if let Err(errno) = stat(&path) {

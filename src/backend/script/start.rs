@@ -3,6 +3,8 @@
 use super::grammar::{Block, TOO_MANY};
 use super::registry::{self, Names, Row};
 use crate::backend::child::Origin;
+#[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
+use crate::backend::none::NotStarted;
 use crate::backend::switch::{Belief, Slot, Switch};
 use crate::backend::{Backend, RunsIn};
 use crate::limits::{BACKENDS, MIN_UID};
@@ -206,7 +208,7 @@ fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
             let mut message = Message::warning("nsssd-switch");
             message.text("unable to spawn ");
             message.path(program).text(": ").errno(errno).send();
-            Backend::NOT_STARTED
+            Backend::NotStarted(NotStarted(errno))
         }
     }
 }

@@ -7,12 +7,14 @@ mod found;
 
 use super::child::Origin;
 use super::client::{Hit, Search};
+use super::none::NotStarted;
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
 use crate::limits::{IDLE_LOOK_MILLIS, MIN_UID, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock::{self, NEVER};
+use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::untouched;
 use belief::{Claim, Judging, Verdict};
@@ -38,6 +40,30 @@ pub struct Slot {
     pub origin: Option<Origin>,
     /// How far it is believed.
     pub belief: Belief,
+}
+
+impl Slot {
+    /// Tells a failure, with what did not answer.
+    #[inline(never)]
+    fn tell(&self, program: &str, request: &Request<'_>, outcome: Outcome) {
+        let errno = match outcome {
+            Outcome::Failed(errno) => Errno::from_raw_os_error(errno.into()),
+            Outcome::Dead => self.backend.why_dead(),
+            _ => return,
+        };
+        let mut message = Message::new(program, "info");
+        message.text("a source failed: ");
+        match &self.origin {
+            Some(origin) => message.path(origin.place()),
+            None => message.path(self.backend.place(request.db())),
+        };
+        // What no call has said is told in words.
+        match (outcome, errno) {
+            (Outcome::Dead, Errno::IO) => message.text(": it does not answer"),
+            _ => message.text(": ").errno(errno),
+        };
+        message.send();
+    }
 }
 
 /// So many entries in a row that are refused end an enumeration.
@@ -71,6 +97,8 @@ pub struct Switch {
     /// When to look for files that are not used any more.
     next_look: u64,
     merge: bool,
+    /// Whose messages tell each failure.
+    tells: Option<&'static str>,
     observer: Option<Observer>,
     sharing: Sharing,
     /// What passwords are judged by, where it is needed.
@@ -116,6 +144,7 @@ impl Switch {
             min_uid: MIN_UID,
             next_look: NEVER,
             merge,
+            tells: None,
             observer: None,
             sharing: Sharing::default(),
             #[cfg(feature = "nscd")]
@@ -149,6 +178,11 @@ impl Switch {
     /// From now on, what each backend says is reported.
     pub fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
+    }
+
+    /// From now on each failure of a backend is told by `program`.
+    pub fn tell_failures(&mut self, program: &'static str) {
+        self.tells = Some(program);
     }
 
     /// Whether a backend in process can block, so that it must not run where others wait.
@@ -496,6 +530,9 @@ impl Switch {
             Some((backend, step)) => backend.ask(step, request),
             None => Outcome::Dead,
         };
+        if let (Some(program), Some(slot)) = (self.tells, self.slots.get(client.slot)) {
+            slot.tell(program, request, outcome);
+        }
         if let (Some(start), Some(observer)) = (start, &mut self.observer) {
             let micros = clock::micros().wrapping_sub(start);
             observer(&Report { slot: client.slot, outcome, refused: false, micros });
@@ -547,16 +584,20 @@ impl Switch {
                 // It was a good one, and so may be the next.
                 origin.try_at_once();
             }
-            if let Some(child) = origin.start() {
-                if origin.is_server() {
-                    *belief = match (child.is_ours(), has_files) {
-                        (true, _) => Belief::All,
-                        (false, true) => Belief::Others,
-                        (false, false) => Belief::Stranger,
-                    };
-                }
-                *backend = Backend::Child(Box::new(child));
-            }
+            let Some(started) = origin.start() else { continue };
+            *backend = started.map_or_else(
+                |errno| Backend::NotStarted(NotStarted(errno)),
+                |child| {
+                    if origin.is_server() {
+                        *belief = match (child.is_ours(), has_files) {
+                            (true, _) => Belief::All,
+                            (false, true) => Belief::Others,
+                            (false, false) => Belief::Stranger,
+                        };
+                    }
+                    Backend::Child(Box::new(child))
+                },
+            );
         }
     }
 

@@ -70,13 +70,6 @@ impl Unix {
     }
 }
 
-impl Unix {
-    fn tell_failure(&self, errno: Errno) {
-        let mut message = Message::warning("nsssd-unix");
-        message.text("unable to read the files in ").path(&self.dir).text(": ").errno(errno).send();
-    }
-}
-
 /// Whose files those of a directory are. By its name: where a second one is the same in truth, its
 /// users are those of the first.
 fn teller(mut dir: &[u8]) -> Teller {
@@ -112,7 +105,9 @@ impl Source for Unix {
         };
         answer.unwrap_or_else(|errno| {
             if self.verbose {
-                self.tell_failure(errno);
+                let mut message = Message::warning("nsssd-unix");
+                message.text("unable to read ").path(self.place(request.db()));
+                message.text(": ").errno(errno).send();
             }
             Outcome::failed(errno)
         })
@@ -120,6 +115,10 @@ impl Source for Unix {
 
     fn takes_long_names(&self) -> bool {
         true
+    }
+
+    fn place(&self, db: Option<Db>) -> &[u8] {
+        db.map_or(&self.dir, |db| self.files.get(db).path().to_bytes())
     }
 
     /// The directory, or of its files those that no set of accounts does without.

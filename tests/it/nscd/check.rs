@@ -1,8 +1,8 @@
 //! `--check`, what is told at the start of sources that are not there, and applets that find
 //! themselves without links.
 
-use crate::support::nscd::Bench;
-use crate::support::{Server, TempDir, nssbox, run_to_end, tool, wait_until};
+use crate::support::nscd::{Bench, ask, asked, request};
+use crate::support::{Server, TempDir, by_id, nssbox, op, run_to_end, tool, wait_until};
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -45,6 +45,12 @@ fn sources_are_printed_as_understood_and_tried() {
         // A program that is there and does not answer.
         let (code, text) = check(&bench, applet, &["0", "true", ""]);
         assert_eq!((code, text.as_str()), (Some(1), "0 true: it does not answer\n"), "{applet}");
+        // One that is there and cannot be started.
+        let script = bench.dir.write("broken", "#!/no/such/interpreter\n");
+        bench.dir.chmod("broken", 0o755);
+        let (code, text) = check(&bench, applet, &["0", script.to_str().unwrap(), ""]);
+        let broken = format!("0 {0}: No such file or directory\n", script.display());
+        assert!(code == Some(1) && text.starts_with(&broken), "{text}");
     }
     let script = ["/none/s", "nsssd-switch", "3", "nsssd-unix", "-d", dir, ""];
     assert_eq!(check(&bench, "ipcserver", &script), (Some(0), good));
@@ -96,6 +102,65 @@ fn what_is_not_there_is_named_at_the_start() {
     drop(UnixListener::bind(&socket).unwrap());
     let told = start(&["-s", &socket]);
     assert!(told.contains(&format!("{socket}: Connection refused")), "{told}");
+}
+
+#[test]
+fn each_failure_is_told_with_its_path() {
+    let bench = bench();
+    let dir = bench.dir.as_str();
+    let missing = format!("{dir}/none");
+    let half = bench.dir.subdirectory("half");
+    fs::write(half.join("passwd"), "").unwrap();
+    let half = half.to_str().unwrap();
+    let gone = "No such file or directory";
+    let files = ["3", "nsssd-unix", "-d", dir, ""];
+    let told = |server: &Server, path: &str, why: &str, times: usize| {
+        let line = format!("info: a source failed: {path}: {why}\n");
+        wait_until(&line, || server.stderr().matches(&line).count() >= times);
+    };
+    for (more, place) in [
+        (&["0", "nsssd-unix", "-d", &missing, ""][..], format!("{missing}/group")),
+        (&["0", "nsssd-unix", "-d", half, ""], format!("{half}/group")),
+        (&["0", "no-such-backend", ""], "no-such-backend".to_owned()),
+        (&["0", &missing, ""], missing.clone()),
+        #[cfg(feature = "nsssd-nslcd")]
+        (&["0", "nsssd-nslcd", &missing, ""], missing.clone()),
+    ] {
+        // Both by its own option and by that of glibc's.
+        for option in ["-v", "-d"] {
+            let mut command = tool(&bench.bin, "nscd");
+            command.args(["-1", option, "-S"]).arg(bench.socket()).args(files).args(more);
+            command.env("PATH", path(&bench));
+            let server = Server::start_command(command, &bench.socket());
+            for times in 1..=2 {
+                assert_eq!(asked(server.socket(), &request(ask::GROUP, "nobody")), b"");
+                told(&server, &place, gone, times);
+            }
+        }
+    }
+    let socket = format!("{dir}/nsss");
+    for why in [gone, "Connection refused"] {
+        let mut command = tool(&bench.bin, "nscd");
+        command.args(["-1", "-v", "-S"]).arg(bench.socket()).args(["-s", &socket, "--no-files"]);
+        let server = Server::start_command(command, &bench.socket());
+        for times in 1..=2 {
+            assert_eq!(asked(server.socket(), &request(ask::GROUP, "nobody")), b"");
+            told(&server, &socket, why, times);
+        }
+        if why == gone {
+            drop(UnixListener::bind(&socket).unwrap());
+        }
+    }
+    for program in
+        [&["nsssd-unix", "-d", half][..], &["nsssd-switch", "0", "nsssd-unix", "-d", half, ""]]
+    {
+        let server = Server::start(&bench.bin, bench.dir.path(), &["-v"], program);
+        let client = server.connect();
+        for times in 1..=2 {
+            assert_eq!(client.ask(&by_id(op::GRP_GETBYGID, 5), 1), [2]);
+            told(&server, &format!("{half}/group"), gone, times);
+        }
+    }
 }
 
 #[test]

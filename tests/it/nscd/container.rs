@@ -250,6 +250,30 @@ fn a_directory_that_cannot_be_made_is_told_by_its_own_error() {
     assert!(told.ends_with("missing): No such file or directory\n"), "{told}");
 }
 
+#[test]
+fn a_socket_that_may_not_be_asked_is_told_by_its_own_error() {
+    let test = "a_socket_that_may_not_be_asked_is_told_by_its_own_error";
+    if !is_root() || !have_program("setpriv") || !support::others_can_run_it() {
+        return skip(test, "needs root, setpriv, and an executable for all");
+    }
+    let bench = bench();
+    bench.dir.chmod(".", 0o755);
+    bench.dir.subdirectory("run");
+    bench.dir.chmod("run", 0o777);
+    drop(UnixListener::bind(bench.socket()).unwrap());
+    bench.dir.chmod("run/socket", 0o600);
+    let mut command = tool(&bench.bin, "setpriv");
+    command.args(["--reuid", "1234", "--clear-groups"]).arg(bench.bin.join("nscd"));
+    command.arg("-S").arg(bench.socket()).arg("3").args(bench.unix()).arg("");
+    let (code, told) = bench.fails(command);
+    let why = format!(
+        "cannot ask whether a server is at {}: Permission denied\n",
+        bench.socket().display()
+    );
+    assert_eq!(code, Some(111), "{told}");
+    assert!(told.ends_with(&why), "{told}");
+}
+
 /// In a user namespace without root, the files of root are those of somebody unknown.
 #[test]
 #[cfg(feature = "nsssd-map")]
