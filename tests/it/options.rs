@@ -18,6 +18,23 @@ struct Row {
     same: bool,
 }
 
+impl Row {
+    /// Whether an option stands in the command line: a long one perhaps cut short, a letter perhaps
+    /// behind others.
+    fn gives(&self, option: &str) -> bool {
+        let mut words = self.words.split_whitespace();
+        match option.strip_prefix("--") {
+            Some(_) => words.any(|word| {
+                let word = word.split('=').next().unwrap_or_default();
+                word.len() > 2 && option.starts_with(word)
+            }),
+            None => words.any(|word| {
+                word.starts_with('-') && !word.starts_with("--") && word.contains(&option[1..])
+            }),
+        }
+    }
+}
+
 /// The rows of a program.
 fn rows(program: &str) -> Vec<Row> {
     let title = format!("\n## {program}\n");
@@ -77,6 +94,10 @@ fn hold_rows(test: &str, program: &str, path: &str, options: &BTreeSet<String>) 
     let rows = rows(program);
     let listed: BTreeSet<String> = rows.iter().flat_map(|row| row.options.clone()).collect();
     assert_eq!(&listed, options, "options in doc/options.md, and theirs");
+    for row in &rows {
+        let absent: Vec<&String> = row.options.iter().filter(|option| !row.gives(option)).collect();
+        assert!(absent.is_empty(), "{program} {}: {absent:?} in its first cell", row.words);
+    }
 
     let dir = TempDir::new();
     let covers: [(&str, &str); 5] = [
@@ -139,7 +160,20 @@ fn nscd_takes_the_options_of_glibcs() {
     let mut command = Command::new(&nscd);
     command.arg("--help").env("LC_ALL", "C");
     let help = String::from_utf8_lossy(&run_to_end(command).stdout).into_owned();
-    hold_rows(test, "nscd", nscd.to_str().unwrap(), &explained(&help));
+    let mut options = explained(&help);
+    // Its page has more, and one otherwise: `.It Fl g , Fl -statistic`.
+    let mut page = Command::new("gzip");
+    page.arg("-dc").arg(nscd.ancestors().nth(2).unwrap().join("share/man/man8/nscd.8.gz"));
+    let page = String::from_utf8_lossy(&run_to_end(page).stdout).into_owned();
+    let words = page.lines().filter_map(|line| line.strip_prefix(".It ")).flat_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let names = words.windows(2).filter(|pair| pair[0] == "Fl");
+        names.map(|pair| format!("-{}", pair[1])).collect::<Vec<_>>()
+    });
+    let before = options.len();
+    options.extend(words);
+    assert!(options.len() > before, "no manual page: {page}");
+    hold_rows(test, "nscd", nscd.to_str().unwrap(), &options);
 }
 
 #[test]
