@@ -5,10 +5,10 @@ use super::file::path;
 use super::program::{SELF, find};
 use super::with_huge_pages;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -125,30 +125,30 @@ impl Command {
 /// ARMv5 no atomic numbers of 64 bits.)
 static DESCRIPTORS: AtomicU32 = AtomicU32::new(0);
 
+/// How many descriptors there are where nobody says: a sandbox may forbid to ask.
+const USUAL: u64 = 1024;
+
 /// Allows this process as many descriptors as it may have; how many.
 pub fn raise_descriptors() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
-    if limit.current != hard && allow_descriptors(hard, hard) {
+    // Not rustix's, which panics then.
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return USUAL };
+    if soft != hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         let first = u32::try_from(soft).unwrap_or(u32::MAX);
         let _ = DESCRIPTORS.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
-        return hard.unwrap_or(u64::MAX);
+        return hard;
     }
     soft
-}
-
-fn allow_descriptors(soft: Option<u64>, hard: Option<u64>) -> bool {
-    prlimit(None, Resource::Nofile, Rlimit { current: soft, maximum: hard }).is_ok()
 }
 
 /// Does something under the limit that we were started with. (What is open stays open.)
 fn under_first_limit<T>(work: impl FnOnce() -> T) -> T {
     let first = DESCRIPTORS.load(Ordering::Relaxed);
-    let limit = getrlimit(Resource::Nofile);
-    let lowered = first != 0 && allow_descriptors(Some(first.into()), limit.maximum);
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).ok().filter(|(_, hard)| {
+        first != 0 && setrlimit(Resource::RLIMIT_NOFILE, first.into(), *hard).is_ok()
+    });
     let done = work();
-    if lowered {
-        allow_descriptors(limit.current, limit.maximum);
+    if let Some((soft, hard)) = limit {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
     }
     done
 }

@@ -8,13 +8,15 @@ use super::text::cut;
 use crate::backend::stamp::{Reading, Stamp};
 use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
+use crate::sys::errno;
 use crate::sys::file::{open, path as c_path};
 use crate::sys::stat::{Stat, lstat};
+use nix::sys::resource::{Resource, getrlimit};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, fsync, tell};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr, write};
-use rustix::process::{Gid, Resource, Uid, getegid, geteuid, getrlimit};
+use rustix::process::{Gid, Uid, getegid, geteuid};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
@@ -245,7 +247,7 @@ impl Registry {
     /// Whether the file may become longer. A process that has become its client has the limits that
     /// he sets, and its line would be cut.
     fn is_allowed(&self) -> Result<(), Errno> {
-        let most = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let (most, _) = getrlimit(Resource::RLIMIT_FSIZE).map_err(errno::of)?;
         if most < self.read_to + MARGIN { Err(Errno::FBIG) } else { Ok(()) }
     }
 
