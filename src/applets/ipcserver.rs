@@ -207,8 +207,9 @@ fn in_process(command: &[OsString], verbose: bool) -> Result<Option<Box<Switch>>
         _ => return Ok(None),
     };
     check::tell_missing("ipcserver", &mut switch);
-    // A switch that can block is run for each client in a process of its own.
-    if switch.may_block() {
+    // A switch that can block is run for each client in a process of its own; so is one with a
+    // program, should one of ours not have been found a moment ago: it would keep our rights.
+    if switch.slots().iter().any(|slot| slot.backend.may_block() || slot.origin.is_some()) {
         return Ok(None);
     }
     Ok(Some(switch))
