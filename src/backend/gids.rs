@@ -108,7 +108,8 @@ impl Gids {
 
     /// Adds a group.
     pub fn add(&mut self, gid: u32) {
-        if gid < self.least {
+        // 2^32-1 is no id: setgroups(2) refuses the list that it is in.
+        if gid < self.least || (gid == u32::MAX && self.least != 0) {
             self.lacks = true;
             return;
         }

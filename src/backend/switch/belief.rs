@@ -18,7 +18,8 @@ pub enum Belief {
     All,
     /// Made of templates in a file of root's: in everything but uid 0.
     Map,
-    /// In everything but gid 0 and uids below [`Switch::min_uid`], for which there are local files.
+    /// In everything but gid 0 and uids below [`Switch::min_uid`], for which there are local files,
+    /// and 2^32-1, which is nobody's.
     Others,
     /// The like, of a server that is neither root's nor ours. We do not ask the files ourselves, so
     /// what is refused is a failure.
@@ -31,8 +32,10 @@ impl Belief {
         match self {
             Belief::Local | Belief::All => true,
             Belief::Map => uid != Some(0),
+            // "No change" to setresuid(2) and its like, so whoever gets it stays root.
             Belief::Others | Belief::Stranger => {
-                uid.is_none_or(|uid| uid >= min_uid) && gid != Some(0)
+                uid.is_none_or(|uid| uid >= min_uid && uid != u32::MAX)
+                    && !matches!(gid, Some(0 | u32::MAX))
             }
         }
     }

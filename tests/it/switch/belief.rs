@@ -29,23 +29,31 @@ fn liar(stage: &Stage) -> FakeNslcd {
         user("wheel", 3002, 0),
         user("eve", 3003, 27),
         user("mail", 3004, 7000),
+        user("nobody", u32::MAX, 7000),
+        user("any", 3005, u32::MAX),
     ];
-    let groups =
-        [group("zero", 0, &["eve"]), group("sudo", 5000, &["eve"]), group("art", 29, &["eve"])];
+    let groups = [
+        group("zero", 0, &["eve"]),
+        group("sudo", 5000, &["eve"]),
+        group("art", 29, &["eve"]),
+        group("last", u32::MAX, &["eve"]),
+    ];
     let mut table = Vec::new();
-    for (entry, uid) in users.iter().zip([0, 3000, 3001, 5, 3002, 3003, 3004]) {
+    for (entry, uid) in users.iter().zip([0, 3000, 3001, 5, 3002, 3003, 3004, u32::MAX, 3005]) {
         table.push((
             request(action::UID, &words(&[uid])),
             reply(action::UID, std::slice::from_ref(entry)),
         ));
     }
-    for (entry, name) in users.iter().zip(["toor", "root", "ada", "bin", "wheel", "eve", "mail"]) {
+    let names = ["toor", "root", "ada", "bin", "wheel", "eve", "mail", "nobody", "any"];
+    for (entry, name) in users.iter().zip(names) {
         table.push((
             request(action::USER, &text(name)),
             reply(action::USER, std::slice::from_ref(entry)),
         ));
     }
-    for (entry, (name, gid)) in groups.iter().zip([("zero", 0), ("sudo", 5000), ("art", 29)]) {
+    let names = [("zero", 0), ("sudo", 5000), ("art", 29), ("last", u32::MAX)];
+    for (entry, (name, gid)) in groups.iter().zip(names) {
         table.push((
             request(action::GID, &words(&[gid])),
             reply(action::GID, std::slice::from_ref(entry)),
@@ -57,7 +65,7 @@ fn liar(stage: &Stage) -> FakeNslcd {
     }
     table.push((request(action::USERS, &[]), reply(action::USERS, &users)));
     let bare = |name, gid| group::<&str>(name, gid, &[]);
-    let eves = [bare("zero", 0), bare("art", 29), bare("more", 7001)];
+    let eves = [bare("zero", 0), bare("art", 29), bare("more", 7001), bare("last", u32::MAX)];
     table.push((request(action::GROUPS_OF, &text("eve")), reply(action::GROUPS_OF, &eves)));
     FakeNslcd::with_table(&stage.dir.join("nslcd"), table)
 }
@@ -126,6 +134,24 @@ fn small_uids_are_believed_from_local_files_wherever_they_stand() {
             daemon.expect(&by_name(op::GRP_GETBYNAME, "zero"), NOT_FOUND);
             daemon
                 .expect(&by_name(op::GRP_GETBYNAME, "art"), &group_reply("art", "*", 29, &["eve"]));
+        }
+        let daemon = switch(&stage, &[options, &["-m"]].concat(), &["unix", "nslcd"]);
+        daemon.expect(&grouplist(9, "eve"), &grouplist_reply(9, &[29, 7001]));
+    }
+}
+
+#[test]
+fn nobody_has_the_number_that_changes_nothing() {
+    let stage = stage();
+    let _nslcd = liar(&stage);
+    for options in WAYS {
+        for order in [["unix", "nslcd"], ["nslcd", "unix"]] {
+            let daemon = switch(&stage, options, &order);
+            daemon.expect(&by_uid(u32::MAX), NOT_FOUND);
+            daemon.expect(&by_name(op::PWD_GETBYNAME, "nobody"), NOT_FOUND);
+            daemon.expect(&by_name(op::PWD_GETBYNAME, "any"), NOT_FOUND);
+            daemon.expect(&by_id(op::GRP_GETBYGID, u32::MAX), NOT_FOUND);
+            daemon.expect(&by_name(op::GRP_GETBYNAME, "last"), NOT_FOUND);
         }
         let daemon = switch(&stage, &[options, &["-m"]].concat(), &["unix", "nslcd"]);
         daemon.expect(&grouplist(9, "eve"), &grouplist_reply(9, &[29, 7001]));
