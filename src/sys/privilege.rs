@@ -7,7 +7,8 @@ use nssproto::bytes::decimal_u32;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid, geteuid, set_dumpable_behavior};
-use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::os::unix::ffi::OsStrExt;
 
 /// Whom to become.
@@ -41,7 +42,8 @@ pub fn become_client(client: Option<Client>) -> Result<(), Error> {
     }
 }
 
-/// Sets the supplementary groups, then all three group ids, then all three user ids.
+/// Sets the supplementary groups, then all three group ids, then all three user ids. Whoever is not
+/// root then has no capabilities.
 ///
 /// The calls are per thread in Linux; the process has only one.
 pub fn become_user(groups: &[Gid], gid: Option<u32>, uid: Option<u32>) -> Result<(), Error> {
@@ -53,6 +55,12 @@ pub fn become_user(groups: &[Gid], gid: Option<u32>, uid: Option<u32>) -> Result
     if let Some(uid) = uid {
         let id = Uid::from_raw(uid);
         set_thread_res_uid(id, id, id).map_err(unable("unable to setuid"))?;
+        if uid != 0 {
+            // The kernel takes them away, too, but not where it was told not to (securebits).
+            let none = CapabilitySet::empty();
+            let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            set_capabilities(None, none).map_err(unable("unable to drop capabilities"))?;
+        }
     }
     Ok(())
 }

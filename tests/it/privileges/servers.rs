@@ -107,6 +107,31 @@ impl Drop for Activated {
 }
 
 #[test]
+fn capabilities_go_where_the_kernel_was_told_to_leave_them() {
+    if cannot_drop("capabilities_go_where_the_kernel_was_told_to_leave_them") {
+        return;
+    }
+    let keeping = |command: &Command| {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--securebits", "+no_setuid_fixup"]);
+        setpriv.arg(command.get_program()).args(command.get_args());
+        copy_environment(command, &mut setpriv);
+        setpriv
+    };
+    let bench = Bench::new(OURS);
+    furnish(&bench);
+    let server = bench.start_command(keeping(&bench.command()), &DROP, &unix(&bench));
+    let nscd = nscd::Bench::new("ada:x:1001:1001::/:\n", "");
+    let command = keeping(&nscd.scripted(&DROP, &[(3, &nscd.unix())]));
+    let nscd = Server::start_command(command, &nscd.socket());
+    for server in [&server, &nscd] {
+        for set in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
+            assert_eq!(procfs::status(server.pid(), set), ["0000000000000000"], "{set}");
+        }
+    }
+}
+
+#[test]
 fn ipcserver_keeps_nothing_of_roots_however_it_is_told_and_whatever_it_serves() {
     let test = "ipcserver_keeps_nothing_of_roots_however_it_is_told_and_whatever_it_serves";
     if cannot_drop(test) {
