@@ -6,7 +6,7 @@ use crate::sys::error::{Error, not_made, unable};
 use crate::sys::file::path;
 use crate::sys::passed::from_supervisor;
 use crate::sys::socket::{self, address, take_descriptors};
-use crate::sys::stat::{fstat, lstat};
+use crate::sys::stat::{Stat, fstat, lstat};
 use rustix::event::poll;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::fs::{fcntl_setfl, flock, open, rename, unlink};
@@ -113,8 +113,12 @@ impl Listener {
                 if is_at(lock, name) =>
             {
                 let _ = unlink(&**at);
-                // One with something in it is a file of others.
-                if fstat(lock).is_ok_and(|stat| stat.st_size == 0) {
+                // One with something in it is a file of others, and so is what is no file.
+                let is_ours = |stat: Stat| {
+                    stat.st_size == 0
+                        && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                };
+                if fstat(lock).is_ok_and(is_ours) {
                     let _ = unlink(&**name);
                 }
             }

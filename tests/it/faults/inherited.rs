@@ -5,9 +5,12 @@
 use crate::support::ipcserver::house::{ask_one, furnish, one, unix};
 use crate::support::ipcserver::{Bench, OURS, children_of};
 use crate::support::nscd::{self, ask, asked, request, user};
-use crate::support::{Connection, Server, have_program, run_to_end, skip, tool, wait_until};
+use crate::support::{
+    Connection, Server, have_program, is_root, run_to_end, skip, tool, wait_until,
+};
 use rustix::process::Signal;
 use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -194,6 +197,49 @@ fn a_file_of_others_beside_the_socket_stays() {
             }
             assert_eq!(fs::read(beside(suffix)).unwrap(), b"keep", "{kind:?} {suffix}");
             fs::remove_file(beside(suffix)).unwrap();
+        }
+        if is_root() {
+            // What is no file is not taken for a lock that is empty.
+            let made =
+                Command::new("mknod").arg(beside(".lock.new")).args(["c", "1", "3"]).status();
+            assert!(made.unwrap().success());
+            fs::rename(beside(".lock.new"), beside(".lock")).unwrap();
+            house.start(&[]).stop();
+            let left = fs::symlink_metadata(beside(".lock")).unwrap();
+            assert!(left.file_type().is_char_device(), "{kind:?}");
+            fs::remove_file(beside(".lock")).unwrap();
+        }
+        // Neither is waited for, nor gone through: to be told is enough.
+        let victim = house.nscd.dir.write("victim", "keep");
+        for suffix in ["", ".new", ".lock"] {
+            for what in ["dir", "fifo", "link", "dangling"] {
+                let place = beside(suffix);
+                for left in ["", ".lock"] {
+                    let _ = fs::remove_file(beside(left));
+                }
+                match what {
+                    "dir" => fs::create_dir(&place).unwrap(),
+                    "fifo" => rustix::fs::mkfifoat(rustix::fs::CWD, &place, 0o666.into()).unwrap(),
+                    "link" => symlink(&victim, &place).unwrap(),
+                    _ => symlink(house.nscd.dir.join("none"), &place).unwrap(),
+                }
+                let before = fs::symlink_metadata(&place).unwrap();
+                // No room is needed at SOCKET.new where nothing is at the socket.
+                if suffix == ".new" {
+                    house.start(&[]).stop();
+                } else {
+                    let finished = run_to_end(house.command(&[]));
+                    let said = finished.stderr;
+                    assert_eq!(finished.code, Some(111), "{kind:?} {suffix} {what}: {said}");
+                    assert!(said.contains("unable to"), "{kind:?} {suffix} {what}: {said}");
+                }
+                let after = fs::symlink_metadata(&place).unwrap();
+                assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
+                assert_eq!(fs::read(&victim).unwrap(), b"keep", "{kind:?} {suffix} {what}");
+                assert!(!house.nscd.dir.join("none").exists(), "{kind:?} {suffix} {what}");
+                let removed = if what == "dir" { fs::remove_dir } else { fs::remove_file };
+                removed(&place).unwrap();
+            }
         }
         // What a server that was killed has left is replaced.
         let mut server = house.start(&[]);
