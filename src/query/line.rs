@@ -56,9 +56,22 @@ fn push_number(line: &mut Vec<u8>, number: Option<i64>) {
     line.extend_from_slice(write_decimal(number.unsigned_abs(), &mut [0; DECIMAL_MAX]));
 }
 
-/// Control characters, which a terminal obeys, as `?`.
-pub fn tame(line: &mut [u8]) {
-    line.iter_mut().filter(|byte| byte.is_ascii_control()).for_each(|byte| *byte = b'?');
+/// Control characters, which a terminal obeys, as `?`; of UTF-8 also U+0080 to U+009F and what ends
+/// a line or turns it round (U+2028 to U+202E, U+2066 to U+2069).
+pub fn tame(mut line: &mut [u8]) {
+    while !line.is_empty() {
+        let len = match *line {
+            [..=0x1f | 0x7f, ..] => 1,
+            [0xc2, 0x80..=0x9f, ..] => 2,
+            [0xe2, 0x80, 0xa8..=0xae, ..] | [0xe2, 0x81, 0xa6..=0xa9, ..] => 3,
+            _ => 0,
+        };
+        let (front, rest) = line.split_at_mut(len.max(1));
+        if len != 0 {
+            front.fill(b'?');
+        }
+        line = rest;
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +79,24 @@ mod tests {
     use super::*;
     use nssproto::entry::{Db, Gid, Uid};
     use nssproto::line::{Rules, parse_by};
+
+    #[test]
+    fn what_a_terminal_would_obey_is_tamed() {
+        for (line, want) in [
+            ("a\tb\u{1b}[1m\u{7f}", "a?b?[1m?"),
+            ("J\u{f6}rg \u{20ac} \u{a0}", "J\u{f6}rg \u{20ac} \u{a0}"),
+            ("\u{85}\u{9b}x", "????x"),
+            ("\u{2027}\u{2028}\u{202e}\u{202f}", "\u{2027}??????\u{202f}"),
+            ("\u{2066}\u{206a}", "???\u{206a}"),
+        ] {
+            let mut bytes = line.as_bytes().to_vec();
+            tame(&mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), want);
+        }
+        let mut bytes = *b"\xc2";
+        tame(&mut bytes);
+        assert_eq!(bytes, *b"\xc2");
+    }
 
     #[test]
     fn lines_are_those_of_glibc() {
