@@ -5,10 +5,13 @@
 use crate::support::map::{ALICE, BOB, Host, KEY, NOT_FOUND, SHARED, uid, uid_of, user};
 use crate::support::{self, Connection, Daemon, Server, is_root, nsssd, run_to_end, skip};
 use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// What takes the place of a file.
 type Fault = (&'static str, fn(&Path));
@@ -234,4 +237,61 @@ fn a_key_that_does_not_fit_on_the_disk_is_not_left_half_made() {
     assert_eq!(out.split_whitespace().collect::<Vec<_>>(), ["111", "1", "0", "33"], "{run:?}");
     assert!(run.stderr.contains("No space left on device"), "{}", run.stderr);
     assert_eq!(KEY.len(), 33);
+}
+
+/// A process that has become its client has the limits that he sets (prlimit(2)), at any moment.
+#[test]
+fn a_limit_that_a_client_sets_tears_no_line_of_a_registry() {
+    let host = Host::new();
+    host.range("registry DIR/registry");
+    let names: Vec<String> = (0..2000).map(|n| format!("user{n}")).collect();
+    host.homes(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let daemon = host.start(&[]);
+    assert!(uid_of(&daemon, &names[0]).is_some());
+    let limit = |current| {
+        let limit = Rlimit { current, maximum: getrlimit(Resource::Fsize).maximum };
+        prlimit(Some(daemon.pid()), Resource::Fsize, limit).expect("prlimit");
+    };
+    let path = host.dir.join("registry");
+    let size = || fs::metadata(&path).unwrap().len();
+    // One that stays: nothing is written at all.
+    limit(Some(size() + 5));
+    let before = host.read("registry");
+    daemon.expect(&user("user1"), &[27]);
+    assert_eq!(host.read("registry"), before);
+    // One that comes and goes, also between a look at it and the write.
+    let ending = AtomicBool::new(false);
+    let (mut given, mut refused, mut other) = (1, 0, None);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ending.load(Ordering::SeqCst) {
+                limit(None);
+                limit(Some(size() + 5));
+            }
+        });
+        for name in &names[1..] {
+            match daemon.ask(&user(name), 1)[0] {
+                0 => {
+                    let head = daemon.recv_exact(12);
+                    daemon.recv_exact(u32::from_be_bytes(head[8..].try_into().unwrap()) as usize);
+                    given += 1;
+                }
+                27 | 28 => refused += 1,
+                status => other = Some(status),
+            }
+            if other.is_some() || (given > 50 && refused > 50) {
+                break;
+            }
+            // For the other one to do something.
+            thread::yield_now();
+        }
+        ending.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(other, None, "neither found nor refused");
+    assert!(given > 1 && refused > 1, "{given} given, {refused} refused");
+    let text = host.read("registry");
+    assert!(text.ends_with('\n'));
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    assert!(lines.iter().all(|line| line.split(' ').count() == 3), "{text}");
+    assert_eq!(lines.len(), given, "{text}");
 }
