@@ -186,15 +186,21 @@ pub fn connect_bound(server: &Server, own: &SocketAddrUnix) -> Connection {
 /// gives its own away makes the connection.
 #[track_caller]
 pub fn connect_as(server: &Server, uid: u32, gid: u32) -> Connection {
-    let socket = server.socket().to_owned();
+    try_connect_as(server.socket(), uid, gid).expect("connect as another user")
+}
+
+/// The same, where perhaps nobody listens: `None`.
+#[track_caller]
+pub fn try_connect_as(socket: &Path, uid: u32, gid: u32) -> Option<Connection> {
+    let socket = socket.to_owned();
     let connecting = thread::spawn(move || {
         let (uid, gid) = (process::Uid::from_raw(uid), process::Gid::from_raw(gid));
         set_thread_groups(&[]).expect("setgroups");
         set_thread_res_gid(gid, gid, gid).expect("setresgid");
         set_thread_res_uid(uid, uid, uid).expect("setresuid");
-        UnixStream::connect(&socket).expect("connect as another user")
+        UnixStream::connect(&socket).ok()
     });
-    Connection::new(connecting.join().expect("a connection as another user"))
+    connecting.join().expect("a connection as another user").map(Connection::new)
 }
 
 /// The children of a process, dead ones that were not waited for included.

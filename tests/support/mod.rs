@@ -7,6 +7,7 @@
 
 mod connection;
 pub mod fakebackend;
+pub mod injection;
 pub mod ipcserver;
 #[cfg(feature = "sandbox")]
 pub mod landlock;

@@ -86,6 +86,25 @@ pub fn status(pid: Pid, field: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
+/// Who traces a process, by ptrace(2).
+pub fn tracer(pid: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(path(pid, "status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    Pid::from_raw(line.trim().parse().ok()?)
+}
+
+/// What a process has done so far: its ticks of processor time, its children's that were waited
+/// for among them, and how often it gave the processor away. `None` if it is gone.
+pub fn work(pid: Pid) -> Option<[u64; 2]> {
+    let stat = stat(pid)?;
+    // utime, stime, cutime, cstime: the 14th to the 17th field.
+    let ticks = stat[11..15].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    let status = fs::read_to_string(path(pid, "status")).ok()?;
+    let switches = status.lines().filter(|line| line.contains("ctxt_switches:"));
+    let number = |line: &str| line.rsplit('\t').next().and_then(|n| n.parse::<u64>().ok());
+    Some([ticks, switches.filter_map(number).sum()])
+}
+
 /// How many bytes a process has read so far, by read(2) and its like. `None` where the kernel
 /// does not count.
 pub fn bytes_read(pid: Pid) -> Option<u64> {

@@ -10,6 +10,7 @@
     feature = "nsssd-unix"
 ))]
 
+use crate::support::injection::{Injection, can_inject};
 use crate::support::map;
 use crate::support::naive::Naive;
 use crate::support::nscd::{self, ask, request};
@@ -17,15 +18,14 @@ use crate::support::nslcd::{self, FakeNslcd, action};
 use crate::support::procfs;
 use crate::support::stage::{Stage, big_group};
 use crate::support::{
-    self, Captured, Connection, DEADLINE, Daemon, Got, Server, by_id, by_name, grouplist,
-    have_program, is_root, op, passwd_reply, skip, wait_until,
+    Connection, DEADLINE, Daemon, Got, Server, by_id, by_name, grouplist, is_root, op,
+    passwd_reply, skip, wait_until,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -38,74 +38,6 @@ const FILES: &str = "?open,openat,?stat,?newfstatat,fstat,pread64";
 const SOCKETS: &str = "accept4,recvfrom,sendto,read,write,epoll_ctl";
 /// Calls that wait.
 const WAITS: &str = "?poll,ppoll,?epoll_wait,epoll_pwait";
-
-/// strace on processes, making some of their calls fail. Detaches when dropped.
-struct Injection {
-    strace: Child,
-    log: PathBuf,
-}
-
-impl Injection {
-    /// `what` is a list of calls, an error and when: `read:error=EIO:when=1+3`. `None` where strace
-    /// may not attach.
-    #[track_caller]
-    fn new(pids: &[Pid], dir: &Path, what: &str) -> Option<Injection> {
-        let (log, stderr) = (dir.join("calls"), Captured::new());
-        let calls = what.split(':').next().unwrap();
-        let mut command = Command::new("strace");
-        command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={what}"), "-o"]);
-        command.arg(&log).args(pids.iter().flat_map(|p| ["-p".to_owned(), p.to_string()]));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.stdio());
-        let mut strace = command.spawn().expect("strace");
-        let has_attached = || {
-            let said = stderr.text();
-            pids.iter().all(|p| said.contains(&format!("Process {p} attached")))
-        };
-        // It ends with the process that it is on.
-        wait_until("strace has attached", || {
-            has_attached() || strace.try_wait().expect("its state").is_some()
-        });
-        has_attached().then_some(Injection { strace, log })
-    }
-
-    /// How many calls were made to fail so far.
-    fn count(&self) -> usize {
-        fs::read_to_string(&self.log).unwrap_or_default().matches("(INJECTED)").count()
-    }
-
-    /// Lets go of the processes, and gives the count.
-    #[track_caller]
-    fn stop(mut self) -> usize {
-        let _ = kill_process(Pid::from_child(&self.strace), Signal::TERM);
-        support::wait_for_exit(&mut self.strace);
-        self.count()
-    }
-}
-
-impl Drop for Injection {
-    fn drop(&mut self) {
-        // By SIGTERM, so that it detaches.
-        let _ = kill_process(Pid::from_child(&self.strace), Signal::TERM);
-        let _ = self.strace.wait();
-    }
-}
-
-/// Whether strace is there and may attach to a process of ours, or else the test is skipped.
-fn can_inject(test: &str) -> bool {
-    if !have_program("strace") {
-        skip(test, "strace is not installed");
-        return false;
-    }
-    let stage = Stage::with(PASSWD, "");
-    let daemon = stage.unix();
-    daemon.expect(&[op::PWD_END], &[0]);
-    let may =
-        Injection::new(&[daemon.pid()], stage.dir.path(), "read:error=EINTR:when=1").is_some();
-    if !may {
-        skip(test, "strace may not attach to a process here");
-    }
-    may
-}
 
 /// A question and the only answer to it that is right.
 type Question = (Vec<u8>, Vec<u8>);
