@@ -58,6 +58,10 @@ pub const NSCD_PER_UID: u32 = 64;
 /// fewer descriptors are allowed.
 pub const NSCD_ROOM: u32 = 2048;
 
+/// Where there is room for fewer, nobody who has asked is closed to make some: a burst of one uid
+/// waits in the kernel's queue, and whoever else comes behind it.
+pub const SMALL_ROOM: u32 = 512;
+
 /// Milliseconds from accepting a client of nscd until its answer begins, waiting included: glibc
 /// gives up at 5 s.
 pub const NSCD_ANSWER_MILLIS: u32 = 4000;

@@ -86,6 +86,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         // s6-sudod and its like are passed theirs.
         takes_descriptors: own_command(command, NAMES).is_none(),
         may_be_passed: true,
+        lengthens: false,
     };
     if let Some(millis) = privilege::exchange_timeout()? {
         limits.patience.client_millis = millis;

@@ -19,7 +19,7 @@ use crate::server::conversation::{Patience, Protocol};
 use crate::server::event_loop::{self, Service};
 use crate::server::listener::{Limits, Listener, Place};
 use crate::server::log::Log;
-use crate::server::setup::{Connections, Identity, clamp, ready, room};
+use crate::server::setup::{Connections, Identity, clamp, ready, with_room};
 use crate::server::signals::settle;
 use crate::server::sources::{Others, Sources};
 use crate::server::worker;
@@ -198,17 +198,17 @@ fn serve(
     let (mut services, mut most) = (Vec::new(), 0);
     // An nsss client may have three enumerations open besides its socket.
     let taken = endpoints.iter().map(|endpoint| match endpoint.protocol {
-        Protocol::Nscd => endpoint.limits.max,
+        Protocol::Nscd => 0,
         Protocol::Nsss => endpoint.limits.max * 4,
     });
-    let room = room(taken.sum());
-    if verbose && room < NSCD_ROOM {
-        warn_of_small_room(room);
-    }
+    let taken = taken.sum();
     for &Endpoint { protocol, socket: path, limits } in endpoints {
         let public = protocol == Protocol::Nscd;
-        let limits = Limits { room: if public { room } else { 0 }, ..limits };
+        let limits = if public { with_room(limits, taken) } else { limits };
         if public {
+            if verbose && limits.room < NSCD_ROOM {
+                warn_of_small_room(limits.room);
+            }
             let directory = directory(path.as_bytes());
             make_directory(directory)?;
             if verbose {
@@ -227,6 +227,7 @@ fn serve(
             patience: ENDING_MILLIS,
             takes_descriptors: false,
             may_be_passed,
+            lengthens: true,
         };
         let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
         services.push(Service { protocol, listener, sources });

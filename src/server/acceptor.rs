@@ -167,7 +167,13 @@ impl Acceptor {
 
     /// Whether nobody else may come in.
     pub fn is_full(&self) -> bool {
-        self.open >= self.listener.limits.rows()
+        self.has_no_room() || self.open >= self.listener.limits.rows()
+    }
+
+    /// Whether more wait than may, and nobody gave way.
+    pub fn has_no_room(&self) -> bool {
+        let Limits { room, .. } = self.listener.limits;
+        room > 0 && self.open - self.served > room
     }
 }
 

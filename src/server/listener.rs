@@ -36,6 +36,8 @@ pub struct Place<'a> {
     pub takes_descriptors: bool,
     /// The one that the supervisor passed is taken instead, if there is one.
     pub may_be_passed: bool,
+    /// As many clients may wait there, too: a C library whose connect fails asks nobody.
+    pub lengthens: bool,
 }
 
 /// How clients of a listener are admitted.
@@ -96,6 +98,9 @@ impl Listener {
             let socket = passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
             if let Some(socket) = socket {
                 take_descriptors(&socket, place.takes_descriptors);
+                if place.lengthens {
+                    let _ = listen(&socket, place.backlog);
+                }
                 let refuses_late = !place.takes_descriptors;
                 return Ok(Listener { socket, limits, refuses_late, made: None });
             }

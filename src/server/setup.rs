@@ -131,12 +131,20 @@ pub fn clamp(number: u64, most: u32) -> u32 {
     number.clamp(1, u64::from(most)) as u32
 }
 
-/// Most connections of nscd that may wait, where the descriptors that are allowed are also for
-/// `others`.
-pub fn room(others: u32) -> u32 {
-    let allowed = raise_descriptors().saturating_sub(u64::from(others) + SPARE_DESCRIPTORS);
-    clamp(allowed, NSCD_ROOM)
+/// The limits of a socket where clients wait in a room, if `others` have descriptors, too. Where few
+/// are allowed, three of four are for those who wait.
+pub fn with_room(limits: Limits, others: u32) -> Limits {
+    let all = raise_descriptors();
+    let allowed = all.saturating_sub(u64::from(others) + SPARE_DESCRIPTORS).max(all / 2);
+    let served = allowed.saturating_sub(NSCD_ROOM.into()).max(allowed / 4).max(FEW_SERVED);
+    let max = clamp(served, limits.max);
+    let half = if max < limits.max { max.div_ceil(2) } else { max };
+    let room = clamp(allowed.saturating_sub(max.into()), NSCD_ROOM);
+    Limits { max, max_per_uid: limits.max_per_uid.min(half), room, ..limits }
 }
+
+/// At least so many are served at a time: twice the workers.
+const FEW_SERVED: u64 = 16;
 
 /// Descriptors that are not connections: files, workers, what is being started.
 const SPARE_DESCRIPTORS: u64 = 64;

@@ -4,11 +4,12 @@
 //! complete waits in the queue of his uid until `-c` and `-C` let him be served.
 
 use super::{EventLoop, FIRST_LISTENER, watch, why};
+use crate::limits::SMALL_ROOM;
 use crate::server::acceptor::{Accepted, PAUSE, named};
 use crate::server::conversation::Wait;
 use crate::server::schedule::oldest;
 use crate::server::session::Phase;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use nssproto::entry::Uid;
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -21,6 +22,9 @@ const TOGETHER: usize = 16;
 /// So many events at a time are no crowd: whoever is answered at once, on a processor that he shares
 /// with us, may well be back before we look again.
 const FEW: usize = 4;
+
+/// Milliseconds from a client's connect until his request is late, where there is little room.
+const ABOUT_TO_ASK: u64 = 100;
 
 impl EventLoop<'_> {
     /// Takes in those who wait at a listener, at most so many; `events` tells how many had something
@@ -118,22 +122,35 @@ impl EventLoop<'_> {
     fn make_room(&mut self, listener: usize, uid: Option<Uid>) {
         while let Some(acceptor) = self.acceptors.get(listener) {
             let Some(owner) = acceptor.gives_way(uid) else { return };
-            let newest = acceptor.queue.last_of(owner);
+            let is_small = acceptor.listener.limits.room < SMALL_ROOM;
+            let newest = acceptor.queue.last_of(owner).filter(|_| !is_small);
             let has_incomplete = acceptor.has_incomplete();
             let incomplete =
                 if has_incomplete { self.oldest_incomplete(listener, owner) } else { None };
-            let Some(row) = incomplete.or(newest) else { return };
+            let Some(row) = incomplete.or(newest) else {
+                // Until then nobody is accepted: see `accept_again`.
+                self.next_deadline = self.next_deadline.min(millis() + ABOUT_TO_ASK);
+                return;
+            };
             self.close(row, why::GAVE_WAY);
         }
     }
 
     fn oldest_incomplete(&mut self, listener: usize, owner: Uid) -> Option<usize> {
+        let limits = self.acceptors.get(listener)?.listener.limits;
+        // In a small room not whom it was only a moment ago that he came: he is about to ask.
+        let late = match limits.room < SMALL_ROOM {
+            true => millis() + u64::from(limits.patience.client_millis) - ABOUT_TO_ASK,
+            false => NEVER,
+        };
         let (rows, now) = (self.sessions.rows(listener), self.sessions.last_serial());
         oldest(
             now,
             rows.filter_map(|row| {
                 let session = self.sessions.session(row)?;
-                let gives_way = session.phase == Phase::Reading && named(session.uid()) == owner;
+                let gives_way = session.phase == Phase::Reading
+                    && named(session.uid()) == owner
+                    && session.deadline <= late;
                 gives_way.then_some((row, session.serial))
             }),
         )
@@ -154,6 +171,9 @@ impl EventLoop<'_> {
 
     /// Accepts clients if there is nothing against it.
     pub(super) fn accept_again(&mut self, listener: usize) -> Result<(), Errno> {
+        if self.acceptors.get(listener).is_some_and(|a| !a.accepting && a.has_no_room()) {
+            self.make_room(listener, None);
+        }
         let Some(acceptor) = self.acceptors.get_mut(listener) else { return Ok(()) };
         if acceptor.accepting || self.ending || acceptor.is_full() {
             return Ok(());

@@ -15,7 +15,7 @@ use super::conversation::{End, Output, Protocol};
 use super::listener::Listener;
 use super::log::Log;
 use super::schedule::{Queue, accepted_in_round};
-use super::session::Sessions;
+use super::session::{Phase, Sessions};
 use super::signals::{Signal, Signals};
 use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
@@ -338,10 +338,14 @@ impl<'a> EventLoop<'a> {
         self.see_off();
     }
 
-    /// Closes all sessions, those that have a reply in hand when it has been sent.
+    /// Closes all sessions, those that have a reply in hand when it has been sent. A server that goes
+    /// on answers who is about to ask, too: he has one question, and no other server.
     fn see_off(&mut self) {
         self.for_each_row(&mut |server, row| {
             let Some((session, conversation)) = server.sessions.at(row) else { return };
+            if session.phase == Phase::Reading && !server.ending {
+                return;
+            }
             session.leaving = true;
             if session.is_idle(conversation) {
                 server.close(row, why::ENDING);

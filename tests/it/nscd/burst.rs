@@ -5,9 +5,12 @@ use crate::support::nscd::{
     Bench, ask, group, groups, no_group, no_groups, no_user, read_to_end, request, user,
 };
 use crate::support::{self, Connection, Got, Server, is_root, others_can_run_it, skip};
-use rustix::process::Signal;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::{Pid, Signal};
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -126,9 +129,80 @@ fn many_who_ask_a_slow_source_are_all_answered() {
     let (path, _) = slow(&bench, 1);
     let server =
         Server::start_command(bench.command(&["--no-files", "-s", &path]), &bench.socket());
-    let questions: Vec<_> =
-        (0..MANY).map(|at| (request(ask::UID, &(5000 + at).to_string()), no_user())).collect();
-    all_are_answered(&server, &questions);
+    all_are_answered(&server, &questions(MANY));
+}
+
+/// `nscd` with these options behind a line of shell.
+fn behind(bench: &Bench, line: &str, options: &[&str]) -> Command {
+    let own = bench.command(options);
+    let mut command = support::tool(&bench.bin, "sh");
+    command.arg("-c").arg(format!("{line}; exec \"$0\" \"$@\"")).arg(own.get_program());
+    command.args(own.get_args());
+    command
+}
+
+/// By uid, each another.
+fn questions(count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    (0..count).map(|at| (request(ask::UID, &(5000 + at).to_string()), no_user())).collect()
+}
+
+#[test]
+fn many_are_all_answered_where_few_descriptors_are_allowed() {
+    for limit in [64, 128, 256, 600] {
+        let bench = Bench::new("", "");
+        let (path, _) = slow(&bench, 1);
+        let line = format!("ulimit -n {limit}");
+        let command = behind(&bench, &line, &["--no-files", "-s", &path]);
+        let server = Server::start_command(command, &bench.socket());
+        all_are_answered(&server, &questions(if limit == 600 { 256 } else { MANY }));
+    }
+}
+
+#[test]
+fn many_are_all_answered_at_a_socket_that_was_passed_with_a_short_queue() {
+    let bench = Bench::new("", "");
+    let (path, _) = slow(&bench, 1);
+    let socket = bench.dir.join("passed");
+    let listener = UnixListener::bind(&socket).unwrap();
+    rustix::net::listen(&listener, 1).unwrap();
+    let line = "export LISTEN_FDS=1 LISTEN_PID=$$; exec 3<&0 </dev/null";
+    let mut command = behind(&bench, line, &["--no-files", "-s", &path]);
+    let (ready, theirs) = UnixStream::pair().unwrap();
+    command.stdin(OwnedFd::from(listener)).stdout(OwnedFd::from(theirs));
+    let mut nscd = command.spawn().unwrap();
+    drop(command);
+    assert_eq!(Connection::new(ready).recv(support::DEADLINE), Got::Bytes(b"\n".to_vec()));
+    rustix::process::kill_process(Pid::from_child(&nscd), Signal::STOP).unwrap();
+    // As glibc connects: where the queue is full, there is no server.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let clients: Vec<_> = (0..MANY)
+        .map(|_| {
+            let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+            let connected = connect(&client, &SocketAddrUnix::new(&socket).unwrap());
+            (client, connected)
+        })
+        .collect();
+    nscd.kill().unwrap();
+    nscd.wait().unwrap();
+    let full = clients.iter().filter(|(_, connected)| connected.is_err()).count();
+    assert_eq!(full, 0, "of {MANY} found the queue full");
+}
+
+#[test]
+fn who_is_about_to_ask_when_sighup_comes_is_answered() {
+    let bench = Bench::new("root:*:0:0:::\n", "");
+    let server = bench.serve(&[]);
+    let bytes = request(ask::USER, "root");
+    let clients: Vec<Connection> = (0..64).map(|_| Connection::connect(server.socket())).collect();
+    // All of them were accepted before the answer to this one.
+    let one_more = Connection::connect(server.socket());
+    one_more.send(&bytes);
+    assert_eq!(read_to_end(&one_more), user("root:*:0:0:::"));
+    server.signal(Signal::HUP);
+    for client in &clients {
+        client.send(&bytes);
+        assert_eq!(read_to_end(client), user("root:*:0:0:::"));
+    }
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn who_has_not_asked_takes_no_share_and_who_has_waits_for_one() {
     }
 }
 
-/// With so few descriptors that 20 clients may wait, and that is told.
+/// With so few descriptors that 34 clients may wait, and that is told.
 fn with_little_room(bench: &Bench, script: &[&str]) -> Server {
     let own = bench.command(&["-c", "16"]);
     let mut command = support::tool(&bench.bin, "sh");
@@ -265,7 +265,7 @@ fn with_little_room(bench: &Bench, script: &[&str]) -> Server {
     let words: Vec<_> = own.get_args().filter(|word| *word != "-q").collect();
     command.args(words).args(script);
     let server = Server::start_command(command, &bench.socket());
-    assert!(server.stderr().contains("room for 20 waiting clients"), "{}", server.stderr());
+    assert!(server.stderr().contains("room for 34 waiting clients"), "{}", server.stderr());
     server
 }
 
@@ -273,13 +273,14 @@ fn with_little_room(bench: &Bench, script: &[&str]) -> Server {
 fn in_a_full_room_the_oldest_who_has_not_asked_gives_way() {
     let bench = bench();
     let server = with_little_room(&bench, &["3", "nsssd-unix", "-d", bench.dir.as_str(), ""]);
-    let silent: Vec<Connection> = (0..20).map(|_| Connection::connect(server.socket())).collect();
+    let silent: Vec<Connection> = (0..34).map(|_| Connection::connect(server.socket())).collect();
     for client in &silent {
         client.send(&request(ask::USER, "ada")[..5]);
     }
     assert_eq!(asked(server.socket(), &request(ask::USER, "ada")), user(ADA), "needs no room");
     let one_more = Connection::connect(server.socket());
     assert_eq!(read_to_end(&silent[0]), b"");
+    // He was given a tenth of a second to ask, and the others have a second.
     for client in silent.iter().skip(1).chain([&one_more]) {
         let from = if std::ptr::eq(client, &one_more) { 0 } else { 5 };
         client.send(&request(ask::USER, "ada")[from..]);
