@@ -72,6 +72,16 @@ impl Daemon {
         }
     }
 
+    /// Tells it to end.
+    pub fn terminate(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.0), Signal::TERM)?)
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> io::Result<()> {
+        self.0.wait().map(drop)
+    }
+
     /// How many descriptors it has open.
     pub fn descriptors(&self) -> io::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.0.id()))?.count())

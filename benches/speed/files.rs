@@ -159,6 +159,18 @@ pub fn of_sized_by_nscd(line: u32) -> Question {
     User::of_many(line).question_by_nscd("*")
 }
 
+/// A request of the C libraries.
+pub fn asked_by_nscd(kind: u32, key: &str) -> Vec<u8> {
+    by_nscd(kind, key, &[], &[]).request
+}
+
+/// Asks a source of `cargo bench --bench burst` for the user of that number, as the C libraries do.
+pub fn of_source_by_nscd(number: u32) -> Question {
+    let name = format!("u{number}");
+    let head = [2, 1, name.len() as u32 + 1, 2, number, number, 1, 2, 8];
+    by_nscd(0, &name, &head, &[&name, "*", "", "/", "/bin/sh"])
+}
+
 /// Asks for somebody who is not there, as the C libraries do.
 pub fn nobody_by_nscd() -> Question {
     by_nscd(0, "nosuch", &[2, 0, 0, 0, u32::MAX, u32::MAX, 0, 0, 0], &[])
@@ -227,7 +239,9 @@ impl Files {
         for dir in ["bin", "few", "many", "home"] {
             fs::create_dir(files.root.join(dir))?;
         }
-        for applet in ["ipcserver", "nscd", "nsssd-map", "nsssd-switch", "nsssd-unix"] {
+        for applet in
+            ["ipcserver", "nscd", "nsssd-map", "nsssd-nslcd", "nsssd-switch", "nsssd-unix"]
+        {
             symlink(nssbox, files.applet(applet))?;
         }
         let few: String = (1..=FEW).map(|number| User::of_few(number).line()).collect();
@@ -292,6 +306,13 @@ impl Files {
     pub fn settle(&self) -> io::Result<()> {
         let files = ["few/passwd", "many/passwd", "many/group"];
         files.iter().try_for_each(|file| settle(&self.root.join(file)))
+    }
+
+    /// A folder of its own.
+    pub fn folder(&self, name: &str) -> io::Result<PathBuf> {
+        let dir = self.root.join(name);
+        fs::create_dir(&dir)?;
+        Ok(dir)
     }
 
     /// The path of an applet.
