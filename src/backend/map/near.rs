@@ -78,7 +78,7 @@ impl Near {
 
     /// What stat(2) says of it, or lstat(2).
     pub fn stat(&mut self, path: &CStr, last: LastLink) -> Result<Stat, Errno> {
-        fstat(self.open(path, last)?)
+        fstat(&self.open(path, last)?)
     }
 
     /// Opens a name in a directory, with these flags.
@@ -192,7 +192,7 @@ impl Mounts {
             return Ok(true);
         }
         let mut kind = Some(kinds::UNKNOWN);
-        self.each_mount(|mount| {
+        self.each_mount(&mut |mount| {
             if mount.number == number {
                 kind = kinds::kind_of(mount.kind);
             }
@@ -209,7 +209,7 @@ impl Mounts {
     }
 
     /// Goes through all mounts.
-    pub fn each_mount(&mut self, mut each: impl FnMut(Mount<'_>)) -> Result<(), Errno> {
+    pub fn each_mount(&mut self, each: &mut dyn FnMut(Mount<'_>)) -> Result<(), Errno> {
         let Some(table) = &self.table else { return Ok(()) };
         let mut at = 0;
         loop {
@@ -217,7 +217,7 @@ impl Mounts {
             let text = self.text.get(..len).unwrap_or_default();
             let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1);
             let lines = text.get(..whole).unwrap_or_default();
-            lines.split(|b| *b == b'\n').filter_map(Mount::parse).for_each(&mut each);
+            lines.split(|b| *b == b'\n').filter_map(Mount::parse).for_each(&mut *each);
             if whole == 0 {
                 return Ok(());
             }

@@ -4,9 +4,10 @@ use super::evidence::{Look, failed};
 use super::near::LastLink;
 use super::text::Lines;
 use crate::backend::Outcome;
+use crate::sys::file::pread_full;
 use crate::sys::stat::Stat;
 use nssproto::line::parse_group;
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::io::Errno;
 use std::ffi::CStr;
 
 const NAME: &CStr = c".nssmaprc";
@@ -50,13 +51,7 @@ fn read_gid(
     {
         return Ok(None);
     }
-    let mut len = 0;
-    while let Some(free) = window.get_mut(len..).filter(|f| !f.is_empty()) {
-        match retry_on_intr(|| read(&file, &mut *free))? {
-            0 => break,
-            more => len += more,
-        }
-    }
+    let len = pread_full(&file, window, 0)?;
     for line in Lines(window.get(..len).unwrap_or_default()) {
         match parse_group(line) {
             Ok(group) if !line.starts_with(b"#") => {

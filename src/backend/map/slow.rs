@@ -66,7 +66,7 @@ fn kind_below(
 ) -> Option<&'static str> {
     let after = pattern.after.unwrap_or_default();
     let mut found = None;
-    let looked = near.mounts().each_mount(|mount| {
+    let looked = near.mounts().each_mount(&mut |mount| {
         let place = mount.place.strip_prefix(dir).unwrap_or_default();
         let entry = if dir == b"/" { Some(place) } else { place.strip_prefix(b"/") };
         let Some(entry) = entry.and_then(|entry| entry.strip_prefix(front)) else { return };
