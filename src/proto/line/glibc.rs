@@ -5,10 +5,9 @@
 //! isspace(3) in the C locale. What glibc 2.36 makes of blanks in front of a line that a NUL or
 //! the end of the file ends is a fault of its own (it repeats the last bytes) and not followed.
 
-use super::{Fields, Rules, why};
+use super::{Rules, why};
 use crate::Malformed;
-use crate::entry::{Db, Group, Members, Record, Shadow};
-use core::ffi::CStr;
+use crate::entry::{Db, Group, Record};
 
 /// A line of `db` as lookups by key and listings read it; the error says why it is skipped.
 ///
@@ -34,31 +33,9 @@ pub fn has_key(name: &[u8]) -> bool {
     !matches!(name.first(), Some(b'+' | b'-'))
 }
 
-/// What is left of a line, with no field taken twice.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn ended(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The text up to a colon or the end; empty behind the end.
-    fn text(&mut self) -> &'a [u8] {
-        let end = self.0.iter().position(|b| *b == b':').unwrap_or(self.0.len());
-        let (text, rest) = self.0.split_at_checked(end).unwrap_or_default();
-        self.0 = rest.get(1..).unwrap_or_default();
-        text
-    }
-
-    /// The text of a number, which may be empty but not missing.
-    fn number(&mut self, why: Malformed) -> Result<&'a [u8], Malformed> {
-        if self.ended() { Err(why) } else { Ok(self.text()) }
-    }
-}
-
 /// Blanks, a sign, digits, and nothing behind them. What is below 2^64 may have a minus sign, and
 /// is taken from 2^64 then: only of the very largest something is left that has 32 bits.
-fn number(text: &[u8]) -> Option<u32> {
+pub(super) fn number(text: &[u8]) -> Option<u32> {
     let text = trim(text);
     let (negative, digits) = match text.split_first()? {
         (b'-', digits) => (true, digits),
@@ -69,85 +46,9 @@ fn number(text: &[u8]) -> Option<u32> {
     u32::try_from(if negative { value.wrapping_neg() } else { value }).ok()
 }
 
-/// Splits a line and reads its numbers.
-pub(super) fn fields(rules: Rules, db: Db, line: &[u8]) -> Result<Fields<'_>, Malformed> {
-    let mut rest = Rest(cut(line));
-    if rules == Rules::Glibc {
-        rest.0 = trim(rest.0);
-        if let None | Some(b'#') = rest.0.first() {
-            return Err(why::COMMENT);
-        }
-    }
-    let name = rest.text();
-    let has_key = has_key(name);
-    // A line for NIS may be nothing but a name.
-    let alone = !has_key && rest.ended();
-    let password = rest.text();
-    let mut id = |why| match () {
-        () if alone => Ok((&[][..], 0)),
-        () => match rest.number(why)? {
-            [] if !has_key => Ok((&[][..], 0)),
-            text => number(text).map(|id| (text, u64::from(id))).ok_or(why),
-        },
-    };
-    let mut numbers = [Shadow::EMPTY; 7];
-    let mut members = 0;
-    let fields: [&[u8]; 9] = match (db, &mut numbers) {
-        (Db::Passwd, [uid, gid, ..]) => {
-            let (third, fourth);
-            (third, *uid) = id(why::UID)?;
-            (fourth, *gid) = id(why::GID)?;
-            [name, password, third, fourth, rest.text(), rest.text(), rest.0, &[], &[]]
-        }
-        (Db::Group, [gid, ..]) => {
-            let third;
-            (third, *gid) = id(why::GID)?;
-            members = Members::from_trimmed_field(rest.0).remaining();
-            [name, password, third, rest.0, &[], &[], &[], &[], &[]]
-        }
-        (Db::Shadow, numbers) => {
-            if alone {
-                numbers.iter_mut().take(3).for_each(|number| *number = 0);
-            } else {
-                shadow(&mut rest, numbers)?;
-            }
-            // The texts of its numbers are not needed again.
-            [name, password, &[], &[], &[], &[], &[], &[], &[]]
-        }
-    };
-    Ok(Fields { rules, fields, numbers, members })
-}
-
-/// Of the numbers of shadow, the last four may be missing together, the flag alone, too.
-fn shadow(rest: &mut Rest<'_>, numbers: &mut [u64; 7]) -> Result<(), Malformed> {
-    let [days @ .., flag] = numbers;
-    for (at, day) in days.iter_mut().enumerate() {
-        if at == 3 {
-            rest.0 = trim(rest.0);
-            if rest.ended() {
-                return Ok(());
-            }
-        }
-        let text = rest.number(why::NUMBER)?;
-        if !text.is_empty() {
-            *day = days_of(number(text).ok_or(why::NUMBER)?);
-        }
-    }
-    if !rest.ended() {
-        // No colon ends it.
-        *flag = number(rest.0).ok_or(why::NUMBER)?.into();
-    }
-    Ok(())
-}
-
 /// Days are signed and have 32 bits: 2^32-1 is an empty field.
 pub(super) fn days_of(number: u32) -> u64 {
     i64::from(number.cast_signed()).cast_unsigned()
-}
-
-/// The line up to a NUL.
-fn cut(line: &[u8]) -> &[u8] {
-    CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes)
 }
 
 /// One of the six bytes of isspace(3).
@@ -168,6 +69,7 @@ pub fn trim(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Shadow;
     use crate::line::Parsed;
 
     /// Name, uid, gid, gecos, home, shell.

@@ -27,13 +27,14 @@ mod write;
 pub use write::{LineWriter, encode, write};
 
 use crate::Malformed;
-use crate::bytes::{decimal_u32, decimal_u64};
+use crate::bytes::decimal_u64;
 use crate::entry::{Db, Gid, Group, Members, Passwd, Record, Shadow, Uid};
 use core::ffi::CStr;
 
 /// What is wrong with a line, for people.
 pub mod why {
     use crate::Malformed;
+    use crate::entry::Db;
 
     /// Empty or a comment, where there are such.
     pub const COMMENT: Malformed = Malformed("no entry");
@@ -45,6 +46,15 @@ pub mod why {
     pub const GID: Malformed = Malformed("bad gid");
     /// Not empty and not decimal digits below 2^64.
     pub const NUMBER: Malformed = Malformed("bad number");
+
+    /// What is wrong with the number in `field`, counted from 0.
+    pub(super) fn number(db: Db, field: u8) -> Malformed {
+        match (db, field) {
+            (Db::Passwd, 2) => UID,
+            (Db::Passwd, _) | (Db::Group, _) => GID,
+            (Db::Shadow, _) => NUMBER,
+        }
+    }
 }
 
 /// By whose rules a line is read; doc/lines.md has them side by side.
@@ -176,45 +186,82 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Splits a line, which a NUL may end, and reads its numbers.
     fn of(rules: Rules, db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
-        match rules {
-            Rules::Nsss => Fields::by_nsss(db, line),
-            Rules::Glibc | Rules::GlibcMembers => glibc::fields(rules, db, line),
-        }
+        let (fields, numbers) = ([&[][..]; 9], [Shadow::EMPTY; 7]);
+        let mut parsed = Fields { rules, fields, numbers, members: 0 };
+        parsed.read(db, line)?;
+        Ok(parsed)
     }
 
-    fn by_nsss(db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
-        let line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
-        // The last field takes all colons that are left, but for the flag of shadow.
-        let mut parts = line.splitn(count(db) + usize::from(db == Db::Shadow), |b| *b == b':');
-        let mut fields = [&[][..]; 9];
-        for field in fields.iter_mut().take(count(db)) {
-            *field = parts.next().ok_or(why::FIELDS)?;
-        }
-        let [_, _, texts @ ..] = fields;
-        let [third, fourth, ..] = texts;
-        let (mut numbers, mut members) = ([Shadow::EMPTY; 7], 0);
-        let id = |text, why| decimal_u32(text).map(u64::from).ok_or(why);
-        match (db, &mut numbers) {
-            (Db::Passwd, [uid, gid, ..]) => {
-                (*uid, *gid) = (id(third, why::UID)?, id(fourth, why::GID)?);
-            }
-            (Db::Group, [gid, ..]) => {
-                *gid = id(third, why::GID)?;
-                members = Members::from_field(fourth).remaining();
-            }
-            (Db::Shadow, numbers) => {
-                for (number, text) in numbers.iter_mut().zip(texts) {
-                    if !text.is_empty() {
-                        *number = decimal_u64(text).ok_or(why::NUMBER)?;
-                    }
-                }
+    /// Splits a line and reads its numbers.
+    fn read(&mut self, db: Db, line: &'a [u8]) -> Result<(), Malformed> {
+        let (nsss, shadow, count) = (self.rules == Rules::Nsss, db == Db::Shadow, count(db));
+        let mut line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
+        if self.rules == Rules::Glibc {
+            line = glibc::trim(line);
+            if let None | Some(b'#') = line.first() {
+                return Err(why::COMMENT);
             }
         }
-        Ok(Fields { rules: Rules::Nsss, fields, numbers, members })
+        let (mut rest, mut have) = (Some(line), 0);
+        for field in self.fields.iter_mut().take(count) {
+            let Some(mut text) = rest else { break };
+            if shadow && !nsss && have == 5 {
+                text = glibc::trim(text);
+            }
+            // For glibc, none begins at the end of the line.
+            if text.is_empty() && !nsss {
+                break;
+            }
+            have += 1;
+            // The last one takes all colons that are left, but for nsss the flag of shadow.
+            let whole = have == count && !(nsss && shadow);
+            let colon = if whole { None } else { text.iter().position(|b| *b == b':') };
+            *field = text.get(..colon.unwrap_or(text.len())).unwrap_or_default();
+            rest = colon.and_then(|colon| text.get(colon + 1..));
+        }
+        if nsss && have < count {
+            return Err(why::FIELDS);
+        }
+        let has_key = nsss || glibc::has_key(self.fields[0]);
+        // A line for NIS may be nothing but a name.
+        let alone = !has_key && have < 2;
+        let read = match db {
+            Db::Passwd => 2,
+            Db::Group => 1,
+            Db::Shadow if alone => 3,
+            Db::Shadow => 7,
+        };
+        for (at, (number, text)) in
+            self.numbers.iter_mut().zip(&self.fields[2..]).enumerate().take(read)
+        {
+            let missing = at + 2 >= have;
+            if alone || text.is_empty() && !missing && !shadow && !has_key {
+                *number = 0;
+            } else if missing && shadow && matches!(at, 3 | 6) {
+                // Of glibc's the last four may be missing together, the flag alone, too.
+                break;
+            } else if missing || !text.is_empty() || !shadow {
+                let value = match nsss {
+                    true => decimal_u64(text).filter(|n| shadow || *n <= u32::MAX.into()),
+                    false if shadow && at < 6 => glibc::number(text).map(glibc::days_of),
+                    false => glibc::number(text).map(u64::from),
+                };
+                *number = value.ok_or_else(|| why::number(db, at as u8 + 2))?;
+            }
+        }
+        if db == Db::Group {
+            self.members = match nsss {
+                true => Members::from_field(self.fields[3]),
+                false => Members::from_trimmed_field(self.fields[3]),
+            }
+            .remaining();
+        }
+        Ok(())
     }
 
+    // Inlined, it would be at two places.
+    #[inline(never)]
     fn record(&self, db: Db) -> Record<'a> {
         let [name, password, _, fourth, gecos, home, shell, ..] = self.fields;
         let numbers = self.numbers;

@@ -297,7 +297,7 @@ impl LineScanner {
                 match (number, at.and_then(|at| self.numbers.get_mut(at))) {
                     (Some(number), Some(place)) => *place = number,
                     _ if empty => {}
-                    _ => self.wrong = self.wrong.or(Some(why_number(db, field))),
+                    _ => self.wrong = self.wrong.or(Some(why::number(db, field))),
                 }
                 self.number = Number::default();
             }
@@ -377,14 +377,6 @@ impl LineScanner {
             return Err(if db == Db::Shadow { why::NUMBER } else { why::FIELDS });
         }
         Ok(())
-    }
-}
-
-fn why_number(db: Db, field: u8) -> Malformed {
-    match (db, field) {
-        (Db::Passwd, 2) => why::UID,
-        (Db::Passwd, _) | (Db::Group, _) => why::GID,
-        (Db::Shadow, _) => why::NUMBER,
     }
 }
 
