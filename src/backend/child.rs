@@ -11,7 +11,7 @@ use crate::sys::socket::{connected, connected_within, take_descriptors};
 use crate::sys::spawn::{Command, Process};
 use crate::sys::stream::send_some;
 use nssproto::DecodeError;
-use nssproto::bytes::{DECIMAL_MAX, Reader, write_decimal};
+use nssproto::bytes::{DECIMAL_MAX, Reader, copy_front, write_decimal};
 use nssproto::entry::Record;
 use nssproto::nsss::stream::AreaChecker;
 use nssproto::nsss::{GroupListHead, Head, Reply, Request};
@@ -178,11 +178,7 @@ impl Source for Child {
                 return Err(errno);
             }
         }
-        let len = self.held().len().min(out.len());
-        if let (Some(from), Some(to)) = (self.held().get(..len), out.get_mut(..len)) {
-            to.copy_from_slice(from);
-        }
-        Ok(len)
+        Ok(copy_front(self.held(), out))
     }
 
     /// What is still to come of a larger record is taken, too: other answers are behind it.
@@ -444,11 +440,7 @@ impl Child {
             self.start_clock();
             self.receive_checked()?;
         }
-        let area = self.held();
-        let len = area.len().min(out.len());
-        if let (Some(from), Some(to)) = (area.get(..len), out.get_mut(..len)) {
-            to.copy_from_slice(from);
-        }
+        let len = copy_front(self.held(), out);
         self.head_len += len;
         let ended = self.head_len == self.have && self.check.is_none_or(|c| c.left() == 0);
         if ended {

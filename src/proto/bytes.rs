@@ -63,6 +63,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Copies as much of `from` as there is room for to the front of `out`; how much.
+pub fn copy_front(from: &[u8], out: &mut [u8]) -> usize {
+    let len = from.len().min(out.len());
+    if let (Some(from), Some(out)) = (from.get(..len), out.get_mut(..len)) {
+        out.copy_from_slice(from);
+    }
+    len
+}
+
 /// Writes to the front of a slice. Whoever uses it has checked the whole size with
 /// [`Writer::new`], so that a unit is written whole or not at all.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use crate::sys::error::Error;
 use crate::sys::stat::stat;
 use connection::{Connection, Query, WaitLimit};
 use long::SecondAnswer;
+use nssproto::bytes::copy_front;
 use nssproto::entry::{Db, Name, Record};
 use nssproto::nslcd::stream::EntrySummary;
 use nssproto::nslcd::{Request as Ask, ResultCode};
@@ -233,11 +234,7 @@ impl Source for Nslcd {
 
     fn peek(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<usize, Errno> {
         let name = self.area.name().ok_or(Errno::INVAL)?;
-        let len = name.len().min(out.len());
-        if let (Some(from), Some(to)) = (name.get(..len), out.get_mut(..len)) {
-            to.copy_from_slice(from);
-        }
-        Ok(len)
+        Ok(copy_front(name, out))
     }
 
     fn may_block(&self) -> bool {
@@ -428,10 +425,7 @@ impl Area {
     /// The next of its bytes, and whether they are the last.
     fn give(&mut self, out: &mut [u8]) -> (usize, bool) {
         let rest = self.bytes.get(self.given..self.len).unwrap_or_default();
-        let len = rest.len().min(out.len());
-        if let (Some(from), Some(to)) = (rest.get(..len), out.get_mut(..len)) {
-            to.copy_from_slice(from);
-        }
+        let len = copy_front(rest, out);
         self.given += len;
         (len, self.given == self.len)
     }

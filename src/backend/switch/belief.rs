@@ -5,6 +5,7 @@ use super::decision::stop;
 use super::{Report, Slot, Switch};
 use crate::backend::Outcome;
 use crate::backend::client::{Hit, Search};
+use nssproto::bytes::copy_front;
 use nssproto::entry::{Db, Name, Record};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
@@ -314,12 +315,7 @@ impl Switch {
     fn name(&mut self, client: &mut ClientState) -> Option<heapless::Vec<u8, { Name::MAX }>> {
         let mut room = [0; Name::MAX];
         let len = match self.whole(client) {
-            Some(record) => {
-                let name = record.name();
-                let len = name.len().min(room.len());
-                room.get_mut(..len)?.copy_from_slice(name.get(..len)?);
-                len
-            }
+            Some(record) => copy_front(record.name(), &mut room),
             None => {
                 let (backend, step) = self.step(client)?;
                 let len = backend.peek(step, &mut room).ok()?;

@@ -22,7 +22,7 @@
 use super::record::widen;
 use super::{length, why};
 use crate::Malformed;
-use crate::bytes::Fnv1a;
+use crate::bytes::{Fnv1a, copy_front};
 use crate::entry::{Db, Gid, Uid};
 use crate::nsss::{Head, MEMBERS_MAX};
 
@@ -103,11 +103,7 @@ impl EntryReader {
     pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), Malformed> {
         let mut at = 0;
         let taken = self.pass(input, &mut |bytes| {
-            let room = out.get_mut(at..).unwrap_or_default();
-            let len = bytes.len().min(room.len());
-            if let (Some(to), Some(from)) = (room.get_mut(..len), bytes.get(..len)) {
-                to.copy_from_slice(from);
-            }
+            let len = copy_front(bytes, out.get_mut(at..).unwrap_or_default());
             at += len;
             len
         })?;
