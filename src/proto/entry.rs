@@ -4,6 +4,8 @@ use crate::bytes::Reader;
 
 /// The three databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word: ARM would mask a byte before each use.
+#[repr(u32)]
 pub enum Db {
     /// Users, passwd(5).
     Passwd,

@@ -59,6 +59,8 @@ pub mod why {
 
 /// By whose rules a line is read; doc/lines.md has them side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word, as [`Db`] is.
+#[repr(u32)]
 pub enum Rules {
     /// nsss's, for all questions.
     Nsss,
