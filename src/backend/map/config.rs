@@ -47,8 +47,6 @@ pub struct NamedGroup<'a> {
     pub line: u32,
     /// Its name.
     pub name: &'a [u8],
-    /// Its gid, as far as that is known.
-    pub gid: Option<u32>,
 }
 
 /// What a section answers.

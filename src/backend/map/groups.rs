@@ -2,106 +2,93 @@
 
 use super::config::NamedGroup;
 use super::problem::{Level, tell_line};
-use super::text::cut;
-use crate::backend::gids::Gids;
-use crate::backend::stamp::{Reading, Stamp};
-use crate::sys::clock::file_time;
-use crate::sys::file::open;
-use crate::sys::stat::stat;
-use nssproto::line::parse_group;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::{Errno, pread, retry_on_intr};
-use std::ffi::CStr;
+use crate::backend::client::{Enumerations, Hit, Search};
+use crate::backend::unix::Unix;
+use crate::backend::{Outcome, Shared, Source, Step};
+use crate::sys::access::Rights;
+use nssproto::entry::{Db, Name};
+use nssproto::line::Rules;
+use nssproto::nsss::{Head, Request};
 
 /// Where they are.
-pub const FILE: &CStr = c"/etc/group";
+pub const FILE: &[u8] = b"/etc/group";
 
 /// All of them.
-#[derive(Default)]
 pub struct SectionGroups {
     named: Vec<NamedGroup<'static>>,
-    /// Of which version of the file they are.
-    reading: Reading,
+    /// `None`: no section has groups, so the file is never read.
+    files: Option<Box<Unix>>,
 }
 
 impl SectionGroups {
     /// The groups of all sections; nothing is read yet.
     pub fn new(named: Vec<NamedGroup<'static>>) -> Self {
-        SectionGroups { named, reading: Reading::default() }
+        let files = if named.is_empty() { None } else { Unix::new(b"/etc", false).ok() };
+        SectionGroups { named, files }
     }
 
-    /// No section has groups, so the file is never read.
+    /// No section has groups.
     pub fn is_empty(&self) -> bool {
-        self.named.is_empty()
+        self.files.is_none()
     }
 
     /// Adds those of the section that begins in this line.
-    pub fn add(&self, line: u32, gids: &mut Gids) {
+    pub fn add(&mut self, line: u32, shared: &mut Shared) -> Result<(), Outcome> {
+        let Some(files) = &mut self.files else { return Ok(()) };
         for named in self.named.iter().filter(|n| n.line == line) {
-            if let Some(gid) = given(named) {
-                gids.add(gid);
+            if let Some(gid) = given(files, named.name, shared)? {
+                shared.gids.add(gid);
             }
-        }
-    }
-
-    /// Reads the file, in pieces through `window`, if it may be another one than last time.
-    pub fn refresh(&mut self, window: &mut [u8]) -> Result<(), Errno> {
-        if self.named.is_empty() || self.reading.holds(&super::stamp(stat(FILE))?) {
-            return Ok(());
-        }
-        let clock = file_time();
-        let file = open(FILE, OFlags::RDONLY, Mode::empty())?;
-        let stamp = super::stamp(super::look_at(&file))?;
-        self.reading = Reading::torn(stamp);
-        self.named.iter_mut().for_each(|n| n.gid = None);
-        let (mut at, mut inside) = (0, false);
-        loop {
-            let len = retry_on_intr(|| pread(&file, &mut *window, at))?;
-            if len == 0 {
-                break;
-            }
-            let (mut rest, mut whole) = (window.get(..len).unwrap_or_default(), 0);
-            while !rest.is_empty() {
-                let (line, behind) = cut(rest, b'\n');
-                if behind.is_none() && whole > 0 {
-                    break;
-                }
-                // Or the front of a line that is longer than the window: its gid stands before its
-                // members, and what follows it is no line.
-                if !inside {
-                    self.take(line);
-                }
-                inside = behind.is_none();
-                rest = behind.unwrap_or_default();
-                whole = len - rest.len();
-            }
-            at += whole as u64;
-        }
-        if Stamp::of_open(&file)? == stamp {
-            self.reading = Reading::new(stamp, clock);
         }
         Ok(())
     }
 
-    fn take(&mut self, line: &[u8]) {
-        let (name, _) = cut(line, b':');
-        for named in &mut self.named {
-            if named.name == name && named.gid.is_none() {
-                named.gid = parse_group(line).ok().map(|group| group.gid.0);
+    /// Looks whether all can be read. Where it `tells`, names those that are not there, or are group
+    /// 0, at the line of their section.
+    pub fn check(&mut self, path: &[u8], tells: bool, shared: &mut Shared) -> Result<(), Outcome> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        for named in &self.named {
+            if given(files, named.name, shared)?.is_none() && tells {
+                let what = "no group that can be given:";
+                tell_line(path, named.line, Level::Warning, what, named.name);
             }
         }
+        Ok(())
     }
 
-    /// Names those that are not there, or are group 0, at the line of their section.
-    pub fn tell_missing(&self, path: &[u8]) {
-        for named in self.named.iter().filter(|n| given(n).is_none()) {
-            let what = "no group that can be given:";
-            tell_line(path, named.line, Level::Warning, what, named.name);
-        }
+    /// Closes the file if it was not used for a while; whether it is open.
+    pub fn close_idle(&mut self) -> bool {
+        self.files.as_mut().is_some_and(|files| files.close_idle())
     }
 }
 
 /// The gid of a group; never 0.
-fn given(named: &NamedGroup) -> Option<u32> {
-    named.gid.filter(|gid| *gid != 0)
+fn given(files: &mut Unix, name: &[u8], shared: &mut Shared) -> Result<Option<u32>, Outcome> {
+    let Some(name) = Name::new_long(name) else { return Ok(None) };
+    // It is told at once: no pass over the file waits for others.
+    let waiting = std::mem::replace(&mut shared.waiting, 1);
+    let gid = look_up(files, name, shared);
+    shared.waiting = waiting;
+    gid
+}
+
+fn look_up(files: &mut Unix, name: Name<'_>, shared: &mut Shared) -> Result<Option<u32>, Outcome> {
+    let mut step = Step {
+        shared,
+        rights: Rights::Own,
+        rules: Rules::Nsss,
+        budget: &mut { u64::MAX },
+        search: &mut Search::default(),
+        enumerations: &mut Enumerations::default(),
+        hit: &mut Hit::None,
+    };
+    match files.ask(step.again(), &Request::ByName(Db::Group, name)) {
+        // Its line may be longer than the window.
+        Outcome::Found => match files.begin_pieces(step) {
+            Some(Head::Group { gid, .. }) if gid.0 != 0 => Ok(Some(gid.0)),
+            _ => Ok(None),
+        },
+        Outcome::NotFound => Ok(None),
+        failure => Err(failure),
+    }
 }

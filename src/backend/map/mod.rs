@@ -213,7 +213,8 @@ impl Source for Map {
 
     fn close_idle(&mut self) -> bool {
         let scan = self.scan.as_mut().is_some_and(scan::Scan::close_idle);
-        self.registry.as_mut().is_some_and(registry::Registry::close_idle) | scan
+        let registry = self.registry.as_mut().is_some_and(registry::Registry::close_idle);
+        self.groups.close_idle() | registry | scan
     }
 
     fn guard(&self) {
@@ -225,7 +226,7 @@ impl Source for Map {
     fn allow(&self, sandbox: &mut Sandbox) {
         let path = |bytes| Path::new(OsStr::from_bytes(bytes));
         if !self.groups.is_empty() {
-            sandbox.open_later(|| path(groups::FILE.to_bytes()).into());
+            sandbox.open_later(|| path(groups::FILE).into());
         }
         if let Some(registry) = &self.registry {
             sandbox.append_later(|| path(registry.path()).into());
@@ -420,9 +421,8 @@ impl Map {
             return Ok(());
         }
         let shared = &mut *step.shared;
-        self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
         let Map { config, room, look, groups, .. } = self;
-        groups.add(section.line, &mut shared.gids);
+        groups.add(section.line, shared)?;
         if section.rc {
             let home = evidence::path(&section.template.home, name, room);
             let home = home.map_err(Outcome::failed)?;

@@ -155,7 +155,7 @@ impl<'a> Reader<'a, '_> {
             Word::Groups => {
                 let line = self.section.line;
                 for name in rest {
-                    self.config.groups.push(NamedGroup { line, name, gid: None });
+                    self.config.groups.push(NamedGroup { line, name });
                 }
             }
         }

@@ -1,9 +1,10 @@
 //! What happens once: the configuration, the key and the registry are read and judged, while the
 //! process still may, and all that is wrong is told.
 
+use super::claim::errno_of;
 use super::config::{Config, Require, Section, SectionKind};
 use super::evidence::Look;
-use super::groups::SectionGroups;
+use super::groups::{self, SectionGroups};
 use super::key::{self, Key};
 use super::near::Near;
 use super::pairs::Pairs;
@@ -12,8 +13,7 @@ use super::registry::Registry;
 use super::scan::Scan;
 use super::text::{Lines, Words, cut};
 use super::{Fault, Keyed, Map, sections, single, slow};
-use crate::backend::{Backend, RunsIn};
-use crate::limits::WINDOW;
+use crate::backend::{Backend, RunsIn, Shared};
 use crate::options::{Options, Spec};
 use crate::sys::access::Peer;
 use crate::sys::error::{Error, Exit};
@@ -162,13 +162,11 @@ impl Map {
             tell_open_sections(config, plan.file, second);
             map.slow = slow::find(config, &mut Near::new());
         }
-        let mut window = vec![0; WINDOW];
-        map.read_registry(plan.file, host, &mut window)?;
-        let read = map.groups.refresh(&mut window);
-        read.map_err(|e| fail("unable to read", b"/etc/group", e))?;
-        if tells {
-            map.groups.tell_missing(plan.file);
-        }
+        let shared = &mut Shared::new(false);
+        map.read_registry(plan.file, host, &mut shared.window)?;
+        map.groups.check(plan.file, tells, shared).map_err(|outcome| {
+            fail("unable to read", groups::FILE, errno_of(outcome).unwrap_or(Errno::IO))
+        })?;
         Ok(map)
     }
 

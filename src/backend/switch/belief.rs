@@ -272,7 +272,7 @@ impl Switch {
 
     /// Asks a backend for a name, without losing what another one has found: the window is its own.
     /// The number of what it has.
-    fn look_aside(
+    pub(super) fn look_aside(
         &mut self,
         client: &mut ClientState,
         question: &Request<'_>,
@@ -312,7 +312,10 @@ impl Switch {
     }
 
     /// Its name; of one that is longer than any that can be asked for, the beginning.
-    fn name(&mut self, client: &mut ClientState) -> Option<heapless::Vec<u8, { Name::MAX }>> {
+    pub(super) fn name(
+        &mut self,
+        client: &mut ClientState,
+    ) -> Option<heapless::Vec<u8, { Name::MAX }>> {
         let mut room = [0; Name::MAX];
         let len = match self.whole(client) {
             Some(record) => copy_front(record.name(), &mut room),

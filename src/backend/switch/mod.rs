@@ -468,32 +468,23 @@ impl Switch {
     /// spelling. Whoever has that name is not him.
     fn in_other_case(&mut self, client: &mut ClientState, db: Db, asked: Name<'_>) -> Outcome {
         let backend = self.slots.get(client.slot).map(|slot| &slot.backend);
-        let name = backend.and_then(|backend| backend.name_in_other_case(asked.bytes()));
-        let Some(name) = name else { return Outcome::Found };
-        let name: heapless::Vec<u8, { Name::MAX }> = name.iter().copied().take(Name::MAX).collect();
-        let Some(name) = Name::new(&name) else { return Outcome::Found };
-        for before in client.backends().start..client.slot {
-            let (Some(slot), Some(enumerations)) =
-                (self.slots.get_mut(before), client.enumerations.get_mut(before))
-            else {
-                continue;
-            };
-            // He waits for a source that may block already.
-            let step = Step {
-                shared: &mut self.shared,
-                rights: client.rights,
-                rules: client.rules,
-                budget: &mut { u64::MAX },
-                search: &mut Search::default(),
-                enumerations,
-                hit: &mut Hit::None,
-            };
-            if slot.backend.ask(step, &Request::ByName(db, name)) == Outcome::Found {
-                slot.backend.release();
-                return Outcome::NotFound;
+        if backend.is_none_or(|backend| backend.name_in_other_case(asked.bytes()).is_none()) {
+            return Outcome::Found;
+        }
+        let Some(bytes) = self.name(client) else { return Outcome::Found };
+        let Some(name) = Name::new(&bytes) else { return Outcome::Found };
+        // He waits for a source that may block already.
+        let budget = std::mem::replace(&mut client.budget, u64::MAX);
+        let (found_at, found, mut outcome) = (client.slot, client.hit, Outcome::Found);
+        for before in client.backends().start..found_at {
+            (client.slot, client.search) = (before, Search::default());
+            if self.look_aside(client, &Request::ByName(db, name)).0 == Outcome::Found {
+                outcome = Outcome::NotFound;
+                break;
             }
         }
-        Outcome::Found
+        (client.slot, client.hit, client.budget) = (found_at, found, budget);
+        outcome
     }
 
     /// The backend that a client's request has come to; `None`: he may ask no further one.
