@@ -29,7 +29,7 @@ pub const ONE_LINE: usize = 1024;
 pub const TURN: u64 = 2 * 1024 * 1024;
 
 /// A line that is parsed to see whether it is wanted counts as so many bytes besides its own.
-pub const CANDIDATE: u64 = 512;
+pub const CANDIDATE: usize = 512;
 
 /// A reply, or a piece of one, that is sent counts as so many bytes.
 pub const PIECE_SENT: u64 = 12 * 1024;

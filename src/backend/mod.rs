@@ -344,6 +344,11 @@ impl Shared {
     }
 }
 
+/// Takes what was done, in bytes of files, from what may still be read in a turn.
+pub fn spend(budget: &mut u64, bytes: usize) {
+    *budget = budget.saturating_sub(bytes as u64);
+}
+
 /// What a backend is given for one step.
 pub struct Step<'a> {
     /// What all backends share.

@@ -3,6 +3,7 @@
 
 use crate::sys::clock::{file_time, since_epoch};
 use crate::sys::stat::{Stat, fstat};
+use nssproto::bytes::Fnv1a;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -61,10 +62,9 @@ impl Stamp {
 
     /// Tells this version from most others in little room.
     pub fn digest(&self) -> Digest {
-        let hash = self.0.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, number| {
-            (hash ^ number).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
-        });
-        let [_, digest @ ..] = hash.to_be_bytes();
+        let mut hash = Fnv1a::START;
+        self.0.iter().for_each(|number| hash.feed(&number.to_ne_bytes()));
+        let [_, digest @ ..] = hash.value().to_be_bytes();
         Digest(digest)
     }
 }

@@ -126,7 +126,7 @@ impl<'a> Writer<'a> {
 
 /// FNV-1a: two passes over what may change in between must see the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fnv1a(u64);
+pub struct Fnv1a(u64);
 
 impl Fnv1a {
     /// The hash of no bytes.
@@ -137,6 +137,11 @@ impl Fnv1a {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+
+    /// The hash of what was taken.
+    pub fn value(self) -> u64 {
+        self.0
     }
 }
 

@@ -202,36 +202,29 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        if let Form::Trimmed = self.form {
-            return self.next_trimmed();
-        }
-        let Form::Separated(separator) = self.form else {
-            let mut c = Reader::new(self.bytes);
-            let len = c.u32_be().ok()?;
-            let member = c.take(len as usize).ok()?;
-            self.bytes = self.bytes.get(c.taken()..)?;
-            return Some(member);
+        let (separator, trims) = match self.form {
+            Form::Separated(separator) => (separator, false),
+            Form::Trimmed => (b',', true),
+            Form::Counted => {
+                let mut c = Reader::new(self.bytes);
+                let len = c.u32_be().ok()?;
+                let member = c.take(len as usize).ok()?;
+                self.bytes = self.bytes.get(c.taken()..)?;
+                return Some(member);
+            }
         };
-        let end = self.bytes.iter().position(|b| *b == separator).unwrap_or(self.bytes.len());
-        let (member, rest) = self.bytes.split_at_checked(end)?;
-        self.bytes = rest.get(1..).unwrap_or_default();
-        Some(member)
-    }
-}
-
-impl<'a> Members<'a> {
-    /// The next name that is not empty.
-    fn next_trimmed(&mut self) -> Option<&'a [u8]> {
-        while !self.bytes.is_empty() {
-            let field = crate::line::glibc::trim(self.bytes);
-            let end = field.iter().position(|b| *b == b',').unwrap_or(field.len());
-            let (name, rest) = field.split_at_checked(end)?;
+        loop {
+            let text = if trims { crate::line::glibc::trim(self.bytes) } else { self.bytes };
+            let end = text.iter().position(|b| *b == separator).unwrap_or(text.len());
+            let (member, rest) = text.split_at_checked(end)?;
             self.bytes = rest.get(1..).unwrap_or_default();
-            if !name.is_empty() {
-                return Some(name);
+            if !trims || !member.is_empty() {
+                return Some(member);
+            }
+            if rest.is_empty() {
+                return None;
             }
         }
-        None
     }
 }
 

@@ -34,7 +34,7 @@ impl Peer {
 
     /// Whether he could open the file of this path for reading, and that is what it was when it was
     /// looked at: its own bits, no access control list, and the same of every directory above.
-    pub fn could_read(self, path: &CStr, is_it: impl FnOnce(&Stat) -> bool) -> bool {
+    pub fn could_read(self, path: &CStr, is_it: &dyn Fn(&Stat) -> bool) -> bool {
         self.is_root()
             || self.may_reach(path) == Some(true) && {
                 let there = |file: &Stat| is_plain(file) && self.is_in_class(file, Want::Read);
@@ -170,7 +170,7 @@ impl Rights {
     /// of a user would pay for it.
     pub fn check_read(self, file: &Stat, path: &CStr, secret: bool) -> Result<(), Errno> {
         let same = |there: &Stat| (there.st_dev, there.st_ino) == (file.st_dev, file.st_ino);
-        self.check(file, secret, |peer| peer.could_read(path, same))
+        self.check(file, secret, |peer| peer.could_read(path, &same))
     }
 
     /// The same of what is open, once the way there was judged: see [`Rights::check_read`].
@@ -282,7 +282,7 @@ mod tests {
 
     fn could_read(path: &Path) -> bool {
         let somebody = peer(4242, 4242);
-        somebody.could_read(&CString::new(path.as_os_str().as_bytes()).unwrap(), |_| true)
+        somebody.could_read(&CString::new(path.as_os_str().as_bytes()).unwrap(), &|_| true)
     }
 
     #[test]
@@ -302,12 +302,12 @@ mod tests {
         symlink(&file, &link).unwrap();
         symlink(&dir, &by_link).unwrap();
         assert!(!could_read(&link) && !could_read(&by_link.join("file")));
-        assert!(peer(0, 0).could_read(c"anything", |_| false), "root");
+        assert!(peer(0, 0).could_read(c"anything", &|_| false), "root");
         let other = fs::metadata(&file).unwrap().ino() + 1;
         let path = CString::new(file.as_os_str().as_bytes()).unwrap();
         #[allow(clippy::unnecessary_cast, reason = "another type on other targets")]
         let is_other = |there: &Stat| there.st_ino as u64 == other;
-        assert!(!peer(4242, 4242).could_read(&path, is_other), "another file");
+        assert!(!peer(4242, 4242).could_read(&path, &is_other), "another file");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

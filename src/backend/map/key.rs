@@ -49,18 +49,14 @@ impl Key {
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != 32 {
-            return None;
+        let mut halves = [0_u64; 2];
+        for (at, digit) in text.iter().enumerate() {
+            let half = halves.get_mut(at / 16)?;
+            *half = *half << 4 | u64::from(char::from(*digit).to_digit(16)?);
         }
-        let mut halves = [0; 2];
-        for (half, digits) in halves.iter_mut().zip(text.chunks_exact(16)) {
-            for (at, digit) in digits.iter().enumerate() {
-                // The lowest byte first, and the higher one of its two digits.
-                *half |= u64::from(char::from(*digit).to_digit(16)?) << (4 * (at ^ 1));
-            }
-        }
-        let [first, second] = halves;
-        Some(Key(first, second))
+        // The lowest byte came first.
+        let [first, second] = halves.map(u64::swap_bytes);
+        (text.len() == 32).then_some(Key(first, second))
     }
 
     /// `LO + ((siphash24(key, name) * SIZE) >> 64)`: the same on every machine.

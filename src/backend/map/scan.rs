@@ -7,8 +7,8 @@ use super::config::{Config, Section};
 use super::evidence::{Look, failed};
 use super::near::LastLink;
 use super::template::Pattern;
-use crate::backend::Outcome;
 use crate::backend::stamp::Reading;
+use crate::backend::{Outcome, spend};
 use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
 use crate::sys::file::path as c_path;
@@ -23,7 +23,7 @@ const BLOCK: usize = 32 * 1024;
 
 /// What a byte of directory entries costs of the budget, in bytes of files: names are looked at
 /// one by one.
-const COST: u32 = 8;
+const COST: usize = 8;
 
 /// One directory.
 struct Dir {
@@ -166,7 +166,7 @@ impl Scan {
             while let Some(entry) = entries.next() {
                 let entry = entry.map_err(Outcome::failed)?;
                 let name = entry.file_name().to_bytes();
-                read += name.len() as u32 + 24;
+                read += name.len() + 24;
                 let is = entry.file_type();
                 // Some file systems do not tell; then the name's own evidence does, when asked.
                 let fits = dir.kind.is_none_or(|k| k == is || is == FileType::Unknown);
@@ -177,7 +177,7 @@ impl Scan {
                     break;
                 }
             }
-            *budget = budget.saturating_sub(u64::from(read * COST));
+            spend(budget, read * COST);
             if read == 0 {
                 self.at += 1;
             } else {

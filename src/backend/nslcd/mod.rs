@@ -222,12 +222,12 @@ impl Source for Nslcd {
     }
 
     fn piece(&mut self, _: Step<'_>, out: &mut [u8]) -> Result<(usize, bool), Errno> {
-        let Some(mut long) = self.long.take() else { return Ok(self.area.give(out)) };
         let limit = WaitLimit { until: self.limits.until, for_client: self.for_client };
-        let piece = long.pass(&mut self.connection, &self.address, out, limit);
-        match piece {
-            Ok((_, false)) => self.long = Some(long),
-            _ => self.connection.close(),
+        let Nslcd { long, connection, address, area, .. } = self;
+        let Some(second) = long else { return Ok(area.give(out)) };
+        let piece = second.pass(connection, address, out, limit);
+        if !matches!(piece, Ok((_, false))) {
+            self.drop_record();
         }
         piece
     }

@@ -15,6 +15,7 @@ use crate::sys::file::{open, pread_full};
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{fstat, stat};
 use crate::sys::untouched;
+use nssproto::bytes::Fnv1a;
 use nssproto::entry::{Db, Name, Record};
 use nssproto::line::Rules;
 use nssproto::nscd::Password;
@@ -166,8 +167,9 @@ impl Passwords {
 
 /// FNV-1a: a record that is asked for by number may be another one the next time.
 fn hash(name: &[u8]) -> u64 {
-    let start = 0xcbf2_9ce4_8422_2325;
-    name.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut hash = Fnv1a::START;
+    hash.feed(name);
+    hash.value()
 }
 
 /// What is sent of a field. `batch`: see [`Shared::batch`]. `None`: the budget is used up, so that

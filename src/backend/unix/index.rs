@@ -6,6 +6,7 @@
 
 use super::recent::{LookupKey, hash};
 use super::search::behind_last_lf;
+use crate::backend::spend;
 use crate::limits::{INDEX_SLOTS, INDEXED_FILE};
 use crate::sys::file::pread_full;
 use crate::sys::may_alloc;
@@ -27,7 +28,7 @@ const UNUSED: u32 = 65_536;
 const PROBES: usize = 256;
 
 /// A byte of a file that is indexed counts as so many that are searched.
-const WORK: u64 = 8;
+const WORK: usize = 8;
 
 /// A slot holds the offset of a line; above it, bits of the key's hash; above these, whose rules
 /// find the line by that key: never none, so that 0 is an empty slot.
@@ -118,7 +119,7 @@ impl Index {
                 return Ok(false);
             }
             let len = pread_full(file, window, at)?;
-            *budget = budget.saturating_sub(len as u64 * WORK + 1);
+            spend(budget, len * WORK + 1);
             let ended = len < window.len();
             let block = window.get(..len).unwrap_or_default();
             let whole = if ended { len } else { behind_last_lf(block) };

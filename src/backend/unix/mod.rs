@@ -15,7 +15,7 @@ mod search;
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
 use super::stamp::Stamp;
-use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller};
+use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller, spend};
 use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
 use crate::sys::access::{Peer, Rights};
@@ -215,12 +215,12 @@ impl Source for Unix {
     }
 
     fn could_open(&self, db: Db, peer: Peer) -> bool {
-        peer.could_read(self.files.get(db).path(), |_| true)
+        peer.could_read(self.files.get(db).path(), &|_| true)
     }
 
     fn could_read(&self, db: Db, peer: Peer) -> bool {
         let file = self.files.get(db);
-        peer.could_read(file.path(), |there| Stamp::of(there) == file.stamp())
+        peer.could_read(file.path(), &|there| Stamp::of(there) == file.stamp())
     }
 
     fn allow(&self, sandbox: &mut Sandbox) {
@@ -274,7 +274,7 @@ impl Unix {
                     let finder = Finder::new(step.rules, db, want);
                     let found = finder.find(content, gids);
                     let end = found.as_ref().map_or(content.len(), |(span, _)| span.end);
-                    *step.budget = step.budget.saturating_sub(end as u64 + finder.cost());
+                    spend(step.budget, end + finder.cost());
                     found
                 });
                 found.map_or(Location::Absent, |(Span { start, end, .. }, parsed)| {

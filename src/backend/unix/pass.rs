@@ -4,9 +4,9 @@
 //! is led to another one searches by himself. A key for which no line may do has none. Who comes
 //! while a pass goes on is served by the next one.
 
-use super::recent::{Location, LookupKey};
+use super::recent::{ID, KEY, Location, LookupKey, digest, hash};
 use super::search::behind_last_lf;
-use crate::backend::{FNV_START, fnv1a};
+use crate::backend::spend;
 use crate::sys::file::pread_full;
 use memchr::memchr;
 use nssproto::bytes::decimal_u32;
@@ -18,11 +18,8 @@ use std::os::fd::OwnedFd;
 const PLACES: usize = 1024;
 const MOST: usize = 768;
 
-/// A key and what tells its kind. Who wants a longer name searches by himself.
-const KEY: usize = 32;
-
 /// A line counts as so many bytes besides its own: about half of what a search takes for it.
-const LINE: u64 = 32;
+const LINE: usize = 32;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -99,8 +96,9 @@ impl Pass {
             self.clear();
             self.version = version;
         }
-        let Some(key) = digest(key) else { return Told::Alone };
-        if let Some(entry) = self.find(&key).and_then(|at| self.entries.get(at)) {
+        // Who wants a longer name searches by himself.
+        let Some(digest) = digest(key) else { return Told::Alone };
+        if let Some(entry) = self.find(key, &digest).and_then(|at| self.entries.get(at)) {
             match entry.state {
                 State::Found(location) => return Told::Look(location),
                 State::Next | State::Now => return Told::Wait,
@@ -118,22 +116,23 @@ impl Pass {
         if self.entries.is_empty() {
             self.entries.resize(PLACES, Entry { key: [0; KEY], state: State::Free });
         }
-        let Some(entry) = self.find(&key).and_then(|at| self.entries.get_mut(at)) else {
+        let Some(entry) = self.find(key, &digest).and_then(|at| self.entries.get_mut(at)) else {
             return Told::Alone;
         };
-        *entry = Entry { key, state: State::Next };
+        *entry = Entry { key: digest, state: State::Next };
         self.used += 1;
         self.next += 1;
         Told::Joined
     }
 
     /// The place of a key, or the free one for it; `None`: the table is empty.
-    fn find(&self, key: &[u8; KEY]) -> Option<usize> {
-        let mut at = hash(key) % PLACES;
+    fn find(&self, key: LookupKey<'_>, digest: &[u8; KEY]) -> Option<usize> {
+        let hash = hash(key);
+        let mut at = (hash ^ hash >> 15) as usize % PLACES;
         // There are always free ones.
         loop {
             let entry = self.entries.get(at)?;
-            if entry.state == State::Free || entry.key == *key {
+            if entry.state == State::Free || entry.key == *digest {
                 return Some(at);
             }
             at = (at + 1) % PLACES;
@@ -156,7 +155,7 @@ impl Pass {
             let len = pread_full(file, window, self.at)?;
             let ended = len < window.len();
             let block = window.get(..len).unwrap_or_default();
-            *budget = budget.saturating_sub(len as u64 + 1);
+            spend(budget, len + 1);
             let used = self.take(block, ended, budget);
             self.at += used as u64;
             if ended {
@@ -195,7 +194,7 @@ impl Pass {
             let rest = block.get(from..whole).unwrap_or_default();
             let len = memchr(b'\n', rest).unwrap_or(rest.len());
             self.take_line(rest.get(..len).unwrap_or_default(), self.at + from as u64);
-            *budget = budget.saturating_sub(LINE);
+            spend(budget, LINE);
             from += len + 1;
         }
         whole
@@ -226,39 +225,11 @@ impl Pass {
     }
 
     fn found(&mut self, key: LookupKey<'_>, at: u64) {
-        let Some(key) = digest(key) else { return };
-        let place = self.find(&key).and_then(|at| self.entries.get_mut(at));
+        let Some(digest) = digest(key) else { return };
+        let place = self.find(key, &digest).and_then(|at| self.entries.get_mut(at));
         if let Some(entry) = place.filter(|entry| entry.state == State::Now) {
             entry.state = State::Found(Location::At(at));
             self.now -= 1;
         }
     }
-}
-
-/// What a key in the table begins with, after its length.
-const NAME: u8 = 1;
-const ID: u8 = 2;
-
-fn digest(key: LookupKey<'_>) -> Option<[u8; KEY]> {
-    let digits;
-    let (kind, bytes) = match key {
-        LookupKey::Name(name) => (NAME, name),
-        LookupKey::Id(id) => {
-            digits = id.to_be_bytes();
-            (ID, &digits[..])
-        }
-    };
-    let mut digest = [0; KEY];
-    let [first, len, room @ ..] = &mut digest;
-    (*first, *len) = (kind, bytes.len() as u8);
-    room.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(digest)
-}
-
-/// FNV-1a over the part that is used.
-fn hash(key: &[u8; KEY]) -> usize {
-    let len = key.get(1).map_or(0, |len| usize::from(*len) + 2);
-    let used = key.get(..len).unwrap_or_default();
-    let hash = fnv1a(FNV_START, used);
-    (hash ^ hash >> 15) as usize
 }

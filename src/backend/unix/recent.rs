@@ -4,6 +4,7 @@
 //! table when it reads again.
 
 use crate::backend::{FNV_START, fnv1a};
+use nssproto::bytes::copy_front;
 use nssproto::line::Rules;
 
 /// Places in the table: less than 4 KiB, touched with the first answer.
@@ -11,7 +12,7 @@ const ENTRIES: usize = 64;
 
 /// Longer names are remembered by their hash, and only where they were found: the line is
 /// checked before it is used.
-const KEY: usize = 32;
+pub const KEY: usize = 32;
 
 /// What a lookup asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,31 +80,33 @@ impl Recent {
 
 /// What a digest begins with: the kind of key, and by whose rules it was looked for.
 const NAME: u8 = 1;
-const ID: u8 = 2;
+pub const ID: u8 = 2;
 const LONG: u8 = 3;
 const GLIBC: u8 = 4;
 
-/// The place of a key, by its hash, and its digest: kind, length and bytes, or of a long name the
-/// hash.
-fn place(rules: Rules, key: LookupKey<'_>, digest: &mut [u8; KEY]) -> usize {
+/// The place of a key, by its hash, and its digest, of a long name with the hash.
+fn place(rules: Rules, key: LookupKey<'_>, room: &mut [u8; KEY]) -> usize {
+    let hash = hash(key);
+    *room = digest(key).unwrap_or_else(|| {
+        let mut digest = [0; KEY];
+        let [kind, _, room @ ..] = &mut digest;
+        *kind = LONG;
+        copy_front(&hash.to_be_bytes(), room);
+        digest
+    });
+    let [kind, ..] = room;
+    *kind |= if rules == Rules::Nsss { 0 } else { GLIBC };
+    (hash ^ hash >> 16) as usize % ENTRIES
+}
+
+/// Kind, length and bytes of a key; `None`: it is too long.
+pub fn digest(key: LookupKey<'_>) -> Option<[u8; KEY]> {
     let mut digits = [0; 4];
     let (kind, bytes) = parts(key, &mut digits);
-    let hash = hash(key);
-    let kind = if rules == Rules::Nsss { kind } else { kind | GLIBC };
-    let [first, len, room @ ..] = digest;
-    match room.get_mut(..bytes.len()) {
-        Some(room) => {
-            (*first, *len) = (kind, bytes.len() as u8);
-            room.copy_from_slice(bytes);
-        }
-        None => {
-            *first = kind | LONG;
-            if let Some(room) = room.first_chunk_mut() {
-                *room = hash.to_be_bytes();
-            }
-        }
-    }
-    (hash ^ hash >> 16) as usize % ENTRIES
+    let mut digest = [0; KEY];
+    let [first, len, room @ ..] = &mut digest;
+    (*first, *len) = (kind, bytes.len() as u8);
+    (copy_front(bytes, room) == bytes.len()).then_some(digest)
 }
 
 /// A key's kind and bytes.

@@ -1,9 +1,9 @@
 //! Finds lines: in a block of whole lines, and in a file that is read block by block.
 
 use super::recent::{Location, LookupKey};
-use crate::backend::Step;
 use crate::backend::client::{Hit, Line, LongLine, ReadFrom, Streamed};
 use crate::backend::gids::Gids;
+use crate::backend::{Step, spend};
 use crate::limits::{CANDIDATE, ONE_LINE, WINDOW};
 use crate::sys::file::pread_full;
 #[cfg(target_arch = "aarch64")]
@@ -79,7 +79,7 @@ impl Want<'_> {
 }
 
 /// What it costs to pass over a place that is not wanted, in bytes of a turn.
-const PASSED_OVER: u64 = 64;
+const PASSED_OVER: usize = 64;
 
 /// Most bytes that the search for a pair looks at together.
 const PAIR_READS: usize = 64;
@@ -112,7 +112,7 @@ pub struct Finder<'a> {
     /// Or these.
     other: Option<Needle>,
     /// What the lines cost that were parsed, in bytes of a turn.
-    parsed: Cell<u64>,
+    parsed: Cell<usize>,
 }
 
 impl<'a> Finder<'a> {
@@ -174,7 +174,7 @@ impl<'a> Finder<'a> {
             };
             let span = span_at(block, at);
             let line = span.of(block);
-            self.parsed.set(self.parsed.get() + line.len() as u64 + CANDIDATE);
+            self.parsed.set(self.parsed.get() + line.len() + CANDIDATE);
             if let Some(parsed) = self.want.takes(self.rules, self.db, line, gids) {
                 return Some((span, parsed));
             }
@@ -184,7 +184,7 @@ impl<'a> Finder<'a> {
     }
 
     /// What the lines cost that were parsed since the last call, in bytes of a turn.
-    pub fn cost(&self) -> u64 {
+    pub fn cost(&self) -> usize {
         self.parsed.take()
     }
 
@@ -344,7 +344,7 @@ pub fn search(
         }
         let room = step.shared.window.get_mut(..size).ok_or(Errno::NOBUFS)?;
         let len = pread_full(file, room, search.at)?;
-        *step.budget = step.budget.saturating_sub(len as u64 + 1);
+        spend(step.budget, len + 1);
         let ended = len < size;
         let block = room.get(..len).unwrap_or_default();
 
@@ -387,7 +387,7 @@ pub fn search(
             Some(_) => line_at(rules, db, lines, 0, want, gids),
             None => finder.find(lines, gids),
         };
-        *step.budget = step.budget.saturating_sub(finder.cost());
+        spend(step.budget, finder.cost());
         if let Some((Span { start, end, next }, parsed)) = found {
             search.at = base + next as u64;
             let at = base + start as u64;
