@@ -289,6 +289,8 @@ pub enum RunsIn {
 
 /// How a backend ended with a request, or that it did not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// Its kind is a word: ARM would mask a byte before each use.
+#[repr(u32)]
 pub enum Outcome {
     /// Done; there is nothing to send but the status.
     Done,
