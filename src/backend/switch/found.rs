@@ -99,14 +99,14 @@ impl Found<'_> {
         let (backend, step) = self.switch.step(self.client)?;
         let head = backend.begin_pieces(step)?;
         self.in_pieces = true;
-        self.switch.sharing.told = None;
+        self.switch.sharing.lose();
         Some((head, Pieces(())))
     }
 }
 
 impl Drop for Found<'_> {
     fn drop(&mut self) {
-        if !self.in_pieces && self.switch.sharing.told.is_none() {
+        if !self.in_pieces && !self.switch.sharing.is_kept() {
             if let Some((backend, _)) = self.switch.step(self.client) {
                 backend.release();
             }

@@ -4,17 +4,17 @@ mod belief;
 mod client;
 mod decision;
 mod found;
+mod sharing;
+mod upkeep;
 
 use super::child::Origin;
-use super::client::{Hit, Search};
-use super::none::NotStarted;
+use super::client::Search;
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
 use crate::limits::{IDLE_LOOK_MILLIS, MIN_UID, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock::{self, NEVER};
-use crate::sys::message::Message;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::untouched;
 use belief::{Claim, Judging, Verdict};
@@ -22,7 +22,7 @@ use decision::{Next, any_of};
 use nssproto::entry::{Db, Name};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
-use std::os::fd::BorrowedFd;
+use sharing::Sharing;
 
 pub use belief::Belief;
 pub use client::ClientState;
@@ -40,30 +40,6 @@ pub struct Slot {
     pub origin: Option<Origin>,
     /// How far it is believed.
     pub belief: Belief,
-}
-
-impl Slot {
-    /// Tells a failure, with what did not answer.
-    #[inline(never)]
-    fn tell(&self, program: &str, request: &Request<'_>, outcome: Outcome) {
-        let errno = match outcome {
-            Outcome::Failed(errno) => Errno::from_raw_os_error(errno.into()),
-            Outcome::Dead => self.backend.why_dead(),
-            _ => return,
-        };
-        let mut message = Message::new(program, "info");
-        message.text("a source failed: ");
-        match &self.origin {
-            Some(origin) => message.path(origin.place()),
-            None => message.path(self.backend.place(request.db())),
-        };
-        // What no call has said is told in words.
-        match (outcome, errno) {
-            (Outcome::Dead, Errno::IO) => message.text(": it does not answer"),
-            _ => message.text(": ").errno(errno),
-        };
-        message.send();
-    }
 }
 
 /// So many entries in a row that are refused end an enumeration.
@@ -106,33 +82,6 @@ pub struct Switch {
     passwords: Option<Box<Passwords>>,
 }
 
-/// One answer for several clients who ask the same.
-#[derive(Default)]
-struct Sharing {
-    /// The answer is kept for others.
-    keeps: bool,
-    /// Nothing is asked: what was kept is told, or else [`Answer::NeedsWorker`].
-    repeats: bool,
-    /// It was not, since what was kept is another answer, or none.
-    missed: bool,
-    told: Option<Told>,
-}
-
-/// An answer that is kept. Of a record, its backend has it still.
-struct Told {
-    request: heapless::Vec<u8, { Request::MAX }>,
-    outcome: Outcome,
-    slot: usize,
-    progress: Progress,
-    hit: Hit,
-}
-
-fn encoded(request: &Request<'_>) -> heapless::Vec<u8, { Request::MAX }> {
-    let mut bytes = [0; Request::MAX];
-    let len = request.encode(&mut bytes).unwrap_or(0);
-    bytes.get(..len).and_then(|bytes| heapless::Vec::from_slice(bytes).ok()).unwrap_or_default()
-}
-
 impl Switch {
     /// `merge`: the groups of a user are the union over the backends.
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
@@ -146,7 +95,7 @@ impl Switch {
             merge,
             tells: None,
             observer: None,
-            sharing: Sharing::default(),
+            sharing: Sharing::new(),
             #[cfg(feature = "nscd")]
             passwords: None,
         });
@@ -287,14 +236,13 @@ impl Switch {
     ) -> Answer<'a> {
         if !client.pending {
             client.begin();
-            if self.sharing.repeats && !self.tell_again(client, request) {
-                self.sharing.missed = true;
+            if !self.tell_again(client, request) {
                 return Answer::NeedsWorker;
             }
         }
-        let outcome = match &self.sharing.told {
-            Some(told) if self.sharing.repeats => told.outcome,
-            _ => self.ask_anew(client, request, skip),
+        let outcome = match self.sharing.repeated() {
+            Some(outcome) => outcome,
+            None => self.ask_anew(client, request, skip),
         };
         client.pending = outcome == Outcome::Pending;
         match outcome {
@@ -308,54 +256,6 @@ impl Switch {
             Outcome::Pending => Answer::Pending,
             Outcome::NeedsWorker => Answer::NeedsWorker,
         }
-    }
-
-    /// What the next client is told may be told again to others, who ask the same and are known to
-    /// have asked by now (`followed`); or he is one of those (`repeats`), and nobody is asked for him.
-    /// Only for clients who may all see the same of the sources.
-    pub fn share(&mut self, repeats: bool, followed: bool) {
-        if !repeats {
-            self.forget_told();
-        }
-        let Sharing { told, .. } = std::mem::take(&mut self.sharing);
-        self.sharing = Sharing { keeps: repeats || followed, repeats, missed: false, told };
-    }
-
-    /// Whether a client who repeats asked what was not kept.
-    pub fn was_not_told(&self) -> bool {
-        self.sharing.missed
-    }
-
-    fn forget_told(&mut self) {
-        let told = self.sharing.told.take().filter(|told| told.outcome == Outcome::Found);
-        if let Some(slot) = told.and_then(|told| self.slots.get_mut(told.slot)) {
-            slot.backend.release();
-        }
-    }
-
-    fn tell_again(&self, client: &mut ClientState, request: &Request<'_>) -> bool {
-        let told = self.sharing.told.as_ref().filter(|told| told.request == encoded(request));
-        if let Some(told) = told {
-            (client.slot, client.progress, client.hit) = (told.slot, told.progress, told.hit);
-        }
-        told.is_some()
-    }
-
-    fn ask_anew(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
-        if !self.sharing.keeps {
-            return self.outcome(client, request, skip);
-        }
-        self.forget_told();
-        let outcome = self.outcome(client, request, skip);
-        let is_whole = match outcome {
-            Outcome::NotFound | Outcome::Failed(_) | Outcome::Dead => true,
-            Outcome::Found => self.whole(client).is_some(),
-            _ => false,
-        };
-        let ClientState { slot, progress, hit, .. } = *client;
-        let request = encoded(request);
-        self.sharing.told = is_whole.then_some(Told { request, outcome, slot, progress, hit });
-        outcome
     }
 
     fn outcome(&mut self, client: &mut ClientState, request: &Request<'_>, skip: u64) -> Outcome {
@@ -542,74 +442,6 @@ impl Switch {
         let (shared, rights, rules) = (&mut self.shared, *rights, *rules);
         let step = Step { shared, rights, rules, budget, search, enumerations, hit };
         Some((&mut *slot.backend, step))
-    }
-
-    /// What to watch while no request is in hand, by backend.
-    pub fn watched(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        (0..2 * self.slots.len()).filter_map(|at| {
-            let slot = self.slots.get(at / 2)?;
-            Some((at / 2, slot.backend.watched(at % 2)?))
-        })
-    }
-
-    /// Something was heard of backend `at` that has nothing to say: it has failed.
-    pub fn fail(&mut self, at: usize) {
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.backend.fail();
-        }
-    }
-
-    /// A child has failed of whose end nothing will tell: ask for it now and then.
-    pub fn must_be_polled(&self) -> bool {
-        self.slots.iter().any(|slot| slot.backend.must_be_polled())
-    }
-
-    /// Between requests: replaces backends that have failed for good, where there is a way to.
-    /// (Starting a program allocates.)
-    pub fn revive(&mut self) {
-        self.look();
-        let has_files = self.slots.iter().any(|slot| slot.belief == Belief::Local);
-        for Slot { backend, origin, belief, .. } in &mut self.slots {
-            let Some(origin) = origin.as_mut().filter(|_| backend.is_dead()) else { continue };
-            if backend.has_answered() {
-                // It was a good one, and so may be the next.
-                origin.try_at_once();
-            }
-            let Some(started) = origin.start() else { continue };
-            *backend = started.map_or_else(
-                |errno| Backend::NotStarted(NotStarted(errno)),
-                |child| {
-                    if origin.is_server() {
-                        *belief = match (child.is_ours(), has_files) {
-                            (true, _) => Belief::All,
-                            (false, true) => Belief::Others,
-                            (false, false) => Belief::Stranger,
-                        };
-                    }
-                    Backend::Child(Box::new(child))
-                },
-            );
-        }
-    }
-
-    /// Between requests: takes note of backends that have failed meanwhile.
-    pub fn look(&mut self) {
-        if self.sharing.told.is_some() {
-            // Its backend has something in hand.
-            return;
-        }
-        self.slots.iter_mut().for_each(|slot| slot.backend.look());
-    }
-
-    /// Milliseconds that a backend which asks another process may take to go on with its answer, and
-    /// until when it must have begun it.
-    pub fn limit(&mut self, millis: u32, until: u64) {
-        self.slots.iter_mut().for_each(|slot| slot.backend.limit(millis, until));
-    }
-
-    /// Takes note of ended children.
-    pub fn reap(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.backend.reap());
     }
 }
 
