@@ -3,7 +3,8 @@
 
 use super::config::{Config, SectionKind};
 use super::evidence::{Look, Room, look_for};
-use super::{Account, Login, Map, fill, planned};
+use super::plan::planned;
+use super::{Account, Login, Map, fill};
 use crate::backend::client::{Enumerations, Hit, Search};
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::access::Rights;

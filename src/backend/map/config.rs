@@ -81,13 +81,6 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The beginning of one; what it gives follows.
-    // Inlined, it would be at four places.
-    #[inline(never)]
-    pub fn new(line: u32, kind: SectionKind, globs: Words<'a>) -> Self {
-        Section { line, kind, globs, ..Section::default() }
-    }
-
     /// Whether a section of numbers answers this one.
     pub fn has_number(&self, id: u32) -> bool {
         (self.numbers.0..=self.numbers.1).contains(&id)
@@ -205,7 +198,7 @@ mod tests {
     use super::*;
 
     fn section(ids: Ids, gid: GidOf) -> Section<'static> {
-        let mut section = Section::new(1, SectionKind::Map, Words(b"*"));
+        let mut section = Section { line: 1, globs: Words(b"*"), ..Section::default() };
         (section.template.ids, section.template.gid) = (ids, gid);
         section
     }
@@ -226,7 +219,7 @@ mod tests {
     fn the_first_section_that_takes_a_name_decides() {
         let mut config = Config::default();
         for globs in [&b"ops-* adm"[..], b"*"] {
-            config.sections.push(Section::new(1, SectionKind::Map, Words(globs)));
+            config.sections.push(Section { globs: Words(globs), ..Section::default() });
         }
         config.deny.push(Words(b"ops-x"));
         let first = |name: &[u8]| config.section_of(name).map(|s| s.globs.0.len());

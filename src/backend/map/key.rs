@@ -1,5 +1,6 @@
 //! The key, and the uid that it derives of a name.
 
+use super::trust;
 use crate::sys::file::{open, open_path, path as c_path};
 use nssproto::bytes::hex_digit;
 use rustix::fs::{Mode, OFlags, fsync, unlink};
@@ -30,9 +31,9 @@ impl Key {
     pub fn read(path: &[u8]) -> Result<Self, KeyError> {
         let file = open_path(path, OFlags::RDONLY, Mode::empty())?;
         let stat = super::look_at(&file)?;
-        let what = if !super::is_file(&stat) {
+        let what = if !trust::is_file(&stat) {
             "the key is no regular file:"
-        } else if !super::is_ours(&stat) {
+        } else if !trust::is_ours(&stat) {
             "the key belongs to another user:"
         } else if stat.st_mode & 0o077 != 0 {
             "the key can be read or written by others (it must have mode 0400):"

@@ -1,9 +1,10 @@
 //! What the tools ask: the account that a name would have, and the collisions in a whole list.
 
+use super::Map;
 use super::claim::errno_of;
+use super::plan::{Unplanned, planned};
 use super::start::fail;
 use super::text::Lines;
-use super::{Map, Unplanned, planned};
 use crate::backend::Outcome;
 use crate::backend::client::Hit;
 use crate::sys::error::{Error, Exit};

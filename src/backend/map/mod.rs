@@ -15,6 +15,7 @@ mod list;
 pub mod names;
 mod near;
 pub mod pairs;
+mod plan;
 pub mod problem;
 mod rc;
 pub mod registry;
@@ -25,12 +26,12 @@ mod slow;
 pub mod start;
 pub mod template;
 pub mod text;
+mod trust;
 
 use super::client::Hit;
 use super::stamp::Stamp;
 use super::{Outcome, Source, Step, Teller};
 use crate::sys::access::{Peer, Rights};
-use crate::sys::privilege::is_root;
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{Stat, fstat};
@@ -39,9 +40,8 @@ use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
-use rustix::fs::FileType;
+use plan::planned_uid;
 use rustix::io::Errno;
-use rustix::process::geteuid;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -119,42 +119,6 @@ fn stamp(stat: Result<Stat, Errno>) -> Result<Stamp, Errno> {
         Ok(stat) => Ok(Stamp::of(stat)),
         Err(errno) => Err(*errno),
     }
-}
-
-fn is_file(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-}
-
-/// Root's, or our own.
-fn is_ours(stat: &Stat) -> bool {
-    stat.st_uid == geteuid().as_raw() || is_root(stat.st_uid)
-}
-
-/// Whether it can be believed: a file of root's or of `owner`'s that no other can write. A FIFO, say,
-/// would read as an empty file: a list of nobody who is denied.
-fn is_safe(stat: &Stat, owner: u32) -> bool {
-    fault(stat, owner).is_none()
-}
-
-/// Why it cannot be.
-fn fault(stat: &Stat, owner: u32) -> Option<Fault> {
-    if !is_file(stat) {
-        Some(Fault::NoFile)
-    } else if stat.st_uid != owner && !is_root(stat.st_uid) {
-        Some(Fault::AnotherUsers)
-    } else if stat.st_mode & 0o022 != 0 {
-        Some(Fault::Writable)
-    } else {
-        None
-    }
-}
-
-/// What is wrong with a file that is to be believed.
-#[derive(Clone, Copy)]
-enum Fault {
-    NoFile,
-    AnotherUsers,
-    Writable,
 }
 
 impl Source for Map {
@@ -468,56 +432,6 @@ impl Map {
         let len = self.area.len() as u32;
         *hit = Hit::Head(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(())
-    }
-}
-
-/// Why a name has no account, whatever evidence there is.
-enum Unplanned {
-    /// Such names have none.
-    Refused(&'static str),
-    /// The key is missing.
-    Failed(Errno),
-}
-
-/// The account that `name` would have, before any evidence is looked at and anything is known of
-/// others.
-fn planned(
-    config: &'static Config<'static>,
-    key: &Keyed,
-    name: &[u8],
-) -> Result<Account, Unplanned> {
-    let why = if config.compat {
-        ""
-    } else if !names::fits(name, config.letters) {
-        "the rule for names forbids"
-    } else if config.denies(name) {
-        "the configuration denies"
-    } else if config.is_reserved(name) {
-        "reserved, so never mapped:"
-    } else {
-        ""
-    };
-    match config.section_of(name) {
-        Some(section) if why.is_empty() => {
-            let uid = planned_uid(config, key, section, name).map_err(Unplanned::Failed)?;
-            Ok(Account { section, uid })
-        }
-        _ if why.is_empty() => Err(Unplanned::Refused("no section takes")),
-        _ => Err(Unplanned::Refused(why)),
-    }
-}
-
-/// The same of a name in its section: the one uid, its pin, or what the key derives.
-fn planned_uid(config: &Config, key: &Keyed, section: &Section, name: &[u8]) -> Result<u32, Errno> {
-    match section.template.ids {
-        Ids::One(uid) => Ok(uid),
-        Ids::Range { lo, size } => match (config.pinned(name), key) {
-            (Some(uid), _) => Ok(uid),
-            (None, Keyed::With(key)) => Ok(key.derive(name, lo, size)),
-            (None, Keyed::Refused(errno)) => Err(*errno),
-        },
-        // Of a section of numbers, and no name is in one.
-        Ids::Asked => Err(Errno::INVAL),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::evidence::{Look, failed};
 use super::near::LastLink;
 use super::text::Lines;
+use super::trust::is_file;
 use crate::backend::Outcome;
 use crate::sys::file::pread_full;
 use crate::sys::stat::Stat;
@@ -44,11 +45,7 @@ fn read_gid(
     }
     let file = look.open_in(&home, NAME, last.flags())?;
     let stat = super::look_at(&file)?;
-    if !super::is_file(&stat)
-        || !is_roots(&stat)
-        || stat.st_gid != 0
-        || (strict && stat.st_nlink != 1)
-    {
+    if !is_file(&stat) || !is_roots(&stat) || stat.st_gid != 0 || (strict && stat.st_nlink != 1) {
         return Ok(None);
     }
     let len = pread_full(&file, window, 0)?;

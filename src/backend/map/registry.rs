@@ -5,6 +5,7 @@ use super::names::{Letters, fits};
 use super::pairs::Pairs;
 use super::problem::{Level, tell_line};
 use super::text::cut;
+use super::trust::is_safe;
 use crate::backend::stamp::{Reading, Stamp};
 use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
@@ -157,7 +158,7 @@ impl Registry {
     fn reopen(&mut self) -> Result<Stat, Errno> {
         let (file, writable) = open_file(&self.path, self.create)?.ok_or(Errno::NOENT)?;
         let stat = super::look_at(&file)?;
-        if !super::is_safe(&stat, self.owner) {
+        if !is_safe(&stat, self.owner) {
             return Err(Errno::PERM);
         }
         (self.file, self.writable, self.closed) = (file, writable, None);

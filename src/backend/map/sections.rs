@@ -74,7 +74,7 @@ struct Reader<'a, 'p> {
 
 /// Reads a whole file.
 pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Problem<'a>>) {
-    let section = &mut Section::new(0, SectionKind::Map, Words::default());
+    let section = &mut Section::default();
     let mut reader = Reader { config, problems, line: 0, word: b"", section, has_template: false };
     for line in Lines(text) {
         reader.line += 1;
@@ -86,7 +86,7 @@ pub fn read<'a>(text: &'a [u8], config: &mut Config<'a>, problems: &mut Vec<Prob
             }
         }
     }
-    reader.begin(Section::new(0, SectionKind::Map, Words::default()));
+    reader.end();
     check(reader.config, reader.problems);
 }
 
@@ -192,7 +192,8 @@ impl<'a> Reader<'a, '_> {
         count: u8,
     ) -> Checked {
         let globs = if kind == SectionKind::Map { rest } else { Words::default() };
-        self.begin(Section::new(self.line, kind, globs));
+        self.end();
+        (self.section.line, self.section.kind, self.section.globs) = (self.line, kind, globs);
         self.word = b"";
         if kind == SectionKind::Map {
             return if count == 0 {
@@ -213,9 +214,9 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    /// Ends the section in hand, and begins the next one.
-    fn begin(&mut self, next: Section<'a>) {
-        let section = std::mem::replace(self.section, next);
+    /// Ends the section in hand.
+    fn end(&mut self) {
+        let section = std::mem::take(self.section);
         let line = section.line;
         if self.has_template {
             self.config.sections.push(section);

@@ -1,6 +1,6 @@
 //! The first format: the single line of libnss_map, safe or as libnss_map takes it.
 
-use super::config::{Config, Section, SectionKind};
+use super::config::{Config, Section};
 use super::problem::Problem;
 use super::template::{
     self, GidOf, Ids, LINE_MAX, Pattern, TOO_FEW, TOO_LONG, Template, fields, text_fault,
@@ -68,12 +68,15 @@ fn take<'a>(
         Some(_) => template::id(text, template::LOWEST),
     };
     let (ids, gid) = (Ids::One(id(uid)?), GidOf::One(id(gid)?));
-    let mut section = Section::new(line, SectionKind::Map, Words(b"*"));
     // The slash is always added, as libnss_map does.
     let (name, home) = (Pattern::literal(name), Pattern::prefix(home));
-    section.template = Template { name, ids, gid, gecos, home, shell };
-    section.rc = true;
-    config.sections.push(section);
+    config.sections.push(Section {
+        line,
+        globs: Words(b"*"),
+        template: Template { name, ids, gid, gecos, home, shell },
+        rc: true,
+        ..Section::default()
+    });
     Ok(())
 }
 

@@ -12,7 +12,8 @@ use super::problem::{Level, Problem, tell_line};
 use super::registry::Registry;
 use super::scan::Scan;
 use super::text::{Lines, Words, cut};
-use super::{Fault, Keyed, Map, sections, single, slow};
+use super::trust::{Fault, fault};
+use super::{Keyed, Map, sections, single, slow};
 use crate::backend::{Backend, RunsIn, Shared};
 use crate::options::{Options, Spec};
 use crate::sys::access::Peer;
@@ -210,8 +211,8 @@ impl Map {
             }
             Err(errno) => return Err(fail(errno)),
         };
-        if let Some(fault) = super::fault(&stat, geteuid().as_raw()) {
-            return Err(not_believed(&REGISTRY, fault, path));
+        if let Some(found) = fault(&stat, geteuid().as_raw()) {
+            return Err(not_believed(&REGISTRY, found, path));
         }
         if matches!(host, Host::Caller | Host::Tool) {
             registry.be_quiet();
@@ -325,8 +326,8 @@ fn read_file(faults: &Faults, path: &[u8]) -> Result<Option<&'static [u8]>, Erro
         Err(errno) => return Err(fail("unable to open", path, errno)),
     };
     let stat = super::look_at(&file).map_err(wrong)?;
-    if let Some(fault) = super::fault(&stat, geteuid().as_raw()) {
-        return Err(not_believed(faults, fault, path));
+    if let Some(found) = fault(&stat, geteuid().as_raw()) {
+        return Err(not_believed(faults, found, path));
     }
     let text = read_all(file.as_fd(), CONFIG_MAX).map_err(wrong)?;
     // Without the room that was left for more.

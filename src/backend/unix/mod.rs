@@ -32,7 +32,7 @@ use pass::Told;
 use recent::{Location, LookupKey};
 use rustix::io::Errno;
 use search::{Finder, Span, Want, line_at, search};
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -62,9 +62,9 @@ impl Unix {
             return Err(Errno::INVAL);
         }
         let files = PerDb::new(|db| {
-            let path = [dir, b"/", db.name().as_bytes()].concat();
             // There is no NUL in it.
-            DbFile::new(db, CString::new(path).unwrap_or_default(), verbose)
+            let path = path(&[dir, b"/", db.name().as_bytes()].concat()).unwrap_or_default();
+            DbFile::new(db, path, verbose)
         });
         Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
     }
