@@ -154,39 +154,39 @@ impl Index {
         while let Some(rest) = block.get(from..).filter(|rest| !rest.is_empty()) {
             let len = memchr(b'\n', rest).unwrap_or(rest.len());
             let line = rest.get(..len).unwrap_or_default();
-            let nsss = parse_by(Rules::Nsss, db, line).ok();
-            let glibc = parse_by(Rules::Glibc, db, line).ok();
-            let both = [nsss, glibc.filter(|record| has_key(record.name()))];
             let offset = at as u32 + from as u32;
-            let names = both.map(|record| record.map(|r| LookupKey::Name(r.name())));
-            let ids = both.map(|record| record.and_then(|r| r.id().map(LookupKey::Id)));
-            if !self.add(names, offset) || !self.add(ids, offset) {
-                return false;
+            for (rules, mark) in [(Rules::Nsss, NSSS), (Rules::Glibc, GLIBC)] {
+                let Ok(record) = parse_by(rules, db, line) else { continue };
+                if rules == Rules::Glibc && !has_key(record.name()) {
+                    continue;
+                }
+                let id = record.id().map(LookupKey::Id);
+                if !self.put(LookupKey::Name(record.name()), mark | offset)
+                    || id.is_some_and(|id| !self.put(id, mark | offset))
+                {
+                    return false;
+                }
             }
             from += len + 1;
         }
         true
     }
 
-    /// Takes the key of a line by nsss's rules and by glibc's, which is one in most.
-    fn add(&mut self, keys: [Option<LookupKey<'_>>; 2], offset: u32) -> bool {
-        match keys {
-            [Some(nsss), Some(glibc)] if nsss == glibc => self.put(nsss, NSSS | GLIBC | offset),
-            [nsss, glibc] => {
-                nsss.is_none_or(|key| self.put(key, NSSS | offset))
-                    && glibc.is_none_or(|key| self.put(key, GLIBC | offset))
-            }
-        }
-    }
-
+    /// Takes a key of a line. By the other rules it has the same one, most often.
     fn put(&mut self, key: LookupKey<'_>, slot: u32) -> bool {
         let (hash, mask) = (hash(key), self.slots.len().wrapping_sub(1));
-        let mut places = (0..PROBES).map(|nth| (hash as usize).wrapping_add(nth) & mask);
-        let empty = places.find(|at| self.slots.get(*at) == Some(&0));
-        let Some(place) = empty.and_then(|at| self.slots.get_mut(at)) else { return false };
-        *place = slot | hash & TAG;
-        self.filled += 1;
-        self.filled <= self.slots.len() / 4 * 3
+        let slot = slot | hash & TAG;
+        for nth in 0..PROBES {
+            let Some(place) = self.slots.get_mut((hash as usize).wrapping_add(nth) & mask) else {
+                break;
+            };
+            if *place == 0 || (*place ^ slot) & (TAG | OFFSET) == 0 {
+                self.filled += usize::from(*place == 0);
+                *place |= slot;
+                return self.filled <= self.slots.len() / 4 * 3;
+            }
+        }
+        false
     }
 
     /// Where a line may be that these rules find by `key`, and what to pass for `from` to get the next
