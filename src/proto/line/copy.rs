@@ -14,8 +14,8 @@ pub struct LineCopier {
     ended: bool,
     taken: u64,
     /// Bytes of the area that the line has given, and those that were put out.
-    made: u64,
-    given: u64,
+    made: u32,
+    given: u32,
     hash: Fnv1a,
     measured: LineSummary,
 }
@@ -64,7 +64,7 @@ impl LineCopier {
     /// line was seen to be the one that was measured; if it is another one, the error says so
     /// and what is missing must never be sent.
     pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> Result<(usize, usize), Malformed> {
-        let area = u64::from(self.measured.head.area_len());
+        let area = self.measured.head.area_len();
         let wants = usize::try_from(self.wants()).unwrap_or(usize::MAX).min(input.len());
         let input = input.get(..wants).unwrap_or_default();
         let mut rest = input.iter();

@@ -118,13 +118,13 @@ impl Walk {
     }
 
     /// How many strings the end of the line closes: the last member, and texts that are missing.
-    pub(super) fn open_strings(&self) -> u64 {
+    pub(super) fn open_strings(&self) -> u32 {
         let members = if self.rules == Rules::Nsss { self.in_field } else { self.in_member };
         match (self.db, self.field) {
             (Db::Group, 3..) => members.into(),
-            (Db::Passwd, 2..) => u64::from(7 - self.field).min(3),
-            (Db::Passwd, field) => u64::from(5 - field),
-            (_, field) => u64::from(2_u8.saturating_sub(field)),
+            (Db::Passwd, 2..) => u32::from(7 - self.field).min(3),
+            (Db::Passwd, field) => u32::from(5 - field),
+            (_, field) => u32::from(2_u8.saturating_sub(field)),
         }
     }
 }
@@ -195,8 +195,9 @@ pub struct LineScanner {
     number: Number,
     numbers: [u64; 7],
     wrong: Option<Malformed>,
-    area: u64,
-    members: u64,
+    /// As many as can be counted.
+    area: u32,
+    members: u32,
     name: Match,
     member: Match,
     listed: bool,
@@ -257,7 +258,7 @@ impl LineScanner {
             (FieldKind::Members, true) => self.close_member(key, in_member),
             (_, true) => self.close_field(field),
             (FieldKind::Text, _) => {
-                self.area += 1;
+                self.area = self.area.saturating_add(1);
                 if field == 0 {
                     self.name.push(byte, key);
                     self.first = self.first.or(Some(byte));
@@ -265,7 +266,7 @@ impl LineScanner {
             }
             (FieldKind::Number, _) => self.number.push(byte, self.walk.rules),
             (FieldKind::Members, _) => {
-                self.area += 1;
+                self.area = self.area.saturating_add(1);
                 self.member.push(byte, key);
             }
             (FieldKind::Over, _) => {}
@@ -275,7 +276,7 @@ impl LineScanner {
     fn close_field(&mut self, field: u8) {
         let Walk { rules, db, .. } = self.walk;
         match kind_of(db, field) {
-            FieldKind::Text => self.area += 1,
+            FieldKind::Text => self.area = self.area.saturating_add(1),
             FieldKind::Number => {
                 let limit = match (rules, db) {
                     (Rules::Nsss, Db::Shadow) => u64::MAX,
@@ -312,8 +313,8 @@ impl LineScanner {
     /// `any`: it has a byte. Empty ones do not count for glibc.
     fn close_member(&mut self, key: &[u8], any: bool) {
         if any || self.walk.rules == Rules::Nsss {
-            self.area += 1;
-            self.members += 1;
+            self.area = self.area.saturating_add(1);
+            self.members = self.members.saturating_add(1);
             self.listed |= self.member.holds(key);
             self.member = Match::default();
         }
@@ -335,14 +336,18 @@ impl LineScanner {
         }
         match kind {
             FieldKind::Members if open > 0 => self.close_member(key, true),
-            _ => self.area += open,
+            _ => self.area = self.area.saturating_add(open),
         }
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
-        let len = u32::try_from(self.area).map_err(|_| Malformed("record too long"))?;
-        let members = u32::try_from(self.members).ok().filter(|m| *m <= MEMBERS_MAX);
-        let members = members.ok_or(Malformed("too many members"))?;
+        let (len, members) = (self.area, self.members);
+        if len == u32::MAX {
+            return Err(Malformed("record too long"));
+        }
+        if members > MEMBERS_MAX {
+            return Err(Malformed("too many members"));
+        }
         let [first, second, ..] = self.numbers;
         // Numbers of passwd and group were checked to be below 2^32.
         let head = match db {
