@@ -2,6 +2,7 @@
 
 use super::trust;
 use crate::sys::file::{open, open_path, path as c_path};
+use crate::sys::stat::fstat;
 use nssproto::bytes::hex_digit;
 use rustix::fs::{Mode, OFlags, fsync, unlink};
 use rustix::io::{Errno, read, retry_on_intr, write};
@@ -30,7 +31,7 @@ impl Key {
     /// or we, can read.
     pub fn read(path: &[u8]) -> Result<Self, KeyError> {
         let file = open_path(path, OFlags::RDONLY, Mode::empty())?;
-        let stat = super::look_at(&file)?;
+        let stat = fstat(&file)?;
         let what = if !trust::is_file(&stat) {
             "the key is no regular file:"
         } else if !trust::is_ours(&stat) {

@@ -29,12 +29,10 @@ pub mod text;
 mod trust;
 
 use super::client::Hit;
-use super::stamp::Stamp;
 use super::{Outcome, Source, Step, Teller};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
-use crate::sys::stat::{Stat, fstat};
 use config::{Config, Section, SectionKind};
 use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
@@ -43,7 +41,6 @@ use nssproto::nsss::{Head, Request};
 use plan::planned_uid;
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use template::{GidOf, Ids, LINE_MAX, Template};
@@ -108,18 +105,6 @@ impl Account {
 
 /// A name that is kept while other things are looked at.
 type Login = heapless::Vec<u8, { Name::MAX }>;
-
-fn look_at(file: &OwnedFd) -> Result<Stat, Errno> {
-    fstat(file)
-}
-
-/// How a file looks, of what a look at it gave.
-fn stamp(stat: Result<Stat, Errno>) -> Result<Stamp, Errno> {
-    match &stat {
-        Ok(stat) => Ok(Stamp::of(stat)),
-        Err(errno) => Err(*errno),
-    }
-}
 
 impl Source for Map {
     fn place(&self, _: Option<Db>) -> &[u8] {

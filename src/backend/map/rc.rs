@@ -6,7 +6,7 @@ use super::text::Lines;
 use super::trust::is_file;
 use crate::backend::Outcome;
 use crate::sys::file::pread_full;
-use crate::sys::stat::Stat;
+use crate::sys::stat::{Stat, fstat};
 use nssproto::line::parse_group;
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -40,11 +40,11 @@ fn read_gid(
 ) -> Result<Option<u32>, Errno> {
     let last = if strict { LastLink::Kept } else { LastLink::Followed };
     let home = look.directory(home, last)?;
-    if strict && !is_roots(&super::look_at(&home)?) {
+    if strict && !is_roots(&fstat(&home)?) {
         return Ok(None);
     }
     let file = look.open_in(&home, NAME, last.flags())?;
-    let stat = super::look_at(&file)?;
+    let stat = fstat(&file)?;
     if !is_file(&stat) || !is_roots(&stat) || stat.st_gid != 0 || (strict && stat.st_nlink != 1) {
         return Ok(None);
     }

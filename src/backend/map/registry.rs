@@ -11,7 +11,7 @@ use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::file::{open, path as c_path};
-use crate::sys::stat::{Stat, lstat};
+use crate::sys::stat::{Stat, fstat, lstat};
 use nix::sys::resource::{Resource, getrlimit};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
 use rustix::event::{EventfdFlags, eventfd};
@@ -67,7 +67,7 @@ impl Registry {
     pub fn open(path: &[u8], create: bool) -> Result<Option<(Self, Stat)>, Errno> {
         let path = c_path(path)?;
         let Some((file, writable)) = open_file(&path, create)? else { return Ok(None) };
-        let stat = super::look_at(&file)?;
+        let stat = fstat(&file)?;
         let owner = geteuid().as_raw();
         let registry = Registry {
             file,
@@ -106,7 +106,7 @@ impl Registry {
     pub fn refresh(&mut self, known: &mut Pairs, window: &mut [u8]) -> Result<(), Errno> {
         self.idle = 0;
         let closed = self.closed;
-        let mut stat = if closed.is_some() { self.reopen()? } else { super::look_at(&self.file)? };
+        let mut stat = if closed.is_some() { self.reopen()? } else { fstat(&self.file)? };
         let mut replaced = closed.is_some_and(|was| !was.holds(&Stamp::of(&stat)));
         if closed.is_none() && self.is_replaced(&stat) {
             replaced = true;
@@ -157,7 +157,7 @@ impl Registry {
     /// Opens the file that has its place. An error leaves everything as it is, to be tried again.
     fn reopen(&mut self) -> Result<Stat, Errno> {
         let (file, writable) = open_file(&self.path, self.create)?.ok_or(Errno::NOENT)?;
-        let stat = super::look_at(&file)?;
+        let stat = fstat(&file)?;
         if !is_safe(&stat, self.owner) {
             return Err(Errno::PERM);
         }

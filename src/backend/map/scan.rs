@@ -7,7 +7,7 @@ use super::config::{Config, Section};
 use super::evidence::{Look, failed};
 use super::near::LastLink;
 use super::template::Pattern;
-use crate::backend::stamp::Reading;
+use crate::backend::stamp::{Reading, Stamp};
 use crate::backend::{Outcome, spend};
 use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
@@ -101,8 +101,8 @@ impl Scan {
 
     /// Whether what was found still holds: one stat for each directory.
     pub fn is_current(&self, look: &mut Look) -> bool {
-        let same = |dir: &Dir| match (super::stamp(look.stat(&dir.path)), &dir.reading) {
-            (Ok(stamp), Some(reading)) => reading.holds(&stamp),
+        let same = |dir: &Dir| match (look.stat(&dir.path), &dir.reading) {
+            (Ok(stat), Some(reading)) => reading.holds(&Stamp::of(&stat)),
             (Err(Errno::NOENT | Errno::NOTDIR), None) => true,
             _ => false,
         };
@@ -200,7 +200,7 @@ fn begin(dir: &mut Dir, look: &mut Look) -> Result<Option<OwnedFd>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    let stamp = super::stamp(super::look_at(&fd))?;
+    let stamp = Stamp::of_open(&fd)?;
     dir.reading = Some(Reading::new(stamp, now));
     Ok(Some(fd))
 }

@@ -22,6 +22,7 @@ use crate::sys::file::{open_path, read_all, read_path};
 use crate::sys::message::Message;
 use crate::sys::privilege::keep_secret;
 use crate::sys::socket;
+use crate::sys::stat::fstat;
 use nssproto::bytes::decimal_u32;
 use nssproto::entry::{Gid, Uid};
 use rustix::fs::{Mode, OFlags};
@@ -325,7 +326,7 @@ fn read_file(faults: &Faults, path: &[u8]) -> Result<Option<&'static [u8]>, Erro
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(fail("unable to open", path, errno)),
     };
-    let stat = super::look_at(&file).map_err(wrong)?;
+    let stat = fstat(&file).map_err(wrong)?;
     if let Some(found) = fault(&stat, geteuid().as_raw()) {
         return Err(not_believed(faults, found, path));
     }
