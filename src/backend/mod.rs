@@ -16,6 +16,8 @@ pub mod password;
 pub mod script;
 pub mod stamp;
 pub mod switch;
+#[cfg(any(feature = "nsssd-map", feature = "nscd"))]
+pub mod text;
 pub mod unix;
 
 use crate::limits::WINDOW;

@@ -1,5 +1,7 @@
 //! Which sources glibc asks, by /etc/nsswitch.conf.
 
+use super::text::{Lines, cut};
+
 /// Where that stands.
 pub const PATH: &str = "/etc/nsswitch.conf";
 
@@ -21,12 +23,9 @@ pub fn for_shadow(text: &[u8]) -> &'static str {
 
 /// What stands behind the name of a database there, in its first line.
 fn list<'a>(text: &'a [u8], database: &str) -> Option<&'a [u8]> {
-    for line in text.split(|b| *b == b'\n') {
-        let line = line.split(|b| *b == b'#').next().unwrap_or_default();
-        let mut parts = line.splitn(2, |b| *b == b':');
-        let name = parts.next().unwrap_or_default();
-        match parts.next() {
-            Some(list) if name.trim_ascii() == database.as_bytes() => return Some(list),
+    for line in Lines(text) {
+        match cut(cut(line, b'#').0, b':') {
+            (name, Some(list)) if name.trim_ascii() == database.as_bytes() => return Some(list),
             _ => {}
         }
     }

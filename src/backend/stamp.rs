@@ -57,7 +57,7 @@ impl Stamp {
         let time = |seconds: u64, nanos: u64| since_epoch(seconds as i64, nanos as i64);
         let age = read.saturating_sub(time(mtime, m_nanos).max(time(ctime, c_nanos)));
         // A clock that was set back may show a time of the file again.
-        age > fresh && read <= now && now <= read.saturating_add(age.min(BELIEVED))
+        age > fresh && read <= now && now - read <= age.min(BELIEVED)
     }
 
     /// Tells this version from most others in little room.

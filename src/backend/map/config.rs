@@ -2,7 +2,7 @@
 
 use super::names::{self, Letters};
 use super::template::{GidOf, Ids, Pattern, Template};
-use super::text::Words;
+use crate::backend::text::Words;
 
 /// All of a configuration. Its texts are those of the files it was read from.
 #[derive(Debug, Default)]

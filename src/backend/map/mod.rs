@@ -25,7 +25,6 @@ pub mod single;
 mod slow;
 pub mod start;
 pub mod template;
-pub mod text;
 mod trust;
 
 use super::client::Hit;

@@ -1,6 +1,6 @@
 //! Which names may be mapped: the rule for their letters, those that are reserved, globs.
 
-use super::text::Words;
+use crate::backend::text::Words;
 
 /// Longest name that is mapped, as useradd(8) has it. Also what an entry of the registry holds.
 pub const NAME_MAX: usize = 32;

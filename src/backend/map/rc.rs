@@ -2,9 +2,9 @@
 
 use super::evidence::{Look, failed};
 use super::near::LastLink;
-use super::text::Lines;
 use super::trust::is_file;
 use crate::backend::Outcome;
+use crate::backend::text::Lines;
 use crate::sys::file::pread_full;
 use crate::sys::stat::{Stat, fstat};
 use nssproto::line::parse_group;

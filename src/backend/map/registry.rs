@@ -4,9 +4,9 @@
 use super::names::{Letters, fits};
 use super::pairs::Pairs;
 use super::problem::{Level, tell_line};
-use super::text::cut;
 use super::trust::is_safe;
 use crate::backend::stamp::{Reading, Stamp};
+use crate::backend::text::cut;
 use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
 use crate::sys::errno;

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::template::{
     self, CONTROL, GidOf, Ids, LINE_MAX, NO_HOME, Pattern, TOO_FEW, TOO_LONG, fields, text_fault,
 };
-use super::text::{Lines, Words};
+use crate::backend::text::{Lines, Words};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 
 /// What the first line is.

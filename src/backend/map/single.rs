@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::template::{
     self, GidOf, Ids, LINE_MAX, Pattern, TOO_FEW, TOO_LONG, Template, fields, text_fault,
 };
-use super::text::{Lines, Words};
+use crate::backend::text::{Lines, Words};
 use nssproto::bytes::{decimal_u32, decimal_u64};
 
 /// Ids below this become this, as they always did.

@@ -1,6 +1,6 @@
 //! One template: seven fields as in passwd(5), with places for the name and the number.
 
-use super::text::cut;
+use crate::backend::text::cut;
 use nssproto::bytes::{decimal_u32, decimal_u64};
 
 /// Longest line of a configuration: with the longest name, a record still fits one piece of a
