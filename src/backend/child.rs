@@ -90,7 +90,7 @@ impl Origin {
     }
 
     /// A new peer; `None` if it is too early to try.
-    pub fn start(&mut self) -> Option<Result<Child, Errno>> {
+    pub fn start(&mut self) -> Option<Result<Box<Child>, Errno>> {
         match &self.kind {
             OriginKind::Program(command) => {
                 let now = clock::millis();
@@ -254,7 +254,7 @@ impl Source for Child {
 
 impl Child {
     /// Starts `command` with one end of a socket pair as its standard input and output.
-    pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Self, Errno> {
+    pub fn spawn(command: &[OsString], timeout: Option<u32>) -> Result<Box<Self>, Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         take_descriptors(&ours, false);
@@ -275,7 +275,7 @@ impl Child {
     }
 
     /// The server that listens at `path`, if its queue is not full.
-    pub fn connect(path: &OsStr) -> Result<Self, Errno> {
+    pub fn connect(path: &OsStr) -> Result<Box<Self>, Errno> {
         let socket = connected(path, SocketFlags::NONBLOCK)?;
         fcntl_setfl(&socket, OFlags::empty())?;
         Ok(Child::on(socket, None))
@@ -289,7 +289,7 @@ impl Child {
 
     /// The same; ETIMEDOUT where the queue stays full for so many milliseconds, which each answer
     /// may take, too.
-    pub fn connect_within(path: &OsStr, millis: u32) -> Result<Self, Errno> {
+    pub fn connect_within(path: &OsStr, millis: u32) -> Result<Box<Self>, Errno> {
         Ok(Child::on(connected_within(path, millis)?, Some(millis)))
     }
 
@@ -300,8 +300,8 @@ impl Child {
     }
 
     /// A server at the other end of `stream`.
-    fn on(stream: OwnedFd, timeout: Option<u32>) -> Self {
-        Child {
+    fn on(stream: OwnedFd, timeout: Option<u32>) -> Box<Self> {
+        Box::new(Child {
             stream,
             process: None,
             pidfd: None,
@@ -315,7 +315,7 @@ impl Child {
             have: 0,
             head_len: 0,
             check: None,
-        }
+        })
     }
 
     /// It has failed for good, and is ended.

@@ -86,7 +86,7 @@ impl Resolver {
         let path = socket.unwrap_or(OsStr::new(SOCKET));
         match Child::connect_within(path, ANSWER_MILLIS) {
             Ok(server) => {
-                let switch = Switch::of(Backend::Child(Box::new(server)));
+                let switch = Switch::of(Backend::Child(server));
                 new.use_switch((switch, vec![path.as_bytes().to_vec()]));
                 new.server = if socket.is_some() { Server::Named } else { Server::Usual };
             }

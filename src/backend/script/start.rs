@@ -202,7 +202,7 @@ pub fn start(
 #[cfg(any(feature = "ipcserver", feature = "nsssd-switch"))]
 fn spawn(command: &[OsString], timeout: Option<u32>) -> Backend {
     match Child::spawn(command, timeout) {
-        Ok(child) => Backend::Child(Box::new(child)),
+        Ok(child) => Backend::Child(child),
         Err(errno) => {
             let program = command.first().map(|p| p.as_bytes()).unwrap_or_default();
             let mut message = Message::warning("nsssd-switch");

@@ -51,7 +51,7 @@ impl Switch {
                             (false, false) => Belief::Stranger,
                         };
                     }
-                    Backend::Child(Box::new(child))
+                    Backend::Child(child)
                 },
             );
         }
