@@ -4,7 +4,7 @@
 use super::names::{Letters, fits};
 use super::pairs::Pairs;
 use super::problem::{Level, tell_line};
-use super::trust::is_safe;
+use super::trust::{Fault, fault, is_safe};
 use crate::backend::stamp::{Reading, Stamp};
 use crate::backend::text::cut;
 use crate::limits::IDLE_LOOKS;
@@ -63,17 +63,15 @@ pub struct Registry {
 
 impl Registry {
     /// Opens the file, and makes it if need be and `create`. `None`: there is none, and none can be
-    /// made on a read-only file system. Also gives what fstat says of it.
-    pub fn open(path: &[u8], create: bool) -> Result<Option<(Self, Stat)>, Errno> {
+    /// made on a read-only file system.
+    pub fn open(path: &[u8], create: bool) -> Result<Option<Self>, Errno> {
         let path = c_path(path)?;
         let Some((file, writable)) = open_file(&path, create)? else { return Ok(None) };
-        let stat = fstat(&file)?;
-        let owner = geteuid().as_raw();
-        let registry = Registry {
+        Ok(Some(Registry {
             file,
             path,
             create,
-            owner,
+            owner: geteuid().as_raw(),
             writable,
             read_to: 0,
             lines: 0,
@@ -83,8 +81,12 @@ impl Registry {
             opener: (geteuid(), getegid()),
             idle: 0,
             closed: None,
-        };
-        Ok(Some((registry, stat)))
+        }))
+    }
+
+    /// Why it cannot be believed.
+    pub(super) fn fault(&self) -> Result<Option<Fault>, Errno> {
+        Ok(fault(&fstat(&self.file)?, self.owner))
     }
 
     /// Where it is.

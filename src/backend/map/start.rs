@@ -201,7 +201,7 @@ impl Map {
         let Some((line, path)) = self.config.registry else { return Ok(()) };
         let fail = |errno| fail("unable to use registry", path, errno);
         let create = matches!(host, Host::Caller | Host::Daemon);
-        let (mut registry, stat) = match Registry::open(path, create) {
+        let mut registry = match Registry::open(path, create) {
             Ok(Some(opened)) => opened,
             Ok(None) => return Ok(()),
             // A process that has dropped its privileges: what needs the registry fails.
@@ -212,7 +212,7 @@ impl Map {
             }
             Err(errno) => return Err(fail(errno)),
         };
-        if let Some(found) = fault(&stat, geteuid().as_raw()) {
+        if let Some(found) = registry.fault().map_err(fail)? {
             return Err(not_believed(&REGISTRY, found, path));
         }
         if matches!(host, Host::Caller | Host::Tool) {

@@ -45,7 +45,7 @@ pub fn make(options: &Options<'_>, runs_in: RunsIn) -> Result<Backend, Error> {
     };
     let nslcd = Nslcd::new(path.as_bytes(), millis);
     let nslcd = nslcd.map_err(|e| Error::system("unable to use socket", e).about(path))?;
-    Ok(Backend::Nslcd(Box::new(nslcd)))
+    Ok(Backend::Nslcd(nslcd))
 }
 
 /// An nslcd, and what is going on with it.
@@ -129,12 +129,12 @@ fn is_valid(name: Name<'_>) -> bool {
 
 impl Nslcd {
     /// That at `path`. `millis` for an exchange: 0, no limit; `None`, the usual one.
-    pub fn new(path: &[u8], millis: Option<u32>) -> Result<Self, Errno> {
+    pub fn new(path: &[u8], millis: Option<u32>) -> Result<Box<Self>, Errno> {
         let own = match millis.unwrap_or(NSLCD_MILLIS) {
             0 => NEVER,
             millis => millis.into(),
         };
-        Ok(Nslcd {
+        Ok(Box::new(Nslcd {
             address: crate::sys::socket::address(path)?,
             limits: Limits { own, switch: NEVER, server: NEVER, until: NEVER },
             for_client: false,
@@ -143,7 +143,7 @@ impl Nslcd {
             lists: PerDb::new(|_| List { connection: Connection::new(), state: ListState::Fresh }),
             area: Area { bytes: vec![0; REPLY_PIECE].into_boxed_slice(), len: 0, given: 0 },
             long: None,
-        })
+        }))
     }
 }
 

@@ -271,8 +271,7 @@ pub fn registry(data: &[u8]) {
     let path = Dir::with(|dir| dir.join("registry"));
     fs::write(&path, start).expect("a file");
     let mut known = Pairs::new(true);
-    let open =
-        || Registry::open(path.as_os_str().as_bytes(), false).unwrap().expect("a registry").0;
+    let open = || Registry::open(path.as_os_str().as_bytes(), false).unwrap().expect("a registry");
     let mut registry = open();
     let comparable = text.split(|b| *b == b'\n').all(|line| line.len() < window.len());
     registry.refresh(&mut known, &mut window).unwrap();
