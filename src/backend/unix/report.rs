@@ -25,17 +25,17 @@ pub fn bad_lines(db: Db, path: &CStr, file: &OwnedFd) {
                 empty = false;
                 continue;
             }
-            end_line(path, number, &meter, empty);
+            end_line(path, number, &mut meter, empty);
             number += 1;
             (meter, empty) = (LineScanner::new(Rules::Nsss, db), true);
         }
         if len < room.len() {
-            return end_line(path, number, &meter, empty);
+            return end_line(path, number, &mut meter, empty);
         }
     }
 }
 
-fn end_line(path: &CStr, number: u64, meter: &LineScanner, empty: bool) {
+fn end_line(path: &CStr, number: u64, meter: &mut LineScanner, empty: bool) {
     if let (Err(malformed), false) = (meter.finish(b""), empty) {
         let why = malformed.reason();
         let mut message = Message::warning("nsssd-unix");

@@ -109,8 +109,8 @@ pub struct Finder<'a> {
     want: Want<'a>,
     /// Bytes that a line must hold to be worth a closer look.
     needle: Needle,
-    /// Or these.
-    other: Option<Needle>,
+    /// Or these, if there are any.
+    other: Needle,
     /// What the lines cost that were parsed, in bytes of a turn.
     parsed: Cell<usize>,
 }
@@ -118,36 +118,37 @@ pub struct Finder<'a> {
 impl<'a> Finder<'a> {
     /// One that only judges a line that is at hand, or any.
     pub fn for_guess(rules: Rules, db: Db, want: Want<'a>) -> Self {
-        let needle = Needle { bytes: heapless::Vec::new(), pair: None };
-        Finder { rules, db, want, needle, other: None, parsed: Cell::new(0) }
+        let (needle, other) = (Needle::default(), Needle::default());
+        Finder { rules, db, want, needle, other, parsed: Cell::new(0) }
     }
 
     /// Prepares the search.
     pub fn new(rules: Rules, db: Db, want: Want<'a>) -> Self {
+        let mut finder = Finder::for_guess(rules, db, want);
         let mut digits = [0; DECIMAL_MAX];
-        let mut other = None;
-        let needle = match want {
+        let needle = &mut finder.needle;
+        match want {
             // A name stands between the LF in front of its line and a colon; for glibc, blanks may
             // be between them.
-            Want::Key(LookupKey::Name(name)) if rules == Rules::Nsss => {
-                Needle::new(&[b"\n", name, b":"])
+            Want::Key(LookupKey::Name(name)) => {
+                let lf: &[u8] = if rules == Rules::Nsss { b"\n" } else { b"" };
+                needle.set(&[lf, name, b":"]);
             }
-            Want::Key(LookupKey::Name(name)) => Needle::new(&[name, b":"]),
             // A number may have zeros in front; a colon follows it, but for glibc a group may end
             // with it.
             Want::Key(LookupKey::Id(id)) => {
+                let colon: &[u8] = if rules != Rules::Nsss && db == Db::Group { b"" } else { b":" };
+                needle.set(&[write_decimal(u64::from(id), &mut digits), colon]);
                 if rules != Rules::Nsss && id != 0 {
                     // With a minus sign it is taken from 2^64. (-0 has the digits of 0.)
                     let minus = u64::from(id).wrapping_neg();
-                    other = Some(Needle::new(&[write_decimal(minus, &mut digits)]));
+                    finder.other.set(&[write_decimal(minus, &mut digits)]);
                 }
-                let colon: &[u8] = if rules != Rules::Nsss && db == Db::Group { b"" } else { b":" };
-                Needle::new(&[write_decimal(u64::from(id), &mut digits), colon])
             }
-            Want::Member(user) => Needle::new(&[user.bytes()]),
-            Want::Any => Needle::new(&[]),
-        };
-        Finder { rules, db, want, needle, other, parsed: Cell::new(0) }
+            Want::Member(user) => needle.set(&[user.bytes()]),
+            Want::Any => {}
+        }
+        finder
     }
 
     /// The bytes that a streamed line is compared with.
@@ -163,10 +164,10 @@ impl<'a> Finder<'a> {
     /// to the end of the block.
     pub fn find(&self, block: &[u8], gids: &mut Gids) -> Option<(Span, Parsed)> {
         let mut from = 0;
-        let mut other = self.other.as_ref().and_then(|needle| needle.search(block, 0));
+        let mut other = self.search_other(block, 0);
         while from < block.len() {
             if other.is_some_and(|at| at < from) {
-                other = self.other.as_ref().and_then(|needle| needle.search(block, from));
+                other = self.search_other(block, from);
             }
             let at = match (self.candidate(block, from), other) {
                 (Some(at), Some(other)) => at.min(other),
@@ -213,6 +214,10 @@ impl<'a> Finder<'a> {
         }
     }
 
+    fn search_other(&self, block: &[u8], from: usize) -> Option<usize> {
+        if self.other.bytes.is_empty() { None } else { self.other.search(block, from) }
+    }
+
     /// Whether the digits there are a part of a larger number.
     fn is_in_number(&self, block: &[u8], at: usize) -> bool {
         let before = at.checked_sub(1).and_then(|at| block.get(at));
@@ -241,6 +246,7 @@ impl<'a> Finder<'a> {
 }
 
 /// Bytes to search for.
+#[derive(Default)]
 struct Needle {
     bytes: heapless::Vec<u8, { Name::MAX + 2 }>,
     /// Finds where two of them stand; `None`: there are not two.
@@ -248,13 +254,13 @@ struct Needle {
 }
 
 impl Needle {
-    fn new(parts: &[&[u8]]) -> Self {
-        let mut bytes = heapless::Vec::new();
+    fn set(&mut self, parts: &[&[u8]]) {
         for part in parts {
             // The beginning of a long name does.
-            bytes.extend(part.iter().copied().take(bytes.capacity() - bytes.len()));
+            let room = self.bytes.capacity() - self.bytes.len();
+            self.bytes.extend(part.iter().copied().take(room));
         }
-        Needle { pair: pair(&bytes), bytes }
+        self.pair = pair(&self.bytes);
     }
 
     /// Where it stands next. memchr's memmem does the same with the same parts, and has others

@@ -321,7 +321,7 @@ impl LineScanner {
     }
 
     /// Ends the line; the error says why it has to be skipped, as [`crate::line::parse`] does.
-    pub fn finish(mut self, key: &[u8]) -> Result<LineSummary, Malformed> {
+    pub fn finish(&mut self, key: &[u8]) -> Result<LineSummary, Malformed> {
         let Walk { rules, db, field, in_field, .. } = self.walk;
         match rules {
             Rules::Nsss if field < (if db == Db::Shadow { 8 } else { last(db) }) => {
@@ -357,7 +357,7 @@ impl LineScanner {
         };
         let named = self.name.holds(key);
         let (listed, has_key) = (self.listed, self.has_key());
-        let LineScanner { hash, len, .. } = self;
+        let LineScanner { hash, len, .. } = *self;
         Ok(LineSummary { head, named, listed, has_key, rules, hash, len })
     }
 
