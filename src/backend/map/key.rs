@@ -7,6 +7,7 @@ use nssproto::bytes::hex_digit;
 use rustix::fs::{Mode, OFlags, fsync, unlink};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::rand::{GetRandomFlags, getrandom};
+use siphasher::sip::SipHasher24;
 
 /// A secret of 16 bytes, as SipHash takes it: two numbers, the lowest byte first.
 pub struct Key(u64, u64);
@@ -69,46 +70,8 @@ impl Key {
         lo + (((hash >> 32) * size + (low >> 32)) >> 32) as u32
     }
 
-    /// SipHash-2-4, by the paper of Aumasson and Bernstein.
     fn hash(&self, bytes: &[u8]) -> u64 {
-        let Key(first, second) = *self;
-        let mut state = [
-            first ^ 0x736f_6d65_7073_6575,
-            second ^ 0x646f_7261_6e64_6f6d,
-            first ^ 0x6c79_6765_6e65_7261,
-            second ^ 0x7465_6462_7974_6573,
-        ];
-        // Zeros fill it up to the last byte of eight, which is its length.
-        let (last, mut word) = (bytes.len() | 7, 0);
-        for at in 0..=last {
-            let byte = if at == last { bytes.len() as u8 } else { *bytes.get(at).unwrap_or(&0) };
-            word = word >> 8 | u64::from(byte) << 56;
-            if at % 8 == 7 {
-                state[3] ^= word;
-                mix(&mut state, 2);
-                state[0] ^= word;
-            }
-        }
-        state[2] ^= 0xff;
-        mix(&mut state, 4);
-        state.iter().fold(0, |hash, part| hash ^ part)
-    }
-}
-
-/// Rounds of SipHash.
-fn mix(state: &mut [u64; 4], rounds: u8) {
-    let [a, b, c, d] = state;
-    let add = |to: &mut u64, with: &mut u64, turn: u32| {
-        *to = to.wrapping_add(*with);
-        *with = with.rotate_left(turn) ^ *to;
-    };
-    for _ in 0..rounds {
-        add(a, b, 13);
-        add(c, d, 16);
-        *a = a.rotate_left(32);
-        add(a, d, 21);
-        add(c, b, 17);
-        *c = c.rotate_left(32);
+        SipHasher24::new_with_keys(self.0, self.1).hash(bytes)
     }
 }
 
