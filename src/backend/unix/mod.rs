@@ -10,7 +10,7 @@ mod index;
 mod pass;
 mod recent;
 mod report;
-mod search;
+pub mod search;
 
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 

@@ -141,6 +141,18 @@ impl Parsed {
         self.rules
     }
 
+    /// The name in the same line.
+    pub fn name<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let [len, ..] = self.lens;
+        line.get(self.start..)?.get(..len)
+    }
+
+    /// Its user or group number; shadow has none.
+    pub fn id(&self) -> Option<u32> {
+        let [id, ..] = self.numbers;
+        (self.db != Db::Shadow).then_some(id as u32)
+    }
+
     /// The record of the same line; `None`: this line is too short to be the same.
     pub fn record<'a>(&self, line: &'a [u8]) -> Option<Record<'a>> {
         let (mut fields, mut at) = ([&[][..]; 9], self.start);
@@ -295,6 +307,7 @@ mod tests {
             let (parsed, whole) =
                 (Parsed::new(Rules::Nsss, db, text).unwrap(), parse(db, text).unwrap());
             assert_eq!(parsed.record(text), Some(whole), "{text:?}");
+            assert_eq!((parsed.name(text), parsed.id()), (Some(whole.name()), whole.id()));
             assert_eq!(parsed.record(b"a"), None);
         }
         assert_eq!(Parsed::new(Rules::Nsss, Db::Group, b"g:x"), Err(why::FIELDS));
