@@ -27,6 +27,8 @@ use std::os::fd::BorrowedFd;
 pub use belief::Belief;
 pub use client::ClientState;
 pub use decision::Progress;
+#[cfg(feature = "nscd")]
+pub use found::Shown;
 pub use found::{Answer, Found, FoundGroups, Pieces};
 
 /// One backend of a switch.
@@ -201,7 +203,7 @@ impl Switch {
         self.slots.iter().for_each(|slot| slot.backend.guard());
     }
 
-    /// From now on [`Found::password`] can be asked: what it needs to look at besides the sources is
+    /// From now on [`Found::shown`] can be asked: what it needs to look at besides the sources is
     /// made where one of them is not the machine's own files. Whether it is.
     #[cfg(feature = "nscd")]
     pub fn judge_passwords(&mut self) -> bool {

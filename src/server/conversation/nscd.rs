@@ -7,7 +7,7 @@
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::password::ShadowSearch;
-use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Shown, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis};
@@ -62,6 +62,8 @@ enum State {
 type Question<'a> = nsss::Request<'a>;
 
 impl Conversation for Nscd {
+    // Made where it stays: else two kilobytes would be moved twice for each connection.
+    #[inline(always)]
     fn new(mut client: ClientState) -> Self {
         let by_root = matches!(client.rights, Rights::Peer(peer) if peer.is_root());
         // Everybody may know what nscd tells: the files are read with our own rights.
@@ -206,13 +208,19 @@ impl Nscd {
 }
 
 /// Whether a record is the one that was asked for: a source in another process may err, and a
-/// client that checks takes another name for an error. The name is not known of a record that is
-/// taken in pieces.
-fn fits(question: &Question<'_>, found: &Found<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
+/// client that checks takes another name for an error.
+fn fits(question: &Question<'_>, found: &Shown<'_>) -> bool {
     match question {
-        Question::ByName(_, asked) => name.is_none_or(|name| found.is_called(asked.bytes(), name)),
+        Question::ByName(_, asked) => found.is_called(asked.bytes()),
+        _ => has_asked_id(question, found.record.id()),
+    }
+}
+
+/// Whether that is its number, which is what is known of a record that is taken in pieces.
+fn has_asked_id(question: &Question<'_>, id: Option<u32>) -> bool {
+    match question {
         Question::ByUid(Uid(asked)) | Question::ByGid(Gid(asked)) => id == Some(*asked),
-        _ => false,
+        _ => matches!(question, Question::ByName(..)),
     }
 }
 
@@ -421,15 +429,13 @@ fn begin_record(
     shadow: &mut ShadowSearch,
 ) -> NextStep {
     let mut password = None;
-    if let Some(record) = found.record() {
-        if !fits(question, &found, Some(record.name()), record.id()) {
+    if let Some(shown) = found.shown(shadow) {
+        if !fits(question, &shown) {
             return NextStep::Close(End::Failed);
         }
-        password = found.password(shadow);
-        let (Some(password), Some(record)) = (password, found.record()) else {
-            return NextStep::Turn;
-        };
-        match nscd::encode(&record, password, out.room()) {
+        password = shown.password;
+        let Some(password) = password else { return NextStep::Turn };
+        match nscd::encode(&shown.record, password, out.room()) {
             Ok(len) => {
                 out.add(len);
                 return NextStep::Close(End::Answered);
@@ -439,8 +445,7 @@ fn begin_record(
         }
     }
     let Some((head, pieces)) = found.into_pieces() else { return NextStep::Close(End::Failed) };
-    if matches!(question, Question::ByUid(Uid(id)) | Question::ByGid(Gid(id)) if head.id() != Some(*id))
-    {
+    if !has_asked_id(question, head.id()) {
         return NextStep::Close(End::Failed);
     }
     match password {
