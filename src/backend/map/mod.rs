@@ -420,13 +420,13 @@ impl Map {
             return Ok(());
         }
         let shared = &mut *step.shared;
-        self.groups.refresh(&mut shared.window).map_err(Outcome::failed)?;
+        self.groups.refresh(shared.window).map_err(Outcome::failed)?;
         let Map { config, room, look, groups, .. } = self;
         groups.add(section.line, &mut shared.gids);
         if section.rc {
             let home = evidence::path(&section.template.home, name, room);
             let home = home.map_err(Outcome::failed)?;
-            if let Some(gid) = rc::gid(home, !config.compat, look, &mut shared.window)? {
+            if let Some(gid) = rc::gid(home, !config.compat, look, shared.window)? {
                 shared.gids.add(gid);
             }
         }

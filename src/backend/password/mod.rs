@@ -6,6 +6,7 @@
 pub mod rule;
 
 use super::client::{Enumerations, Hit, Search};
+use super::gids::Gids;
 use super::stamp::{Reading, Stamp};
 use super::unix::Unix;
 use super::{Outcome, Shared, Source, Step, Teller, nsswitch};
@@ -59,7 +60,7 @@ impl Passwords {
     pub fn new() -> Option<Box<Self>> {
         Some(Box::new(Passwords {
             own: Unix::new(b"/etc", false).ok()?,
-            shared: Shared::new(false),
+            shared: Shared::new(Gids::NONE),
             enumerations: Enumerations::default(),
             services: Services::new(),
         }))
@@ -112,7 +113,7 @@ impl Passwords {
         let mut hit = Hit::None;
         let (search, budget) = (&mut Search::default(), &mut { u64::MAX });
         match self.ask(Db::Passwd, subject.name, search, &mut hit, budget) {
-            Outcome::Found => match self.own.record(&self.shared.window, &hit) {
+            Outcome::Found => match self.own.record(self.shared.window, &hit) {
                 Some(Record::Passwd(own)) if own.password == subject.field => OwnPasswd::SameField,
                 _ => OwnPasswd::Name,
             },
@@ -220,7 +221,7 @@ struct Services {
     reading: Reading,
     /// When it was looked at last: see [`Shared::batch`].
     batch: u64,
-    text: Vec<u8>,
+    text: &'static mut [u8],
     ldap: bool,
     extrausers: bool,
     /// Any that is not of glibc itself.
@@ -285,6 +286,6 @@ impl Services {
         let file = open(PATH, OFlags::RDONLY, Mode::empty())?;
         let clock = file_time();
         self.reading = Reading::new(Stamp::of(&fstat(&file)?), clock);
-        pread_full(&file, &mut self.text, 0)
+        pread_full(&file, self.text, 0)
     }
 }

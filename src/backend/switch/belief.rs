@@ -333,6 +333,6 @@ impl Switch {
     /// It, if it is not to be taken in pieces.
     pub(super) fn whole(&self, client: &ClientState) -> Option<Record<'_>> {
         let slot = self.slots.get(client.slot)?;
-        slot.backend.record(&self.shared.window, &client.hit)
+        slot.backend.record(self.shared.window, &client.hit)
     }
 }

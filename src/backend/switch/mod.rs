@@ -7,6 +7,7 @@ mod found;
 
 use super::child::Origin;
 use super::client::{Hit, Search};
+use super::gids::Gids;
 use super::none::NotStarted;
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
@@ -92,7 +93,7 @@ pub struct Switch {
     slots: Vec<Slot>,
     shared: Shared,
     /// The window while a record is in the other one.
-    aside: Vec<u8>,
+    aside: &'static mut [u8],
     claim: Claim,
     /// Uids below it are believed from local files.
     pub min_uid: u32,
@@ -140,7 +141,7 @@ impl Switch {
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
         let mut switch = Box::new(Switch {
             slots,
-            shared: Shared::new(merge),
+            shared: Shared::new(Gids::new(merge)),
             aside: untouched(WINDOW),
             claim: Claim::NONE,
             min_uid: MIN_UID,

@@ -147,7 +147,7 @@ impl Source for Unix {
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
             let mut meter = LineScanner::new(line.parsed.rules(), line.db);
-            meter.feed(self.text(&step.shared.window, line)?, b"");
+            meter.feed(self.text(step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             streamed.stamp = match from {
                 ReadFrom::Enumeration => {
@@ -186,7 +186,7 @@ impl Source for Unix {
             }
         };
         let is_first = streamed.copier.taken() == 0;
-        let given = copy(streamed, file, &mut step.shared.window, out)?;
+        let given = copy(streamed, file, step.shared.window, out)?;
         let is_last = streamed.copier.done();
         if is_first || is_last {
             let same = match streamed.from {
@@ -436,7 +436,7 @@ fn locate(
     if !step.search.is_fresh() || !file.is_settled() {
         return Ok(Told::Alone);
     }
-    if !file.build_index(&mut step.shared.window, step.budget)? {
+    if !file.build_index(step.shared.window, step.budget)? {
         return Ok(Told::Wait);
     }
     if file.index.is_ready() {
@@ -445,7 +445,7 @@ fn locate(
     let join = step.shared.waiting >= CROWD;
     let mut told = file.pass.ask(version, key, join);
     if let Told::Wait = told {
-        file.go_on_with_pass(&mut step.shared.window, step.budget)?;
+        file.go_on_with_pass(step.shared.window, step.budget)?;
         told = file.pass.ask(version, key, join);
     }
     if let Told::Look(Location::At(at)) = told {
