@@ -7,7 +7,7 @@ use crate::backend::Source;
 use crate::backend::client::Hit;
 use crate::backend::gids::Gids;
 #[cfg(feature = "nscd")]
-use crate::backend::password::{self, ShadowSearch, Subject};
+use crate::backend::password::{self, Subject};
 use crate::sys::access::Rights;
 use nssproto::entry::{Db, Record};
 #[cfg(feature = "nscd")]
@@ -73,8 +73,8 @@ impl Found<'_> {
 
     /// The record, if it is whole, and what is sent of its password field.
     #[cfg(feature = "nscd")]
-    pub fn shown(&mut self, search: &mut ShadowSearch) -> Option<Shown<'_>> {
-        let ClientState { slot, hit, rights, budget, .. } = &mut *self.client;
+    pub fn shown(&mut self) -> Option<Shown<'_>> {
+        let ClientState { slot, hit, rights, budget, number, .. } = &mut *self.client;
         let Switch { slots, shared, passwords, .. } = &mut *self.switch;
         let source = &*slots.get(*slot)?.backend;
         let record = source.record(shared.window, hit)?;
@@ -85,9 +85,8 @@ impl Found<'_> {
                 return Some(Shown { record, password: Some(Password::Star), source });
             }
         };
-        let subject = Subject { db, name, field, source, rights: *rights };
-        let password =
-            password::shown(passwords.as_deref_mut(), &subject, search, budget, shared.batch);
+        let subject = Subject { db, name, field, source, rights: *rights, client: *number };
+        let password = password::shown(passwords.as_deref_mut(), &subject, budget, shared.batch);
         Some(Shown { record, password, source })
     }
 
@@ -159,15 +158,14 @@ impl Pieces {
         client: &mut ClientState,
         db: Db,
         first: &[u8],
-        search: &mut ShadowSearch,
     ) -> Option<Password> {
-        let ClientState { slot, rights, budget, .. } = client;
+        let ClientState { slot, rights, budget, number, .. } = client;
         let Switch { slots, shared, passwords, .. } = switch;
         let mut strings = first.split(|byte| *byte == 0);
         let (name, field) = (strings.next()?, strings.next().unwrap_or_default());
-        let subject =
-            Subject { db, name, field, source: &*slots.get(*slot)?.backend, rights: *rights };
-        password::shown(passwords.as_deref_mut(), &subject, search, budget, shared.batch)
+        let source = &*slots.get(*slot)?.backend;
+        let subject = Subject { db, name, field, source, rights: *rights, client: *number };
+        password::shown(passwords.as_deref_mut(), &subject, budget, shared.batch)
     }
 
     /// Goes back to the first byte of the strings. False where that cannot be: ask again.

@@ -270,6 +270,10 @@ impl Switch {
     pub fn dismiss(&mut self, client: &ClientState) {
         self.shared.gids.release(client.number);
         self.claim.release(client.number);
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &mut self.passwords {
+            passwords.release(client.number);
+        }
     }
 
     /// All requests that will be asked until this is called again have been received by now: one

@@ -257,9 +257,9 @@ impl DbFile {
         *self.reading.stamp()
     }
 
-    /// Whether the path still leads to what is known, unchanged since it had this stamp.
-    pub fn is_still(&self, stamp: &Stamp) -> bool {
-        self.stamp() == *stamp && stat(&self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
+    /// Whether the path still leads to what is known.
+    pub fn is_still(&self) -> bool {
+        stat(&self.path).is_ok_and(|now| Stamp::of(&now) == self.stamp())
     }
 }
 

@@ -149,13 +149,14 @@ impl Source for Unix {
             let mut meter = LineScanner::new(line.parsed.rules(), line.db);
             meter.feed(self.text(step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
-            streamed.stamp = match from {
+            let version = match from {
                 ReadFrom::Enumeration => {
                     let list = step.enumerations.get_mut(line.db).as_mut()?;
                     Stamp::of_open(self.list_file(list, line.db, step.rights).ok()?.0).ok()?
                 }
                 _ => self.files.get(line.db).stamp(),
             };
+            streamed.version = version.digest();
             *step.hit = Hit::Streamed(streamed);
         }
         match step.hit {
@@ -178,7 +179,7 @@ impl Source for Unix {
             (ReadFrom::Content | ReadFrom::File, _) => {
                 let own = self.files.get_mut(db);
                 // Another version may have been opened meanwhile, which the client may not read.
-                if own.stamp() != streamed.stamp {
+                if own.stamp().digest() != streamed.version {
                     return Err(Errno::STALE);
                 }
                 own.touch();
@@ -190,8 +191,8 @@ impl Source for Unix {
         let is_last = streamed.copier.done();
         if is_first || is_last {
             let same = match streamed.from {
-                ReadFrom::Enumeration => Stamp::of_open(file)? == streamed.stamp,
-                _ => self.files.get(db).is_still(&streamed.stamp),
+                ReadFrom::Enumeration => Stamp::of_open(file)?.digest() == streamed.version,
+                _ => self.files.get(db).is_still(),
             };
             if !same {
                 return Err(Errno::STALE);
@@ -340,7 +341,7 @@ impl Unix {
             *at = step.search.at;
         }
         if let Hit::Streamed(streamed) = step.hit {
-            streamed.stamp = Stamp::of_open(file)?;
+            streamed.version = Stamp::of_open(file)?.digest();
         }
         Ok(found)
     }
@@ -496,7 +497,7 @@ fn search_file(
         }
         step.search.guess = None;
         if let Hit::Streamed(streamed) = step.hit {
-            streamed.stamp = file.stamp();
+            streamed.version = file.stamp().digest();
         }
         return Ok(found);
     }

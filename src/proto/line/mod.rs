@@ -104,7 +104,7 @@ pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, Malformed> {
     }
 }
 
-/// A line that was parsed, without its bytes: the numbers, and where the texts are. It gives the
+/// A line that was parsed, of less than 4 GiB, without its bytes: the numbers, and where the texts are. It gives the
 /// record again without a second parse, which a search needs that lends its result later.
 ///
 /// ```
@@ -121,9 +121,9 @@ pub struct Parsed {
     rules: Rules,
     db: Db,
     /// Where the first field starts.
-    start: usize,
+    start: u32,
     /// Bytes of each field.
-    lens: [usize; 9],
+    lens: [u32; 9],
     numbers: [u64; 7],
     members: u32,
 }
@@ -132,8 +132,9 @@ impl Parsed {
     /// Parses a line of `db`; see [`parse`] and [`glibc::parse`].
     pub fn new(rules: Rules, db: Db, line: &[u8]) -> Result<Self, Malformed> {
         let Fields { fields, numbers, members, .. } = Fields::of(rules, db, line)?;
-        let start = if rules == Rules::Glibc { glibc::blanks(line) } else { 0 };
-        Ok(Parsed { rules, db, start, lens: fields.map(<[u8]>::len), numbers, members })
+        let start = if rules == Rules::Glibc { glibc::blanks(line) as u32 } else { 0 };
+        let lens = fields.map(|field| field.len() as u32);
+        Ok(Parsed { rules, db, start, lens, numbers, members })
     }
 
     /// By whose rules it was parsed.
@@ -144,7 +145,7 @@ impl Parsed {
     /// The name in the same line.
     pub fn name<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
         let [len, ..] = self.lens;
-        line.get(self.start..)?.get(..len)
+        line.get(self.start as usize..)?.get(..len as usize)
     }
 
     /// Its user or group number; shadow has none.
@@ -155,8 +156,9 @@ impl Parsed {
 
     /// The record of the same line; `None`: this line is too short to be the same.
     pub fn record<'a>(&self, line: &'a [u8]) -> Option<Record<'a>> {
-        let (mut fields, mut at) = ([&[][..]; 9], self.start);
+        let (mut fields, mut at) = ([&[][..]; 9], self.start as usize);
         for (field, len) in fields.iter_mut().zip(self.lens).take(count(self.db)) {
+            let len = len as usize;
             // An empty one may be missing.
             if len > 0 {
                 *field = line.get(at..)?.get(..len)?;

@@ -6,7 +6,6 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
-use crate::backend::password::ShadowSearch;
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Shown, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
@@ -36,8 +35,6 @@ pub struct Nscd {
 struct Lookup {
     state: State,
     groups: Groups,
-    /// Whether shadow has a line of the record that was found.
-    shadow: ShadowSearch,
     client: ClientState,
 }
 
@@ -82,7 +79,6 @@ impl Conversation for Nscd {
             lookup: Lookup {
                 state: State::Reading,
                 groups: Groups::NONE,
-                shadow: ShadowSearch::default(),
                 client,
             },
         }
@@ -262,14 +258,14 @@ impl Lookup {
             (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
             (_, question) => question,
         };
-        let Lookup { state, groups, shadow, client } = self;
+        let Lookup { state, groups, client } = self;
         // What was found is given back before the next step.
         let step = match switch.ask(client, &asked, groups.sent()) {
             Answer::Pending => NextStep::Turn,
             Answer::Found(found) => match state {
                 State::Again(strings) => go_on_again(found, *strings),
                 State::IsUser => NextStep::NoGroups,
-                _ => begin_record(found, out, question, shadow),
+                _ => begin_record(found, out, question),
             },
             _ if matches!(state, State::Again(_)) => NextStep::Break,
             Answer::NeedsWorker => NextStep::Worker,
@@ -313,14 +309,14 @@ impl Lookup {
         mut pieces: Pieces,
         head: Head,
     ) -> Need {
-        let Lookup { client, shadow, .. } = self;
+        let Lookup { client, .. } = self;
         let mut piece = [0; MEASURED];
         let Ok((len, false)) = pieces.next(switch, client, &mut piece) else {
             return self.broken(out);
         };
         spend(client, len);
         let piece = piece.get(..len).unwrap_or_default();
-        let Some(password) = pieces.password(switch, client, head.db(), piece, shadow) else {
+        let Some(password) = pieces.password(switch, client, head.db(), piece) else {
             return Need::Turn;
         };
         let Some(mut survey) = HeaderWriter::new(head, password) else { return self.broken(out) };
@@ -426,10 +422,9 @@ fn begin_record(
     mut found: Found<'_>,
     out: &mut Output,
     question: &Question<'_>,
-    shadow: &mut ShadowSearch,
 ) -> NextStep {
     let mut password = None;
-    if let Some(shown) = found.shown(shadow) {
+    if let Some(shown) = found.shown() {
         if !fits(question, &shown) {
             return NextStep::Close(End::Failed);
         }
