@@ -76,11 +76,7 @@ impl Conversation for Nscd {
             by_root,
             since: millis(),
             begun: false,
-            lookup: Lookup {
-                state: State::Reading,
-                groups: Groups::NONE,
-                client,
-            },
+            lookup: Lookup { state: State::Reading, groups: Groups::NONE, client },
         }
     }
 
@@ -418,11 +414,7 @@ enum NextStep {
 }
 
 /// Sends a record whole if it fits.
-fn begin_record(
-    mut found: Found<'_>,
-    out: &mut Output,
-    question: &Question<'_>,
-) -> NextStep {
+fn begin_record(mut found: Found<'_>, out: &mut Output, question: &Question<'_>) -> NextStep {
     let mut password = None;
     if let Some(shown) = found.shown() {
         if !fits(question, &shown) {
