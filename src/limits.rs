@@ -54,7 +54,7 @@ pub const CLIENT_MILLIS: u32 = 1000;
 pub const NSCD_PER_UID: u32 = 64;
 
 /// Connections to nscd that wait until they are served, over `-c` and `-C`, or until their request
-/// is complete: each takes 2.1 KiB once the place was used, so 4.3 MiB if all ever were. Fewer where
+/// is complete: each takes 2.0 KiB once the place was used, so 4.0 MiB if all ever were. Fewer where
 /// fewer descriptors are allowed.
 pub const NSCD_ROOM: u32 = 2048;
 

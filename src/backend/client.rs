@@ -200,7 +200,7 @@ pub struct Streamed {
     /// By which descriptor it is read.
     pub from: ReadFrom,
     /// The version of the file, which must stay.
-    pub stamp: Stamp,
+    pub version: Digest,
     /// Offset of the line.
     pub at: u64,
     /// How far it has come.
@@ -208,9 +208,9 @@ pub struct Streamed {
 }
 
 impl Streamed {
-    /// A line that was measured, in a file whose stamp is still to be told.
+    /// A line that was measured, in a file whose version is still to be told.
     pub fn new(db: Db, from: ReadFrom, at: u64, measured: LineSummary) -> Self {
-        Streamed { db, from, stamp: Stamp::default(), at, copier: LineCopier::new(db, measured) }
+        Streamed { db, from, version: Digest::default(), at, copier: LineCopier::new(db, measured) }
     }
 }
 

@@ -32,20 +32,23 @@ pub fn hash(start: u64, gids: &[u32]) -> u64 {
 pub const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 impl Gids {
+    /// Without room, where nobody asks for groups.
+    pub const NONE: Gids = Gids {
+        merge: false,
+        list: Vec::new(),
+        skip: 0,
+        total: 0,
+        passed: HASH_START,
+        overflow: false,
+        kept: 0,
+        owner: None,
+        least: 0,
+        lacks: false,
+    };
+
     /// `merge`: a gid counts once, whoever names it.
     pub fn new(merge: bool) -> Self {
-        Gids {
-            merge,
-            list: Vec::with_capacity(MERGED_GROUPS),
-            skip: 0,
-            total: 0,
-            passed: HASH_START,
-            overflow: false,
-            kept: 0,
-            owner: None,
-            least: 0,
-            lacks: false,
-        }
+        Gids { merge, list: Vec::with_capacity(MERGED_GROUPS), ..Gids::NONE }
     }
 
     /// Takes the collector for a client; false while another one is using it.

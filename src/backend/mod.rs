@@ -323,7 +323,7 @@ impl Outcome {
 /// What all backends of a switch share, so that a client costs little.
 pub struct Shared {
     /// What is read of files larger than what is kept of them.
-    pub window: Vec<u8>,
+    pub window: &'static mut [u8],
     /// The groups of one user.
     pub gids: Gids,
     /// All requests that are asked while it stays the same had come before the first of them was
@@ -336,15 +336,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// 32 KiB of window, 16 KiB of gids; untouched pages cost nothing.
-    pub fn new(merge: bool) -> Self {
-        Shared {
-            window: untouched(WINDOW),
-            gids: Gids::new(merge),
-            batch: 0,
-            waiting: 1,
-            holds_files: false,
-        }
+    /// 32 KiB of window; untouched pages cost nothing.
+    pub fn new(gids: Gids) -> Self {
+        Shared { window: untouched(WINDOW), gids, batch: 0, waiting: 1, holds_files: false }
     }
 }
 

@@ -70,7 +70,7 @@ impl Stamp {
 }
 
 /// A stamp in seven bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest([u8; 7]);
 
 /// What is kept of a file: of which version it was read, and when.

@@ -119,10 +119,16 @@ impl Acceptor {
         self.count_served(uid);
     }
 
+    /// Whether one more of these may be served.
+    pub fn may_serve(&self, uid: Option<Uid>) -> bool {
+        let Limits { max, max_per_uid, .. } = self.listener.limits;
+        self.served < max && self.uids.count(named(uid)) < max_per_uid
+    }
+
     /// The row of the next client to be served, if one may be.
     pub fn next_to_serve(&mut self) -> Option<usize> {
         let Limits { max, max_per_uid, .. } = self.listener.limits;
-        if self.served >= max {
+        if self.served >= max || self.queue.is_empty() {
             return None;
         }
         self.queue.pop_if(|uid| self.uids.count(uid) < max_per_uid)

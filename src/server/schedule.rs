@@ -11,13 +11,19 @@ const ACCEPTED_AT_A_TIME: u32 = 512;
 
 /// Rows that wait, each once. Those of a uid keep their order; uids take turns, a row each.
 pub struct Queue {
-    /// The row in front of each in its lane, and the one behind it, plus 1; 0: none. (Zeros are no
-    /// memory before they are written to.)
-    before: Vec<u32>,
-    behind: Vec<u32>,
+    /// What is beside each row in its lane. As long as rows were in use, so that the room for the
+    /// others is no memory.
+    links: Vec<Links>,
     /// Has room for as many as there are rows.
     lanes: VecDeque<Lane>,
     len: usize,
+}
+
+/// The row in front of one in its lane, and the one behind it, plus 1; 0: none.
+#[derive(Clone, Copy, Default)]
+struct Links {
+    before: u32,
+    behind: u32,
 }
 
 /// Those of a uid who wait: there is always one.
@@ -31,8 +37,8 @@ struct Lane {
 impl Queue {
     /// Room for the rows below `max`.
     pub fn new(max: usize) -> Self {
-        let zeros = || vec![0; max];
-        Queue { before: zeros(), behind: zeros(), lanes: VecDeque::with_capacity(max), len: 0 }
+        let (links, lanes) = (Vec::with_capacity(max), VecDeque::with_capacity(max));
+        Queue { links, lanes, len: 0 }
     }
 
     /// How many wait.
@@ -55,9 +61,11 @@ impl Queue {
                 0
             }
         };
-        put(&mut self.before, word, last);
-        put(&mut self.behind, word, 0);
-        put(&mut self.behind, last, word);
+        if self.links.len() <= row && row < self.links.capacity() {
+            self.links.resize(row + 1, Links::default());
+        }
+        self.link(word, |links| *links = Links { before: last, behind: 0 });
+        self.link(last, |links| links.behind = word);
         self.len += 1;
     }
 
@@ -81,11 +89,13 @@ impl Queue {
 
     /// Takes out a row that is the first of its uid, which goes behind the others.
     pub fn take(&mut self, row: usize) {
-        let at = self.lanes.iter().position(|lane| lane.first == word(row));
-        let Some(mut lane) = at.and_then(|at| self.lanes.remove(at)) else { return };
-        let behind = self.behind.get(row).copied().unwrap_or(0);
-        put(&mut self.before, behind, 0);
-        put(&mut self.behind, lane.first, 0);
+        let Some(at) = self.lanes.iter().position(|lane| lane.first == word(row)) else { return };
+        // Most often the first, for which there is less to do.
+        let lane = if at == 0 { self.lanes.pop_front() } else { self.lanes.remove(at) };
+        let Some(mut lane) = lane else { return };
+        let behind = self.links.get(row).map_or(0, |links| links.behind);
+        self.link(behind, |links| links.before = 0);
+        self.link(lane.first, |links| links.behind = 0);
         if behind != 0 {
             lane.first = behind;
             self.lanes.push_back(lane);
@@ -96,8 +106,7 @@ impl Queue {
     /// Takes out a row; whether it was there. Its uid keeps its turn.
     pub fn remove(&mut self, row: usize) -> bool {
         let word = word(row);
-        let [before, behind] =
-            [&self.before, &self.behind].map(|v| v.get(row).copied().unwrap_or(0));
+        let Links { before, behind } = self.links.get(row).copied().unwrap_or_default();
         let ends = |lane: &Lane| lane.first == word || lane.last == word;
         let lane = match before == 0 || behind == 0 {
             true => match self.lanes.iter().position(ends) {
@@ -106,8 +115,8 @@ impl Queue {
             },
             false => None,
         };
-        put(&mut self.behind, before, behind);
-        put(&mut self.before, behind, before);
+        self.link(before, |links| links.behind = behind);
+        self.link(behind, |links| links.before = before);
         if let Some(place) = lane.and_then(|at| self.lanes.get_mut(at)) {
             place.first = if before == 0 { behind } else { place.first };
             place.last = if behind == 0 { before } else { place.last };
@@ -115,8 +124,7 @@ impl Queue {
                 lane.map(|at| self.lanes.remove(at));
             }
         }
-        put(&mut self.before, word, 0);
-        put(&mut self.behind, word, 0);
+        self.link(word, |links| *links = Links::default());
         self.len -= 1;
         true
     }
@@ -124,9 +132,16 @@ impl Queue {
     /// All who wait, uid by uid.
     pub fn rows(&self) -> impl Iterator<Item = usize> {
         self.lanes.iter().flat_map(|lane| {
-            let behind = |at: &usize| row(*self.behind.get(*at)?);
+            let behind = |at: &usize| row(self.links.get(*at)?.behind);
             std::iter::successors(row(lane.first), behind)
         })
+    }
+
+    /// Changes what is beside a row.
+    fn link(&mut self, word: u32, change: impl FnOnce(&mut Links)) {
+        if let Some(links) = row(word).and_then(|at| self.links.get_mut(at)) {
+            change(links);
+        }
     }
 
     /// The row of a uid that came last.
@@ -142,12 +157,6 @@ fn word(row: usize) -> u32 {
 
 fn row(word: u32) -> Option<usize> {
     word.checked_sub(1).map(|row| row as usize)
-}
-
-fn put(list: &mut [u32], at: u32, word: u32) {
-    if let Some(place) = row(at).and_then(|at| list.get_mut(at)) {
-        *place = word;
-    }
 }
 
 /// How many connections each uid has, in room for as many uids as there may be connections.

@@ -20,8 +20,9 @@ pub struct Session {
     pub peer: Option<Peer>,
     /// Tells it from those that had its row before.
     pub serial: u32,
-    /// What of the output the client did not take yet: a range of its page.
-    unsent: (usize, usize),
+    /// What of the output the client did not take yet: a range of its page. (Small numbers, since
+    /// there is a row for each client that is idle.)
+    unsent: (u16, u16),
     /// When its patience or ours ends, in milliseconds of the clock.
     pub deadline: u64,
     /// What epoll tells of it: room for output if set, else input; `None`: nothing.
@@ -71,9 +72,10 @@ impl Session {
         if !self.has_unsent() {
             return Ok(0);
         }
-        let bytes = page.get(self.unsent.0..self.unsent.1).unwrap_or_default();
+        let (from, to) = self.unsent;
+        let bytes = page.get(from.into()..to.into()).unwrap_or_default();
         let sent = send_some(&self.socket, bytes)?;
-        self.unsent.0 += sent;
+        self.unsent.0 += sent as u16;
         Ok(sent)
     }
 
@@ -85,7 +87,7 @@ impl Session {
         if let Some(room) = page.get_mut(..rest.len()) {
             room.copy_from_slice(rest);
         }
-        self.unsent = (0, rest.len());
+        self.unsent = (0, rest.len() as u16);
         Ok(())
     }
 }
@@ -194,7 +196,7 @@ impl Sessions {
     pub fn end(&mut self, row: usize) {
         let Some(table) = self.tables.iter_mut().find(|table| row < table.end) else { return };
         let Some(at) = row.checked_sub(table.first) else { return };
-        if table.sessions.end(at).is_some() {
+        if table.sessions.end(at) {
             table.free.push(at);
         }
     }

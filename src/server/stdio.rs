@@ -4,7 +4,7 @@ use super::conversation::nsss::Nsss;
 use super::conversation::{Conversation, End, Need, Output};
 use crate::backend::switch::Switch;
 use crate::sys::access::Rights;
-use crate::sys::clock::{NEVER, millis, timespec};
+use crate::sys::clock::{NEVER, duration, millis, timespec};
 use crate::sys::error::{Error, Exit, unable};
 use crate::sys::no_alloc;
 use crate::sys::privilege::gain_no_more;
@@ -12,6 +12,7 @@ use crate::sys::stream::write_all;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::stdio::{stdin, stdout};
 
 /// Most descriptors that are waited for: standard input, and two for each of eight backends.
@@ -22,6 +23,10 @@ const CLIENT: usize = crate::limits::BACKENDS;
 
 /// Milliseconds between two looks for the end of a killed child, before Linux 5.3.
 const CHILD_MILLIS: u64 = 20;
+
+/// Milliseconds after which reading ends by itself while files are open: from then on poll(2) waits,
+/// which is as exact as the looks for them have to be.
+const READ_MILLIS: u64 = 10;
 
 /// Serves the client until it ends, with exit code 0, or fails. `timeout`: milliseconds for
 /// each read or write inside an exchange.
@@ -36,9 +41,9 @@ pub fn serve(switch: &mut Switch, timeout: Option<u32>) -> Result<(), Error> {
     gain_no_more();
     switch.sandbox().enter();
     let mut client = Nsss::new(switch.new_client(Rights::Own, 0));
-    let mut out = Output::default();
+    let (mut out, mut input) = (Output::default(), Input::Waits);
     // From here on: no allocation.
-    let ended = no_alloc(|| converse(switch, &mut client, &mut out, timeout));
+    let ended = no_alloc(|| converse(switch, &mut client, &mut out, &mut input, timeout));
     switch.end();
     ended.map_err(|Failure(what, errno)| match what {
         UNINTELLIGIBLE => Error::system(what, errno).with_exit(Exit::PROTOCOL),
@@ -56,6 +61,7 @@ fn converse(
     switch: &mut Switch,
     client: &mut Nsss,
     out: &mut Output,
+    input: &mut Input,
     timeout: Option<u32>,
 ) -> Result<(), Failure> {
     loop {
@@ -68,7 +74,7 @@ fn converse(
         match need {
             Need::Flush | Need::Turn => {}
             Need::Input => {
-                if !receive(switch, client, timeout)? {
+                if !receive(switch, client, input, timeout)? {
                     return Ok(());
                 }
             }
@@ -84,17 +90,50 @@ fn converse(
     }
 }
 
+/// How reading standard input ends when nothing comes.
+enum Input {
+    /// Not.
+    Waits,
+    /// With EAGAIN, after [`READ_MILLIS`].
+    Returns,
+    /// Not, and cannot: it is no socket.
+    OnlyWaits,
+}
+
+impl Input {
+    /// Lets reading end by itself or not: two calls around a time in which files are open, instead of
+    /// one more for each request. Whether it does.
+    fn set(&mut self, returns: bool) -> bool {
+        if returns != matches!(self, Input::Returns) && !matches!(self, Input::OnlyWaits) {
+            let limit = returns.then(|| duration(timespec(READ_MILLIS)));
+            *self = match (set_socket_timeout(stdin(), Timeout::Recv, limit), returns) {
+                (Ok(()), true) => Input::Returns,
+                (Ok(()), false) => Input::Waits,
+                (Err(_), _) => Input::OnlyWaits,
+            };
+        }
+        matches!(self, Input::Returns)
+    }
+}
+
 /// Reads more of a request; false at the end of the client, or when it was idle for too long.
-fn receive(switch: &mut Switch, client: &mut Nsss, timeout: Option<u32>) -> Result<bool, Failure> {
+fn receive(
+    switch: &mut Switch,
+    client: &mut Nsss,
+    input: &mut Input,
+    timeout: Option<u32>,
+) -> Result<bool, Failure> {
     let idle = client.is_idle();
     let limit = if idle { client.idle_millis() } else { timeout.unwrap_or(0) };
     let fail = |errno| Failure("unable to read from stdin", errno);
     // Where reading by itself would not do: with a limit, with children to watch, or with files that
-    // are open.
-    let mut polls = limit != 0
-        || switch.next_look() != NEVER
-        || switch.watched().next().is_some()
-        || switch.must_be_polled();
+    // are open, if it does not end before they have to be closed.
+    let mut polls = limit != 0 || switch.watched().next().is_some() || switch.must_be_polled();
+    if !polls {
+        let holds_files = switch.next_look() != NEVER;
+        polls = !input.set(holds_files) && holds_files;
+        close_idle(switch, client);
+    }
     loop {
         if polls && !await_input(switch, client, limit).map_err(fail)? {
             return if idle { Ok(false) } else { Err(fail(Errno::TIMEDOUT)) };
@@ -105,6 +144,8 @@ fn receive(switch: &mut Switch, client: &mut Nsss, timeout: Option<u32>) -> Resu
             Ok(0) => return Err(fail(Errno::PIPE)),
             Ok(len) => {
                 client.filled(len);
+                // One look at a file does for all that is asked of it for one answer.
+                switch.begin_batch(1);
                 return Ok(true);
             }
             Err(Errno::INTR) => {}
@@ -153,13 +194,18 @@ fn await_input(switch: &mut Switch, client: &mut Nsss, limit: u32) -> Result<boo
         if heard >> CLIENT == 1 {
             return Ok(true);
         }
-        let now = millis();
-        if now >= ends {
+        if millis() >= ends {
             return Ok(false);
         }
-        if now >= switch.next_look() {
-            let open = client.close_idle();
-            switch.close_idle(open);
-        }
+        close_idle(switch, client);
+    }
+}
+
+/// Closes files that are not used, if it is time to look for them.
+fn close_idle(switch: &mut Switch, client: &mut Nsss) {
+    let look = switch.next_look();
+    if look != NEVER && millis() >= look {
+        let open = client.close_idle();
+        switch.close_idle(open);
     }
 }

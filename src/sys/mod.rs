@@ -19,15 +19,28 @@ pub mod watch;
 
 use nix::sys::prctl::{get_thp_disable, set_thp_disable};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// Zeros that cost no memory before they are written to, nor after for what is not. An
-/// allocator clears a small piece at once, a large one it gets from the kernel.
-pub fn untouched(len: usize) -> Vec<u8> {
-    /// What the usual allocators take for large, and a little more.
-    const LARGE: usize = 160 * 1024;
-    let mut zeros = vec![0; len.max(LARGE)];
-    zeros.truncate(len);
-    zeros
+/// Zeros for as long as the process lives, which cost no memory before they are written to, nor after
+/// for what is not. An allocator clears a small piece at once, and writes what it has to remember in
+/// front of a large one, which makes a page of each: so they are cut from one that is large.
+pub fn untouched(len: usize) -> &'static mut [u8] {
+    static REST: Mutex<&mut [u8]> = Mutex::new(&mut []);
+    /// Of them, a server takes about a third.
+    const LARGE: usize = 1024 * 1024;
+    let mut rest = REST.lock().unwrap_or_else(PoisonError::into_inner);
+    if rest.len() < len {
+        *rest = vec![0; len.max(LARGE)].leak();
+    }
+    let (piece, behind) = std::mem::take(&mut *rest).split_at_mut(len);
+    *rest = behind;
+    piece
+}
+
+/// Makes room in an empty list that is needed for the first time while clients are served, and that
+/// most processes never need. False: there is none, and whoever wants it has to do without.
+pub fn reserve<T>(list: &mut Vec<T>, len: usize) -> bool {
+    may_alloc(|| list.try_reserve_exact(len)).is_ok()
 }
 
 /// Whether huge pages are off because of us.

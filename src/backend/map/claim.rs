@@ -6,6 +6,7 @@ use super::evidence::{Look, Room, look_for};
 use super::plan::planned;
 use super::{Account, Login, Map, fill};
 use crate::backend::client::{Enumerations, Hit, Search};
+use crate::backend::gids::Gids;
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::access::Rights;
 use crate::sys::message::Message;
@@ -47,7 +48,7 @@ impl Map {
             Err(Errno::ROFS) => return Ok(()),
             Err(errno) => return Err(Outcome::failed(errno)),
         }
-        let appended = registry.append(name, uid, &mut self.known, &mut step.shared.window);
+        let appended = registry.append(name, uid, &mut self.known, step.shared.window);
         appended.map_err(Outcome::failed)?;
         self.judge(name, uid)
     }
@@ -82,7 +83,7 @@ impl Map {
     fn read_on(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
         step.shared.holds_files = true;
-        let read = registry.refresh(&mut self.known, &mut step.shared.window);
+        let read = registry.refresh(&mut self.known, step.shared.window);
         read.map_err(Outcome::failed)
     }
 
@@ -155,7 +156,7 @@ impl Map {
     /// Whether `name` could have `uid` if it were admitted: the tools' question. Nothing is kept.
     pub(super) fn check_claim(&mut self, name: &[u8], uid: u32) -> Result<(), Outcome> {
         let mut step = Step {
-            shared: &mut Shared::new(false),
+            shared: &mut Shared::new(Gids::NONE),
             rights: Rights::Own,
             rules: Rules::Nsss,
             budget: &mut { u64::MAX },

@@ -374,7 +374,7 @@ impl Map {
         if section.rc {
             let home = evidence::path(&section.template.home, name, room);
             let home = home.map_err(Outcome::failed)?;
-            if let Some(gid) = rc::gid(home, !config.compat, look, &mut shared.window)? {
+            if let Some(gid) = rc::gid(home, !config.compat, look, shared.window)? {
                 shared.gids.add(gid);
             }
         }

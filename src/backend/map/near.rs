@@ -149,7 +149,7 @@ pub struct Mounts {
     good: heapless::Vec<u32, 8>,
     /// What was met last that can.
     met: &'static str,
-    text: Vec<u8>,
+    text: &'static mut [u8],
 }
 
 impl Mounts {
@@ -213,7 +213,7 @@ impl Mounts {
         let Some(table) = &self.table else { return Ok(()) };
         let mut at = 0;
         loop {
-            let len = pread_full(table, &mut self.text, at)?;
+            let len = pread_full(table, self.text, at)?;
             let text = self.text.get(..len).unwrap_or_default();
             let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |lf| lf + 1);
             let lines = text.get(..whole).unwrap_or_default();

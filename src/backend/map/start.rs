@@ -13,6 +13,7 @@ use super::registry::Registry;
 use super::scan::Scan;
 use super::trust::{Fault, fault};
 use super::{Keyed, Map, sections, single, slow};
+use crate::backend::gids::Gids;
 use crate::backend::text::{Lines, Words, cut};
 use crate::backend::{Backend, RunsIn, Shared};
 use crate::options::{Options, Spec};
@@ -164,7 +165,7 @@ impl Map {
             tell_open_sections(config, plan.file, second);
             map.slow = slow::find(config, &mut Near::new());
         }
-        let shared = &mut Shared::new(false);
+        let shared = &mut Shared::new(Gids::NONE);
         map.read_registry(plan.file, host, &mut shared.window)?;
         map.groups.check(plan.file, tells, shared).map_err(|outcome| {
             fail("unable to read", groups::FILE, errno_of(outcome).unwrap_or(Errno::IO))

@@ -6,6 +6,7 @@
 pub mod rule;
 
 use super::client::{Enumerations, Hit, Search};
+use super::gids::Gids;
 use super::stamp::{Reading, Stamp};
 use super::unix::Unix;
 use super::{Outcome, Shared, Source, Step, Teller, nsswitch};
@@ -37,14 +38,18 @@ pub struct Subject<'a> {
     pub source: &'a dyn Source,
     /// Who asks.
     pub rights: Rights,
+    /// Which client of the switch that is.
+    pub client: u32,
 }
 
-/// How far the look into /etc/shadow has come, for one client.
-#[derive(Clone, Copy, Default)]
-pub struct ShadowSearch {
-    search: Search,
+/// How far a look into /etc/shadow has come that takes more than a turn: one at a time, since few do.
+#[derive(Default)]
+struct ShadowSearch {
+    /// Whose it is; `None`: there is none.
+    client: Option<u32>,
     /// The hash of the name that is looked for.
     name: u64,
+    search: Search,
 }
 
 /// What is looked at where another source than the machine's own files tells a field.
@@ -52,6 +57,7 @@ pub struct Passwords {
     own: Box<Unix>,
     shared: Shared,
     enumerations: Enumerations,
+    looking: ShadowSearch,
     services: Services,
 }
 
@@ -60,8 +66,9 @@ impl Passwords {
     pub fn new() -> Option<Box<Self>> {
         Some(Box::new(Passwords {
             own: Unix::new(b"/etc", false).ok()?,
-            shared: Shared::new(false),
+            shared: Shared::new(Gids::NONE),
             enumerations: Enumerations::default(),
+            looking: ShadowSearch::default(),
             services: Services::new(),
         }))
     }
@@ -83,6 +90,13 @@ impl Passwords {
         self.shared.holds_files
     }
 
+    /// Forgets what a client looks for, who has left; no matter if it is another who looks.
+    pub fn release(&mut self, client: u32) {
+        if self.looking.client == Some(client) {
+            self.looking.client = None;
+        }
+    }
+
     /// Whether files are open, which are to be closed when they are not used.
     pub fn holds_files(&self) -> bool {
         self.shared.holds_files
@@ -92,7 +106,6 @@ impl Passwords {
         &mut self,
         look: Look,
         subject: &Subject<'_>,
-        search: &mut ShadowSearch,
         budget: &mut u64,
         facts: &mut Facts,
     ) -> Option<()> {
@@ -103,7 +116,7 @@ impl Passwords {
                 let teller = subject.source.teller();
                 facts.listed = Some(self.services.lists(teller, self.shared.batch));
             }
-            Look::ShadowLine => facts.line = Some(self.shadow_line(subject, search, budget)?),
+            Look::ShadowLine => facts.line = Some(self.shadow_line(subject, budget)?),
         }
         Some(())
     }
@@ -113,7 +126,7 @@ impl Passwords {
         let mut hit = Hit::None;
         let (search, budget) = (&mut Search::default(), &mut { u64::MAX });
         match self.ask(Db::Passwd, subject.name, search, &mut hit, budget) {
-            Outcome::Found => match self.own.record(&self.shared.window, &hit) {
+            Outcome::Found => match self.own.record(self.shared.window, &hit) {
                 Some(Record::Passwd(own)) if own.password == subject.field => OwnPasswd::SameField,
                 _ => OwnPasswd::Name,
             },
@@ -121,20 +134,23 @@ impl Passwords {
         }
     }
 
-    /// Whether /etc/shadow has a line of a name. `None`: the budget is used up.
-    fn shadow_line(
-        &mut self,
-        subject: &Subject<'_>,
-        search: &mut ShadowSearch,
-        budget: &mut u64,
-    ) -> Option<ShadowLine> {
-        let name = hash(subject.name);
-        if search.name != name {
-            *search = ShadowSearch { search: Search::default(), name };
+    /// Whether /etc/shadow has a line of a name. `None`: the budget is used up, or another client's
+    /// look has to end first.
+    fn shadow_line(&mut self, subject: &Subject<'_>, budget: &mut u64) -> Option<ShadowLine> {
+        let (client, name) = (Some(subject.client), hash(subject.name));
+        if self.looking.client.is_some() && self.looking.client != client {
+            return None;
         }
-        let (search, hit) = (&mut search.search, &mut Hit::None);
-        match self.ask(Db::Shadow, subject.name, search, hit, budget) {
-            Outcome::Pending => None,
+        let goes_on = self.looking.client.is_some() && self.looking.name == name;
+        let before = std::mem::take(&mut self.looking.search);
+        let mut search = if goes_on { before } else { Search::default() };
+        let outcome = self.ask(Db::Shadow, subject.name, &mut search, &mut Hit::None, budget);
+        if outcome == Outcome::Pending {
+            self.looking = ShadowSearch { client, name, search };
+            return None;
+        }
+        self.looking.client = None;
+        match outcome {
             Outcome::Found => Some(ShadowLine::Yes),
             Outcome::NotFound => Some(ShadowLine::No),
             outcome if outcome == Outcome::failed(Errno::NOENT) => Some(ShadowLine::No),
@@ -177,7 +193,6 @@ fn hash(name: &[u8]) -> u64 {
 pub fn shown(
     mut passwords: Option<&mut Passwords>,
     subject: &Subject<'_>,
-    search: &mut ShadowSearch,
     budget: &mut u64,
     batch: u64,
 ) -> Option<Password> {
@@ -204,7 +219,7 @@ pub fn shown(
             }
             (look, Some(passwords)) => {
                 passwords.shared.batch = batch;
-                passwords.look(look, subject, search, budget, &mut facts)?;
+                passwords.look(look, subject, budget, &mut facts)?;
             }
             // Nobody else than own files was to tell anything.
             (_, None) => return Some(Password::Star),
@@ -222,7 +237,7 @@ struct Services {
     reading: Reading,
     /// When it was looked at last: see [`Shared::batch`].
     batch: u64,
-    text: Vec<u8>,
+    text: &'static mut [u8],
     ldap: bool,
     extrausers: bool,
     /// Any that is not of glibc itself.
@@ -287,6 +302,6 @@ impl Services {
         let file = open(PATH, OFlags::RDONLY, Mode::empty())?;
         let clock = file_time();
         self.reading = Reading::new(Stamp::of(&fstat(&file)?), clock);
-        pread_full(&file, &mut self.text, 0)
+        pread_full(&file, self.text, 0)
     }
 }

@@ -57,7 +57,7 @@ pub(super) enum Judging {
     No,
     /// The others are asked for its name; `at`: the next of them. If others were served meanwhile,
     /// it has to be asked for again.
-    Names { at: usize, waited: bool },
+    Names { at: u8, waited: bool },
     /// It is asked for again.
     Again,
 }
@@ -150,7 +150,7 @@ impl Switch {
         }
         let Some(name) = self.name(client) else { return Verdict::Refused };
         self.claim = Claim { client: Some(client.number), name, id };
-        client.judging = Judging::Names { at: client.backends().start, waited: false };
+        client.judging = Judging::Names { at: client.backends().start as u8, waited: false };
         client.search = Search::default();
         self.judge_name(client, request)
     }
@@ -205,7 +205,8 @@ impl Switch {
         // Nobody else can have a name that cannot be asked for.
         let Some(name) = Name::new(&bytes) else { return Verdict::Told };
         let question = Request::ByName(db, name);
-        let Judging::Names { mut at, waited } = client.judging else { return Verdict::Refused };
+        let Judging::Names { at, waited } = client.judging else { return Verdict::Refused };
+        let mut at = usize::from(at);
         while let Some(&Slot { bits, belief: other, .. }) = self.slots.get(at) {
             if !self.is_asked(client, request, self.claim.id, at) {
                 at += 1;
@@ -227,7 +228,7 @@ impl Switch {
                     false
                 }
                 Outcome::Pending => {
-                    client.judging = Judging::Names { at, waited: true };
+                    client.judging = Judging::Names { at: at as u8, waited: true };
                     return Verdict::Stop(outcome);
                 }
                 Outcome::NeedsWorker => return Verdict::Stop(outcome),
@@ -332,6 +333,6 @@ impl Switch {
     /// It, if it is not to be taken in pieces.
     pub(super) fn whole(&self, client: &ClientState) -> Option<Record<'_>> {
         let slot = self.slots.get(client.slot)?;
-        slot.backend.record(&self.shared.window, &client.hit)
+        slot.backend.record(self.shared.window, &client.hit)
     }
 }

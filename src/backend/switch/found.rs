@@ -2,10 +2,12 @@
 //! dropping it, once, and nothing else can be asked of the switch before.
 
 use super::{ClientState, Switch};
+#[cfg(feature = "nscd")]
+use crate::backend::Source;
 use crate::backend::client::Hit;
 use crate::backend::gids::Gids;
 #[cfg(feature = "nscd")]
-use crate::backend::password::{self, ShadowSearch, Subject};
+use crate::backend::password::{self, Subject};
 use crate::sys::access::Rights;
 use nssproto::entry::{Db, Record};
 #[cfg(feature = "nscd")]
@@ -43,7 +45,7 @@ impl Found<'_> {
     /// The record, if it is whole.
     pub fn record(&self) -> Option<Record<'_>> {
         let ClientState { slot, hit, .. } = &*self.client;
-        self.switch.slots.get(*slot)?.backend.record(&self.switch.shared.window, hit)
+        self.switch.slots.get(*slot)?.backend.record(self.switch.shared.window, hit)
     }
 
     /// Whether its password is told because of our rights, and its client has not as many: by another
@@ -56,7 +58,7 @@ impl Found<'_> {
         if slot.backend.asks_others() {
             return true;
         }
-        let (db, field) = match (slot.backend.record(&self.switch.shared.window, hit), hit) {
+        let (db, field) = match (slot.backend.record(self.switch.shared.window, hit), hit) {
             (Some(Record::Passwd(record)), _) => (Db::Passwd, record.password),
             (Some(Record::Group(record)), _) => (Db::Group, record.password),
             // Of a long one only the head is at hand.
@@ -69,28 +71,23 @@ impl Found<'_> {
         is_text && matches!(rights, Rights::Peer(peer) if !slot.backend.could_open(db, *peer))
     }
 
-    /// Whether it is the one of this name: that, or in other letters where its source takes those for
-    /// the same.
-    pub fn is_called(&self, asked: &[u8], name: &[u8]) -> bool {
-        let backend = || Some(&self.switch.slots.get(self.client.slot)?.backend);
-        name == asked || backend().is_some_and(|b| b.name_in_other_case(asked) == Some(name))
-    }
-
-    /// What is sent of the password field of the record, if that is whole. `None`: the client's
-    /// budget is used up; ask for the record again.
+    /// The record, if it is whole, and what is sent of its password field.
     #[cfg(feature = "nscd")]
-    pub fn password(&mut self, search: &mut ShadowSearch) -> Option<Password> {
-        let Found { switch, client, .. } = self;
-        let ClientState { slot, hit, rights, budget, .. } = &mut **client;
-        let Switch { slots, shared, passwords, .. } = &mut **switch;
+    pub fn shown(&mut self) -> Option<Shown<'_>> {
+        let ClientState { slot, hit, rights, budget, number, .. } = &mut *self.client;
+        let Switch { slots, shared, passwords, .. } = &mut *self.switch;
         let source = &*slots.get(*slot)?.backend;
-        let (db, name, field) = match source.record(&shared.window, hit)? {
+        let record = source.record(shared.window, hit)?;
+        let (db, name, field) = match record {
             Record::Passwd(record) => (Db::Passwd, record.name, record.password),
             Record::Group(record) => (Db::Group, record.name, record.password),
-            Record::Shadow(_) => return Some(Password::Star),
+            Record::Shadow(_) => {
+                return Some(Shown { record, password: Some(Password::Star), source });
+            }
         };
-        let subject = Subject { db, name, field, source, rights: *rights };
-        password::shown(passwords.as_deref_mut(), &subject, search, budget, shared.batch)
+        let subject = Subject { db, name, field, source, rights: *rights, client: *number };
+        let password = password::shown(passwords.as_deref_mut(), &subject, budget, shared.batch);
+        Some(Shown { record, password, source })
     }
 
     /// The head of the record, and what takes its strings in pieces, from now on and while others
@@ -101,6 +98,27 @@ impl Found<'_> {
         self.in_pieces = true;
         self.switch.sharing.lose();
         Some((head, Pieces(())))
+    }
+}
+
+/// A record as it is sent by nscd.
+#[cfg(feature = "nscd")]
+pub struct Shown<'a> {
+    /// The record.
+    pub record: Record<'a>,
+    /// What is sent of its password field. `None`: the client's budget is used up; ask for the record
+    /// again.
+    pub password: Option<Password>,
+    source: &'a dyn Source,
+}
+
+#[cfg(feature = "nscd")]
+impl Shown<'_> {
+    /// Whether it is the one of this name: that, or in other letters where its source takes those for
+    /// the same.
+    pub fn is_called(&self, asked: &[u8]) -> bool {
+        let name = self.record.name();
+        name == asked || self.source.name_in_other_case(asked) == Some(name)
     }
 }
 
@@ -140,15 +158,14 @@ impl Pieces {
         client: &mut ClientState,
         db: Db,
         first: &[u8],
-        search: &mut ShadowSearch,
     ) -> Option<Password> {
-        let ClientState { slot, rights, budget, .. } = client;
+        let ClientState { slot, rights, budget, number, .. } = client;
         let Switch { slots, shared, passwords, .. } = switch;
         let mut strings = first.split(|byte| *byte == 0);
         let (name, field) = (strings.next()?, strings.next().unwrap_or_default());
-        let subject =
-            Subject { db, name, field, source: &*slots.get(*slot)?.backend, rights: *rights };
-        password::shown(passwords.as_deref_mut(), &subject, search, budget, shared.batch)
+        let source = &*slots.get(*slot)?.backend;
+        let subject = Subject { db, name, field, source, rights: *rights, client: *number };
+        password::shown(passwords.as_deref_mut(), &subject, budget, shared.batch)
     }
 
     /// Goes back to the first byte of the strings. False where that cannot be: ask again.

@@ -9,6 +9,7 @@ mod upkeep;
 
 use super::child::Origin;
 use super::client::Search;
+use super::gids::Gids;
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
@@ -27,6 +28,8 @@ use sharing::Sharing;
 pub use belief::Belief;
 pub use client::ClientState;
 pub use decision::Progress;
+#[cfg(feature = "nscd")]
+pub use found::Shown;
 pub use found::{Answer, Found, FoundGroups, Pieces};
 
 /// One backend of a switch.
@@ -66,7 +69,7 @@ pub struct Switch {
     slots: Vec<Slot>,
     shared: Shared,
     /// The window while a record is in the other one.
-    aside: Vec<u8>,
+    aside: &'static mut [u8],
     claim: Claim,
     /// Uids below it are believed from local files.
     pub min_uid: u32,
@@ -87,7 +90,7 @@ impl Switch {
     pub fn new(slots: Vec<Slot>, merge: bool) -> Box<Self> {
         let mut switch = Box::new(Switch {
             slots,
-            shared: Shared::new(merge),
+            shared: Shared::new(Gids::new(merge)),
             aside: untouched(WINDOW),
             claim: Claim::NONE,
             min_uid: MIN_UID,
@@ -150,7 +153,7 @@ impl Switch {
         self.slots.iter().for_each(|slot| slot.backend.guard());
     }
 
-    /// From now on [`Found::password`] can be asked: what it needs to look at besides the sources is
+    /// From now on [`Found::shown`] can be asked: what it needs to look at besides the sources is
     /// made where one of them is not the machine's own files. Whether it is.
     #[cfg(feature = "nscd")]
     pub fn judge_passwords(&mut self) -> bool {
@@ -216,6 +219,10 @@ impl Switch {
     pub fn dismiss(&mut self, client: &ClientState) {
         self.shared.gids.release(client.number);
         self.claim.release(client.number);
+        #[cfg(feature = "nscd")]
+        if let Some(passwords) = &mut self.passwords {
+            passwords.release(client.number);
+        }
     }
 
     /// All requests that will be asked until this is called again have been received by now: one

@@ -38,7 +38,7 @@ pub struct DbFile {
     reading: Reading,
     /// What stat(2) last said of what is known, and in which batch of requests.
     seen: Option<(u64, Stat)>,
-    content: Vec<u8>,
+    content: &'static mut [u8],
     /// Bytes of `content` that are the whole file; `None` for a file larger than that.
     kept: Option<usize>,
     /// Counts the versions that were seen.
@@ -173,7 +173,7 @@ impl DbFile {
             // The path may lead elsewhere since it was looked at.
             rights.check_read(&before, &self.path, self.is_secret())?;
             let stamp = Stamp::of(&before);
-            let len = pread_full(&file, &mut self.content, 0)?;
+            let len = pread_full(&file, self.content, 0)?;
             let whole = len < self.content.len();
             if !whole && FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
                 // A device without end; an empty one (/dev/null) is fine.
@@ -257,9 +257,9 @@ impl DbFile {
         *self.reading.stamp()
     }
 
-    /// Whether the path still leads to what is known, unchanged since it had this stamp.
-    pub fn is_still(&self, stamp: &Stamp) -> bool {
-        self.stamp() == *stamp && stat(&self.path).is_ok_and(|now| Stamp::of(&now) == *stamp)
+    /// Whether the path still leads to what is known.
+    pub fn is_still(&self) -> bool {
+        stat(&self.path).is_ok_and(|now| Stamp::of(&now) == self.stamp())
     }
 }
 

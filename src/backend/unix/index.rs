@@ -9,8 +9,8 @@ use super::search::behind_last_lf;
 use crate::backend::spend;
 use crate::limits::{INDEX_SLOTS, INDEXED_FILE};
 use crate::sys::file::pread_full;
-use crate::sys::may_alloc;
 use crate::sys::stat::fstat;
+use crate::sys::{may_alloc, reserve};
 use memchr::memchr;
 use nssproto::entry::Db;
 use nssproto::line::glibc::has_key;
@@ -52,7 +52,7 @@ enum State {
 
 /// An open hash table with linear probing: the lines of one key are met in the order of the file.
 pub struct Index {
-    /// Room for [`INDEX_SLOTS`], no memory until they are used: none, or as many as a power of two.
+    /// None, or as many as a power of two, in room for [`INDEX_SLOTS`].
     slots: Vec<u32>,
     filled: usize,
     state: State,
@@ -63,17 +63,13 @@ pub struct Index {
 impl Index {
     /// An empty one.
     pub fn new() -> Self {
-        Index { slots: room(), filled: 0, state: State::Searched(0), unused: 0 }
+        Index { slots: Vec::new(), filled: 0, state: State::Searched(0), unused: 0 }
     }
 
     /// Forgets all, and gives memory back.
     pub fn clear(&mut self) {
         self.state = State::Searched(0);
-        if !self.slots.is_empty() {
-            // First the old one: there is never room for two.
-            may_alloc(|| self.slots = Vec::new());
-            self.slots = room();
-        }
+        may_alloc(|| self.slots = Vec::new());
     }
 
     /// The file was read again, which is due now and then. If it `is_new`, what is asked of it has to
@@ -142,7 +138,7 @@ impl Index {
         self.slots.clear();
         self.filled = 0;
         self.state = State::Useless;
-        if slots <= self.slots.capacity() {
+        if slots <= INDEX_SLOTS && reserve(&mut self.slots, INDEX_SLOTS) {
             self.slots.resize(slots, 0);
             self.state = State::Building(0);
         }
@@ -205,14 +201,6 @@ impl Index {
         }
         None
     }
-}
-
-/// Room for the most slots, without memory for them.
-fn room() -> Vec<u32> {
-    let mut slots = Vec::new();
-    // Without room, no file is indexed.
-    let _ = may_alloc(|| slots.try_reserve_exact(INDEX_SLOTS));
-    slots
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod index;
 mod pass;
 mod recent;
 mod report;
-mod search;
+pub mod search;
 
 use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
 
@@ -150,15 +150,16 @@ impl Source for Unix {
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
             let mut meter = LineScanner::new(line.parsed.rules(), line.db);
-            meter.feed(self.text(&step.shared.window, line)?, b"");
+            meter.feed(self.text(step.shared.window, line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
-            streamed.stamp = match from {
+            let version = match from {
                 ReadFrom::Enumeration => {
                     let list = step.enumerations.get_mut(line.db).as_mut()?;
                     Stamp::of_open(self.list_file(list, line.db, step.rights).ok()?.0).ok()?
                 }
                 _ => self.files.get(line.db).stamp(),
             };
+            streamed.version = version.digest();
             *step.hit = Hit::Streamed(streamed);
         }
         match step.hit {
@@ -181,7 +182,7 @@ impl Source for Unix {
             (ReadFrom::Content | ReadFrom::File, _) => {
                 let own = self.files.get_mut(db);
                 // Another version may have been opened meanwhile, which the client may not read.
-                if own.stamp() != streamed.stamp {
+                if own.stamp().digest() != streamed.version {
                     return Err(Errno::STALE);
                 }
                 own.touch();
@@ -189,12 +190,12 @@ impl Source for Unix {
             }
         };
         let is_first = streamed.copier.taken() == 0;
-        let given = copy(streamed, file, &mut step.shared.window, out)?;
+        let given = copy(streamed, file, step.shared.window, out)?;
         let is_last = streamed.copier.done();
         if is_first || is_last {
             let same = match streamed.from {
-                ReadFrom::Enumeration => Stamp::of_open(file)? == streamed.stamp,
-                _ => self.files.get(db).is_still(&streamed.stamp),
+                ReadFrom::Enumeration => Stamp::of_open(file)?.digest() == streamed.version,
+                _ => self.files.get(db).is_still(),
             };
             if !same {
                 return Err(Errno::STALE);
@@ -343,7 +344,7 @@ impl Unix {
             *at = step.search.at;
         }
         if let Hit::Streamed(streamed) = step.hit {
-            streamed.stamp = Stamp::of_open(file)?;
+            streamed.version = Stamp::of_open(file)?.digest();
         }
         Ok(found)
     }
@@ -439,7 +440,7 @@ fn locate(
     if !step.search.is_fresh() || !file.is_settled() {
         return Ok(Told::Alone);
     }
-    if !file.build_index(&mut step.shared.window, step.budget)? {
+    if !file.build_index(step.shared.window, step.budget)? {
         return Ok(Told::Wait);
     }
     if file.index.is_ready() {
@@ -448,7 +449,7 @@ fn locate(
     let join = step.shared.waiting >= CROWD;
     let mut told = file.pass.ask(version, key, join);
     if let Told::Wait = told {
-        file.go_on_with_pass(&mut step.shared.window, step.budget)?;
+        file.go_on_with_pass(step.shared.window, step.budget)?;
         told = file.pass.ask(version, key, join);
     }
     if let Told::Look(Location::At(at)) = told {
@@ -499,7 +500,7 @@ fn search_file(
         }
         step.search.guess = None;
         if let Hit::Streamed(streamed) = step.hit {
-            streamed.stamp = file.stamp();
+            streamed.version = file.stamp().digest();
         }
         return Ok(found);
     }

@@ -8,13 +8,14 @@ use super::recent::{ID, KEY, Location, LookupKey, digest, hash};
 use super::search::behind_last_lf;
 use crate::backend::spend;
 use crate::sys::file::pread_full;
+use crate::sys::reserve;
 use memchr::memchr;
 use nssproto::bytes::decimal_u32;
 use nssproto::line::glibc::trim;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
-/// Places in the table, 48 KiB that are touched with the first pass, and how many are used.
+/// Places in the table, 48 KiB that are made with the first pass, and how many are used.
 const PLACES: usize = 1024;
 const MOST: usize = 768;
 
@@ -74,7 +75,7 @@ impl Pass {
     /// Nobody waits.
     pub fn new() -> Self {
         Pass {
-            entries: Vec::with_capacity(PLACES),
+            entries: Vec::new(),
             used: 0,
             version: 0,
             now: 0,
@@ -114,6 +115,9 @@ impl Pass {
             return Told::Alone;
         }
         if self.entries.is_empty() {
+            if !reserve(&mut self.entries, PLACES) {
+                return Told::Alone;
+            }
             self.entries.resize(PLACES, Entry { key: [0; KEY], state: State::Free });
         }
         let Some(entry) = self.find(key, &digest).and_then(|at| self.entries.get_mut(at)) else {

@@ -4,10 +4,11 @@
 //! table when it reads again.
 
 use crate::backend::{FNV_START, fnv1a};
+use crate::sys::reserve;
 use nssproto::bytes::copy_front;
 use nssproto::line::Rules;
 
-/// Places in the table: less than 4 KiB, touched with the first answer.
+/// Places in the table: less than 4 KiB, made with the first answer.
 const ENTRIES: usize = 64;
 
 /// Longer names are remembered by their hash, and only where they were found: the line is
@@ -40,14 +41,14 @@ struct Entry {
 
 /// A direct-mapped table: a newer key takes the place of an older one.
 pub struct Recent {
-    /// Empty until something is put; the room for all was allocated at the start.
+    /// None until something is put. Without room for them, nothing is remembered.
     entries: Vec<Entry>,
 }
 
 impl Recent {
     /// An empty table.
     pub fn new() -> Self {
-        Recent { entries: Vec::with_capacity(ENTRIES) }
+        Recent { entries: Vec::new() }
     }
 
     /// Forgets all.
@@ -69,7 +70,7 @@ impl Recent {
         if digest.first().is_some_and(|kind| kind & LONG == LONG) && location == Location::Absent {
             return;
         }
-        if self.entries.is_empty() {
+        if self.entries.is_empty() && reserve(&mut self.entries, ENTRIES) {
             self.entries.resize(ENTRIES, Entry { key: [0; KEY], location: None });
         }
         if let Some(entry) = self.entries.get_mut(at) {

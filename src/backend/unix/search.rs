@@ -48,12 +48,12 @@ impl Want<'_> {
         }
         let parsed = Parsed::new(rules, db, line).ok()?;
         let Want::Key(key) = self else { return Some(parsed) };
-        let record = parsed.record(line)?;
+        let name = parsed.name(line)?;
         let is_wanted = match key {
-            LookupKey::Name(name) => record.name() == name,
-            LookupKey::Id(id) => record.id() == Some(id),
+            LookupKey::Name(wanted) => name == wanted,
+            LookupKey::Id(id) => parsed.id() == Some(id),
         };
-        (is_wanted && (rules == Rules::Nsss || has_key(record.name()))).then_some(parsed)
+        (is_wanted && (rules == Rules::Nsss || has_key(name))).then_some(parsed)
     }
 
     /// The same of a line that was measured.
@@ -247,13 +247,20 @@ impl<'a> Finder<'a> {
 
 /// Bytes to search for.
 #[derive(Default)]
-struct Needle {
+pub struct Needle {
     bytes: heapless::Vec<u8, { Name::MAX + 2 }>,
     /// Finds where two of them stand; `None`: there are not two.
     pair: Option<Pair>,
 }
 
 impl Needle {
+    /// Of these, the one behind the other.
+    pub fn new(parts: &[&[u8]]) -> Self {
+        let mut needle = Needle::default();
+        needle.set(parts);
+        needle
+    }
+
     fn set(&mut self, parts: &[&[u8]]) {
         for part in parts {
             // The beginning of a long name does.
@@ -265,7 +272,7 @@ impl Needle {
 
     /// Where it stands next. memchr's memmem does the same with the same parts, and has others
     /// besides for needles that are long and periodic: 5 KB of code.
-    fn search(&self, block: &[u8], mut from: usize) -> Option<usize> {
+    pub fn search(&self, block: &[u8], mut from: usize) -> Option<usize> {
         loop {
             let rest = block.get(from..)?;
             from += match (&self.pair, self.bytes.first()) {

@@ -116,7 +116,7 @@ pub fn parse_shadow(line: &[u8]) -> Result<Shadow<'_>, Malformed> {
     }
 }
 
-/// A line that was parsed, without its bytes: the numbers, and where the texts are. It gives the
+/// A line that was parsed, of less than 4 GiB, without its bytes: the numbers, and where the texts are. It gives the
 /// record again without a second parse, which a search needs that lends its result later.
 ///
 /// ```
@@ -133,9 +133,9 @@ pub struct Parsed {
     rules: Rules,
     db: Db,
     /// Where the first field starts.
-    start: usize,
+    start: u32,
     /// Bytes of each field.
-    lens: [usize; 9],
+    lens: [u32; 9],
     numbers: [u64; 7],
     members: u32,
 }
@@ -144,8 +144,9 @@ impl Parsed {
     /// Parses a line of `db`; see [`parse`] and [`glibc::parse`].
     pub fn new(rules: Rules, db: Db, line: &[u8]) -> Result<Self, Malformed> {
         let Fields { fields, numbers, members, .. } = Fields::of(rules, db, line)?;
-        let start = if rules == Rules::Glibc { glibc::blanks(line) } else { 0 };
-        Ok(Parsed { rules, db, start, lens: fields.map(<[u8]>::len), numbers, members })
+        let start = if rules == Rules::Glibc { glibc::blanks(line) as u32 } else { 0 };
+        let lens = fields.map(|field| field.len() as u32);
+        Ok(Parsed { rules, db, start, lens, numbers, members })
     }
 
     /// By whose rules it was parsed.
@@ -153,10 +154,23 @@ impl Parsed {
         self.rules
     }
 
+    /// The name in the same line.
+    pub fn name<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let [len, ..] = self.lens;
+        line.get(self.start as usize..)?.get(..len as usize)
+    }
+
+    /// Its user or group number; shadow has none.
+    pub fn id(&self) -> Option<u32> {
+        let [id, ..] = self.numbers;
+        (self.db != Db::Shadow).then_some(id as u32)
+    }
+
     /// The record of the same line; `None`: this line is too short to be the same.
     pub fn record<'a>(&self, line: &'a [u8]) -> Option<Record<'a>> {
-        let (mut fields, mut at) = ([&[][..]; 9], self.start);
+        let (mut fields, mut at) = ([&[][..]; 9], self.start as usize);
         for (field, len) in fields.iter_mut().zip(self.lens).take(count(self.db)) {
+            let len = len as usize;
             // An empty one may be missing.
             if len > 0 {
                 *field = line.get(at..)?.get(..len)?;
@@ -344,6 +358,7 @@ mod tests {
             let (parsed, whole) =
                 (Parsed::new(Rules::Nsss, db, text).unwrap(), parse(db, text).unwrap());
             assert_eq!(parsed.record(text), Some(whole), "{text:?}");
+            assert_eq!((parsed.name(text), parsed.id()), (Some(whole.name()), whole.id()));
             assert_eq!(parsed.record(b"a"), None);
         }
         assert_eq!(Parsed::new(Rules::Nsss, Db::Group, b"g:x"), Err(why::FIELDS));

@@ -132,18 +132,18 @@ impl Walk {
 /// Compares a name with bytes that come one by one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Match {
-    at: usize,
+    at: u32,
     differs: bool,
 }
 
 impl Match {
     fn push(&mut self, byte: u8, key: &[u8]) {
-        self.differs |= key.get(self.at) != Some(&byte);
-        self.at += 1;
+        self.differs |= key.get(self.at as usize) != Some(&byte);
+        self.at = self.at.saturating_add(1);
     }
 
     fn holds(&self, key: &[u8]) -> bool {
-        !self.differs && self.at == key.len()
+        !self.differs && self.at as usize == key.len()
     }
 }
 

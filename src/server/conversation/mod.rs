@@ -262,8 +262,8 @@ pub trait Conversations<T> {
     /// That of a number; `None`: there is none.
     fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)>;
 
-    /// Ends one; the `T` that was with it.
-    fn end(&mut self, at: usize) -> Option<T>;
+    /// Ends one, and the `T` that was with it; whether there was one.
+    fn end(&mut self, at: usize) -> bool;
 }
 
 impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
@@ -286,7 +286,14 @@ impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
         Some((extra, conversation))
     }
 
-    fn end(&mut self, at: usize) -> Option<T> {
-        self.get_mut(at)?.take().map(|(extra, _)| extra)
+    fn end(&mut self, at: usize) -> bool {
+        match self.get_mut(at) {
+            Some(place @ Some(_)) => {
+                // Not taken: that would move two kilobytes first.
+                *place = None;
+                true
+            }
+            _ => false,
+        }
     }
 }

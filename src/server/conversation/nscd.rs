@@ -6,8 +6,7 @@
 
 use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
-use crate::backend::password::ShadowSearch;
-use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Switch};
+use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Shown, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis};
@@ -36,8 +35,6 @@ pub struct Nscd {
 struct Lookup {
     state: State,
     groups: Groups,
-    /// Whether shadow has a line of the record that was found.
-    shadow: ShadowSearch,
     client: ClientState,
 }
 
@@ -62,6 +59,8 @@ enum State {
 type Question<'a> = nsss::Request<'a>;
 
 impl Conversation for Nscd {
+    // Made where it stays: else two kilobytes would be moved twice for each connection.
+    #[inline(always)]
     fn new(mut client: ClientState) -> Self {
         let by_root = matches!(client.rights, Rights::Peer(peer) if peer.is_root());
         // Everybody may know what nscd tells: the files are read with our own rights.
@@ -77,12 +76,7 @@ impl Conversation for Nscd {
             by_root,
             since: millis(),
             begun: false,
-            lookup: Lookup {
-                state: State::Reading,
-                groups: Groups::NONE,
-                shadow: ShadowSearch::default(),
-                client,
-            },
+            lookup: Lookup { state: State::Reading, groups: Groups::NONE, client },
         }
     }
 
@@ -206,13 +200,19 @@ impl Nscd {
 }
 
 /// Whether a record is the one that was asked for: a source in another process may err, and a
-/// client that checks takes another name for an error. The name is not known of a record that is
-/// taken in pieces.
-fn fits(question: &Question<'_>, found: &Found<'_>, name: Option<&[u8]>, id: Option<u32>) -> bool {
+/// client that checks takes another name for an error.
+fn fits(question: &Question<'_>, found: &Shown<'_>) -> bool {
     match question {
-        Question::ByName(_, asked) => name.is_none_or(|name| found.is_called(asked.bytes(), name)),
+        Question::ByName(_, asked) => found.is_called(asked.bytes()),
+        _ => has_asked_id(question, found.record.id()),
+    }
+}
+
+/// Whether that is its number, which is what is known of a record that is taken in pieces.
+fn has_asked_id(question: &Question<'_>, id: Option<u32>) -> bool {
+    match question {
         Question::ByUid(Uid(asked)) | Question::ByGid(Gid(asked)) => id == Some(*asked),
-        _ => false,
+        _ => matches!(question, Question::ByName(..)),
     }
 }
 
@@ -254,14 +254,14 @@ impl Lookup {
             (State::IsUser, Question::GroupList { user, .. }) => Question::ByName(Db::Passwd, user),
             (_, question) => question,
         };
-        let Lookup { state, groups, shadow, client } = self;
+        let Lookup { state, groups, client } = self;
         // What was found is given back before the next step.
         let step = match switch.ask(client, &asked, groups.sent()) {
             Answer::Pending => NextStep::Turn,
             Answer::Found(found) => match state {
                 State::Again(strings) => go_on_again(found, *strings),
                 State::IsUser => NextStep::NoGroups,
-                _ => begin_record(found, out, question, shadow),
+                _ => begin_record(found, out, question),
             },
             _ if matches!(state, State::Again(_)) => NextStep::Break,
             Answer::NeedsWorker => NextStep::Worker,
@@ -305,14 +305,14 @@ impl Lookup {
         mut pieces: Pieces,
         head: Head,
     ) -> Need {
-        let Lookup { client, shadow, .. } = self;
+        let Lookup { client, .. } = self;
         let mut piece = [0; MEASURED];
         let Ok((len, false)) = pieces.next(switch, client, &mut piece) else {
             return self.broken(out);
         };
         spend(client, len);
         let piece = piece.get(..len).unwrap_or_default();
-        let Some(password) = pieces.password(switch, client, head.db(), piece, shadow) else {
+        let Some(password) = pieces.password(switch, client, head.db(), piece) else {
             return Need::Turn;
         };
         let Some(mut survey) = HeaderWriter::new(head, password) else { return self.broken(out) };
@@ -414,22 +414,15 @@ enum NextStep {
 }
 
 /// Sends a record whole if it fits.
-fn begin_record(
-    mut found: Found<'_>,
-    out: &mut Output,
-    question: &Question<'_>,
-    shadow: &mut ShadowSearch,
-) -> NextStep {
+fn begin_record(mut found: Found<'_>, out: &mut Output, question: &Question<'_>) -> NextStep {
     let mut password = None;
-    if let Some(record) = found.record() {
-        if !fits(question, &found, Some(record.name()), record.id()) {
+    if let Some(shown) = found.shown() {
+        if !fits(question, &shown) {
             return NextStep::Close(End::Failed);
         }
-        password = found.password(shadow);
-        let (Some(password), Some(record)) = (password, found.record()) else {
-            return NextStep::Turn;
-        };
-        match nscd::encode(&record, password, out.room()) {
+        password = shown.password;
+        let Some(password) = password else { return NextStep::Turn };
+        match nscd::encode(&shown.record, password, out.room()) {
             Ok(len) => {
                 out.add(len);
                 return NextStep::Close(End::Answered);
@@ -439,8 +432,7 @@ fn begin_record(
         }
     }
     let Some((head, pieces)) = found.into_pieces() else { return NextStep::Close(End::Failed) };
-    if matches!(question, Question::ByUid(Uid(id)) | Question::ByGid(Gid(id)) if head.id() != Some(*id))
-    {
+    if !has_asked_id(question, head.id()) {
         return NextStep::Close(End::Failed);
     }
     match password {

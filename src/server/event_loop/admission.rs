@@ -96,14 +96,25 @@ impl EventLoop<'_> {
         let listener = self.sessions.listener_of(row);
         let Some(acceptor) = self.acceptors.get_mut(listener) else { return };
         let Some(session) = self.sessions.session(row) else { return };
-        session.phase = Phase::Waiting;
-        acceptor.queue.push(row, named(session.uid()));
+        // Whose place is free, and who is the only one, need not be put in the queue first.
+        let at_once = acceptor.queue.is_empty() && acceptor.may_serve(session.uid());
+        if at_once {
+            acceptor.serve(session.uid());
+            session.phase = Phase::Served;
+        } else {
+            session.phase = Phase::Waiting;
+            acceptor.queue.push(row, named(session.uid()));
+        }
         // More of what he sent is of no interest before that.
         if session.watched.take().is_some() {
             let _ = epoll::delete(&self.epoll.0, &session.socket);
         }
         self.set_deadline(row, Wait::Turn);
-        self.serve_waiting(listener);
+        if at_once {
+            self.enqueue(row);
+        } else {
+            self.serve_waiting(listener);
+        }
     }
 
     /// Lets those be served who wait for that, as many as may be.

@@ -23,14 +23,15 @@ impl EventLoop<'_> {
         if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
             // Closed on both sides: there is nobody to answer. But what he said last may concern
             // others: nscd's SHUTDOWN, which has no answer.
-            let asked = !session.queued && conversation.waits_for_input();
-            return match recv(&session.socket, conversation.room(), RecvFlags::DONTWAIT) {
-                Ok((_, len)) if asked && len > 0 => {
+            let may_concern = session.phase == Phase::Reading || conversation.drains();
+            if may_concern && !session.queued && conversation.waits_for_input() {
+                let read = recv(&session.socket, conversation.room(), RecvFlags::DONTWAIT);
+                if let Ok((_, len @ 1..)) = read {
                     conversation.filled(len);
-                    self.enqueue(row);
+                    return self.enqueue(row);
                 }
-                _ => self.close(row, why::GONE),
-            };
+            }
+            return self.close(row, why::GONE);
         }
         if session.queued || session.phase == Phase::Waiting {
             return;
