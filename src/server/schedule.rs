@@ -3,7 +3,6 @@
 //! Rows stand for sessions: see [`super::session::Sessions`].
 
 use nssproto::entry::Uid;
-use std::collections::VecDeque;
 
 /// Most clients that are accepted at a time where others have something to do: about ten
 /// milliseconds' work.
@@ -16,7 +15,7 @@ pub struct Queue {
     before: Vec<u32>,
     behind: Vec<u32>,
     /// Has room for as many as there are rows.
-    lanes: VecDeque<Lane>,
+    lanes: Vec<Lane>,
     len: usize,
 }
 
@@ -32,7 +31,7 @@ impl Queue {
     /// Room for the rows below `max`.
     pub fn new(max: usize) -> Self {
         let zeros = || vec![0; max];
-        Queue { before: zeros(), behind: zeros(), lanes: VecDeque::with_capacity(max), len: 0 }
+        Queue { before: zeros(), behind: zeros(), lanes: Vec::with_capacity(max), len: 0 }
     }
 
     /// How many wait.
@@ -51,7 +50,7 @@ impl Queue {
         let last = match self.lanes.iter_mut().find(|lane| lane.uid == uid) {
             Some(lane) => std::mem::replace(&mut lane.last, word),
             None => {
-                self.lanes.push_back(Lane { uid, first: word, last: word });
+                self.lanes.push(Lane { uid, first: word, last: word });
                 0
             }
         };
@@ -82,13 +81,13 @@ impl Queue {
     /// Takes out a row that is the first of its uid, which goes behind the others.
     pub fn take(&mut self, row: usize) {
         let at = self.lanes.iter().position(|lane| lane.first == word(row));
-        let Some(mut lane) = at.and_then(|at| self.lanes.remove(at)) else { return };
+        let Some(mut lane) = at.map(|at| self.lanes.remove(at)) else { return };
         let behind = self.behind.get(row).copied().unwrap_or(0);
         put(&mut self.before, behind, 0);
         put(&mut self.behind, lane.first, 0);
         if behind != 0 {
             lane.first = behind;
-            self.lanes.push_back(lane);
+            self.lanes.push(lane);
         }
         self.len -= 1;
     }
