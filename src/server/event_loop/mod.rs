@@ -20,7 +20,7 @@ use super::signals::{Signal, Signals};
 use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
-use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
+use crate::limits::{ENDING_MILLIS, REPLY_PIECE, SHARE_LOOKUP};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::errno;
 use crate::sys::error::{Error, unable};
@@ -140,6 +140,8 @@ struct EventLoop<'a> {
     /// So many at its end were accepted a moment ago.
     newcomers: usize,
     out: Output,
+    /// Room for those who are answered together by a worker.
+    followers: Vec<usize>,
     /// No deadline is earlier than this.
     next_deadline: u64,
     ending: bool,
@@ -180,6 +182,7 @@ impl<'a> EventLoop<'a> {
             queue: Queue::new(max),
             newcomers: 0,
             out: Output::default(),
+            followers: Vec::with_capacity(SHARE_LOOKUP),
             next_deadline: NEVER,
             ending: false,
             ends_at: NEVER,

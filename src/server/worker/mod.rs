@@ -89,7 +89,7 @@ impl<'a> Job<'a> {
 
 /// What a worker says, in one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+pub enum Word {
     /// The first piece of a longer reply is on its way.
     Begun,
     /// The request was answered, and the connection goes on.
