@@ -98,7 +98,7 @@ fn serve_client(
 /// True when the server has to exit.
 fn handle(acceptor: &mut Acceptor, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
     let mut exits = false;
-    for signal in signals.take() {
+    while let Some(signal) = signals.take() {
         let (then, send): (&str, &[process::Signal]) = match signal {
             Signal::Child => {
                 reap(acceptor, running);

@@ -291,7 +291,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
-        for signal in signals.take() {
+        while let Some(signal) = signals.take() {
             match signal {
                 Signal::Child => {
                     if let Some(workers) = &mut self.workers {

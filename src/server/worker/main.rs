@@ -75,7 +75,7 @@ impl Worker<'_> {
             }
             let (asked, signalled) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
             if signalled {
-                let _ = signals.take();
+                while signals.take().is_some() {}
                 self.switch.look();
             }
             if asked {
