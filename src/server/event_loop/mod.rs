@@ -66,9 +66,15 @@ pub fn serve(
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     server_options.log.starting();
-    EventLoop::new(services, server_options.log, switch, workers, parent)
-        .and_then(|server| run(server, &mut signals, server_options.newline))
-        .map_err(unable("unable to wait for events"))
+    let served = || {
+        if services.len() > LISTENERS {
+            return Err(Errno::TOOBIG);
+        }
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?;
+        let server = EventLoop::new(epoll, services, server_options.log, switch, workers, parent);
+        run(server, &mut signals, server_options.newline)
+    };
+    served().map_err(unable("unable to wait for events"))
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
@@ -152,30 +158,27 @@ struct EventLoop<'a> {
 impl<'a> EventLoop<'a> {
     /// It lives as long as the process.
     fn new(
+        epoll: Epoll,
         services: Vec<Service>,
         log: Log,
         switch: &'a mut Switch,
         workers: Option<&'static mut Pool>,
         parent: Option<Watched>,
-    ) -> Result<&'a mut Self, Errno> {
-        if services.len() > LISTENERS {
-            return Err(Errno::TOOBIG);
-        }
-        let mut sessions = Sessions::default();
-        for Service { protocol, listener, sources } in &services {
-            sessions.add_listener(*protocol, sources.clone(), listener.limits.rows());
+    ) -> &'a mut Self {
+        let (mut sessions, mut acceptors) = (Sessions::default(), Vec::new());
+        for Service { protocol, listener, sources } in services {
+            sessions.add_listener(protocol, sources, listener.limits.rows());
+            acceptors.push(Acceptor::new(listener, log, sessions.max()));
         }
         let max = sessions.max();
-        let acceptor = |service: Service| Acceptor::new(service.listener, log, max);
-        let acceptors = services.into_iter().map(acceptor).collect();
-        Ok(Box::leak(Box::new(EventLoop {
+        Box::leak(Box::new(EventLoop {
             log,
             acceptors,
             sessions,
             switch,
             workers,
             parent,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?,
+            epoll,
             // Zeros from the kernel: those of arrays would be written, and all pages be memory in
             // use.
             pages: vec![0; max * REPLY_PIECE],
@@ -186,7 +189,7 @@ impl<'a> EventLoop<'a> {
             next_deadline: NEVER,
             ending: false,
             ends_at: NEVER,
-        })))
+        }))
     }
 
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
