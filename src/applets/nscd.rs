@@ -260,7 +260,7 @@ fn serve(
             .send();
     }
     ready(&mut near);
-    event_loop::serve(services, server_options, &mut near, workers, parent)
+    event_loop::serve(&services, server_options, &mut near, workers, parent)
 }
 
 /// Fewer clients can wait than usual: above that, some are closed.

@@ -58,7 +58,7 @@ pub struct Service {
 /// Serves the clients of at most 8 listeners until a signal ends it, or with `parent`. What
 /// may block is asked by `workers`, and by nobody if there are none.
 pub fn serve(
-    services: Vec<Service>,
+    services: &[Service],
     server_options: &ServerOptions,
     switch: &mut Switch,
     workers: Option<&'static mut Pool>,
@@ -132,7 +132,7 @@ impl End {
 
 struct EventLoop<'a> {
     log: Log,
-    acceptors: Vec<Acceptor>,
+    acceptors: Vec<Acceptor<'a>>,
     sessions: Sessions,
     switch: &'a mut Switch,
     workers: Option<&'static mut Pool>,
@@ -159,7 +159,7 @@ impl<'a> EventLoop<'a> {
     /// It lives as long as the process.
     fn new(
         epoll: Epoll,
-        services: Vec<Service>,
+        services: &'a [Service],
         log: Log,
         switch: &'a mut Switch,
         workers: Option<&'static mut Pool>,
@@ -167,7 +167,7 @@ impl<'a> EventLoop<'a> {
     ) -> &'a mut Self {
         let (mut sessions, mut acceptors) = (Sessions::default(), Vec::new());
         for Service { protocol, listener, sources } in services {
-            sessions.add_listener(protocol, sources, listener.limits.rows());
+            sessions.add_listener(*protocol, sources.clone(), listener.limits.rows());
             acceptors.push(Acceptor::new(listener, log, sessions.max()));
         }
         let max = sessions.max();
