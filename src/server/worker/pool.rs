@@ -393,7 +393,7 @@ impl Pool {
 /// Gives a request and its client's connection to a worker.
 fn send(worker: &OwnedFd, client: &OwnedFd, job: &Job<'_>) -> Result<(), Errno> {
     let head = job.head();
-    let parts = [IoSlice::new(&head), IoSlice::new(job.request)];
+    let parts = [IoSlice::new(head.as_flattened()), IoSlice::new(job.request)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let sockets = [client.as_fd()];
