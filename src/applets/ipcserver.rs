@@ -114,13 +114,12 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             switch.wait_for_nothing();
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
-            let services =
-                vec![Service { protocol: Protocol::Nsss, listener, sources: 0..BACKENDS }];
-            serve(services, &server_options, &mut switch, None, None)?;
+            let service = Service { protocol: Protocol::Nsss, listener, sources: 0..BACKENDS };
+            serve(&[service], &server_options, &mut switch, None, None)?;
         }
         None => {
             tell_missing(command);
-            spawned::serve(listener, &server_options, command)?;
+            spawned::serve(&listener, &server_options, command)?;
         }
     }
     Ok(Exit::SUCCESS)

@@ -100,11 +100,12 @@ pub const SPEC: Spec = Spec {
 /// Clients that the kernel lets connect before they are accepted; its own limit is the same.
 const BACKLOG: i32 = 4096;
 
-/// A socket to serve, and how.
-struct Endpoint<'a> {
-    protocol: Protocol,
-    socket: &'a OsStr,
-    limits: Limits,
+/// The sockets to serve, and how.
+struct Sockets<'a> {
+    nscd: &'a OsStr,
+    nsss: Option<&'a OsStr>,
+    connections: Connections,
+    patience: Patience,
 }
 
 /// Does the work.
@@ -132,12 +133,6 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
-    let public = Limits { patience, ..connections.limits(NSCD_PER_UID) };
-    let mut services = vec![Endpoint { protocol: Protocol::Nscd, socket, limits: public }];
-    if let Some(socket) = options.word("-N") {
-        let limits = Limits { patience, ..connections.limits(u32::MAX) };
-        services.push(Endpoint { protocol: Protocol::Nsss, socket, limits });
-    }
     let identity = Identity::given(&options)?;
     let is_worker = options.flag(WORKER);
     let parent = match options.word("-P") {
@@ -155,7 +150,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if is_worker {
         work(&sources, &identity, patience, server_options.log)?;
     } else {
-        serve(&sources, &services, &identity, &server_options, parent, args)?;
+        let nsss = options.word("-N");
+        let sockets = Sockets { nscd: socket, nsss, connections, patience };
+        serve(&sources, &sockets, &identity, &server_options, parent, args)?;
     }
     Ok(Exit::SUCCESS)
 }
@@ -177,9 +174,29 @@ fn work(sources: &Sources, identity: &Identity, patience: Patience, log: Log) ->
     worker::main::serve(&mut far, patience)
 }
 
+impl Sockets<'_> {
+    /// Makes the one at `path`, or takes the one that was passed.
+    fn listen(&self, protocol: Protocol, path: &OsStr, limits: Limits) -> Result<Service, Error> {
+        let place = Place {
+            path,
+            mode: 0o666,
+            backlog: BACKLOG,
+            replace: true,
+            swap: true,
+            // One that ends, with its program or by `-K`, needs a moment for it.
+            patience: ENDING_MILLIS,
+            takes_descriptors: false,
+            may_be_passed: protocol == Protocol::Nscd,
+            lengthens: true,
+        };
+        let listener = Listener::open(&place, Limits { patience: self.patience, ..limits })?;
+        Ok(Service { protocol, listener, sources: 0..BACKENDS })
+    }
+}
+
 fn serve(
     sources: &Sources,
-    endpoints: &[Endpoint<'_>],
+    sockets: &Sockets<'_>,
     identity: &Identity,
     server_options: &ServerOptions,
     parent: Option<Watched>,
@@ -195,62 +212,41 @@ fn serve(
         nsswitch::warn_of_uncovered(sources);
         sources.name_refused("nscd");
     }
-    let (mut services, mut most) = (Vec::new(), 0);
+    let nsss = sockets.connections.limits(u32::MAX);
     // An nsss client may have three enumerations open besides its socket.
-    let taken = endpoints.iter().map(|endpoint| match endpoint.protocol {
-        Protocol::Nscd => 0,
-        Protocol::Nsss => endpoint.limits.max * 4,
-    });
-    let taken = taken.sum();
-    for &Endpoint { protocol, socket: path, limits } in endpoints {
-        let public = protocol == Protocol::Nscd;
-        let limits = if public { with_room(limits, taken) } else { limits };
-        if public {
-            if verbose && limits.room < NSCD_ROOM {
-                warn_of_small_room(limits.room);
-            }
-            let directory = directory(path.as_bytes());
-            make_directory(directory)?;
-            if verbose {
-                warn_of_open_directory(directory);
-            }
-        }
-        let (mode, backlog, replace, swap) = (0o666, BACKLOG, true, true);
-        let may_be_passed = public;
-        let place = Place {
-            path,
-            mode,
-            backlog,
-            replace,
-            swap,
-            // One that ends, with its program or by `-K`, needs a moment for it.
-            patience: ENDING_MILLIS,
-            takes_descriptors: false,
-            may_be_passed,
-            lengthens: true,
-        };
-        let (listener, sources) = (Listener::open(&place, limits)?, 0..BACKENDS);
-        services.push(Service { protocol, listener, sources });
-        most += limits.rows();
+    let taken = sockets.nsss.map_or(0, |_| 4 * nsss.max);
+    let public = with_room(sockets.connections.limits(NSCD_PER_UID), taken);
+    if verbose && public.room < NSCD_ROOM {
+        warn_of_small_room(public.room);
     }
+    let directory = directory(sockets.nscd.as_bytes());
+    make_directory(directory)?;
+    if verbose {
+        warn_of_open_directory(directory);
+    }
+    let mut services = vec![sockets.listen(Protocol::Nscd, sockets.nscd, public)?];
+    if let Some(path) = sockets.nsss {
+        services.push(sockets.listen(Protocol::Nsss, path, nsss)?);
+    }
+    let most = services.iter().map(|service| service.listener.limits.rows()).sum();
     if !sources.start_programs() {
         privilege::gain_no_more();
     }
     // Where workers would only be there in case, a server that can forbid itself files does that.
-    let mut workers = match others != Others::None
-        && (others == Others::Always || cfg!(not(feature = "sandbox")))
-    {
-        true => {
-            let enumerates = endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Nsss);
-            Some(Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?)
-        }
-        false => None,
+    let needed = match others {
+        Others::None => false,
+        Others::Sometimes => cfg!(not(feature = "sandbox")),
+        Others::Always => true,
     };
-    if let Some(workers) =
-        workers.as_mut().filter(|_| others == Others::Always && identity.changes())
-    {
-        // Opened before rights are given up: the map may have a key that only root can read.
-        workers.start_all()?;
+    let mut workers = None;
+    if needed {
+        let enumerates = sockets.nsss.is_some();
+        let pool = Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?;
+        if others == Others::Always && identity.changes() {
+            // Opened before rights are given up: the map may have a key that only root can read.
+            pool.start_all()?;
+        }
+        workers = Some(pool);
     }
     let assumed = identity.assume();
     if let (Err(_), Some(workers)) = (&assumed, &workers) {
@@ -264,7 +260,7 @@ fn serve(
             .send();
     }
     ready(&mut near);
-    event_loop::serve(services, server_options, &mut near, workers, parent)
+    event_loop::serve(&services, server_options, &mut near, workers, parent)
 }
 
 /// Fewer clients can wait than usual: above that, some are closed.

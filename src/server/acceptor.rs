@@ -14,9 +14,9 @@ use std::os::fd::OwnedFd;
 pub const PAUSE: u64 = 100;
 
 /// Accepts the clients of a listener, and counts them.
-pub struct Acceptor {
+pub struct Acceptor<'a> {
     /// Where they come in.
-    pub listener: Listener,
+    pub listener: &'a Listener,
     /// The connections of each user that are served.
     pub uids: UidCounts,
     /// Those of each user that are not yet.
@@ -47,9 +47,9 @@ pub struct Accepted {
     pub count: u32,
 }
 
-impl Acceptor {
+impl<'a> Acceptor<'a> {
     /// Accepts nobody yet. `rows`: where clients that wait are below that number.
-    pub fn new(listener: Listener, log: Log, rows: usize) -> Self {
+    pub fn new(listener: &'a Listener, log: Log, rows: usize) -> Self {
         let Limits { max, room, .. } = listener.limits;
         log.status(0, max);
         Acceptor {

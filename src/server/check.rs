@@ -23,65 +23,69 @@ const PATIENCE: u32 = 4000;
 
 /// Warns of paths and programs that sources need and that are not there. They may come.
 pub fn tell_missing(program: &str, switch: &mut Switch) {
-    each_missing(switch, &mut |_, path, errno| {
-        let mut message = Message::warning(program);
-        message.text("a source is not there: ").path(path).text(": ").errno(errno).send();
-    });
+    for slot in switch.slots() {
+        each_missing(slot, &mut |path, errno| {
+            let mut message = Message::warning(program);
+            message.text("a source is not there: ").path(path).text(": ").errno(errno).send();
+        });
+    }
 }
 
-/// What is missing of the source at each place.
-fn each_missing(switch: &mut Switch, tell: &mut dyn FnMut(usize, &[u8], Errno)) {
-    for (at, slot) in switch.slots().iter().enumerate() {
-        slot.backend.missing(&mut |path, errno| tell(at, path, errno));
-        if let Some((name, errno)) = slot.origin.as_ref().and_then(|origin| origin.missing()) {
-            tell(at, name, errno);
-        }
+/// What a source needs and is missing.
+fn each_missing(slot: &Slot, tell: &mut dyn FnMut(&[u8], Errno)) {
+    slot.backend.missing(tell);
+    if let Some((name, errno)) = slot.origin.as_ref().and_then(|origin| origin.missing()) {
+        tell(name, errno);
     }
 }
 
 /// A line for each source of a script, as it is understood.
 pub fn lines(blocks: &[Block]) -> Vec<Vec<u8>> {
-    let line = |block: &Block| {
+    let mut lines = Vec::new();
+    for block in blocks {
         let mut line = Vec::new();
         push_decimal(&mut line, block.bits.into());
         for word in &block.command {
             line.push(b' ');
             line.extend_from_slice(word.as_bytes());
         }
-        line
-    };
-    blocks.iter().map(line).collect()
+        lines.push(line);
+    }
+    lines
 }
 
 /// Prints a line for each source, and what is wrong with it. Exit 1 if something is.
 pub fn run(lines: &[Vec<u8>], switch: &mut Switch) -> Result<Exit, Error> {
-    let mut out: Vec<Vec<u8>> = lines.to_vec();
-    let mut bad = vec![false; out.len()];
-    each_missing(switch, &mut |at, path, errno| {
-        if let (Some(line), Some(bad)) = (out.get_mut(at), bad.get_mut(at)) {
-            line.extend_from_slice(&[b": ", path, b": ", errno_text(errno).as_slice()].concat());
-            *bad = true;
-        }
-    });
+    let mut out = Vec::new();
+    let mut exit = Exit::SUCCESS;
     switch.revive();
     switch.limit(PATIENCE, NEVER);
-    for (at, (line, bad)) in out.iter_mut().zip(&mut bad).enumerate() {
-        if *bad {
-            continue;
+    for (at, line) in lines.iter().enumerate() {
+        out.extend_from_slice(line);
+        let before = out.len();
+        if let Some(slot) = switch.slots().get(at) {
+            each_missing(slot, &mut |path, errno| {
+                out.extend_from_slice(&[b": ", path, b": ", errno_text(errno).as_slice()].concat());
+            });
         }
-        let text = match tried(switch, at) {
-            Ok(()) => b"good".to_vec(),
-            Err(errno) => {
-                *bad = true;
-                errno.map_or(b"it does not answer".to_vec(), errno_text)
-            }
-        };
-        line.extend_from_slice(&[b": ", text.as_slice()].concat());
+        let missing = out.len() > before;
+        let tried = if missing { Err(None) } else { tried(switch, at) };
+        if tried.is_err() {
+            exit = Exit::FAILURE;
+        }
+        if !missing {
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(&match tried {
+                Ok(()) => b"good".to_vec(),
+                Err(None) => b"it does not answer".to_vec(),
+                Err(Some(errno)) => errno_text(errno),
+            });
+        }
+        out.push(b'\n');
     }
     switch.end();
-    let text: Vec<u8> = out.into_iter().flat_map(|line| [&line[..], b"\n"].concat()).collect();
-    output::print(&text).map_err(unable("unable to write to stdout"))?;
-    Ok(if bad.contains(&true) { Exit::FAILURE } else { Exit::SUCCESS })
+    output::print(&out).map_err(unable("unable to write to stdout"))?;
+    Ok(exit)
 }
 
 /// Asks one source for a user.

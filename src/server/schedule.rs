@@ -3,7 +3,6 @@
 //! Rows stand for sessions: see [`super::session::Sessions`].
 
 use nssproto::entry::Uid;
-use std::collections::VecDeque;
 
 /// Most clients that are accepted at a time where others have something to do: about ten
 /// milliseconds' work.
@@ -15,7 +14,7 @@ pub struct Queue {
     /// others is no memory.
     links: Vec<Links>,
     /// Has room for as many as there are rows.
-    lanes: VecDeque<Lane>,
+    lanes: Vec<Lane>,
     len: usize,
 }
 
@@ -37,8 +36,7 @@ struct Lane {
 impl Queue {
     /// Room for the rows below `max`.
     pub fn new(max: usize) -> Self {
-        let (links, lanes) = (Vec::with_capacity(max), VecDeque::with_capacity(max));
-        Queue { links, lanes, len: 0 }
+        Queue { links: Vec::with_capacity(max), lanes: Vec::with_capacity(max), len: 0 }
     }
 
     /// How many wait.
@@ -57,7 +55,7 @@ impl Queue {
         let last = match self.lanes.iter_mut().find(|lane| lane.uid == uid) {
             Some(lane) => std::mem::replace(&mut lane.last, word),
             None => {
-                self.lanes.push_back(Lane { uid, first: word, last: word });
+                self.lanes.push(Lane { uid, first: word, last: word });
                 0
             }
         };
@@ -89,16 +87,14 @@ impl Queue {
 
     /// Takes out a row that is the first of its uid, which goes behind the others.
     pub fn take(&mut self, row: usize) {
-        let Some(at) = self.lanes.iter().position(|lane| lane.first == word(row)) else { return };
-        // Most often the first, for which there is less to do.
-        let lane = if at == 0 { self.lanes.pop_front() } else { self.lanes.remove(at) };
-        let Some(mut lane) = lane else { return };
+        let at = self.lanes.iter().position(|lane| lane.first == word(row));
+        let Some(mut lane) = at.map(|at| self.lanes.remove(at)) else { return };
         let behind = self.links.get(row).map_or(0, |links| links.behind);
         self.link(behind, |links| links.before = 0);
         self.link(lane.first, |links| links.behind = 0);
         if behind != 0 {
             lane.first = behind;
-            self.lanes.push_back(lane);
+            self.lanes.push(lane);
         }
         self.len -= 1;
     }

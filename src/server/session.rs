@@ -108,7 +108,8 @@ struct Table {
     protocol: Protocol,
     /// The backends that are asked for them, by their places in the switch.
     sources: Range<usize>,
-    sessions: Box<dyn Conversations<Session>>,
+    sessions: Vec<Option<Session>>,
+    conversations: Box<dyn Conversations>,
     free: Vec<usize>,
 }
 
@@ -121,7 +122,8 @@ impl Sessions {
             end: first + max,
             protocol,
             sources,
-            sessions: protocol.conversations(max),
+            sessions: Vec::with_capacity(max),
+            conversations: protocol.conversations(max),
             free: Vec::with_capacity(max),
         });
     }
@@ -135,7 +137,7 @@ impl Sessions {
     pub fn rows(&self, listener: usize) -> Range<usize> {
         self.tables
             .get(listener)
-            .map_or(0..0, |table| table.first..table.first + table.sessions.used())
+            .map_or(0..0, |table| table.first..table.first + table.sessions.len())
     }
 
     /// The listener of a row.
@@ -151,14 +153,20 @@ impl Sessions {
 
     /// The session of a row, and its conversation; `None`: the row is free.
     pub fn at(&mut self, row: usize) -> Option<(&mut Session, &mut dyn Conversation)> {
+        let (table, at) = self.table(row)?;
+        Some((table.sessions.get_mut(at)?.as_mut()?, table.conversations.at(at)?))
+    }
+
+    fn table(&mut self, row: usize) -> Option<(&mut Table, usize)> {
         let table = self.tables.iter_mut().find(|table| row < table.end)?;
         let at = row.checked_sub(table.first)?;
-        table.sessions.at(at)
+        Some((table, at))
     }
 
     /// The session of a row.
     pub fn session(&mut self, row: usize) -> Option<&mut Session> {
-        self.at(row).map(|(session, _)| session)
+        let (table, at) = self.table(row)?;
+        table.sessions.get_mut(at)?.as_mut()
     }
 
     /// Gives a client of a listener a row; its listener admits no more than there are. `None`: there
@@ -172,7 +180,7 @@ impl Sessions {
     ) -> Option<usize> {
         let table = self.tables.get_mut(listener)?;
         self.serial = self.serial.wrapping_add(1);
-        let at = table.free.pop().unwrap_or(table.sessions.used());
+        let at = table.free.pop().unwrap_or(table.sessions.len());
         let session = Session {
             socket: client.socket,
             peer: client.peer,
@@ -188,15 +196,21 @@ impl Sessions {
         };
         let mut client = switch.new_client(Rights::of(client.peer), self.serial);
         client.limit_to(table.sources.clone());
-        table.sessions.begin(at, session, client);
+        table.conversations.begin(at, client);
+        if at == table.sessions.len() {
+            table.sessions.push(None);
+        }
+        if let Some(place @ None) = table.sessions.get_mut(at) {
+            *place = Some(session);
+        }
         Some(table.first + at)
     }
 
     /// Frees a row. Its client's socket is closed.
     pub fn end(&mut self, row: usize) {
-        let Some(table) = self.tables.iter_mut().find(|table| row < table.end) else { return };
-        let Some(at) = row.checked_sub(table.first) else { return };
-        if table.sessions.end(at) {
+        let Some((table, at)) = self.table(row) else { return };
+        if table.sessions.get_mut(at).and_then(Option::take).is_some() {
+            table.conversations.end(at);
             table.free.push(at);
         }
     }

@@ -1,13 +1,11 @@
 //! Signals as something to wait for.
 
-use crate::sys::error::{Error, errno_of, unable};
-use nix::sys::signal::{self, SigSet};
-use rustix::io::{fcntl_dupfd_cloexec, read};
-use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGABRT, SIGCHLD, SIGHUP, SIGQUIT, SIGTERM, SIGXFSZ};
-use signal_hook::{flag, low_level::pipe};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::errno;
+use crate::sys::error::{Error, unable};
+use nix::sys::signal::{self, SigSet, SigmaskHow};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicBool;
 
 /// What a super-server listens to, as s6-ipcserverd does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +22,13 @@ pub enum Signal {
     Child,
 }
 
-const SIGNALS: [(i32, Signal, &str); 5] = [
-    (SIGTERM, Signal::Term, "SIGTERM"),
-    (SIGHUP, Signal::Hup, "SIGHUP"),
-    (SIGQUIT, Signal::Quit, "SIGQUIT"),
-    (SIGABRT, Signal::Abort, "SIGABRT"),
-    (SIGCHLD, Signal::Child, "SIGCHLD"),
+const SIGNALS: [(signal::Signal, Signal, &str); 5] = [
+    (signal::Signal::SIGTERM, Signal::Term, "SIGTERM"),
+    (signal::Signal::SIGHUP, Signal::Hup, "SIGHUP"),
+    (signal::Signal::SIGQUIT, Signal::Quit, "SIGQUIT"),
+    (signal::Signal::SIGABRT, Signal::Abort, "SIGABRT"),
+    (signal::Signal::SIGCHLD, Signal::Child, "SIGCHLD"),
 ];
-
-/// Which of them came.
-static CAME: [AtomicBool; SIGNALS.len()] = [const { AtomicBool::new(false) }; SIGNALS.len()];
 
 impl Signal {
     /// Its usual name.
@@ -48,44 +43,42 @@ impl Signal {
 pub fn settle() {
     let mut blocked = SigSet::empty();
     blocked.add(signal::Signal::SIGTTOU);
+    blocked.add(signal::Signal::SIGXFSZ);
     let _ = blocked.thread_set_mask();
     static CAME: AtomicBool = AtomicBool::new(false);
-    for number in [SIGXFSZ, SIGCHLD] {
-        let _ = flag::register(number, &CAME);
-    }
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGCHLD, &CAME);
 }
 
-/// Signals that came.
+/// Signals that came. They are blocked: programs are started without that.
 pub struct Signals {
-    wake: OwnedFd,
+    came: SignalFd,
 }
 
 impl Signals {
     /// From now on, for as long as the process lives, the signals are ours.
     pub fn catch() -> Result<Self, Error> {
-        let fail = unable("unable to catch signals");
-        let (wake, poke) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(&fail)?;
-        for ((number, ..), came) in SIGNALS.iter().zip(&CAME) {
-            // The flag first: whoever is woken must see it.
-            let poke = fcntl_dupfd_cloexec(&poke, 0).map_err(&fail)?;
-            flag::register(*number, came)
-                .and_then(|_| pipe::register(*number, poke))
-                .map_err(|e| fail(errno_of(&e)))?;
-        }
-        Ok(Signals { wake })
+        let mut ours = SigSet::empty();
+        SIGNALS.iter().for_each(|signal| ours.add(signal.0));
+        Ok(Signals { came: caught(&ours, SfdFlags::SFD_NONBLOCK)?.0 })
     }
 
     /// Readable when a signal came.
     pub fn wake(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.came.as_fd()
     }
 
-    /// Those that came since the last call.
-    pub fn take(&mut self) -> impl Iterator<Item = Signal> {
-        // Emptied before the flags are read: a signal in between wakes once more.
-        let mut room = [0; 64];
-        while matches!(read(&self.wake, &mut room), Ok(n) if n == room.len()) {}
-        let came = CAME.iter().zip(SIGNALS);
-        came.filter_map(|(flag, signal)| flag.swap(false, Ordering::SeqCst).then_some(signal.1))
+    /// The next that came.
+    pub fn take(&mut self) -> Option<Signal> {
+        let number = self.came.read_signal().ok()??.ssi_signo;
+        SIGNALS.iter().find(|signal| signal.0 as u32 == number).map(|signal| signal.1)
     }
+}
+
+/// Blocks signals, so that none is lost, and takes them by a descriptor; and what was blocked before.
+pub fn caught(signals: &SigSet, flags: SfdFlags) -> Result<(SignalFd, SigSet), Error> {
+    let caught = || {
+        let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        Ok((SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | flags)?, before))
+    };
+    caught().map_err(|e| unable("unable to catch signals")(errno::of(e)))
 }

@@ -31,7 +31,7 @@ struct Running {
 
 /// Serves until a signal ends it.
 pub fn serve(
-    listener: Listener,
+    listener: &Listener,
     server_options: &ServerOptions,
     command: &[OsString],
 ) -> Result<(), Error> {
@@ -77,7 +77,7 @@ pub fn serve(
 }
 
 fn serve_client(
-    acceptor: &mut Acceptor,
+    acceptor: &mut Acceptor<'_>,
     program: &mut Command,
     client: &Accepted,
     running: &mut Vec<Running>,
@@ -96,9 +96,9 @@ fn serve_client(
 }
 
 /// True when the server has to exit.
-fn handle(acceptor: &mut Acceptor, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
+fn handle(acceptor: &mut Acceptor<'_>, signals: &mut Signals, running: &mut Vec<Running>) -> bool {
     let mut exits = false;
-    for signal in signals.take() {
+    while let Some(signal) = signals.take() {
         let (then, send): (&str, &[process::Signal]) = match signal {
             Signal::Child => {
                 reap(acceptor, running);
@@ -125,7 +125,7 @@ fn handle(acceptor: &mut Acceptor, signals: &mut Signals, running: &mut Vec<Runn
 
 const TERMINATE: &[process::Signal] = &[process::Signal::TERM, process::Signal::CONT];
 
-fn reap(acceptor: &mut Acceptor, running: &mut Vec<Running>) {
+fn reap(acceptor: &mut Acceptor<'_>, running: &mut Vec<Running>) {
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let Some(at) = running.iter().position(|c| c.pid == pid) else { continue };
         let uid = running.swap_remove(at).uid;

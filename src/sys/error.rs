@@ -139,8 +139,3 @@ pub fn not_made(what: &'static str, at: &[u8], cause: Errno) -> Error {
 pub fn unable(what: &'static str) -> impl Fn(Errno) -> Error {
     move |cause| Error::system(what, cause)
 }
-
-/// The errno of an error of std; EIO where it has none.
-pub fn errno_of(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
-}

@@ -2,11 +2,11 @@
 //! are passed on to it, and whoever ends is waited for.
 
 use super::start;
+use crate::server::signals::caught;
 use crate::sys::clock::{millis, timespec};
-use crate::sys::errno;
 use crate::sys::error::{Error, Exit};
 use crate::sys::spawn::{Command, Process};
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use rustix::event::poll;
 use rustix::io::Errno;
@@ -34,13 +34,8 @@ pub struct Stay {
 impl Stay {
     /// Blocks all signals, so that none is lost.
     pub fn begin() -> Result<Self, Error> {
-        let all = SigSet::all();
-        let caught = || {
-            let before = all.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-            let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)?;
-            Ok(Stay { signals, before, nscd: None })
-        };
-        caught().map_err(|e| Error::system("unable to catch signals", errno::of(e)))
+        let (signals, before) = caught(&SigSet::all(), SfdFlags::empty())?;
+        Ok(Stay { signals, before, nscd: None })
     }
 
     /// Starts nscd, which ends with this process.

@@ -166,7 +166,7 @@ impl Map {
             map.slow = slow::find(config, &mut Near::new());
         }
         let shared = &mut Shared::new(Gids::NONE);
-        map.read_registry(plan.file, host, &mut shared.window)?;
+        map.read_registry(plan.file, host, shared.window)?;
         map.groups.check(plan.file, tells, shared).map_err(|outcome| {
             fail("unable to read", groups::FILE, errno_of(outcome).unwrap_or(Errno::IO))
         })?;

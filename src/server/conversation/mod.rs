@@ -26,23 +26,15 @@ macro_rules! protocols {
             /// All of them: one process tells another by their places.
             pub const ALL: &[Protocol] = &[$($(#[$gate])* Protocol::$protocol,)*];
 
-            /// Room for so many conversations, and for a `T` with each. It is memory once they
-            /// are begun.
-            pub fn conversations<T: 'static>(self, max: usize) -> Box<dyn Conversations<T>> {
+            /// Room for so many conversations. It is memory once they are begun.
+            pub fn conversations(self, max: usize) -> Box<dyn Conversations> {
                 match self {
                     $(
                         $(#[$gate])*
                         Protocol::$protocol => {
-                            Box::new(Vec::<Option<(T, $module::$protocol)>>::with_capacity(max))
+                            Box::new(Vec::<Option<$module::$protocol>>::with_capacity(max))
                         }
                     )*
-                }
-            }
-
-            /// One conversation.
-            pub fn conversation(self, client: ClientState) -> Box<dyn Conversation> {
-                match self {
-                    $($(#[$gate])* Protocol::$protocol => Box::new($module::$protocol::new(client)),)*
                 }
             }
         }
@@ -250,50 +242,38 @@ pub trait Conversation {
     }
 }
 
-/// Conversations of one protocol, each with a `T` of whoever has them, by numbers from 0. Only the memory
-/// differs: who moves bytes is the same code for each protocol.
-pub trait Conversations<T> {
-    /// How many places were ever used.
-    fn used(&self) -> usize;
-
+/// Conversations of one protocol, by numbers from 0. Only the memory differs: who moves bytes is the
+/// same code for each protocol.
+pub trait Conversations {
     /// Begins one, in the place of one that has ended or behind the last.
-    fn begin(&mut self, at: usize, extra: T, client: ClientState);
+    fn begin(&mut self, at: usize, client: ClientState);
 
     /// That of a number; `None`: there is none.
-    fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)>;
+    fn at(&mut self, at: usize) -> Option<&mut dyn Conversation>;
 
-    /// Ends one, and the `T` that was with it; whether there was one.
-    fn end(&mut self, at: usize) -> bool;
+    /// Ends one.
+    fn end(&mut self, at: usize);
 }
 
-impl<T, C: Conversation + 'static> Conversations<T> for Vec<Option<(T, C)>> {
-    fn used(&self) -> usize {
-        self.len()
-    }
-
-    fn begin(&mut self, at: usize, extra: T, client: ClientState) {
+impl<C: Conversation + 'static> Conversations for Vec<Option<C>> {
+    fn begin(&mut self, at: usize, client: ClientState) {
         if at == self.len() {
             // As many as there may be, so there is room.
             self.push(None);
         }
         if let Some(place @ None) = self.get_mut(at) {
-            *place = Some((extra, C::new(client)));
+            *place = Some(C::new(client));
         }
     }
 
-    fn at(&mut self, at: usize) -> Option<(&mut T, &mut dyn Conversation)> {
-        let (extra, conversation) = self.get_mut(at)?.as_mut()?;
-        Some((extra, conversation))
+    fn at(&mut self, at: usize) -> Option<&mut dyn Conversation> {
+        Some(self.get_mut(at)?.as_mut()?)
     }
 
-    fn end(&mut self, at: usize) -> bool {
-        match self.get_mut(at) {
-            Some(place @ Some(_)) => {
-                // Not taken: that would move two kilobytes first.
-                *place = None;
-                true
-            }
-            _ => false,
+    fn end(&mut self, at: usize) {
+        if let Some(place) = self.get_mut(at) {
+            // Not taken: that would move two kilobytes first.
+            *place = None;
         }
     }
 }

@@ -45,6 +45,8 @@ enum State {
     Asking,
     /// There are no groups; whether there is such a user.
     IsUser,
+    /// Of a record, only its head was seen.
+    Unseen(Pieces, Head),
     /// The strings of a record are being measured.
     Survey(Pieces, HeaderWriter),
     /// The record is asked for again, since its source cannot go back.
@@ -132,10 +134,10 @@ impl Conversation for Nscd {
         let lookup = &mut self.lookup;
         lookup.client.budget = budget;
         let need = match lookup.state {
-            State::Closing(end) => Need::Close(end),
-            State::Survey(..) => lookup.survey(switch, out),
-            State::Strings(..) => lookup.send_strings(switch, out),
-            _ => self.read(switch, out),
+            State::Reading | State::Asking | State::IsUser | State::Again(_) => {
+                self.read(switch, out)
+            }
+            _ => lookup.proceed(switch, out),
         };
         self.begun |= !out.pending().is_empty();
         need
@@ -257,31 +259,21 @@ impl Lookup {
         let Lookup { state, groups, client } = self;
         // What was found is given back before the next step.
         let step = match switch.ask(client, &asked, groups.sent()) {
-            Answer::Pending => NextStep::Turn,
-            Answer::Found(found) => match state {
-                State::Again(strings) => go_on_again(found, *strings),
+            Answer::Pending => NextStep::Wait(Need::Turn),
+            Answer::Found(found) => match *state {
+                State::Again(strings) => go_on_again(found, strings, state, out),
                 State::IsUser => NextStep::NoGroups,
-                _ => begin_record(found, out, question),
+                _ => begin_record(found, out, question, state),
             },
-            _ if matches!(state, State::Again(_)) => NextStep::Break,
-            Answer::NeedsWorker => NextStep::Worker,
-            Answer::Groups(found) => send_groups(&found, groups, out),
+            _ if matches!(state, State::Again(_)) => broken(state, out),
+            Answer::NeedsWorker => NextStep::Wait(Need::Worker(Which::Any)),
+            Answer::Groups(found) => send_groups(&found, groups, state, out),
             Answer::NotFound if groups.sent() == 0 => NextStep::NotFound,
-            _ => NextStep::Close(End::Failed),
+            _ => close(state, End::Failed),
         };
         match step {
-            NextStep::Turn => Need::Turn,
-            NextStep::Worker => Need::Worker(Which::Any),
-            NextStep::Flush => Need::Flush,
-            NextStep::Measure(pieces, survey) => {
-                self.state = State::Survey(pieces, survey);
-                self.survey(switch, out)
-            }
-            NextStep::MeasureUnseen(pieces, head) => self.survey_unseen(switch, out, pieces, head),
-            NextStep::SendStrings(pieces, strings) => {
-                self.state = State::Strings(pieces, strings);
-                self.send_strings(switch, out)
-            }
+            NextStep::Wait(need) => need,
+            NextStep::GoOn => self.proceed(switch, out),
             NextStep::AskForUser => {
                 self.state = State::IsUser;
                 self.ask(switch, out, question, kind)
@@ -291,21 +283,27 @@ impl Lookup {
                 self.answer(out, written)
             }
             NextStep::NotFound => self.none(out, kind),
-            NextStep::Close(end) => self.close(end),
-            NextStep::Break => self.broken(out),
         }
     }
 
-    /// The same of a record of which nothing was seen but its head: what is sent of its password is
-    /// known from its first piece.
-    fn survey_unseen(
-        &mut self,
-        switch: &mut Switch,
-        out: &mut Output,
-        mut pieces: Pieces,
-        head: Head,
-    ) -> Need {
-        let Lookup { client, .. } = self;
+    /// Goes on with what needs no question.
+    fn proceed(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        match self.state {
+            State::Unseen(..) => self.survey_unseen(switch, out),
+            State::Survey(..) => self.survey(switch, out),
+            State::Strings(..) => self.send_strings(switch, out),
+            State::Closing(end) => Need::Close(end),
+            _ => self.broken(out),
+        }
+    }
+
+    /// Begins to measure a record of which nothing was seen but its head: what is sent of its
+    /// password is known from its first piece.
+    fn survey_unseen(&mut self, switch: &mut Switch, out: &mut Output) -> Need {
+        let Lookup { state, client, .. } = self;
+        let State::Unseen(mut pieces, head) = std::mem::replace(state, State::Asking) else {
+            return self.broken(out);
+        };
         let mut piece = [0; MEASURED];
         let Ok((len, false)) = pieces.next(switch, client, &mut piece) else {
             return self.broken(out);
@@ -395,70 +393,91 @@ fn spend(client: &mut ClientState, len: usize) {
 
 /// What is done next about a request.
 enum NextStep {
-    /// It goes on when others had their turn.
-    Turn,
-    /// A worker answers it.
-    Worker,
-    /// It goes on when the output has been sent.
-    Flush,
-    Measure(Pieces, HeaderWriter),
-    MeasureUnseen(Pieces, Head),
-    SendStrings(Pieces, StringsWriter),
+    /// It waits.
+    Wait(Need),
+    /// What its state says.
+    GoOn,
     /// There are no groups; whether there is such a user is another question.
     AskForUser,
     NoGroups,
     NotFound,
-    Close(End),
-    /// Ends in the middle of a reply.
-    Break,
+}
+
+/// It ends.
+fn close(state: &mut State, end: End) -> NextStep {
+    *state = State::Closing(end);
+    NextStep::GoOn
+}
+
+/// It ends in the middle of a reply: see [`Lookup::broken`].
+fn broken(state: &mut State, out: &mut Output) -> NextStep {
+    out.clear();
+    close(state, End::Broken)
 }
 
 /// Sends a record whole if it fits.
-fn begin_record(mut found: Found<'_>, out: &mut Output, question: &Question<'_>) -> NextStep {
+fn begin_record(
+    mut found: Found<'_>,
+    out: &mut Output,
+    question: &Question<'_>,
+    state: &mut State,
+) -> NextStep {
     let mut password = None;
     if let Some(shown) = found.shown() {
         if !fits(question, &shown) {
-            return NextStep::Close(End::Failed);
+            return close(state, End::Failed);
         }
         password = shown.password;
-        let Some(password) = password else { return NextStep::Turn };
+        let Some(password) = password else { return NextStep::Wait(Need::Turn) };
         match nscd::encode(&shown.record, password, out.room()) {
             Ok(len) => {
                 out.add(len);
-                return NextStep::Close(End::Answered);
+                return close(state, End::Answered);
             }
             Err(EncodeError::NoSpace(_)) => {}
-            Err(_) => return NextStep::Close(End::Failed),
+            Err(_) => return close(state, End::Failed),
         }
     }
-    let Some((head, pieces)) = found.into_pieces() else { return NextStep::Close(End::Failed) };
+    let Some((head, pieces)) = found.into_pieces() else { return close(state, End::Failed) };
     if !has_asked_id(question, head.id()) {
-        return NextStep::Close(End::Failed);
+        return close(state, End::Failed);
     }
-    match password {
-        None => NextStep::MeasureUnseen(pieces, head),
-        Some(password) => match HeaderWriter::new(head, password) {
-            Some(survey) => NextStep::Measure(pieces, survey),
-            None => NextStep::Close(End::Failed),
-        },
-    }
+    *state = match password.map(|password| HeaderWriter::new(head, password)) {
+        None => State::Unseen(pieces, head),
+        Some(Some(survey)) => State::Survey(pieces, survey),
+        Some(None) => State::Closing(End::Failed),
+    };
+    NextStep::GoOn
 }
 
 /// Goes on with a record that was measured, if it is still the same.
-fn go_on_again(found: Found<'_>, strings: StringsWriter) -> NextStep {
+fn go_on_again(
+    found: Found<'_>,
+    strings: StringsWriter,
+    state: &mut State,
+    out: &mut Output,
+) -> NextStep {
     match found.into_pieces() {
-        Some((head, pieces)) if head == strings.head() => NextStep::SendStrings(pieces, strings),
-        _ => NextStep::Break,
+        Some((head, pieces)) if head == strings.head() => {
+            *state = State::Strings(pieces, strings);
+            NextStep::GoOn
+        }
+        _ => broken(state, out),
     }
 }
 
 /// Sends the groups that list a user, from where the last piece ended. A user without groups is
 /// found and has none; nobody is not found.
-fn send_groups(found: &FoundGroups<'_>, groups: &mut Groups, out: &mut Output) -> NextStep {
+fn send_groups(
+    found: &FoundGroups<'_>,
+    groups: &mut Groups,
+    state: &mut State,
+    out: &mut Output,
+) -> NextStep {
     let total = found.gids().total();
     // A list of which a part is not known is no list.
     if found.has_failed() || total > i32::MAX as u64 {
-        return NextStep::Close(End::Failed);
+        return close(state, End::Failed);
     }
     if groups.sent() == 0 {
         if total == 0 {
@@ -469,8 +488,8 @@ fn send_groups(found: &FoundGroups<'_>, groups: &mut Groups, out: &mut Output) -
         }
     }
     match groups.send(found.gids(), u64::MAX, u32::to_ne_bytes, out) {
-        None => NextStep::Break,
-        Some(true) => NextStep::Close(End::Answered),
-        Some(false) => NextStep::Flush,
+        None => broken(state, out),
+        Some(true) => close(state, End::Answered),
+        Some(false) => NextStep::Wait(Need::Flush),
     }
 }

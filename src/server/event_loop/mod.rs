@@ -20,7 +20,7 @@ use super::signals::{Signal, Signals};
 use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
-use crate::limits::{ENDING_MILLIS, REPLY_PIECE};
+use crate::limits::{ENDING_MILLIS, REPLY_PIECE, SHARE_LOOKUP};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::errno;
 use crate::sys::error::{Error, unable};
@@ -58,7 +58,7 @@ pub struct Service {
 /// Serves the clients of at most 8 listeners until a signal ends it, or with `parent`. What
 /// may block is asked by `workers`, and by nobody if there are none.
 pub fn serve(
-    services: Vec<Service>,
+    services: &[Service],
     server_options: &ServerOptions,
     switch: &mut Switch,
     workers: Option<&'static mut Pool>,
@@ -66,9 +66,15 @@ pub fn serve(
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     server_options.log.starting();
-    EventLoop::new(services, server_options.log, switch, workers, parent)
-        .and_then(|server| run(server, &mut signals, server_options.newline))
-        .map_err(unable("unable to wait for events"))
+    let served = || {
+        if services.len() > LISTENERS {
+            return Err(Errno::TOOBIG);
+        }
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?;
+        let server = EventLoop::new(epoll, services, server_options.log, switch, workers, parent);
+        run(server, &mut signals, server_options.newline)
+    };
+    served().map_err(unable("unable to wait for events"))
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`.
@@ -126,7 +132,7 @@ impl End {
 
 struct EventLoop<'a> {
     log: Log,
-    acceptors: Vec<Acceptor>,
+    acceptors: Vec<Acceptor<'a>>,
     sessions: Sessions,
     switch: &'a mut Switch,
     workers: Option<&'static mut Pool>,
@@ -140,6 +146,8 @@ struct EventLoop<'a> {
     /// So many at its end were accepted a moment ago.
     newcomers: usize,
     out: Output,
+    /// Room for those who are answered together by a worker.
+    followers: Vec<usize>,
     /// No deadline is earlier than this.
     next_deadline: u64,
     ending: bool,
@@ -150,40 +158,38 @@ struct EventLoop<'a> {
 impl<'a> EventLoop<'a> {
     /// It lives as long as the process.
     fn new(
-        services: Vec<Service>,
+        epoll: Epoll,
+        services: &'a [Service],
         log: Log,
         switch: &'a mut Switch,
         workers: Option<&'static mut Pool>,
         parent: Option<Watched>,
-    ) -> Result<&'a mut Self, Errno> {
-        if services.len() > LISTENERS {
-            return Err(Errno::TOOBIG);
-        }
-        let mut sessions = Sessions::default();
-        for Service { protocol, listener, sources } in &services {
+    ) -> &'a mut Self {
+        let (mut sessions, mut acceptors) = (Sessions::default(), Vec::new());
+        for Service { protocol, listener, sources } in services {
             sessions.add_listener(*protocol, sources.clone(), listener.limits.rows());
+            acceptors.push(Acceptor::new(listener, log, sessions.max()));
         }
         let max = sessions.max();
-        let acceptor = |service: Service| Acceptor::new(service.listener, log, max);
-        let acceptors = services.into_iter().map(acceptor).collect();
-        Ok(Box::leak(Box::new(EventLoop {
+        Box::leak(Box::new(EventLoop {
             log,
             acceptors,
             sessions,
             switch,
             workers,
             parent,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?,
+            epoll,
             // Zeros from the kernel: those of arrays would be written, and all pages be memory in
             // use.
             pages: vec![0; max * REPLY_PIECE],
             queue: Queue::new(max),
             newcomers: 0,
             out: Output::default(),
+            followers: Vec::with_capacity(SHARE_LOOKUP),
             next_deadline: NEVER,
             ending: false,
             ends_at: NEVER,
-        })))
+        }))
     }
 
     fn watch_all(&mut self, signals: &Signals) -> Result<(), Errno> {
@@ -288,7 +294,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn signalled(&mut self, signals: &mut Signals) {
-        for signal in signals.take() {
+        while let Some(signal) = signals.take() {
             match signal {
                 Signal::Child => {
                     if let Some(workers) = &mut self.workers {

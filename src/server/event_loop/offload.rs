@@ -6,8 +6,8 @@ use super::{EventLoop, FIRST_WORKER, watch, why};
 use crate::limits::{SHARE_LOOKUP, SLOW_REPLY_MILLIS, START_MILLIS};
 use crate::server::acceptor::named;
 use crate::server::conversation::{Wait, Which};
-use crate::server::worker::pool::{Kind, WorkerEvent};
-use crate::server::worker::{Job, REQUEST_MAX};
+use crate::server::worker::pool::Kind;
+use crate::server::worker::{Job, REQUEST_MAX, Word};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::may_alloc;
 use crate::sys::program::SELF;
@@ -81,12 +81,15 @@ impl EventLoop<'_> {
             match at {
                 // If it has ended, another one may do better.
                 Some(at) => {
-                    let followers = self.who_asks_the_same(kind, row);
+                    let mut followers = std::mem::take(&mut self.followers);
+                    self.find_who_asks_the_same(kind, row, &mut followers);
                     let given = Given { repeats: false, followed: !followers.is_empty() };
                     if self.give(at, row, false, given) {
                         self.take_from_queue(kind, row);
                         self.give_to_follow(at, &followers);
                     }
+                    followers.clear();
+                    self.followers = followers;
                 }
                 None if workers.is_staffed(kind) => return self.free_by_force(kind),
                 None => {
@@ -132,29 +135,28 @@ impl EventLoop<'_> {
     }
 
     /// Who else waits for a worker, and has asked the same.
-    fn who_asks_the_same(&mut self, kind: Kind, row: usize) -> heapless::Vec<usize, SHARE_LOOKUP> {
-        let mut same = heapless::Vec::new();
-        let Some(workers) = self.workers.as_mut().filter(|_| kind == Kind::Shared) else {
-            return same;
-        };
-        let Some((session, conversation)) = self.sessions.at(row) else { return same };
+    fn find_who_asks_the_same(&mut self, kind: Kind, row: usize, same: &mut Vec<usize>) {
+        let Some(workers) = self.workers.as_mut().filter(|_| kind == Kind::Shared) else { return };
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
         if session.alone || !conversation.shares() {
-            return same;
+            return;
         }
-        let mut question = heapless::Vec::<u8, REQUEST_MAX>::new();
-        let _ = question.extend_from_slice(conversation.request());
+        // Where nobody has his turn, the room for output is free.
+        self.out.put(conversation.request());
         let listener = self.sessions.listener_of(row);
         for other in workers.queue(kind).rows().filter(|other| *other != row) {
             if self.sessions.listener_of(other) != listener {
                 continue;
             }
             let Some((session, conversation)) = self.sessions.at(other) else { continue };
-            let asks_it = !session.alone && conversation.request() == question.as_slice();
-            if asks_it && same.push(other).is_err() {
-                break;
+            if !session.alone && conversation.request() == self.out.pending() {
+                same.push(other);
+                if same.len() == SHARE_LOOKUP {
+                    break;
+                }
             }
         }
-        same
+        self.out.clear();
     }
 
     /// Gives a worker those who ask the same as the one that it has.
@@ -217,22 +219,18 @@ impl EventLoop<'_> {
     /// A worker has something to say.
     pub(super) fn on_worker_event(&mut self, at: usize) {
         let Some(workers) = &mut self.workers else { return };
-        match workers.receive(at) {
-            WorkerEvent::Nothing => {}
-            WorkerEvent::Begun(row) => {
-                if let Some(session) = self.sessions.session(row) {
-                    session.deadline = session.deadline.saturating_add(SLOW_REPLY_MILLIS.into());
-                }
+        let Some((row, word)) = workers.receive(at) else { return };
+        let Some((session, conversation)) = self.sessions.at(row) else { return };
+        match word {
+            Word::Begun => {
+                session.deadline = session.deadline.saturating_add(SLOW_REPLY_MILLIS.into());
             }
-            WorkerEvent::Back(row) => {
-                if let Some(session) = self.sessions.session(row) {
-                    session.alone = true;
-                    self.offload(row, Which::Any);
-                }
+            Word::Back => {
+                session.alone = true;
+                self.offload(row, Which::Any);
             }
-            WorkerEvent::Ended(row, end) => self.close(row, end.text()),
-            WorkerEvent::Answered(row) => {
-                let Some((session, conversation)) = self.sessions.at(row) else { return };
+            Word::Ended(end) => self.close(row, end.text()),
+            Word::Answered => {
                 session.deadline = NEVER;
                 conversation.answered();
                 if !conversation.keeps_worker() {

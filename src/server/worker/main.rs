@@ -4,7 +4,7 @@
 use super::{Job, MESSAGE, Word};
 use crate::backend::switch::Switch;
 use crate::limits::SLOW_REPLY_MILLIS;
-use crate::server::conversation::{Conversation, End, Need, Output, Patience};
+use crate::server::conversation::{Conversation, Conversations, End, Need, Output, Patience};
 use crate::server::signals::Signals;
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis, timespec};
@@ -45,7 +45,7 @@ fn tell(word: Word) {
 struct Worker<'a> {
     switch: &'a mut Switch,
     /// The one that goes on, or was the last.
-    conversation: Option<Box<dyn Conversation>>,
+    conversation: Option<Box<dyn Conversations>>,
     /// Of the last conversation.
     number: u32,
     out: Output,
@@ -75,7 +75,7 @@ impl Worker<'_> {
             }
             let (asked, signalled) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
             if signalled {
-                let _ = signals.take();
+                while signals.take().is_some() {}
                 self.switch.look();
             }
             if asked {
@@ -87,8 +87,21 @@ impl Worker<'_> {
 
     /// Closes files that nobody has used for a while.
     fn close_idle(&mut self) {
-        let open = self.conversation.as_mut().is_some_and(|conversation| conversation.close_idle());
+        let open = self.conversation().is_some_and(|conversation| conversation.close_idle());
         self.switch.close_idle(open);
+    }
+
+    /// The one that goes on.
+    fn conversation(&mut self) -> Option<&mut dyn Conversation> {
+        self.conversation.as_mut()?.at(0)
+    }
+
+    /// Ends it, if there is one.
+    fn leave(&mut self) {
+        let mut before = self.conversation.take();
+        if let Some(conversation) = before.as_mut().and_then(|one| one.at(0)) {
+            conversation.leave(self.switch);
+        }
     }
 
     /// Answers a request on the client's socket.
@@ -103,9 +116,7 @@ impl Worker<'_> {
             // A source that has ended is missed: another one would begin its list anew.
             self.switch.look();
         } else {
-            if let Some(before) = self.conversation.take() {
-                before.leave(self.switch);
-            }
+            self.leave();
             // For one that repeats, what was found a moment ago is still there.
             if !job.repeats {
                 self.switch.revive();
@@ -113,16 +124,18 @@ impl Worker<'_> {
             self.number = self.number.wrapping_add(1);
             let mut client = self.switch.new_client(Rights::of(job.peer), self.number);
             client.limit_to(job.sources.clone());
-            self.conversation = Some(job.protocol.conversation(client));
+            self.conversation.insert(job.protocol.conversations(1)).begin(0, client);
         }
-        let Some(conversation) = &mut self.conversation else { return failed };
+        let Some(conversation) = self.conversation.as_mut().and_then(|one| one.at(0)) else {
+            return failed;
+        };
         let Some(room) = conversation.room().get_mut(..job.request.len()) else { return failed };
         room.copy_from_slice(job.request);
         conversation.filled(job.request.len());
         self.out.clear();
         let until = job.deadline.min(millis() + u64::from(self.patience.lookup_millis));
         let (switch, out) = (&mut *self.switch, &mut self.out);
-        let mut word = answer(switch, &mut **conversation, socket, until, out, self.patience);
+        let mut word = answer(switch, conversation, socket, until, out, self.patience);
         if job.repeats && self.switch.was_not_told() {
             word = Word::Back;
         }
@@ -133,8 +146,7 @@ impl Worker<'_> {
             if conversation.drains() && word != Word::Back {
                 drain(socket);
             }
-            conversation.leave(self.switch);
-            self.conversation = None;
+            self.leave();
         }
         word
     }

@@ -47,22 +47,16 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// What goes in front of the request.
-    fn head(&self) -> [u8; HEAD] {
-        let protocol = Protocol::ALL.iter().position(|known| *known == self.protocol);
-        let protocol = protocol.unwrap_or(usize::MAX) as u32;
+    fn head(&self) -> [[u8; 4]; HEAD / 4] {
+        let protocol = self.protocol as u32;
         let (uid, gid) = self.peer.map_or((0, 0), |peer| (peer.uid.0, peer.gid.0));
         let (high, low) = ((self.deadline >> 32) as u32, self.deadline as u32);
         let known = self.peer.is_some().into();
         let [first, end] = [self.sources.start, self.sources.end].map(|place| place as u32);
         let [continues, repeats, followed] =
             [self.continues, self.repeats, self.followed].map(u32::from);
-        let numbers =
-            [high, low, protocol, first, end, continues, repeats, followed, known, uid, gid];
-        let mut head = [0; HEAD];
-        for (number, bytes) in numbers.iter().zip(head.chunks_exact_mut(size_of::<u32>())) {
-            bytes.copy_from_slice(&number.to_ne_bytes());
-        }
-        head
+        [high, low, protocol, first, end, continues, repeats, followed, known, uid, gid]
+            .map(u32::to_ne_bytes)
     }
 
     /// The same read from a message; `None`: it is none of ours.
@@ -89,7 +83,7 @@ impl<'a> Job<'a> {
 
 /// What a worker says, in one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+pub enum Word {
     /// The first piece of a longer reply is on its way.
     Begun,
     /// The request was answered, and the connection goes on.
@@ -110,9 +104,7 @@ impl Word {
             Word::Begun => Word::BEGUN,
             Word::Answered => Word::ANSWERED,
             Word::Back => Word::BACK,
-            Word::Ended(end) => {
-                End::ALL.iter().position(|known| *known == end).unwrap_or_default() as u8
-            }
+            Word::Ended(end) => end as u8,
         }
     }
 
@@ -150,7 +142,7 @@ mod tests {
                     followed,
                     request,
                 };
-                let message = [&job.head()[..], request].concat();
+                let message = [job.head().as_flattened(), request].concat();
                 let Some(read) = Job::read(&message) else { panic!("a message") };
                 assert_eq!((read.protocol, read.peer), (protocol, peer));
                 assert_eq!((read.deadline, read.continues), (deadline, continues));

@@ -5,7 +5,7 @@ use crate::limits::{KEPT_IDLE_MILLIS, KEPT_WORKERS, SHARE_LOOKUP, WORKERS};
 use crate::server::acceptor::named;
 use crate::server::conversation::End;
 use crate::server::schedule::Queue;
-use crate::sys::clock::millis;
+use crate::sys::clock::{NEVER, millis};
 use crate::sys::error::{Error, unable};
 use crate::sys::passed;
 use crate::sys::spawn::{Command, Process};
@@ -32,6 +32,9 @@ const DYING: usize = 4 * MOST;
 /// In place of a session that has ended before its worker came to it.
 const NOBODY: usize = usize::MAX;
 
+/// In place of the worker of sessions that were behind another one when it ended.
+const NO_WORKER: usize = usize::MAX;
+
 /// Which of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -51,21 +54,6 @@ impl Kind {
     }
 }
 
-/// What a worker has told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerEvent {
-    /// Nothing that the loop has to know.
-    Nothing,
-    /// A longer reply to this session is on its way.
-    Begun(usize),
-    /// This session's request was answered, and it goes on.
-    Answered(usize),
-    /// This session ends.
-    Ended(usize, End),
-    /// This session's request has to be asked by itself.
-    Back(usize),
-}
-
 /// The workers of a server. Sessions are known by their rows.
 pub struct Pool {
     /// What a worker is.
@@ -73,9 +61,11 @@ pub struct Pool {
     places: Vec<Place>,
     /// How many places of each kind are used.
     each: usize,
-    dying: heapless::Vec<Process, DYING>,
-    /// Those who were behind others whose worker has ended.
-    left_over: Vec<usize>,
+    /// There is room for `DYING`.
+    dying: Vec<Process>,
+    /// Sessions that ask the same as the one that a worker has, behind it: the worker's place, and
+    /// their rows in the order in which they were given.
+    followers: Vec<(usize, usize)>,
     /// Those who wait for a worker of each kind.
     shared_queue: Queue,
     kept_queue: Queue,
@@ -85,9 +75,9 @@ pub struct Pool {
 #[derive(Default)]
 struct Place {
     worker: Option<Worker>,
-    /// When one was started here last, in milliseconds of the clock; `None`: another may be
-    /// started at once.
-    started: Option<u64>,
+    /// When one was started here last, in milliseconds of the clock; 0: another may be started at
+    /// once.
+    started: u64,
 }
 
 struct Worker {
@@ -95,13 +85,11 @@ struct Worker {
     socket: OwnedFd,
     /// The session that it has, and whose it is.
     session: Option<usize>,
-    /// Those behind it, who ask the same.
-    followers: heapless::Deque<usize, SHARE_LOOKUP>,
     uid: Uid,
     /// It has a request of it.
     busy: bool,
-    /// Since when it sends a longer reply, in milliseconds of the clock.
-    begun: Option<u64>,
+    /// Since when it sends a longer reply, in milliseconds of the clock; [`NEVER`]: it does not.
+    begun: u64,
     /// Since when it has none, in milliseconds of the clock.
     idle_since: u64,
     answered: bool,
@@ -125,8 +113,9 @@ impl Pool {
             command,
             places: Vec::new(),
             each: WORKERS,
-            dying: heapless::Vec::new(),
-            left_over: Vec::with_capacity(MOST * SHARE_LOOKUP),
+            dying: Vec::with_capacity(DYING),
+            // Twice, since those of workers that have ended are given again.
+            followers: Vec::with_capacity(2 * MOST * SHARE_LOOKUP),
             shared_queue: Queue::new(max as usize),
             kept_queue: Queue::new(if kept { max as usize } else { 0 }),
         };
@@ -217,7 +206,7 @@ impl Pool {
         }
         let now = millis();
         self.find(kind, &|p| {
-            p.worker.is_none() && p.started.is_none_or(|started| now >= started + RESTART_PAUSE)
+            p.worker.is_none() && (p.started == 0 || now >= p.started + RESTART_PAUSE)
         })
     }
 
@@ -260,8 +249,7 @@ impl Pool {
     pub fn sending(&self, kind: Kind, longer: u64) -> impl Iterator<Item = usize> {
         let until = millis().saturating_sub(longer);
         let sending = move |place: &Place| {
-            let worker = place.worker.as_ref().filter(|w| w.busy)?;
-            worker.begun.filter(|begun| *begun <= until).and(worker.session)
+            place.worker.as_ref().filter(|w| w.busy && w.begun <= until)?.session
         };
         self.of(kind).filter_map(sending)
     }
@@ -269,7 +257,7 @@ impl Pool {
     /// Starts a worker.
     pub fn start(&mut self, at: usize) -> Result<(), Errno> {
         let Some(place) = self.places.get_mut(at) else { return Ok(()) };
-        place.started = Some(millis());
+        place.started = millis();
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let process = self.command.start(theirs.as_fd(), theirs.as_fd())?;
@@ -277,14 +265,17 @@ impl Pool {
             process,
             socket: ours,
             session: None,
-            followers: heapless::Deque::new(),
             uid: Uid(u32::MAX),
             busy: false,
-            begun: None,
+            begun: NEVER,
             idle_since: 0,
             answered: false,
         });
         Ok(())
+    }
+
+    fn worker(&mut self, at: usize) -> Option<&mut Worker> {
+        self.places.get_mut(at)?.worker.as_mut()
     }
 
     /// Readable when [`Pool::receive`] has something to do there.
@@ -295,71 +286,52 @@ impl Pool {
     /// Gives a session's request and its connection to a worker that has nothing to do; false if
     /// that has ended.
     pub fn give(&mut self, at: usize, session: usize, socket: &OwnedFd, job: &Job<'_>) -> bool {
-        let Some(place) = self.places.get_mut(at) else { return false };
-        let Some(worker) = &mut place.worker else { return false };
+        let Some(worker) = self.worker(at) else { return false };
         let sent = send(&worker.socket, socket, job).is_ok();
-        if sent {
-            if job.repeats {
-                // There is room: no more than that are given at once.
-                let _ = worker.followers.push_back(session);
-                return true;
-            }
-            (worker.session, worker.busy) = (Some(session), true);
-            worker.begun = None;
-            worker.uid = named(job.peer.map(|peer| peer.uid));
+        if !sent {
+            self.dismiss(at);
+        } else if job.repeats {
+            self.followers.push((at, session));
         } else {
-            place.vacate(&mut self.dying, &mut self.left_over);
+            (worker.session, worker.busy, worker.begun) = (Some(session), true, NEVER);
+            worker.uid = named(job.peer.map(|peer| peer.uid));
         }
         sent
     }
 
-    /// Takes what a worker says of its session.
-    pub fn receive(&mut self, at: usize) -> WorkerEvent {
-        let Some(place) = self.places.get_mut(at) else { return WorkerEvent::Nothing };
-        let Some(worker) = &mut place.worker else { return WorkerEvent::Nothing };
+    /// Takes what a worker says of a session; `None`: nothing that the loop has to know.
+    pub fn receive(&mut self, at: usize) -> Option<(usize, Word)> {
+        let worker = self.worker(at)?;
         let mut byte = [0];
-        match recv(&worker.socket, &mut byte, RecvFlags::DONTWAIT) {
-            Ok((_, 1)) => {}
-            Err(Errno::AGAIN | Errno::INTR) => return WorkerEvent::Nothing,
+        let received = recv(&worker.socket, &mut byte, RecvFlags::DONTWAIT);
+        let session = worker.session.filter(|_| worker.busy);
+        let word = match received {
+            Ok((_, 1)) => Word::of(byte[0]),
+            Err(Errno::AGAIN | Errno::INTR) => return None,
             // It has ended. Who keeps it without a request finds that out with the next one.
             _ => {
-                let busy = worker.busy;
-                let session = place.vacate(&mut self.dying, &mut self.left_over);
-                let session = session.filter(|row| busy && *row != NOBODY);
-                return session
-                    .map_or(WorkerEvent::Nothing, |row| WorkerEvent::Ended(row, End::Failed));
+                self.dismiss(at);
+                return Some((session.filter(|row| *row != NOBODY)?, Word::Ended(End::Failed)));
             }
-        }
-        let [byte] = byte;
-        let word = Word::of(byte);
-        let Some(session) = worker.session.filter(|_| worker.busy) else {
-            return WorkerEvent::Nothing;
         };
-        if word != Word::Begun {
-            let next = worker.followers.pop_front();
+        let session = session?;
+        if word == Word::Begun {
+            worker.begun = millis();
+        } else {
+            let next = self.take_follower(at);
+            let worker = self.worker(at)?;
             (worker.answered, worker.busy, worker.idle_since) = (true, next.is_some(), millis());
-            worker.begun = None;
+            worker.begun = NEVER;
             if next.is_some() || word != Word::Answered || !Kind::Kept.places().contains(&at) {
                 worker.session = next;
             }
         }
-        if session == NOBODY {
-            return WorkerEvent::Nothing;
-        }
-        match word {
-            Word::Back => WorkerEvent::Back(session),
-            Word::Begun => {
-                worker.begun = Some(millis());
-                WorkerEvent::Begun(session)
-            }
-            Word::Answered => WorkerEvent::Answered(session),
-            Word::Ended(end) => WorkerEvent::Ended(session, end),
-        }
+        (session != NOBODY).then_some((session, word))
     }
 
     /// The session that keeps a worker needs it no longer.
     pub fn release(&mut self, at: usize) {
-        if let Some(worker) = self.places.get_mut(at).and_then(|place| place.worker.as_mut()) {
+        if let Some(worker) = self.worker(at) {
             worker.session = None;
         }
     }
@@ -367,33 +339,49 @@ impl Pool {
     /// Forgets a session that ends, and ends the workers that have it; whether one was busy with it.
     pub fn forget(&mut self, session: usize) -> bool {
         self.stop_waiting(session);
+        for (_, row) in self.followers.iter_mut().filter(|(_, row)| *row == session) {
+            *row = NOBODY;
+        }
         let mut busy = false;
         // It may keep one while another answers it.
-        for place in &mut self.places {
-            let Some(worker) = &mut place.worker else { continue };
-            worker
-                .followers
-                .iter_mut()
-                .filter(|row| **row == session)
-                .for_each(|row| *row = NOBODY);
-            if worker.session == Some(session) {
-                busy |= worker.busy;
-                place.vacate(&mut self.dying, &mut self.left_over);
-            }
+        for at in 0..self.places.len() {
+            let Some(worker) = self.worker(at).filter(|w| w.session == Some(session)) else {
+                continue;
+            };
+            busy |= worker.busy;
+            self.dismiss(at);
         }
         busy
     }
 
-    /// Ends a worker.
+    /// A worker has ended, or is ended now.
     pub fn dismiss(&mut self, at: usize) {
-        if let Some(place) = self.places.get_mut(at) {
-            place.vacate(&mut self.dying, &mut self.left_over);
+        let Some(place) = self.places.get_mut(at) else { return };
+        let Some(Worker { mut process, answered, .. }) = place.worker.take() else { return };
+        if answered {
+            // It was a good one, and so may be the next.
+            place.started = 0;
+        }
+        for (worker, _) in self.followers.iter_mut().filter(|(worker, _)| *worker == at) {
+            *worker = NO_WORKER;
+        }
+        process.kill();
+        // Not waited for: one that is stuck in the kernel ends when that lets it.
+        if !process.has_ended() {
+            // There is room: see `Pool::vacant`.
+            self.dying.push(process);
         }
     }
 
-    /// A session that was behind another one whose worker has ended.
+    /// A session that was behind another one whose worker has ended; it may be gone meanwhile.
     pub fn take_left_over(&mut self) -> Option<usize> {
-        self.left_over.pop()
+        self.take_follower(NO_WORKER)
+    }
+
+    /// The next who is behind the session of a worker.
+    fn take_follower(&mut self, at: usize) -> Option<usize> {
+        let place = self.followers.iter().position(|(worker, _)| *worker == at)?;
+        Some(self.followers.remove(place).1)
     }
 
     /// A child of this process has ended.
@@ -402,33 +390,10 @@ impl Pool {
     }
 }
 
-impl Place {
-    /// Its worker has ended, or is ended now; the session that it had.
-    fn vacate(
-        &mut self,
-        dying: &mut heapless::Vec<Process, DYING>,
-        left_over: &mut Vec<usize>,
-    ) -> Option<usize> {
-        let Worker { mut process, session, answered, followers, .. } = self.worker.take()?;
-        left_over.extend(followers.into_iter().filter(|row| *row != NOBODY));
-        if answered {
-            // It was a good one, and so may be the next.
-            self.started = None;
-        }
-        process.kill();
-        // Not waited for: one that is stuck in the kernel ends when that lets it.
-        if !process.has_ended() {
-            // There is room: see `Pool::vacant`.
-            let _ = dying.push(process);
-        }
-        session
-    }
-}
-
 /// Gives a request and its client's connection to a worker.
 fn send(worker: &OwnedFd, client: &OwnedFd, job: &Job<'_>) -> Result<(), Errno> {
     let head = job.head();
-    let parts = [IoSlice::new(&head), IoSlice::new(job.request)];
+    let parts = [IoSlice::new(head.as_flattened()), IoSlice::new(job.request)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let sockets = [client.as_fd()];
