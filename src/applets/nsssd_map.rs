@@ -13,7 +13,7 @@ use crate::options::Spec;
 use crate::query::print::line_of;
 use crate::server::signals::settle;
 use crate::server::stdio;
-use crate::sys::error::{Error, Exit, unable};
+use crate::sys::error::{Error, Exit};
 use crate::sys::file::{read_all, read_path};
 use crate::sys::no_huge_pages;
 use crate::sys::output;
@@ -52,15 +52,18 @@ Tools, exit code 1 if something is wrong:
 /// The tools' options, too.
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
 
+/// In place of a tool's letter.
+const SERVE: u8 = 0;
+
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     settle();
     no_huge_pages();
     let options = TOOLS.split(args)?;
-    let mut task = "";
-    for one in ["-n", "-u", "-k", "-l"] {
+    let mut task = SERVE;
+    for one in *b"nukl" {
         if options.flag(one) {
-            if !task.is_empty() {
+            if task != SERVE {
                 return Err(Error::options("only one of -n, -u, -l and -k can be done"));
             }
             task = one;
@@ -69,16 +72,16 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let value = options.word(task).unwrap_or_default().as_bytes();
     let mut plan = Plan::take(&options)?;
     match task {
-        "-n" => {
+        b'n' => {
             plan.file = lasting(value);
             check_file(plan)
         }
-        "-u" => preview(plan, value),
-        "-k" => {
+        b'u' => preview(plan, value),
+        b'k' => {
             key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
             Ok(Exit::SUCCESS)
         }
-        "-l" => list(plan, options.rest.first()),
+        b'l' => list(plan, options.rest.first()),
         _ => serve(plan),
     }
 }
@@ -135,6 +138,6 @@ fn list(plan: Plan, file: Option<&OsString>) -> Result<Exit, Error> {
 }
 
 fn print(text: &[u8]) -> Result<Exit, Error> {
-    output::print(text).map_err(unable("unable to write to stdout"))?;
+    output::print(text)?;
     Ok(Exit::SUCCESS)
 }
