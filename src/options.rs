@@ -122,13 +122,18 @@ fn unknown(option: &[u8]) -> Error {
     error.with_hint(hint(option))
 }
 
-/// What an option asks for that no list has.
+/// What asks for something in every applet, whatever its list has.
+const HINTS: [(&str, Hint); 5] = [
+    ("--help", Hint::Help),
+    ("--usage", Hint::Help),
+    ("-?", Hint::Help),
+    ("--version", Hint::Version),
+    ("-V", Hint::Version),
+];
+
 fn hint(option: &[u8]) -> Hint {
-    match option {
-        b"--help" | b"--usage" | b"-?" => Hint::Help,
-        b"--version" | b"-V" => Hint::Version,
-        _ => Hint::SeeHelp,
-    }
+    let found = HINTS.iter().find(|(word, _)| word.as_bytes() == option);
+    found.map_or(Hint::SeeHelp, |(_, hint)| *hint)
 }
 
 fn about(what: &'static str, letter: u8) -> Error {

@@ -8,6 +8,7 @@ use crate::backend::Outcome;
 use crate::options::{Options, Spec};
 use crate::query::ask::{Resolver, is};
 use crate::query::etcdb;
+use crate::query::explain;
 use crate::query::print::{self, Printed};
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
@@ -178,7 +179,11 @@ fn only_files(list: Option<&OsStr>) -> Result<(), Error> {
 
 /// Who answers for `database`: the backends of `-s`, else the machine's own sources.
 fn resolver(database: &[u8], options: &Options<'_>) -> Result<Resolver, Error> {
-    Resolver::open(list_of(database, options)?, options.word(b'S'), options.flag(b'X'))
+    let explains = options.flag(b'X');
+    if explains && !explain::TELLS {
+        return Err(Error::lacking("--explain").with_exit(exit::FAILURE));
+    }
+    Resolver::open(list_of(database, options)?, options.word(b'S'), explains)
 }
 
 /// passwd, group, shadow: by key, or all.

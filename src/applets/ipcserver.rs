@@ -97,7 +97,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         server_options.hidden = &["UID", "GID", "GIDLIST"];
     }
     if options.flag(check::OPTION) {
-        return try_sources(command);
+        return check::answer(|| try_sources(command));
     }
     // What is wrong with a script of ours is told before the socket is made.
     let verbose = server_options.log.verbosity > 0;

@@ -141,7 +141,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     }
     let sources = sources(server, !options.flag(b'L'), options.rest, min_uid(&options)?)?;
     if options.flag(check::OPTION) {
-        return check::run(&sources.lines(), &mut *sources.far()?);
+        return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
     if is_worker {
         work(&sources, &identity, patience, server_options.log)?;

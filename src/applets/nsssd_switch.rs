@@ -48,8 +48,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let settings = Settings::given(&options, NAMES)?;
     let blocks = script::parse_with(options.rest, NAMES)?;
     if options.flag(check::OPTION) {
-        let mut switch = start(&blocks, settings, None)?;
-        return check::run(&check::lines(&blocks), &mut switch);
+        return check::answer(|| {
+            check::run(&check::lines(&blocks), &mut *start(&blocks, settings, None)?)
+        });
     }
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;

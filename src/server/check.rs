@@ -18,6 +18,11 @@ use std::os::unix::ffi::OsStrExt;
 /// The option `--check`.
 pub const OPTION: u8 = b'X';
 
+/// Does what `--check` is for, in a build that has it.
+pub fn answer(work: impl FnOnce() -> Result<Exit, Error>) -> Result<Exit, Error> {
+    if cfg!(feature = "diagnosis") { work() } else { Err(Error::lacking("--check")) }
+}
+
 /// Milliseconds that a source in another process may take.
 const PATIENCE: u32 = 4000;
 

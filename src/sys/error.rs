@@ -97,6 +97,11 @@ impl Error {
         Error::usage(what).with_hint(Hint::SeeHelp)
     }
 
+    /// What a build with fewer features has not, exit 100.
+    pub fn lacking(option: &str) -> Self {
+        Error::usage("this build has no").about(option)
+    }
+
     /// Ends without a word.
     pub fn silent(exit: Exit) -> Self {
         Error::new(exit, "", None)

@@ -277,7 +277,7 @@ impl Services {
         for service in nsswitch::services(text, nsswitch::for_shadow(text)) {
             self.ldap |= service == b"ldap";
             self.extrausers |= service == b"extrausers";
-            self.others |= !matches!(service, b"files" | b"compat" | b"systemd");
+            self.others |= ![&b"files"[..], b"compat", b"systemd"].contains(&service);
         }
     }
 

@@ -117,11 +117,17 @@ impl NamedBy {
 /// How far each source of a script is believed: see doc/security.md.
 pub fn beliefs(blocks: &[Block], named: NamedBy) -> Vec<Belief> {
     let has_local = blocks.iter().any(|block| named.kind(&block.command) == b"unix");
-    let belief = |block: &Block| match named.kind(&block.command) {
-        b"unix" => Belief::Local,
-        b"map" => Belief::Map,
-        _ if block.trusted || !has_local => Belief::All,
-        _ => Belief::Others,
+    let belief = |block: &Block| {
+        let kind = named.kind(&block.command);
+        if kind == b"unix" {
+            Belief::Local
+        } else if kind == b"map" {
+            Belief::Map
+        } else if block.trusted || !has_local {
+            Belief::All
+        } else {
+            Belief::Others
+        }
     };
     blocks.iter().map(belief).collect()
 }
