@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 // A build with a few applets needs only parts of what they share.
-#![cfg_attr(not(feature = "small"), allow(dead_code))]
+#![cfg_attr(not(all(feature = "small", feature = "passwords")), allow(dead_code))]
 
 pub mod applets;
 pub mod backend;

@@ -315,7 +315,10 @@ mod tests {
     #[test]
     fn what_is_unknown_or_incomplete_is_a_usage_error() {
         for line in ["-x", "-vx", "--nonsense", "-c"] {
-            assert!(split(line).is_err_and(|e| e.hint == Hint::SeeHelp && e.exit == Exit::USAGE), "{line}");
+            assert!(
+                split(line).is_err_and(|e| e.hint == Hint::SeeHelp && e.exit == Exit::USAGE),
+                "{line}"
+            );
         }
         for line in ["-c x", "-c -1", "-c 201", "-c18446744073709551616"] {
             assert!(split(line).unwrap().0.number(b'c', 200).is_err(), "{line}");

@@ -20,14 +20,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// What `--help` prints.
-pub const USAGE: &[&str] = &["\
-Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
+pub const USAGE: &[&str] = &[
+    "\
+Usage: getent [-s LIST] [-S SOCKET] [OPTION]... DATABASE [KEY...]
 
 Prints what is known of each KEY, or all there is. DATABASE is one of
   passwd group shadow initgroups: from the nsss server, or without one from /etc
-  gshadow services protocols rpc networks ethers aliases hosts: from the files
-  in /etc (hosts: no DNS)
-
+",
+    ETC,
+    "
   -S, --ask SOCKET  ask this nsss server (/run/service/nsssd/s)
   -s LIST    ask no server but these backends: nssbox's own, without nsssd-,
              separated by semicolons, each behind a bitfield if it may end the
@@ -36,11 +37,26 @@ Prints what is known of each KEY, or all there is. DATABASE is one of
   -s DATABASE:LIST
              the same for one database
   -i, -A     accepted and ignored
-  --explain  tell on standard error what each backend said, and how fast
-
+",
+    EXPLAIN,
+    "
 Exit codes: 0 found, 1 wrong usage, 2 a key was not found, 3 this database
 cannot be listed, 64 unknown option.
-"];
+",
+];
+
+const ETC: &str = if etcdb::IS_READ {
+    "  gshadow services protocols rpc networks ethers aliases hosts: from the files
+  in /etc (hosts: no DNS)\n"
+} else {
+    ""
+};
+
+const EXPLAIN: &str = if explain::TELLS {
+    "  --explain  tell on standard error what each backend said, and how fast\n"
+} else {
+    ""
+};
 
 /// Exit codes of glibc's getent.
 mod exit {
@@ -119,10 +135,11 @@ fn answer(options: &Options<'_>, out: &mut Output) -> Result<Exit, Error> {
         Some(Provider::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
         Some(Provider::Groups) => return groups(resolver(database, options)?, keys, out),
         Some(Provider::Nsss(db)) => return records(db, resolver(database, options)?, keys, out),
-        Some(Provider::Etc) => {
+        Some(Provider::Etc) if etcdb::IS_READ => {
             only_files(list_of(database, options)?)?;
             return local(database, keys);
         }
+        Some(Provider::Etc) => Error::usage("this build has no database"),
         Some(Provider::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
     };

@@ -47,6 +47,8 @@ there for a client to finish a request or reply (1000).
   -U         -G, -g and -u from GIDLIST, GID and UID in the environment
   --spawn    run PROG for each client in any case
 ",
+    help::SERVER,
+    help::CHECK,
     help::SERVER_END,
 ];
 

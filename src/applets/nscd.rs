@@ -59,6 +59,8 @@ the local files and /etc/nssmap.conf):
   --parent PID   exit 0 when the process PID ends
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
+    help::SERVER,
+    help::CHECK,
     help::SERVER_END,
 ];
 

@@ -41,13 +41,22 @@ it under a super-server, behind nsssd-unix in a nsssd-switch.
 
 Tools, exit code 1 if something is wrong:
   -n FILE  check a configuration, name every error
-  -u NAME  print the line that NAME would have, whether it is admitted or not
-  -l       print those names of LIST or standard input, one a line, that would
-           have the same uid
   -k FILE  make a key file
 ",
+    LOOKS,
     help::DAEMON_END,
 ];
+
+/// Whether this build has the tools that look at names.
+const HAS_LOOKS: bool = cfg!(feature = "map-tools");
+
+const LOOKS: &str = if HAS_LOOKS {
+    "  -u NAME  print the line that NAME would have, whether it is admitted or not
+  -l       print those names of LIST or standard input, one a line, that would
+           have the same uid\n"
+} else {
+    ""
+};
 
 /// The tools' options, too.
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
@@ -72,6 +81,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let value = options.word(task).unwrap_or_default().as_bytes();
     let mut plan = Plan::take(&options)?;
     match task {
+        b'u' | b'l' if !HAS_LOOKS => Err(Error::lacking("-u and -l")),
         b'n' => {
             plan.file = lasting(value);
             check_file(plan)

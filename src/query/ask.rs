@@ -168,7 +168,9 @@ impl Resolver {
     /// error means that not all of it could be taken.
     pub fn ask(&mut self, request: &Request<'_>, put: Put<'_>) -> Result<Outcome, Errno> {
         let mut closed = false;
-        if let (Some(nscd), Some(question)) = (&mut self.nscd, nscd::question(request)) {
+        if let (true, Some(nscd), Some(question)) =
+            (nscd::IS_ASKED, &mut self.nscd, nscd::question(request))
+        {
             let start = micros();
             let outcome = match nscd.ask(&question) {
                 Said::Found(record) => {
@@ -289,7 +291,9 @@ impl Resolver {
     pub fn groups(&mut self, user: Name<'_>, all: &mut Vec<u32>) -> Result<bool, u8> {
         let request = Request::GroupList { max: u64::MAX, user };
         let (mut closed, before) = (false, all.len());
-        if let (Some(nscd), Some(question)) = (&mut self.nscd, nscd::question(&request)) {
+        if let (true, Some(nscd), Some(question)) =
+            (nscd::IS_ASKED, &mut self.nscd, nscd::question(&request))
+        {
             let start = micros();
             let outcome = match nscd.ask(&question) {
                 Said::Groups(gids) => {

@@ -15,6 +15,9 @@ use rustix::net::{RecvFlags, recv};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 
+/// Whether this build asks it.
+pub const IS_ASKED: bool = cfg!(feature = "ask-nscd");
+
 /// What is read at a time.
 const PIECE: usize = 64 * 1024;
 

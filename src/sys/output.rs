@@ -1,7 +1,7 @@
 //! Standard output.
 
-use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use super::error::{Error, Exit};
+use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::io::{Errno, retry_on_intr, write};
 use rustix::stdio::stdout;
 

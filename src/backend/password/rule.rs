@@ -66,6 +66,19 @@ pub struct Facts {
     pub line: Option<ShadowLine>,
 }
 
+impl Facts {
+    /// Before anything was looked at.
+    pub const NONE: Facts = Facts { readable: None, own: None, listed: None, line: None };
+
+    /// Where nothing but the teller's own file can be looked at.
+    pub const UNREADABLE: Facts = Facts {
+        readable: None,
+        own: Some(OwnPasswd::NoName),
+        listed: Some(false),
+        line: Some(ShadowLine::Unknown),
+    };
+}
+
 /// What own /etc/passwd has of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnPasswd {

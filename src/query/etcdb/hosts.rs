@@ -1,8 +1,8 @@
 //! hosts: addresses and names, from the file alone.
 
+use super::Etc;
 use super::address::{self, Address, Family};
 use super::text::{self, Text};
-use super::Etc;
 use crate::sys::error::Error;
 
 /// Which lines count.
@@ -107,12 +107,7 @@ impl Etc<'_> {
     }
 
     /// Writes a line of an address and names.
-    fn put_host(
-        &mut self,
-        family: Family,
-        address: &Address,
-        names: &[u8],
-    ) -> Result<(), Error> {
+    fn put_host(&mut self, family: Family, address: &Address, names: &[u8]) -> Result<(), Error> {
         let out = &mut self.text;
         let start = out.len();
         match family {

@@ -21,6 +21,9 @@ use crate::sys::file::join;
 use file::read;
 pub use text::{Text, number};
 
+/// Whether this build has these databases.
+pub const IS_READ: bool = cfg!(feature = "etc-databases");
+
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
