@@ -258,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_leaves_an_x_to_second_directories() {
+        for teller in TELLERS {
+            let files = matches!(teller, Teller::Own | Teller::Directory | Teller::Extrausers);
+            let wanted = if files { AsItStands } else { Star };
+            assert_eq!(shown(user(b"x", teller, false), &Facts::UNREADABLE), Ok(wanted));
+        }
+        assert_eq!(shown(user(b"xx", Teller::Other, true), &Facts::UNREADABLE), Ok(Star));
+    }
+
+    #[test]
     fn gshadow_is_never_looked_at() {
         for teller in TELLERS {
             let case = case(Db::Group, b"x", teller, false);
