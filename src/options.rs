@@ -3,8 +3,11 @@
 //! pico-args, which reads nssbox's own, looks for an option anywhere, and knows neither `-1vc100`
 //! nor "the last of two wins". Here options end at the first other word; what follows is a program
 //! or a script, and taken word for word.
+//!
+//! An option is a letter. Where a long one alone is told of, its letter is a capital one that nobody
+//! writes. `--help` and `--version` are errors here, of every applet: its row of the table answers.
 
-use crate::sys::error::Error;
+use crate::sys::error::{Error, Hint};
 use nssproto::bytes::decimal_u64;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -17,15 +20,13 @@ pub struct Spec {
     pub values: &'static str,
     /// Letters behind one that takes them back: in `qQv`, `-q` does so with `-Q` and `-v` before it.
     pub cancels: &'static [&'static str],
-    /// Long options, `--` included, that stand alone.
-    pub long: &'static [&'static str],
-    /// Long options that are another way to write a letter.
-    pub alias: &'static [(&'static str, char)],
+    /// Long options, `--` included, that are another way to write a letter.
+    pub alias: &'static [(&'static str, u8)],
 }
 
 impl Spec {
     /// No options at all; to be filled in.
-    pub const NONE: Spec = Spec { flags: "", values: "", cancels: &[], long: &[], alias: &[] };
+    pub const NONE: Spec = Spec { flags: "", values: "", cancels: &[], alias: &[] };
 }
 
 /// The options of a command line, which has been found good. Each question reads it again.
@@ -41,19 +42,21 @@ pub struct Options<'a> {
 
 /// An option that was given.
 struct Given<'a> {
-    /// Or [`LONG`].
     letter: u8,
-    /// Its value; of a long one its name, `--` included.
+    /// Its value.
     word: &'a [u8],
 }
 
-/// Instead of a letter.
-const LONG: u8 = 0;
-
 impl Spec {
     /// Cuts the options off `args`: they end at the first other word or at `--`. Errors are usage
-    /// errors: an unknown option, a missing value.
+    /// errors: an unknown option, a missing value. Whatever is wrong, `--help` is heard.
     pub fn split<'a>(&'a self, args: &'a [OsString]) -> Result<Options<'a>, Error> {
+        let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
+        for word in args.iter().take_while(is_option).map(|word| word.as_bytes()) {
+            if hint(word) != Hint::SeeHelp {
+                return Err(unknown(word));
+            }
+        }
         let mut walk = Walk { spec: self, rest: args, letters: &[], closed: false };
         for given in walk.by_ref() {
             given?;
@@ -65,7 +68,7 @@ impl Spec {
     fn aliased<'a>(&self, word: &'a [u8]) -> Option<(u8, &'a [u8])> {
         let end = word.iter().position(|b| *b == b'=').unwrap_or(word.len());
         let (name, value) = word.split_at_checked(end)?;
-        let letter = self.letter_of(name)? as u8;
+        let letter = self.letter_of(name)?;
         match value {
             [] => Some((letter, value)),
             [_, value @ ..] if !value.is_empty() && has(self.values, letter) => {
@@ -76,7 +79,7 @@ impl Spec {
     }
 
     /// The letter of a long option, which may be cut short as long as it is like no other.
-    fn letter_of(&self, name: &[u8]) -> Option<char> {
+    fn letter_of(&self, name: &[u8]) -> Option<u8> {
         if let Some((_, letter)) = self.alias.iter().find(|(long, _)| long.as_bytes() == name) {
             return Some(*letter);
         }
@@ -115,7 +118,26 @@ fn has(letters: &str, letter: u8) -> bool {
 }
 
 fn unknown(option: &[u8]) -> Error {
-    Error::options("unknown option").about(OsStr::from_bytes(option))
+    let error = Error::options("unknown option").about(OsStr::from_bytes(option));
+    error.with_hint(hint(option))
+}
+
+/// What asks for something in every applet, whatever its list has.
+const HINTS: [(&str, Hint); 5] = [
+    ("--help", Hint::Help),
+    ("--usage", Hint::Help),
+    ("-?", Hint::Help),
+    ("--version", Hint::Version),
+    ("-V", Hint::Version),
+];
+
+fn hint(option: &[u8]) -> Hint {
+    let found = HINTS.iter().find(|(word, _)| word.as_bytes() == option);
+    found.map_or(Hint::SeeHelp, |(_, hint)| *hint)
+}
+
+fn about(what: &'static str, letter: u8) -> Error {
+    Error::options(what).about(OsStr::from_bytes(&[b'-', letter]))
 }
 
 /// Goes through the options in front of a command line. An error is the last thing it has.
@@ -135,9 +157,7 @@ impl<'a> Walk<'a> {
             (word, left) = (joined, b"");
             if joined.is_empty() {
                 let [next, behind @ ..] = self.rest else {
-                    let option = [b'-', letter];
-                    let option = OsStr::from_bytes(&option);
-                    return Err(Error::options("missing value of option").about(option));
+                    return Err(about("missing value of option", letter));
                 };
                 (word, self.rest) = (next.as_bytes(), behind);
             }
@@ -162,9 +182,6 @@ impl<'a> Iterator for Walk<'a> {
                 return None;
             }
             let word = word.as_bytes();
-            if self.spec.long.iter().any(|long| word == long.as_bytes()) {
-                return Some(Ok(Given { letter: LONG, word }));
-            }
             if let Some((letter, value)) = self.spec.aliased(word) {
                 return Some(self.take(letter, value));
             }
@@ -184,13 +201,12 @@ impl<'a> Options<'a> {
         Walk { spec: self.spec, rest: self.args, letters: &[], closed: false }.flatten()
     }
 
-    /// The value of `option` (`-t`), unless it was taken back.
-    pub fn word(&self, option: &str) -> Option<&'a OsStr> {
+    /// The value of an option, unless it was taken back.
+    pub fn word(&self, letter: u8) -> Option<&'a OsStr> {
         let mut found = None;
         for given in self.given() {
-            let by =
-                |c: &&str| c.as_bytes().first() == Some(&given.letter) && has(c, letter(option));
-            if given.is(option) {
+            let by = |c: &&str| c.as_bytes().first() == Some(&given.letter) && has(c, letter);
+            if given.letter == letter {
                 found = Some(OsStr::from_bytes(given.word));
             } else if self.spec.cancels.iter().any(by) {
                 found = None;
@@ -200,10 +216,10 @@ impl<'a> Options<'a> {
     }
 
     /// The values of an option of which each one counts.
-    pub fn words(&self, option: &str) -> Vec<&'a OsStr> {
+    pub fn words(&self, letter: u8) -> Vec<&'a OsStr> {
         let mut words = Vec::new();
         for given in self.given() {
-            if given.is(option) {
+            if given.letter == letter {
                 words.push(OsStr::from_bytes(given.word));
             }
         }
@@ -211,11 +227,11 @@ impl<'a> Options<'a> {
     }
 
     /// A decimal number, at most `most`.
-    pub fn number(&self, option: &str, most: u64) -> Result<Option<u64>, Error> {
-        let Some(value) = self.word(option) else { return Ok(None) };
+    pub fn number(&self, letter: u8, most: u64) -> Result<Option<u64>, Error> {
+        let Some(value) = self.word(letter) else { return Ok(None) };
         match decimal_u64(value.as_bytes()) {
             Some(number) if number <= most => Ok(Some(number)),
-            _ => Err(Error::options("not a number that fits option").about(option)),
+            _ => Err(about("not a number that fits option", letter)),
         }
     }
 
@@ -224,9 +240,7 @@ impl<'a> Options<'a> {
     pub fn without(&self, letters: &str) -> Vec<OsString> {
         let mut words = Vec::new();
         for given in self.given() {
-            if given.letter == LONG {
-                words.push(OsStr::from_bytes(given.word).to_owned());
-            } else if !has(letters, given.letter) {
+            if !has(letters, given.letter) {
                 let option = [b'-', given.letter];
                 words.push(OsStr::from_bytes(&option).to_owned());
                 if has(self.spec.values, given.letter) {
@@ -237,37 +251,22 @@ impl<'a> Options<'a> {
         words
     }
 
-    /// Whether `flag` (`-v`, `--spawn`) was given.
-    pub fn flag(&self, flag: &str) -> bool {
-        self.word(flag).is_some()
-    }
-}
-
-/// The letter of an option that is written `-t`.
-fn letter(option: &str) -> u8 {
-    match option.as_bytes() {
-        [b'-', letter] => *letter,
-        _ => LONG,
-    }
-}
-
-impl Given<'_> {
-    fn is(&self, option: &str) -> bool {
-        self.letter == letter(option) && (self.letter != LONG || self.word == option.as_bytes())
+    /// Whether an option was given.
+    pub fn flag(&self, letter: u8) -> bool {
+        self.word(letter).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::error::Exit;
+    use crate::sys::error::{Exit, Hint};
 
     const SPEC: Spec = Spec {
-        flags: "1vqdD",
+        flags: "1vqdDS",
         values: "cps",
         cancels: &["vq", "qv", "dD", "Dd"],
-        long: &["--spawn"],
-        alias: &[("--service", 's'), ("--verbose", 'v')],
+        alias: &[("--service", b's'), ("--verbose", b'v'), ("--spawn", b'S')],
     };
 
     fn split(line: &str) -> Result<(Options<'static>, Vec<String>), Error> {
@@ -279,36 +278,36 @@ mod tests {
     #[test]
     fn clustered_letters_are_single_options() {
         let (o, rest) = split("-1vc100 path -v").unwrap();
-        assert_eq!(o.number("-c", 200).unwrap(), Some(100));
-        assert!(o.flag("-1") && o.flag("-v") && !o.flag("-d"));
+        assert_eq!(o.number(b'c', 200).unwrap(), Some(100));
+        assert!(o.flag(b'1') && o.flag(b'v') && !o.flag(b'd'));
         assert_eq!(rest, ["path", "-v"]);
     }
 
     #[test]
     fn the_last_of_two_wins() {
         let (o, _) = split("-c 5 -c 10 -d -D -vq x").unwrap();
-        assert_eq!(o.number("-c", 200).unwrap(), Some(10));
-        assert!(o.flag("-D") && !o.flag("-d") && o.flag("-q") && !o.flag("-v"));
+        assert_eq!(o.number(b'c', 200).unwrap(), Some(10));
+        assert!(o.flag(b'D') && !o.flag(b'd') && o.flag(b'q') && !o.flag(b'v'));
     }
 
     #[test]
     fn a_value_may_look_like_an_option() {
         let (o, rest) = split("-p -v --spawn -- -x").unwrap();
-        assert_eq!(o.word("-p").unwrap(), "-v");
-        assert!(!o.flag("-v") && o.flag("--spawn"));
+        assert_eq!(o.word(b'p').unwrap(), "-v");
+        assert!(!o.flag(b'v') && o.flag(b'S'));
         assert_eq!(rest, ["-x"]);
     }
 
     #[test]
     fn long_ones_are_their_letters() {
         let (o, rest) = split("--service=a --verbose --service b -sc x").unwrap();
-        assert!(o.flag("-v") && !o.closed);
-        let services = o.words("-s");
+        assert!(o.flag(b'v') && !o.closed);
+        let services = o.words(b's');
         assert_eq!(services, ["a", "b", "c"]);
         assert_eq!(rest, ["x"]);
         assert!(split("--verbose=1").is_err());
         // Cut short.
-        assert_eq!(split("--serv=a --verb").unwrap().0.words("-s"), ["a"]);
+        assert_eq!(split("--serv=a --verb").unwrap().0.words(b's'), ["a"]);
         assert!(split("--v").is_ok() && split("--x").is_err());
         assert!(split("-v -- -v").unwrap().0.closed);
     }
@@ -316,20 +315,23 @@ mod tests {
     #[test]
     fn what_is_unknown_or_incomplete_is_a_usage_error() {
         for line in ["-x", "-vx", "--nonsense", "-c"] {
-            assert!(split(line).is_err_and(|e| e.usage && e.exit == Exit::USAGE), "{line}");
+            assert!(
+                split(line).is_err_and(|e| e.hint == Hint::SeeHelp && e.exit == Exit::USAGE),
+                "{line}"
+            );
         }
         for line in ["-c x", "-c -1", "-c 201", "-c18446744073709551616"] {
-            assert!(split(line).unwrap().0.number("-c", 200).is_err(), "{line}");
+            assert!(split(line).unwrap().0.number(b'c', 200).is_err(), "{line}");
         }
     }
 
     #[test]
     fn a_short_form_of_several_is_none_of_them() {
-        let alias = &[("--group", 'g'), ("--groups", 'G'), ("--help", '?'), ("--helping", '?')];
+        let alias = &[("--group", b'g'), ("--groups", b'G'), ("--help", b'?'), ("--helping", b'?')];
         let spec = Spec { alias, ..Spec::NONE };
         let of = |name: &str| spec.letter_of(name.as_bytes());
-        assert_eq!((of("--group"), of("--groups"), of("--grou")), (Some('g'), Some('G'), None));
-        assert_eq!((of("--he"), of("--"), of("--x")), (Some('?'), None, None));
+        assert_eq!((of("--group"), of("--groups"), of("--grou")), (Some(b'g'), Some(b'G'), None));
+        assert_eq!((of("--he"), of("--"), of("--x")), (Some(b'?'), None, None));
     }
 
     #[test]

@@ -244,8 +244,8 @@ fn uids_are_derived_as_the_vectors_say() {
         );
         let config = dir.write("conf", text);
         let name = case["name"].as_str().unwrap();
-        let mut command = tool(&bin, "nsssd-map");
-        command.arg("-f").arg(&config).args(["-u", name]);
+        let mut command = tool(&bin, "getent");
+        command.args(["-s", &format!("map -f {}", config.display()), "passwd", name]);
         let run = run_to_end(command);
         let uid = &case["uid"];
         let want = format!("{name}:x:{uid}:{uid}:g:/home/{name}:/bin/sh\n");
@@ -257,6 +257,9 @@ fn uids_are_derived_as_the_vectors_say() {
     let mut command = tool(&bin, "nsssd-map");
     command.arg("-f").arg(dir.join("conf")).arg("-l").arg(list);
     let run = run_to_end(command);
+    if run.stderr.contains("this build has no -u and -l") {
+        return skip("uids_are_derived_as_the_vectors_say", "an executable without map-tools");
+    }
     assert_eq!(run.code, Some(1));
     let found = String::from_utf8(run.stdout).unwrap();
     assert_eq!(found, "47537 user329 user370\n55846 user17288 user3469\n");

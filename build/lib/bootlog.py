@@ -33,9 +33,9 @@ LOOKUPS = (
     Check("ipcserver: by uid", f"{NSSS} passwd 2001", 0, ADA),
     Check("ipcserver: a group", f"{NSSS} group staff", 0, "staff:x:50:ada"),
     Check("ipcserver: nobody of this name", f"{NSSS} passwd alcie", 2, ""),
-    # A clock that is read wrong (targets/README.md) makes years of it.
-    Check("a lookup takes less than ten seconds", f"{NSSS} --explain passwd ada 2>&1 >/dev/null | "
-          r"grep -cE '\([0-9]{1,4}\.[0-9]+ ms\)$'", 0, "1"),
+    # Where the clock is read wrong (targets/README.md) a deadline passes at once, or never.
+    Check("a lookup takes less than ten seconds", f"t=$(date +%s); {NSSS} passwd ada >/dev/null; "
+          "[ $(($(date +%s) - t)) -lt 10 ]", 0, ""),
     # By its path: to this shell `id` is an applet of its own.
     Check("nssbox's id", "/bin/id alice", 0, ALICE_ID),
     Check("nscd, glibc: a local user", f"{GLIBC} id ada", 0, ADA_ID),

@@ -5,13 +5,14 @@
 //! from their files.
 
 use crate::backend::Outcome;
-use crate::options::Spec;
+use crate::options::{Options, Spec};
 use crate::query::ask::{Resolver, is};
 use crate::query::etcdb;
+use crate::query::explain;
 use crate::query::print::{self, Printed};
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
-use crate::sys::output::Output;
+use crate::sys::output::{self, Output};
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::nsss::Request;
 use rustix::io::Errno;
@@ -19,14 +20,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// What `--help` prints.
-pub const USAGE: &[&str] = &["\
-Usage: getent [-s LIST] [-S SOCKET] [-i] [--explain] DATABASE [KEY...]
+pub const USAGE: &[&str] = &[
+    "\
+Usage: getent [-s LIST] [-S SOCKET] [OPTION]... DATABASE [KEY...]
 
 Prints what is known of each KEY, or all there is. DATABASE is one of
   passwd group shadow initgroups: from the nsss server, or without one from /etc
-  gshadow services protocols rpc networks ethers aliases hosts: from the files
-  in /etc (hosts: no DNS)
-
+",
+    ETC,
+    "
   -S, --ask SOCKET  ask this nsss server (/run/service/nsssd/s)
   -s LIST    ask no server but these backends: nssbox's own, without nsssd-,
              separated by semicolons, each behind a bitfield if it may end the
@@ -35,11 +37,26 @@ Prints what is known of each KEY, or all there is. DATABASE is one of
   -s DATABASE:LIST
              the same for one database
   -i, -A     accepted and ignored
-  --explain  tell on standard error what each backend said, and how fast
-
+",
+    EXPLAIN,
+    "
 Exit codes: 0 found, 1 wrong usage, 2 a key was not found, 3 this database
 cannot be listed, 64 unknown option.
-"];
+",
+];
+
+const ETC: &str = if etcdb::IS_READ {
+    "  gshadow services protocols rpc networks ethers aliases hosts: from the files
+  in /etc (hosts: no DNS)\n"
+} else {
+    ""
+};
+
+const EXPLAIN: &str = if explain::TELLS {
+    "  --explain  tell on standard error what each backend said, and how fast\n"
+} else {
+    ""
+};
 
 /// Exit codes of glibc's getent.
 mod exit {
@@ -52,17 +69,17 @@ mod exit {
 }
 
 const SPEC: Spec = Spec {
-    flags: "iAV?",
+    flags: "iAX",
     values: "sS",
-    long: &["--explain"],
     alias: &[
-        ("--service", 's'),
-        ("--ask", 'S'),
-        ("--no-idn", 'i'),
-        ("--no-addrconfig", 'A'),
-        ("--version", 'V'),
-        ("--help", '?'),
-        ("--usage", '?'),
+        ("--service", b's'),
+        ("--ask", b'S'),
+        ("--explain", b'X'),
+        ("--no-idn", b'i'),
+        ("--no-addrconfig", b'A'),
+        ("--version", b'V'),
+        ("--help", b'?'),
+        ("--usage", b'?'),
     ],
     ..Spec::NONE
 };
@@ -97,87 +114,43 @@ fn find(database: &[u8]) -> Option<Provider> {
     own.or(etcdb::is_database(database).then_some(Provider::Etc))
 }
 
-/// A command line.
-#[derive(Default)]
-struct CommandLine<'a> {
-    services: Vec<&'a OsStr>,
-    socket: Option<&'a OsStr>,
-    explain: bool,
-    version: bool,
-    help: bool,
-    /// The database and the keys.
-    words: Vec<&'a [u8]>,
-}
-
-/// Does the work.
+/// Does the work. Options may stand anywhere, as with glibc.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let mut line = CommandLine::default();
-    parse(args, &mut line)?;
+    let args = SPEC.gather(args)?;
+    let options = SPEC.split(&args)?;
     let mut out = Output::default();
-    let code = answer(&line, &mut out);
-    let flushed = out.flush().map_err(print::unwritten);
+    let code = answer(&options, &mut out);
+    let flushed = out.flush();
     let code = code?;
     flushed?;
     Ok(code)
 }
 
-fn answer(line: &CommandLine<'_>, out: &mut Output) -> Result<Exit, Error> {
-    if line.help || line.version {
-        let version = concat!("getent (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
-        let text = if line.help { USAGE } else { &[version] };
-        text.iter().try_for_each(|piece| out.put(piece.as_bytes())).map_err(print::unwritten)?;
-        return Ok(exit::FOUND);
-    }
-    let Some((database, keys)) = line.words.split_first() else {
+fn answer(options: &Options<'_>, out: &mut Output) -> Result<Exit, Error> {
+    let words: Vec<&[u8]> = options.rest.iter().map(|word| word.as_bytes()).collect();
+    let Some((database, keys)) = words.split_first() else {
         return Err(Error::options("wrong number of arguments").with_exit(exit::FAILURE));
     };
     let wrong = match find(database) {
         Some(Provider::Groups) if keys.is_empty() => return Err(no_enumeration(database)),
-        Some(Provider::Groups) => return groups(resolver(database, line)?, keys, out),
-        Some(Provider::Nsss(db)) => return records(db, resolver(database, line)?, keys, out),
-        Some(Provider::Etc) => {
-            only_files(list_of(database, line)?)?;
-            return local(database, keys, out);
+        Some(Provider::Groups) => return groups(resolver(database, options)?, keys, out),
+        Some(Provider::Nsss(db)) => return records(db, resolver(database, options)?, keys, out),
+        Some(Provider::Etc) if etcdb::IS_READ => {
+            only_files(list_of(database, options)?)?;
+            return local(database, keys);
         }
+        Some(Provider::Etc) => Error::usage("this build has no database"),
         Some(Provider::Nobody) => Error::usage("database is not served by nssbox:"),
         None => Error::options("unknown database:"),
     };
     Err(wrong.about(OsStr::from_bytes(database)).with_exit(exit::FAILURE))
 }
 
-/// Options may stand anywhere, as with glibc.
-fn parse<'a>(args: &'a [OsString], line: &mut CommandLine<'a>) -> Result<(), Error> {
-    let mut rest = args;
-    loop {
-        let given = SPEC.split(rest)?;
-        line.services.extend(given.words("-s"));
-        line.socket = given.word("-S").or(line.socket);
-        line.explain |= given.flag("--explain");
-        line.version |= given.flag("-V");
-        line.help |= given.flag("-?");
-        let words = if given.closed { given.rest.len() } else { given.rest.len().min(1) };
-        for word in given.rest.iter().take(words) {
-            line.words.push(word.as_bytes());
-        }
-        rest = given.rest.get(words..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(());
-        }
-    }
-}
-
-fn local(database: &[u8], keys: &[&[u8]], out: &mut Output) -> Result<Exit, Error> {
-    let mut put = |bytes: &[u8]| out.put(bytes).and_then(|()| out.flush());
-    match etcdb::answer(database, b"/etc", keys, &mut put) {
-        Ok(etcdb::Status::Found) => Ok(exit::FOUND),
-        Ok(etcdb::Status::NotFound) => Ok(exit::NOT_FOUND),
-        Ok(etcdb::Status::NoEnumeration) => Err(no_enumeration(database)),
-        Err(failure) => {
-            let mut message = Message::new("getent", "fatal");
-            message.text("unable to ").text(failure.what).text(" ").path(&failure.path);
-            message.text(": ").errno(failure.error).send();
-            Ok(exit::FAILURE)
-        }
+fn local(database: &[u8], keys: &[&[u8]]) -> Result<Exit, Error> {
+    match etcdb::answer(database, b"/etc", keys, &mut output::print)? {
+        etcdb::Status::Found => Ok(exit::FOUND),
+        etcdb::Status::NotFound => Ok(exit::NOT_FOUND),
+        etcdb::Status::NoEnumeration => Err(no_enumeration(database)),
     }
 }
 
@@ -187,15 +160,15 @@ fn no_enumeration(database: &[u8]) -> Error {
 }
 
 /// The service list for `database` on the command line.
-fn list_of<'a>(database: &[u8], line: &CommandLine<'a>) -> Result<Option<&'a OsStr>, Error> {
+fn list_of<'a>(database: &[u8], options: &Options<'a>) -> Result<Option<&'a OsStr>, Error> {
     let mut list = None;
-    for service in &line.services {
+    for service in options.words(b's') {
         let bytes = service.as_bytes();
         // `DATABASE:LIST` is for that one alone.
         let mut rest = etcdb::Text(bytes);
         let name = rest.until(b':');
         if name.len() == bytes.len() || !name.iter().all(u8::is_ascii_lowercase) {
-            list = Some(*service);
+            list = Some(service);
             continue;
         }
         if find(name).is_none() {
@@ -222,8 +195,12 @@ fn only_files(list: Option<&OsStr>) -> Result<(), Error> {
 }
 
 /// Who answers for `database`: the backends of `-s`, else the machine's own sources.
-fn resolver(database: &[u8], line: &CommandLine<'_>) -> Result<Resolver, Error> {
-    Resolver::open(list_of(database, line)?, line.socket, line.explain)
+fn resolver(database: &[u8], options: &Options<'_>) -> Result<Resolver, Error> {
+    let explains = options.flag(b'X');
+    if explains && !explain::TELLS {
+        return Err(Error::lacking("--explain").with_exit(exit::FAILURE));
+    }
+    Resolver::open(list_of(database, options)?, options.word(b'S'), explains)
 }
 
 /// passwd, group, shadow: by key, or all.

@@ -19,5 +19,5 @@ Prints the names of the groups of each USER, or of this process.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    identity::main("groups", (&SPEC, USAGE), args, |options| print("groups", Style::NAMES, options))
+    identity::main(&SPEC, args, |options| print("groups", Style::NAMES, options))
 }

@@ -20,14 +20,23 @@ NSSSD_TIMEOUT: milliseconds for each read or write of an exchange (0: no limit).
 Exit codes: 0 end of the client, 1 no nsss client, 100 usage, 111 system.
 ";
 
-/// What both servers take, and understand; the end of their helps.
-pub const SERVER_END: &str = "\
+/// Options of both servers; then comes [`CHECK`].
+pub const SERVER: &str = "\
   -q, -v     quiet; tell of each connection
   -1         print a newline when clients can be served
   -c MAX     most connections (256, at most 8192); others wait
   -G GIDS, -g GID, -u UID  change groups, group, user after binding
-  --check    print the sources, try each, and exit: 0 good, 1 not
+";
 
+/// Of servers and nsssd-switch.
+pub const CHECK: &str = if cfg!(feature = "diagnosis") {
+    "  --check    print the sources, try each, and exit: 0 good, 1 not\n"
+} else {
+    ""
+};
+
+/// The end of a server's help.
+pub const SERVER_END: &str = "
 Also understood: NOTIFY_SOCKET, LISTEN_FDS (then no socket is bound).
 Signals: TERM exit, HUP end all connections, QUIT both, ABRT kill and exit.
 Exit codes: 0 ended by a signal, 100 usage, 111 system.

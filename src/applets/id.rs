@@ -28,43 +28,42 @@ Prints user and groups of each USER, or of this process.
 ];
 
 const SPEC: Spec = Spec {
-    flags: "augGnrzZ\x01\x02",
+    flags: "augGnrzZ",
     alias: &[
-        ("--ask", 'S'),
-        ("--help", '\x01'),
-        ("--version", '\x02'),
-        ("--ask", 'S'),
-        ("--user", 'u'),
-        ("--group", 'g'),
-        ("--groups", 'G'),
-        ("--name", 'n'),
-        ("--real", 'r'),
-        ("--zero", 'z'),
-        ("--context", 'Z'),
+        ("--help", b'?'),
+        ("--version", b'V'),
+        ("--ask", b'S'),
+        ("--user", b'u'),
+        ("--group", b'g'),
+        ("--groups", b'G'),
+        ("--name", b'n'),
+        ("--real", b'r'),
+        ("--zero", b'z'),
+        ("--context", b'Z'),
     ],
     ..identity::SPEC
 };
 
 /// Which options say what is printed.
-const ONLY: [(&str, What); 3] = [("-u", What::User), ("-g", What::Group), ("-G", What::Groups)];
+const ONLY: [(u8, What); 3] = [(b'u', What::User), (b'g', What::Group), (b'G', What::Groups)];
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    identity::main("id", (&SPEC, USAGE), args, run)
+    identity::main(&SPEC, args, run)
 }
 
 fn run(options: &Options<'_>) -> Result<Exit, Error> {
     let mut what = What::All;
     for (flag, only) in &ONLY {
-        if options.flag(flag) {
+        if options.flag(*flag) {
             if what != What::All {
                 return Err(Error::options("cannot print \"only\" of more than one choice"));
             }
             what = *only;
         }
     }
-    let (names, real, zero) = (options.flag("-n"), options.flag("-r"), options.flag("-z"));
-    let wrong = if options.flag("-Z") {
+    let (names, real, zero) = (options.flag(b'n'), options.flag(b'r'), options.flag(b'z'));
+    let wrong = if options.flag(b'Z') {
         "-Z needs SELinux, which this id does not know"
     } else if what == What::All && (names || real) {
         "cannot print only names or real IDs in default format"

@@ -20,7 +20,7 @@ use crate::server::listener::{Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
 use crate::server::signals::settle;
 use crate::server::spawned;
-use crate::sys::error::{Error, Exit};
+use crate::sys::error::{Error, Exit, Hint};
 use crate::sys::message::Message;
 use crate::sys::no_huge_pages;
 use crate::sys::privilege;
@@ -47,15 +47,16 @@ there for a client to finish a request or reply (1000).
   -U         -G, -g and -u from GIDLIST, GID and UID in the environment
   --spawn    run PROG for each client in any case
 ",
+    help::SERVER,
+    help::CHECK,
     help::SERVER_END,
 ];
 
 const SPEC: Spec = Spec {
-    flags: "qQvdDPp1U",
+    flags: "qQvdDPp1USX",
     values: "cCbaGgul",
     cancels: &["qQv", "Qqv", "vqQ", "dD", "Dd", "Pp", "pP", "UGgu"],
-    long: &["--spawn", check::OPTION],
-    ..Spec::NONE
+    alias: &[("--spawn", b'S'), ("--check", check::OPTION)],
 };
 
 /// Does the work.
@@ -72,10 +73,10 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let command = &*by_ourselves(command.to_vec(), NAMES);
     let mut limits = Connections::given(&options)?.limits(u32::MAX);
     let backlog =
-        options.number("-b", u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
-    let mode = mode(options.word("-a"))?;
+        options.number(b'b', u64::MAX)?.map_or(i32::MAX, |n| n.min(i32::MAX as u64) as i32);
+    let mode = mode(options.word(b'a'))?;
     let identity = Identity::given(&options)?;
-    let (replace, swap, patience) = (!options.flag("-D"), false, 0);
+    let (replace, swap, patience) = (!options.flag(b'D'), false, 0);
     let place = Place {
         path,
         mode,
@@ -91,18 +92,18 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if let Some(millis) = privilege::exchange_timeout()? {
         limits.patience.client_millis = millis;
     }
-    limits.credentials = !options.flag("-P");
+    limits.credentials = !options.flag(b'P');
     let mut server_options = ServerOptions::given("ipcserver", &options);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
         server_options.hidden = &["UID", "GID", "GIDLIST"];
     }
     if options.flag(check::OPTION) {
-        return try_sources(command);
+        return check::answer(|| try_sources(command));
     }
     // What is wrong with a script of ours is told before the socket is made.
     let verbose = server_options.log.verbosity > 0;
-    let switch = if options.flag("--spawn") { None } else { in_process(command, verbose)? };
+    let switch = if options.flag(b'S') { None } else { in_process(command, verbose)? };
 
     let listener = Listener::open(&place, limits)?;
     identity.assume()?;
@@ -180,7 +181,7 @@ fn try_sources(command: &[OsString]) -> Result<Exit, Error> {
 
 /// What the arguments of nsssd-switch say.
 fn script_of(args: &[OsString]) -> Result<(Settings, Vec<Block>), Error> {
-    let options = SWITCH.split(args)?;
+    let options = SWITCH.split(args).map_err(|e| e.with_hint(Hint::SeeHelp))?;
     Ok((Settings::given(&options, NAMES)?, script::parse_with(options.rest, NAMES)?))
 }
 

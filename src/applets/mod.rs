@@ -1,8 +1,8 @@
 //! The table of applets, and what nssbox does by itself: find one, list them, make their links.
 
-use crate::sys::error::{Error, Exit, not_made};
+use crate::sys::error::{Error, Exit, Hint, not_made};
 use crate::sys::file::{base, join, path};
-use crate::sys::output::Output;
+use crate::sys::output;
 use crate::sys::program::{SELF, is_ours};
 use crate::sys::stat::lstat;
 use rustix::fs::{AtFlags, CWD, linkat, readlink, rename, symlink, unlink};
@@ -11,6 +11,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+mod daemon;
 mod help;
 
 /// Exit code for an applet that does not exist.
@@ -91,7 +92,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let name = base(program);
     let exit = match find(name) {
         Some(applet) => run(applet, args),
-        None => nssbox(name, args),
+        None => nssbox(name, args).unwrap_or_else(|error| {
+            error.print("nssbox");
+            error.exit
+        }),
     };
     ExitCode::from(exit.code())
 }
@@ -102,28 +106,21 @@ pub fn find(name: &[u8]) -> Option<&'static Applet> {
     APPLETS.iter().find(|applet| is(applet.name) || applet.short.iter().any(|word| is(word)))
 }
 
-/// Runs an applet, and prints the error that it ends with; the exit code.
-pub fn run(applet: &Applet, args: &[OsString]) -> Exit {
-    let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-") && *word != "--";
-    for word in args.iter().take_while(is_option) {
-        if word == "--help" {
-            return print(applet.name, applet.usage);
-        }
-        if word == "--version" || word == "-V" {
-            return print(applet.name, &[applet.name, VERSION]);
-        }
-    }
-    match (applet.main)(args) {
-        Ok(exit) => exit,
-        Err(error) => {
-            error.print(applet.name);
-            if error.exit == Exit::USAGE { applet.usage_exit } else { error.exit }
-        }
-    }
+/// Runs an applet, and prints what it was asked for, or the error that it ends with; the exit code.
+fn run(applet: &Applet, args: &[OsString]) -> Exit {
+    let done = (applet.main)(args).or_else(|error| match error.hint {
+        Hint::Help => print(applet.usage),
+        Hint::Version => print(&[applet.name, VERSION]),
+        _ => Err(error),
+    });
+    done.unwrap_or_else(|error| {
+        error.print(applet.name);
+        if error.exit == Exit::USAGE { applet.usage_exit } else { error.exit }
+    })
 }
 
 /// nssbox by its own name, or by one that is no applet's; the exit code.
-pub fn nssbox(name: &[u8], args: &[OsString]) -> Exit {
+fn nssbox(name: &[u8], args: &[OsString]) -> Result<Exit, Error> {
     // Words are compared as such, not matched: a pattern would be compared byte by byte.
     let Some((first, rest)) = args.split_first() else {
         return if name == "nssbox".as_bytes() { help() } else { unknown(name) };
@@ -131,28 +128,24 @@ pub fn nssbox(name: &[u8], args: &[OsString]) -> Exit {
     if first == "--help" || first == "-h" || first == "help" {
         help()
     } else if first == "--version" || first == "-V" {
-        print("nssbox", &[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
+        print(&[concat!("nssbox ", env!("CARGO_PKG_VERSION"), "\n")])
     } else if first == "--list" {
         list()
     } else if first == "--install" {
-        install(rest).unwrap_or_else(|error| {
-            error.print("nssbox");
-            error.exit
-        })
+        install(rest)
     } else if let Some(applet) = find(first.as_bytes()) {
-        run(applet, rest)
+        Ok(run(applet, rest))
     } else {
         // By a link that names an applet which this build has not, or by nssbox's own.
         unknown(if name.starts_with(b"nssbox") { first.as_bytes() } else { name })
     }
 }
 
-fn unknown(name: &[u8]) -> Exit {
-    Error::usage("no such applet:").about(OsStr::from_bytes(name)).print("nssbox");
-    UNKNOWN
+fn unknown(name: &[u8]) -> Result<Exit, Error> {
+    Err(Error::usage("no such applet:").about(OsStr::from_bytes(name)).with_exit(UNKNOWN))
 }
 
-fn help() -> Exit {
+fn help() -> Result<Exit, Error> {
     let mut text = String::from(USAGE);
     for applet in APPLETS {
         text.push_str("  ");
@@ -163,32 +156,22 @@ fn help() -> Exit {
         text.push_str(applet.about);
         text.push('\n');
     }
-    print("nssbox", &[&text])
+    print(&[&text])
 }
 
-fn list() -> Exit {
+fn list() -> Result<Exit, Error> {
     let mut names = String::new();
     for applet in APPLETS {
         names.push_str(applet.name);
         names.push('\n');
     }
-    print("nssbox", &[&names])
+    print(&[&names])
 }
 
 /// Prints to standard output.
-fn print(program: &str, pieces: &[&str]) -> Exit {
-    let mut out = Output::default();
-    let done = pieces.iter().try_for_each(|piece| out.put(piece.as_bytes()));
-    match done.and_then(|()| out.flush()) {
-        Ok(()) => Exit::SUCCESS,
-        Err(errno) => {
-            // Who reads no further has what he wanted.
-            if errno != Errno::PIPE {
-                Error::system("unable to write to stdout", errno).print(program);
-            }
-            Exit::FAILURE
-        }
-    }
+fn print(pieces: &[&str]) -> Result<Exit, Error> {
+    output::print(pieces.concat().as_bytes())?;
+    Ok(Exit::SUCCESS)
 }
 
 /// `--install [-s] DIR`. A link of ours that is there already is replaced without a gap. All that

@@ -7,7 +7,7 @@
 mod control;
 mod nsswitch;
 
-use super::{NAMES, VERSION, help};
+use super::{NAMES, help};
 use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
@@ -25,11 +25,10 @@ use crate::server::sources::{Others, Sources};
 use crate::server::worker;
 use crate::server::worker::pool::Pool;
 use crate::sys::access::shared_ids;
-use crate::sys::error::{Error, Exit, not_made, unable};
+use crate::sys::error::{Error, Exit, not_made};
 use crate::sys::file::{directory, path};
 use crate::sys::message::Message;
 use crate::sys::no_huge_pages;
-use crate::sys::output;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
@@ -60,6 +59,8 @@ the local files and /etc/nssmap.conf):
   --parent PID   exit 0 when the process PID ends
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
+    help::SERVER,
+    help::CHECK,
     help::SERVER_END,
 ];
 
@@ -69,31 +70,31 @@ const ENDING_MILLIS: u64 = 500;
 /// Makes a worker of this process, for another nscd. (Nothing to be called by hand.)
 const WORKER: &str = "--worker";
 
-/// With `-s`: nobody but that server is asked.
-const NO_FILES: &str = "--no-files";
-
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
-    flags: "qv1dFKV?",
+    flags: "qv1dFKLWXZ",
     values: "StcCGgusPNifTM",
     cancels: &["qv", "vq", "qd", "dq"],
-    long: &[WORKER, control::STATISTICS, NO_FILES, check::OPTION],
     alias: &[
-        ("--listen", 'S'),
-        ("--ask", 's'),
-        ("--parent", 'P'),
-        ("--nsss", 'N'),
-        ("--invalidate", 'i'),
-        ("--shutdown", 'K'),
-        ("--debug", 'd'),
-        ("--foreground", 'F'),
-        ("--config-file", 'f'),
-        ("--secure", 'f'),
-        ("--nthreads", 'T'),
+        ("--listen", b'S'),
+        ("--ask", b's'),
+        ("--parent", b'P'),
+        ("--nsss", b'N'),
+        ("--invalidate", b'i'),
+        ("--shutdown", b'K'),
+        ("--debug", b'd'),
+        ("--foreground", b'F'),
+        ("--config-file", b'f'),
+        ("--secure", b'f'),
+        ("--nthreads", b'T'),
         MIN_UID_OPTION,
-        ("--version", 'V'),
-        ("--help", '?'),
-        ("--usage", '?'),
+        (WORKER, b'W'),
+        ("--no-files", b'L'),
+        ("--check", check::OPTION),
+        (control::STATISTICS, b'Z'),
+        ("--version", b'V'),
+        ("--help", b'?'),
+        ("--usage", b'?'),
     ],
 };
 
@@ -116,41 +117,33 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         return control::tell_statistics(before);
     }
     let options = SPEC.split(args)?;
-    // Behind an option with a value, as well.
-    for (flag, text) in [("-?", USAGE), ("-V", &["nscd", VERSION])] {
-        if options.flag(flag) {
-            let printed = output::print(text.concat().as_bytes());
-            printed.map_err(unable("unable to write to stdout"))?;
-            return Ok(Exit::SUCCESS);
-        }
-    }
-    let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
+    let socket = options.word(b'S').unwrap_or(OsStr::new(SOCKET));
     if let Some(exit) = control::run(&options, socket)? {
         return Ok(exit);
     }
-    let server = options.word("-s");
+    let server = options.word(b's');
     let connections = Connections::given(&options)?;
-    let millis = options.number("-t", u64::from(LOOKUP_MILLIS.1))?;
+    let millis = options.number(b't', u64::from(LOOKUP_MILLIS.1))?;
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
     let identity = Identity::given(&options)?;
-    let is_worker = options.flag(WORKER);
-    let parent = match options.word("-P") {
+    let is_worker = options.flag(b'W');
+    let parent = match options.word(b'P') {
         Some(pid) if !is_worker => Some(parent(pid)?),
         _ => None,
     };
     let mut server_options = ServerOptions::given("nscd", &options);
-    if options.flag("-d") {
+    if options.flag(b'd') {
         server_options.log.verbosity = 2;
     }
-    let sources = sources(server, !options.flag(NO_FILES), options.rest, min_uid(&options)?)?;
+    let sources = sources(server, !options.flag(b'L'), options.rest, min_uid(&options)?)?;
     if options.flag(check::OPTION) {
-        return check::run(&sources.lines(), &mut *sources.far()?);
+        return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
     if is_worker {
         work(&sources, &identity, patience, server_options.log)?;
     } else {
-        let nsss = options.word("-N");
+        let nsss = options.word(b'N');
         let sockets = Sockets { nscd: socket, nsss, connections, patience };
         serve(&sources, &sockets, &identity, &server_options, parent, args)?;
     }

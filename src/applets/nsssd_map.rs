@@ -13,7 +13,7 @@ use crate::options::Spec;
 use crate::query::print::line_of;
 use crate::server::signals::settle;
 use crate::server::stdio;
-use crate::sys::error::{Error, Exit, unable};
+use crate::sys::error::{Error, Exit};
 use crate::sys::file::{read_all, read_path};
 use crate::sys::no_huge_pages;
 use crate::sys::output;
@@ -41,26 +41,38 @@ it under a super-server, behind nsssd-unix in a nsssd-switch.
 
 Tools, exit code 1 if something is wrong:
   -n FILE  check a configuration, name every error
-  -u NAME  print the line that NAME would have, whether it is admitted or not
-  -l       print those names of LIST or standard input, one a line, that would
-           have the same uid
   -k FILE  make a key file
 ",
+    LOOKS,
     help::DAEMON_END,
 ];
 
+/// Whether this build has the tools that look at names.
+const HAS_LOOKS: bool = cfg!(feature = "map-tools");
+
+const LOOKS: &str = if HAS_LOOKS {
+    "  -u NAME  print the line that NAME would have, whether it is admitted or not
+  -l       print those names of LIST or standard input, one a line, that would
+           have the same uid\n"
+} else {
+    ""
+};
+
 /// The tools' options, too.
 const TOOLS: Spec = Spec { flags: "cLl", values: "frnuk", ..SPEC };
+
+/// In place of a tool's letter.
+const SERVE: u8 = 0;
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     settle();
     no_huge_pages();
     let options = TOOLS.split(args)?;
-    let mut task = "";
-    for one in ["-n", "-u", "-k", "-l"] {
+    let mut task = SERVE;
+    for one in *b"nukl" {
         if options.flag(one) {
-            if !task.is_empty() {
+            if task != SERVE {
                 return Err(Error::options("only one of -n, -u, -l and -k can be done"));
             }
             task = one;
@@ -69,16 +81,17 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let value = options.word(task).unwrap_or_default().as_bytes();
     let mut plan = Plan::take(&options)?;
     match task {
-        "-n" => {
+        b'u' | b'l' if !HAS_LOOKS => Err(Error::lacking("-u and -l")),
+        b'n' => {
             plan.file = lasting(value);
             check_file(plan)
         }
-        "-u" => preview(plan, value),
-        "-k" => {
+        b'u' => preview(plan, value),
+        b'k' => {
             key::make(value).map_err(|errno| fail("unable to make key file", value, errno))?;
             Ok(Exit::SUCCESS)
         }
-        "-l" => list(plan, options.rest.first()),
+        b'l' => list(plan, options.rest.first()),
         _ => serve(plan),
     }
 }
@@ -135,6 +148,6 @@ fn list(plan: Plan, file: Option<&OsString>) -> Result<Exit, Error> {
 }
 
 fn print(text: &[u8]) -> Result<Exit, Error> {
-    output::print(text).map_err(unable("unable to write to stdout"))?;
+    output::print(text)?;
     Ok(Exit::SUCCESS)
 }

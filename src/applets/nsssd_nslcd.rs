@@ -3,15 +3,8 @@
 //! Follows nsss's nsssd-nslcd (doc/nsssd-nslcd.md). Differs: a limit by default, GRP_GETLIST,
 //! what doc/protocols/nsss.md lists in section 10.
 
-use super::help;
-use crate::backend::RunsIn;
-use crate::backend::script::registry;
-use crate::backend::switch::Switch;
-use crate::server::signals::settle;
-use crate::server::stdio;
+use super::{daemon, help};
 use crate::sys::error::{Error, Exit};
-use crate::sys::no_huge_pages;
-use crate::sys::privilege;
 use std::ffi::OsString;
 
 /// What `--help` prints.
@@ -34,13 +27,5 @@ nslcd tells shadow to root only.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    settle();
-    no_huge_pages();
-    let mut nslcd = registry::make("nslcd", args, RunsIn::Daemon)?;
-    privilege::become_client(privilege::client()?)?;
-    let timeout = privilege::exchange_timeout()?;
-    nslcd.serve_one_client(None);
-    let mut switch = Switch::of(nslcd);
-    stdio::serve(&mut switch, timeout)?;
-    Ok(Exit::SUCCESS)
+    daemon::serve("nslcd", args)
 }

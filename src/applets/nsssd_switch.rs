@@ -33,8 +33,9 @@ BITFIELD, a sum: when to stop instead of asking the next backend
   --spawn  start nssbox's own backends as programs, too
   --min-uid ID  beside nsssd-unix, a BACKEND is not believed about uids below ID
            (1000) and gid 0, unless the word trust is in front of it
-  --check  print the backends, try each, and exit: 0 good, 1 not
-
+",
+    help::CHECK,
+    "
 EXECLINE_STRICT in the environment is understood.
 ",
     help::DAEMON_END,
@@ -48,8 +49,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let settings = Settings::given(&options, NAMES)?;
     let blocks = script::parse_with(options.rest, NAMES)?;
     if options.flag(check::OPTION) {
-        let mut switch = start(&blocks, settings, None)?;
-        return check::run(&check::lines(&blocks), &mut switch);
+        return check::answer(|| {
+            check::run(&check::lines(&blocks), &mut *start(&blocks, settings, None)?)
+        });
     }
     let client = privilege::client()?;
     let timeout = privilege::exchange_timeout()?;

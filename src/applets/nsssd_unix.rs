@@ -3,15 +3,8 @@
 //! Follows nsss's nsssd-unix (doc/nsssd-unix.md). Differs: `-d`, `-v`; what
 //! doc/protocols/nsss.md lists in section 10.
 
-use super::help;
-use crate::backend::RunsIn;
-use crate::backend::script::registry;
-use crate::backend::switch::Switch;
-use crate::server::signals::settle;
-use crate::server::stdio;
+use super::{daemon, help};
 use crate::sys::error::{Error, Exit};
-use crate::sys::no_huge_pages;
-use crate::sys::privilege;
 use std::ffi::OsString;
 
 /// What `--help` prints.
@@ -32,12 +25,5 @@ s6-ipcserver.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    settle();
-    no_huge_pages();
-    let unix = registry::make("unix", args, RunsIn::Daemon)?;
-    privilege::become_client(privilege::client()?)?;
-    let timeout = privilege::exchange_timeout()?;
-    let mut switch = Switch::of(unix);
-    stdio::serve(&mut switch, timeout)?;
-    Ok(Exit::SUCCESS)
+    daemon::serve("unix", args)
 }

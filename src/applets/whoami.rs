@@ -20,7 +20,7 @@ Prints the name of the user who runs it.
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    identity::main("whoami", (&SPEC, USAGE), args, run)
+    identity::main(&SPEC, args, run)
 }
 
 fn run(options: &Options<'_>) -> Result<Exit, Error> {

@@ -51,7 +51,7 @@ const READY_MILLIS: u64 = 5000;
 const START: &str = "--start";
 
 /// Our options, and those of nscd.
-const SPEC: Spec = Spec { flags: "qv1dFKV?kn", ..nscd::SPEC };
+const SPEC: Spec = Spec { flags: "qv1dFKLWXZkn", ..nscd::SPEC };
 
 /// Exit codes of env(1) and its like.
 mod exit {
@@ -89,7 +89,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     };
     if let Err(error) = started {
         // Its command line is ours.
-        if given.flag("-k") || error.exit == Exit::USAGE {
+        if given.flag(b'k') || error.exit == Exit::USAGE {
             return Err(error);
         }
         error.print("with-nscd");
@@ -97,7 +97,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         message.text("running without nscd: ");
         message.path(program.as_bytes()).send();
     }
-    if given.flag("-n") {
+    if given.flag(b'n') {
         set_no_new_privs(true).map_err(unable("unable to set no_new_privs"))?;
     }
     let errno = match staying {

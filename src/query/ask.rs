@@ -70,7 +70,7 @@ pub type Put<'a> = &'a mut dyn FnMut(Found<'_>) -> bool;
 
 impl Resolver {
     /// Asks the backends of `list`, else the server at `socket`, else the usual server, else nscd and
-    /// the machine's own sources. `explain`: what each of them says is told on standard error.
+    /// the machine's own sources. `explains`: what each of them says is told on standard error.
     /// Errors exit 1.
     pub fn open(
         list: Option<&OsStr>,
@@ -101,7 +101,7 @@ impl Resolver {
     }
 
     fn use_switch(&mut self, (mut switch, names): (Box<Switch>, Vec<Vec<u8>>)) {
-        if self.explains {
+        if explain::TELLS && self.explains {
             switch.observe(explain::to_stderr(names));
         }
         let mut client = switch.new_client(Rights::Own, 0);
@@ -203,7 +203,7 @@ impl Resolver {
 
     /// Tells what nscd said, if that is wanted.
     fn explain_nscd(&self, start: u32, outcome: Outcome) {
-        if self.explains {
+        if explain::TELLS && self.explains {
             let micros = micros().wrapping_sub(start);
             explain::say(
                 NSCD_SOCKET.as_bytes(),

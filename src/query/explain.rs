@@ -6,6 +6,9 @@ use crate::sys::message::Message;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::io::Errno;
 
+/// Whether this build tells it.
+pub const TELLS: bool = cfg!(feature = "diagnosis");
+
 /// Tells each answer of backends with these names on standard error: `NAME: found (0.012 ms)`.
 pub fn to_stderr(names: Vec<Vec<u8>>) -> Observer {
     Box::new(move |report| {

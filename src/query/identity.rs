@@ -13,39 +13,20 @@ use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-/// What all three understand: where to ask, `--help` and `--version`. (Nobody writes the letters of
-/// these.)
+/// What all three understand: where to ask.
 pub const SPEC: Spec = Spec {
-    flags: "\x01\x02",
     values: "sS",
-    alias: &[("--help", '\x01'), ("--version", '\x02'), ("--ask", 'S')],
+    alias: &[("--help", b'?'), ("--version", b'V'), ("--ask", b'S')],
     ..Spec::NONE
 };
 
-/// Serves a command line, whose options may stand anywhere, as with coreutils: `--help` and
-/// `--version` here, anything else by `run`.
+/// Serves a command line, whose options may stand anywhere, as with coreutils.
 pub fn main(
-    program: &'static str,
-    (spec, usage): (&Spec, &[&str]),
+    spec: &Spec,
     args: &[OsString],
     run: fn(&Options<'_>) -> Result<Exit, Error>,
 ) -> Result<Exit, Error> {
-    let args = spec.gather(args)?;
-    let options = spec.split(&args)?;
-    let version = [program, " (nssbox ", env!("CARGO_PKG_VERSION"), ")\n"];
-    let text = if options.flag("-\x01") {
-        usage
-    } else if options.flag("-\x02") {
-        &version
-    } else {
-        return run(&options);
-    };
-    output::print(text.concat().as_bytes()).map_err(unwritten)?;
-    Ok(Exit::SUCCESS)
-}
-
-fn unwritten(errno: Errno) -> Error {
-    Error::system("unable to write to stdout", errno).with_exit(Exit::FAILURE)
+    run(&spec.split(&spec.gather(args)?)?)
 }
 
 /// What is printed of a person.
@@ -122,7 +103,7 @@ struct Printer {
 /// Prints each user, or this process, as the sources know them that the command line names; the
 /// exit code.
 pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Result<Exit, Error> {
-    let (list, socket) = (options.word("-s"), options.word("-S"));
+    let (list, socket) = (options.word(b's'), options.word(b'S'));
     let resolver = Resolver::open(list, socket, false)?;
     let mut out = Printer { program, style, resolver, text: Vec::new(), good: true };
     if options.rest.is_empty() {
@@ -141,7 +122,7 @@ pub fn print(program: &'static str, style: Style, options: &Options<'_>) -> Resu
         };
         message.send();
     }
-    output::print(&out.text).map_err(unwritten)?;
+    output::print(&out.text)?;
     Ok(if out.good { Exit::SUCCESS } else { Exit::FAILURE })
 }
 

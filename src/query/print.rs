@@ -54,7 +54,7 @@ pub fn record(
         tame(&mut line);
     }
     line.push(b'\n');
-    out.put(&line).map_err(unwritten)?;
+    out.put(&line)?;
     Ok(Printed::Answered(outcome))
 }
 
@@ -87,19 +87,10 @@ pub fn groups(user: &[u8], gids: &[u32], out: &mut Output) -> Result<(), Error> 
         push_decimal(&mut line, *gid);
     }
     line.push(b'\n');
-    out.put(&line).map_err(unwritten)
+    out.put(&line)
 }
 
 /// A record that changed, or went away, before it was taken to its end.
 pub fn broken(errno: Errno) -> Error {
     unable("unable to read a record to its end")(errno).with_exit(Exit::FAILURE)
-}
-
-/// Standard output takes no more.
-pub fn unwritten(errno: Errno) -> Error {
-    if errno == Errno::PIPE {
-        // `getent passwd | head`: the reader has seen enough.
-        return Error::silent(Exit::FAILURE);
-    }
-    Error::system("unable to write to stdout", errno).with_exit(Exit::FAILURE)
 }

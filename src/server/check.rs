@@ -7,7 +7,7 @@ use crate::backend::script::Block;
 use crate::backend::switch::{Answer, Slot, Switch};
 use crate::sys::access::Rights;
 use crate::sys::clock::NEVER;
-use crate::sys::error::{Error, Exit, unable};
+use crate::sys::error::{Error, Exit};
 use crate::sys::message::{Message, errno_text};
 use crate::sys::output::{self, push_decimal};
 use nssproto::entry::Uid;
@@ -15,8 +15,13 @@ use nssproto::nsss::Request;
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 
-/// The option.
-pub const OPTION: &str = "--check";
+/// The option `--check`.
+pub const OPTION: u8 = b'X';
+
+/// Does what `--check` is for, in a build that has it.
+pub fn answer(work: impl FnOnce() -> Result<Exit, Error>) -> Result<Exit, Error> {
+    if cfg!(feature = "diagnosis") { work() } else { Err(Error::lacking("--check")) }
+}
 
 /// Milliseconds that a source in another process may take.
 const PATIENCE: u32 = 4000;
@@ -84,7 +89,7 @@ pub fn run(lines: &[Vec<u8>], switch: &mut Switch) -> Result<Exit, Error> {
         out.push(b'\n');
     }
     switch.end();
-    output::print(&out).map_err(unable("unable to write to stdout"))?;
+    output::print(&out)?;
     Ok(exit)
 }
 

@@ -38,7 +38,7 @@ fn id(text: &OsStr) -> Result<u32, Error> {
 impl Identity {
     /// `-G`, `-g`, `-u`, and `-U` for those that were not given.
     pub fn given(options: &Options<'_>) -> Result<Self, Error> {
-        let from_environment = options.flag("-U");
+        let from_environment = options.flag(b'U');
         let text = |option, variable: &str| -> Option<OsString> {
             match options.word(option) {
                 None if from_environment => var_os(variable),
@@ -46,8 +46,8 @@ impl Identity {
             }
         };
         let number = |option, variable: &str| text(option, variable).map(|t| id(&t)).transpose();
-        let groups = text("-G", "GIDLIST").map(|list| gids(&list)).transpose()?;
-        let (gid, uid) = (number("-g", "GID")?, number("-u", "UID")?);
+        let groups = text(b'G', "GIDLIST").map(|list| gids(&list)).transpose()?;
+        let (gid, uid) = (number(b'g', "GID")?, number(b'u', "UID")?);
         if from_environment && (uid.is_none() || gid.is_none()) {
             return Err(Error::usage("-U needs UID and GID in the environment"));
         }
@@ -89,10 +89,10 @@ pub struct Connections {
 impl Connections {
     /// Takes the two options.
     pub fn given(options: &Options<'_>) -> Result<Self, Error> {
-        let max = options.number("-c", u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
+        let max = options.number(b'c', u64::MAX)?.unwrap_or(CONNECTIONS.0.into());
         // As s6-ipcserver does, a number out of range is brought into it.
         let max = clamp(max, CONNECTIONS.1);
-        let per_uid = options.number("-C", u64::MAX)?.map(|most| clamp(most, max));
+        let per_uid = options.number(b'C', u64::MAX)?.map(|most| clamp(most, max));
         Ok(Connections { max, per_uid })
     }
 
@@ -112,8 +112,8 @@ impl Connections {
 impl ServerOptions {
     /// `-q`, `-v`, `-1`, after all options with values.
     pub fn given(name: &'static str, options: &Options<'_>) -> Self {
-        let verbosity = if options.flag("-q") { 0 } else { 1 + u8::from(options.flag("-v")) };
-        ServerOptions { log: Log { name, verbosity }, newline: options.flag("-1"), hidden: &[] }
+        let verbosity = if options.flag(b'q') { 0 } else { 1 + u8::from(options.flag(b'v')) };
+        ServerOptions { log: Log { name, verbosity }, newline: options.flag(b'1'), hidden: &[] }
     }
 }
 

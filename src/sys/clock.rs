@@ -44,7 +44,8 @@ pub fn file_time() -> i64 {
 /// Nanoseconds since the epoch. What is further than 292 years away is as far as that.
 #[inline(never)]
 pub fn since_epoch(seconds: i64, nanos: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    const MOST: i64 = i64::MAX / 1_000_000_000 - 1;
+    seconds.clamp(-MOST, MOST) * 1_000_000_000 + nanos.clamp(0, 1_000_000_000)
 }
 
 /// Seconds since the epoch on that clock.

@@ -46,8 +46,21 @@ pub struct Story {
     what: &'static str,
     subject: Option<Vec<u8>>,
     cause: Option<Errno>,
-    /// The command line was wrong: `--help` is pointed to.
-    pub usage: bool,
+    /// Whether the command line is at fault, and how.
+    pub hint: Hint,
+}
+
+/// Where a command line leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It is not at fault.
+    None,
+    /// It is wrong: `--help` is pointed to.
+    SeeHelp,
+    /// It asks for help.
+    Help,
+    /// It asks which version this is.
+    Version,
 }
 
 impl std::ops::Deref for Error {
@@ -61,7 +74,7 @@ impl std::ops::Deref for Error {
 impl Error {
     #[inline(never)]
     fn new(exit: Exit, what: &'static str, cause: Option<Errno>) -> Self {
-        Error(Box::new(Story { exit, what, subject: None, cause, usage: false }))
+        Error(Box::new(Story { exit, what, subject: None, cause, hint: Hint::None }))
     }
 
     /// A failed system call, exit 111. `what` is `unable to …`.
@@ -81,14 +94,23 @@ impl Error {
 
     /// A wrong command line, exit 100: where to find the right one follows.
     pub fn options(what: &'static str) -> Self {
-        let mut error = Error::usage(what);
-        error.0.usage = true;
-        error
+        Error::usage(what).with_hint(Hint::SeeHelp)
+    }
+
+    /// What a build with fewer features has not, exit 100.
+    pub fn lacking(option: &str) -> Self {
+        Error::usage("this build has no").about(option)
     }
 
     /// Ends without a word.
     pub fn silent(exit: Exit) -> Self {
         Error::new(exit, "", None)
+    }
+
+    /// Another hint.
+    pub fn with_hint(mut self, hint: Hint) -> Self {
+        self.0.hint = hint;
+        self
     }
 
     /// Another exit code.
@@ -121,7 +143,7 @@ impl Error {
         if let Some(cause) = self.cause {
             message.text(": ").errno(cause);
         }
-        if self.usage {
+        if self.hint != Hint::None {
             message.text(" (see ").text(program).text(" --help)");
         }
         message.send();

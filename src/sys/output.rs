@@ -1,5 +1,6 @@
 //! Standard output.
 
+use super::error::{Error, Exit};
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use rustix::io::{Errno, retry_on_intr, write};
 use rustix::stdio::stdout;
@@ -15,32 +16,38 @@ pub struct Output {
 
 impl Output {
     /// Adds `bytes`.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.text.extend_from_slice(bytes);
         if self.text.len() < ENOUGH { Ok(()) } else { self.flush() }
     }
 
     /// Writes out what is left. After an error it is gone.
-    pub fn flush(&mut self) -> Result<(), Errno> {
-        let mut rest = self.text.as_slice();
-        let mut done = Ok(());
-        while !rest.is_empty() && done.is_ok() {
-            match retry_on_intr(|| write(stdout(), rest)) {
-                Ok(0) => done = Err(Errno::IO),
-                Ok(len) => rest = rest.get(len..).unwrap_or_default(),
-                Err(errno) => done = Err(errno),
-            }
-        }
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let done = print(&self.text);
         self.text.clear();
         done
     }
 }
 
-/// Writes `bytes` and nothing else.
-pub fn print(bytes: &[u8]) -> Result<(), Errno> {
-    let mut output = Output::default();
-    output.put(bytes)?;
-    output.flush()
+/// Writes `bytes` and nothing else. Errors exit 1.
+pub fn print(mut bytes: &[u8]) -> Result<(), Error> {
+    while !bytes.is_empty() {
+        match retry_on_intr(|| write(stdout(), bytes)) {
+            Ok(0) => return Err(unwritten(Errno::IO)),
+            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Err(errno) => return Err(unwritten(errno)),
+        }
+    }
+    Ok(())
+}
+
+fn unwritten(errno: Errno) -> Error {
+    let error = match errno {
+        // `getent passwd | head`: the reader has seen enough.
+        Errno::PIPE => Error::silent(Exit::FAILURE),
+        _ => Error::system("unable to write to stdout", errno),
+    };
+    error.with_exit(Exit::FAILURE)
 }
 
 /// Adds a number in decimal.

@@ -130,6 +130,19 @@ fn every_applet_helps_under_each_of_its_names() {
 }
 
 #[test]
+fn every_applet_knows_the_short_forms_and_no_help_of_another_one() {
+    for (name, _) in SHORT {
+        let help = printed(run(name, &["--help"]));
+        assert_eq!(printed(run(name, &["-?"])), help, "{name}");
+        assert_eq!(printed(run(name, &["--usage"])), help, "{name}");
+    }
+    // What a backend is given is no question of ours.
+    let finished = run("getent", &["-s", "unix --help", "passwd"]);
+    assert_fails(&finished, 1, "getent: fatal: unknown option --help");
+    assert_eq!(finished.stdout, b"");
+}
+
+#[test]
 fn an_applet_does_its_work_under_each_of_its_names() {
     let dir = TempDir::new();
     let line = "one:x:1001:1002:One:/home/one:/bin/sh\n";

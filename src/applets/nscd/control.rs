@@ -42,7 +42,7 @@ pub fn statistics(args: &[OsString]) -> Option<&[OsString]> {
 /// Whether there is an nscd, which gives no statistics: they are of a cache that we have not.
 pub fn tell_statistics(before: &[OsString]) -> Result<Exit, Error> {
     let options = super::SPEC.split(before)?;
-    let socket = options.word("-S").unwrap_or(OsStr::new(SOCKET));
+    let socket = options.word(b'S').unwrap_or(OsStr::new(SOCKET));
     let what = match connect(socket) {
         Ok(_) => "this nscd keeps no cache and gives no statistics",
         Err(_) => "nscd is not running",
@@ -52,14 +52,14 @@ pub fn tell_statistics(before: &[OsString]) -> Result<Exit, Error> {
 
 /// Does what another nscd is to be told; `None`: nothing.
 pub fn run(options: &Options<'_>, socket: &OsStr) -> Result<Option<Exit>, Error> {
-    let tables = options.words("-i");
+    let tables = options.words(b'i');
     for table in &tables {
         if !DATABASES.contains(&table.as_bytes()) {
             let error = Error::refused("not a known database:").about(table);
             return Err(error.with_exit(exit::UNKNOWN_TABLE));
         }
     }
-    let ends = options.flag("-K");
+    let ends = options.flag(b'K');
     if tables.is_empty() && !ends {
         return Ok(None);
     }

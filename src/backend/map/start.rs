@@ -63,7 +63,7 @@ const DENY_FILE: Faults = faults!("deny-file");
 const REGISTRY: Faults = faults!("registry");
 
 /// The options of nsssd-map that concern answers.
-pub const SPEC: Spec = Spec { flags: "cL", values: "fr", long: &["--help"], ..Spec::NONE };
+pub const SPEC: Spec = Spec { flags: "cL", values: "fr", ..Spec::NONE };
 
 /// A map by the arguments of nsssd-map. Words that are no options are ignored.
 pub fn make(options: &Options<'_>, runs_in: RunsIn) -> Result<Backend, Error> {
@@ -103,16 +103,16 @@ pub struct Plan {
 impl Plan {
     /// Takes the options.
     pub fn take(options: &Options) -> Result<Self, Error> {
-        let file = options.word("-f").map_or(FILE, |file| lasting(file.as_bytes()));
+        let file = options.word(b'f').map_or(FILE, |file| lasting(file.as_bytes()));
         let mut plan = Plan { file, ..Plan::default() };
-        for word in options.words("-r") {
+        for word in options.words(b'r') {
             let word = lasting(word.as_bytes());
             let (what, path) = cut(word, b':');
             let wrong = |what| Error::options(what).about(OsStr::from_bytes(word));
             plan.require.add(what, path).map_err(wrong)?;
         }
-        plan.compat = options.flag("-c");
-        plan.logname = options.flag("-L");
+        plan.compat = options.flag(b'c');
+        plan.logname = options.flag(b'L');
         Ok(plan)
     }
 }

@@ -36,7 +36,7 @@ pub const SPEC: Spec = Spec { values: "t", ..Spec::NONE };
 /// A running nslcd by the arguments of nsssd-nslcd. As nsss's program, a daemon wants to be told its
 /// socket.
 pub fn make(options: &Options<'_>, runs_in: RunsIn) -> Result<Backend, Error> {
-    let millis = options.number("-t", u64::from(u32::MAX))?.map(|millis| millis as u32);
+    let millis = options.number(b't', u64::from(u32::MAX))?.map(|millis| millis as u32);
     let path = match options.rest {
         [] if runs_in == RunsIn::Caller => OsStr::new(SOCKET),
         [] => return Err(Error::options("missing socket of nslcd")),

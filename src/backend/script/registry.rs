@@ -8,7 +8,7 @@ use crate::backend::nslcd;
 use crate::backend::unix;
 use crate::backend::{Backend, RunsIn};
 use crate::options::{Options, Spec};
-use crate::sys::error::Error;
+use crate::sys::error::{Error, Hint};
 use crate::sys::program::own_command;
 use std::ffi::OsString;
 
@@ -36,9 +36,10 @@ pub const BACKENDS: &[Row] = &[
 ];
 
 impl Row {
-    /// Makes one by the arguments of its applet.
+    /// Makes one by the arguments of its applet, where they are part of another command line.
     pub fn make(&self, args: &[OsString], runs_in: RunsIn) -> Result<Backend, Error> {
-        (self.make)(&self.options.split(args)?, runs_in)
+        let options = self.options.split(args).map_err(|e| e.with_hint(Hint::SeeHelp))?;
+        (self.make)(&options, runs_in)
     }
 }
 
@@ -67,10 +68,10 @@ pub fn by_command(command: &[OsString], names: Names) -> Option<(&'static Row, &
     Some((by_applet(applet)?, args))
 }
 
-/// Makes the backend of a short name by the arguments of its applet.
-pub fn make(name: &str, args: &[OsString], runs_in: RunsIn) -> Result<Backend, Error> {
+/// Makes the backend of a short name by the arguments of its applet, which runs.
+pub fn make(name: &str, args: &[OsString]) -> Result<Backend, Error> {
     match by_name(name.as_bytes()) {
-        Some(row) => row.make(args, runs_in),
+        Some(row) => (row.make)(&row.options.split(args)?, RunsIn::Daemon),
         None => Err(Error::usage("no such backend:").about(name)),
     }
 }

@@ -37,30 +37,29 @@ pub struct Settings {
 
 /// The options of nsssd-switch.
 pub const SWITCH: Spec = Spec {
-    flags: "m",
+    flags: "mSX",
     values: "tM",
-    long: &["--spawn", "--check"],
-    alias: &[MIN_UID_OPTION],
+    alias: &[("--spawn", b'S'), ("--check", b'X'), MIN_UID_OPTION],
     ..Spec::NONE
 };
 
 /// Below which uid local files alone are believed.
-pub const MIN_UID_OPTION: (&str, char) = ("--min-uid", 'M');
+pub const MIN_UID_OPTION: (&str, u8) = ("--min-uid", b'M');
 
 /// The value of `--min-uid`. Uid 0 always is among them.
 pub fn min_uid(options: &Options<'_>) -> Result<u32, Error> {
-    let given = options.number("-M", u64::from(u32::MAX))?;
+    let given = options.number(b'M', u64::from(u32::MAX))?;
     Ok(given.map_or(MIN_UID, |number| (number as u32).max(1)))
 }
 
 impl Settings {
     /// Takes the options of nsssd-switch.
     pub fn given(options: &Options<'_>, names: Names) -> Result<Self, Error> {
-        let millis = options.number("-t", u64::from(u32::MAX))?.unwrap_or(0) as u32;
+        let millis = options.number(b't', u64::from(u32::MAX))?.unwrap_or(0) as u32;
         Ok(Settings {
             timeout: (millis != 0).then_some(millis),
-            merge: options.flag("-m"),
-            spawn: options.flag("--spawn"),
+            merge: options.flag(b'm'),
+            spawn: options.flag(b'S'),
             min_uid: min_uid(options)?,
             names,
         })
@@ -118,11 +117,17 @@ impl NamedBy {
 /// How far each source of a script is believed: see doc/security.md.
 pub fn beliefs(blocks: &[Block], named: NamedBy) -> Vec<Belief> {
     let has_local = blocks.iter().any(|block| named.kind(&block.command) == b"unix");
-    let belief = |block: &Block| match named.kind(&block.command) {
-        b"unix" => Belief::Local,
-        b"map" => Belief::Map,
-        _ if block.trusted || !has_local => Belief::All,
-        _ => Belief::Others,
+    let belief = |block: &Block| {
+        let kind = named.kind(&block.command);
+        if kind == b"unix" {
+            Belief::Local
+        } else if kind == b"map" {
+            Belief::Map
+        } else if block.trusted || !has_local {
+            Belief::All
+        } else {
+            Belief::Others
+        }
     };
     blocks.iter().map(belief).collect()
 }

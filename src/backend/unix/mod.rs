@@ -42,9 +42,9 @@ pub const SPEC: Spec = Spec { flags: "v", values: "d", ..Spec::NONE };
 /// The local files by the arguments of nsssd-unix. Words that are no options are ignored, as
 /// nsss ignores them.
 pub fn make(options: &Options<'_>, _: RunsIn) -> Result<Backend, Error> {
-    let dir = options.word("-d").unwrap_or(OsStr::new("/etc"));
+    let dir = options.word(b'd').unwrap_or(OsStr::new("/etc"));
     let wrong = |errno| Error::system("unable to use directory", errno).about(dir);
-    Unix::new(dir.as_bytes(), options.flag("-v")).map(Backend::Unix).map_err(wrong)
+    Unix::new(dir.as_bytes(), options.flag(b'v')).map(Backend::Unix).map_err(wrong)
 }
 
 /// The three files.

@@ -1,13 +1,14 @@
 //! aliases: names of mailboxes and where their mail goes.
 
 use super::text::{self, BLANK, Text};
-use super::{Etc, Failure, read};
+use super::{Etc, read};
+use crate::sys::error::Error;
 
 /// Writes the alias of that name, or all of them.
 ///
 /// `name: member, member`, continued by lines that begin with a blank. The name is compared
 /// without regard to case. An alias without members is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Error> {
     let file = etc.read("aliases")?;
     let mut lines = Text(&file);
     let mut ignoring = false;
@@ -61,7 +62,7 @@ fn push_members(out: &mut Vec<u8>, first: usize, line: &[u8]) {
             text::push_list(out, first, b", ", member.0);
             continue;
         };
-        let file = read(file.to_vec()).unwrap_or_default();
+        let file = read(file).unwrap_or_default();
         let mut lines = Text(&file);
         while let Some(line) = lines.line() {
             text::push_list(out, first, b", ", Text::uncommented(line).0);

@@ -1,25 +1,27 @@
 //! A file, whole.
 
-use super::Failure;
 use crate::limits::DATABASE;
+use crate::sys::error::{Error, Exit};
 use crate::sys::file::{open_path, read_all};
 use crate::sys::stat::fstat;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 /// All of a file; one that is missing is empty. A pipe is refused, as it is by glibc (ESPIPE): it
 /// could keep us waiting.
-pub fn read(path: Vec<u8>) -> Result<Vec<u8>, Box<Failure>> {
-    let (what, error) = match open(&path) {
+pub fn read(path: &[u8]) -> Result<Vec<u8>, Error> {
+    let (what, errno) = match open(path) {
         Ok(file) => match read_all(file.as_fd(), DATABASE) {
             Ok(text) => return Ok(text),
-            Err(error) => ("read", error),
+            Err(errno) => ("unable to read", errno),
         },
         Err(Errno::NOENT) => return Ok(Vec::new()),
-        Err(error) => ("open", error),
+        Err(errno) => ("unable to open", errno),
     };
-    Err(Failure::new(what, path, error))
+    Err(Error::system(what, errno).about(OsStr::from_bytes(path)).with_exit(Exit::FAILURE))
 }
 
 fn open(path: &[u8]) -> Result<OwnedFd, Errno> {

@@ -1,8 +1,9 @@
 //! hosts: addresses and names, from the file alone.
 
+use super::Etc;
 use super::address::{self, Address, Family};
 use super::text::{self, Text};
-use super::{Etc, Failure};
+use crate::sys::error::Error;
 
 /// Which lines count.
 #[derive(Clone, Copy)]
@@ -14,7 +15,7 @@ enum Wanted<'a> {
 
 /// Answers from `address name aliases`. A key is an address of either family or a name; for a name
 /// IPv6 comes first, and IPv4 only if there is none.
-pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Error> {
     let Some(key) = key else {
         // glibc enumerates the lines that IPv4 can express, among them ::1.
         return search(etc, Family::V4, Wanted::All);
@@ -32,7 +33,7 @@ pub fn lookup(etc: &mut Etc<'_>, key: Option<&[u8]>) -> Result<(), Box<Failure>>
 
 /// A key that is no whole address: one of inet_aton()'s short forms, which needs no file, or a
 /// name.
-fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<(), Box<Failure>> {
+fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<(), Error> {
     let first = key.first().copied().unwrap_or_default();
     // A dot at the end makes a name of anything.
     let only = |legal: &[u8]| !key.ends_with(b".") && key.iter().all(|byte| legal.contains(byte));
@@ -55,7 +56,7 @@ fn by_key(etc: &mut Etc<'_>, key: &[u8]) -> Result<(), Box<Failure>> {
 ///
 /// If all lines of a name count, each of their addresses stands on a line with the first one's
 /// name, then all other names in the order of the file.
-fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<(), Box<Failure>> {
+fn search(etc: &mut Etc<'_>, family: Family, wanted: Wanted<'_>) -> Result<(), Error> {
     let file = etc.read("hosts")?;
     let mut lines = Text(&file);
     let (mut addresses, mut first, mut names) = (Vec::new(), &[][..], Vec::new());
@@ -96,7 +97,7 @@ impl Etc<'_> {
         family: Family,
         addresses: &mut Vec<Address>,
         names: &mut Vec<u8>,
-    ) -> Result<(), Box<Failure>> {
+    ) -> Result<(), Error> {
         for address in &*addresses {
             self.put_host(family, address, names)?;
         }
@@ -106,12 +107,7 @@ impl Etc<'_> {
     }
 
     /// Writes a line of an address and names.
-    fn put_host(
-        &mut self,
-        family: Family,
-        address: &Address,
-        names: &[u8],
-    ) -> Result<(), Box<Failure>> {
+    fn put_host(&mut self, family: Family, address: &Address, names: &[u8]) -> Result<(), Error> {
         let out = &mut self.text;
         let start = out.len();
         match family {
@@ -140,7 +136,7 @@ fn address_in(family: Family, text: &[u8]) -> Option<Address> {
 
 /// Whether host.conf says `multi on`, which lets all lines of a name count. The last such line
 /// counts; glibc's default is off.
-fn multi(etc: &Etc<'_>) -> Result<bool, Box<Failure>> {
+fn multi(etc: &Etc<'_>) -> Result<bool, Error> {
     let file = etc.read("host.conf")?;
     let (mut lines, mut multi) = (Text(&file), false);
     while let Some(line) = lines.entry() {

@@ -16,10 +16,13 @@ mod named;
 mod tests;
 mod text;
 
+use crate::sys::error::Error;
 use crate::sys::file::join;
 use file::read;
-use rustix::io::Errno;
 pub use text::{Text, number};
+
+/// Whether this build has these databases.
+pub const IS_READ: bool = cfg!(feature = "etc-databases");
 
 /// How a question ended; what was found is written by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,26 +35,8 @@ pub enum Status {
     NoEnumeration,
 }
 
-/// Why a question has no answer, or half of one.
-#[derive(Debug)]
-pub struct Failure {
-    /// What did not work: "open", "read" or "write".
-    pub what: &'static str,
-    /// The file. For "write" it is no path but the words `to standard output`.
-    pub path: Vec<u8>,
-    /// The system's reason.
-    pub error: Errno,
-}
-
-impl Failure {
-    /// In a box: each `?` moves it.
-    fn new(what: &'static str, path: Vec<u8>, error: Errno) -> Box<Self> {
-        Box::new(Failure { what, path, error })
-    }
-}
-
 /// Where answers go.
-pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Errno> + 'o;
+pub type Out<'o> = dyn FnMut(&[u8]) -> Result<(), Error> + 'o;
 
 /// The databases, which are also the names of their files, in the order of the alphabet.
 const DATABASES: [(&str, Kind); 8] = [
@@ -90,14 +75,14 @@ pub fn is_database(name: &[u8]) -> bool {
 /// Writes what the files in `dir` say of each key to `out`, or of all there is without a key.
 ///
 /// All keys are looked up, in order, even when one is not found. An unknown database finds
-/// nothing. A file that is there and cannot be read is a [`Failure`], at once; the answers to
-/// earlier keys are written even so.
+/// nothing. A file that is there and cannot be read is an error, at once; the answers to earlier
+/// keys are written even so.
 pub fn answer(
     database: &[u8],
     dir: &[u8],
     keys: &[&[u8]],
     out: &mut Out<'_>,
-) -> Result<Status, Box<Failure>> {
+) -> Result<Status, Error> {
     let Some((name, kind)) = find(database) else {
         return Ok(Status::NotFound);
     };
@@ -126,7 +111,7 @@ impl Etc<'_> {
     /// Output is kept until there is this much of it: few writes, and little memory.
     const ENOUGH: usize = 16 * 1024;
 
-    fn answer(&mut self, keys: &[&[u8]]) -> Result<Status, Box<Failure>> {
+    fn answer(&mut self, keys: &[&[u8]]) -> Result<Status, Error> {
         if keys.is_empty() {
             // glibc has no call for it either.
             if self.kind == Kind::Ethers {
@@ -146,7 +131,7 @@ impl Etc<'_> {
     }
 
     /// Writes the answer for one key, or for all there is.
-    fn look_up(&mut self, key: Option<&[u8]>) -> Result<(), Box<Failure>> {
+    fn look_up(&mut self, key: Option<&[u8]>) -> Result<(), Error> {
         match self.kind {
             Kind::Aliases => return aliases::lookup(self, key),
             Kind::Hosts => return hosts::lookup(self, key),
@@ -178,12 +163,12 @@ impl Etc<'_> {
     }
 
     /// A file of the directory.
-    fn read(&self, file: &str) -> Result<Vec<u8>, Box<Failure>> {
-        read(join(self.dir, file.as_bytes()))
+    fn read(&self, file: &str) -> Result<Vec<u8>, Error> {
+        read(&join(self.dir, file.as_bytes()))
     }
 
     /// An entry was found, and written; passes the output on if enough has come together.
-    fn found_one(&mut self) -> Result<(), Box<Failure>> {
+    fn found_one(&mut self) -> Result<(), Error> {
         self.found = true;
         if self.text.len() < Self::ENOUGH {
             return Ok(());
@@ -191,10 +176,9 @@ impl Etc<'_> {
         self.write()
     }
 
-    fn write(&mut self) -> Result<(), Box<Failure>> {
+    fn write(&mut self) -> Result<(), Error> {
         let written = (self.out)(&self.text);
         self.text.clear();
-        let path = b"to standard output".to_vec();
-        written.map_err(|error| Failure::new("write", path, error))
+        written
     }
 }

@@ -2,10 +2,11 @@
 
 use super::address::{Family, parse, push_v6};
 use super::{DATABASES, Status, answer, is_database};
+use crate::sys::error::{Error, Exit};
 use rustix::io::Errno;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -92,14 +93,23 @@ fn missing_file_finds_nothing_and_is_enumerated_as_empty() {
     }
 }
 
+fn failed(what: &'static str, errno: Errno) -> Error {
+    Error::system(what, errno).with_exit(Exit::FAILURE)
+}
+
+/// All that an error says.
+fn told(error: Error) -> String {
+    format!("{error:?}")
+}
+
 #[test]
 fn directory_in_place_of_a_file_is_a_failure() {
     let files = Files::new(&[]);
     for name in NAMES {
         let path = files.0.join(name);
         fs::create_dir(&path).unwrap();
-        let failure = answer(name.as_bytes(), files.dir(), &[b"x"], &mut |_| Ok(())).unwrap_err();
-        assert_eq!((failure.what, failure.path), ("read", path.into_os_string().into_vec()));
+        let error = answer(name.as_bytes(), files.dir(), &[b"x"], &mut |_| Ok(())).unwrap_err();
+        assert_eq!(told(error), told(failed("unable to read", Errno::ISDIR).about(path)));
     }
 }
 
@@ -109,8 +119,8 @@ fn pipe_in_place_of_a_file_is_a_failure_and_no_wait() {
     let files = Files::new(&[]);
     let path = files.0.join("rpc");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
-    let failure = answer(b"rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
-    assert_eq!((failure.what, failure.path), ("open", path.into_os_string().into_vec()));
+    let error = answer(b"rpc", files.dir(), &[], &mut |_| Ok(())).unwrap_err();
+    assert_eq!(told(error), told(failed("unable to open", Errno::SPIPE).about(path)));
 }
 
 #[test]
@@ -129,8 +139,9 @@ fn answers_before_a_failure_are_written() {
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let files = Files::new(&[("rpc", b"nfs 100003\n")]);
-    let failure = answer(b"rpc", files.dir(), &[], &mut |_| Err(Errno::NOSPC)).unwrap_err();
-    assert_eq!((failure.what, failure.error), ("write", Errno::NOSPC));
+    let full = || failed("unable to write", Errno::NOSPC);
+    let error = answer(b"rpc", files.dir(), &[], &mut |_| Err(full())).unwrap_err();
+    assert_eq!(told(error), told(full()));
 }
 
 #[test]
