@@ -35,10 +35,13 @@
 pub mod bytes;
 pub mod entry;
 mod error;
+pub mod json;
 pub mod line;
 pub mod nscd;
 pub mod nslcd;
 pub mod nsss;
+pub mod userdb;
+pub mod varlink;
 
 pub use error::{DecodeError, Decoded, EncodeError, Malformed};
 

@@ -2,3 +2,4 @@
 
 mod nscd;
 mod nsss;
+mod userdb;

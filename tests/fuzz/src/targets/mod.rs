@@ -17,6 +17,7 @@ mod nsss;
 mod script;
 mod session;
 mod stage;
+mod varlink;
 
 pub use lines::lines;
 pub use map_files::{nssmap_conf, registry};
@@ -25,6 +26,7 @@ pub use nslcd::nslcd_reply;
 pub use nsss::{nsss_reply, nsss_request};
 pub use script::switch_script;
 pub use session::nsss_session;
+pub use varlink::varlink;
 
 /// A target: its name, and what it does with the bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("nsss_session", nsss_session),
     ("registry", registry),
     ("switch_script", switch_script),
+    ("varlink", varlink),
 ];
 
 /// Up to a mark that a fuzzer soon knows, and from there on; without a mark all is the first.

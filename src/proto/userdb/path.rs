@@ -1,0 +1,245 @@
+//! Home directories and shells, which the clients refuse unless they are absolute and plain: with `//`,
+//! with `.` or `..` for a component, with a colon or a control character they take another path
+//! instead, and a shell that lets nobody in becomes one that does.
+
+use core::str::from_utf8;
+
+/// The longest path, and the longest component of one, in bytes.
+const PATH_MAX: usize = 4096;
+const COMPONENT_MAX: usize = 255;
+
+/// What is told of a path that cannot be told as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Home,
+    Shell,
+}
+
+/// Whether a path can be told, found from its pieces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Check {
+    len: usize,
+    /// Bytes of the component so far, and whether they are dots.
+    component: usize,
+    dots: bool,
+    /// Components that are left when it is mended.
+    components: usize,
+    bad: bool,
+    /// The front of a character.
+    held: [u8; 4],
+    holds: usize,
+}
+
+/// What is told of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The path, mended.
+    Mended,
+    /// This in its place.
+    Instead(&'static str),
+}
+
+impl Check {
+    /// Takes the next bytes.
+    pub fn feed(&mut self, piece: &[u8]) {
+        for byte in piece {
+            self.push(*byte);
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bad |= self.len == 0 && byte != b'/';
+        self.bad |= byte == b':' || byte.is_ascii_control();
+        self.len += 1;
+        if byte == b'/' {
+            self.end_component();
+        } else {
+            self.dots = byte == b'.' && (self.component == 0 || self.dots);
+            self.component += 1;
+        }
+        self.character(byte);
+    }
+
+    fn end_component(&mut self) {
+        self.bad |= self.component > COMPONENT_MAX || (self.dots && self.component == 2);
+        let left = self.component > 0 && !(self.dots && self.component == 1);
+        self.components += usize::from(left);
+        (self.component, self.dots) = (0, false);
+    }
+
+    /// It has to be UTF-8, of characters that Unicode has a use for.
+    fn character(&mut self, byte: u8) {
+        if self.holds == 0 && byte < 0x80 {
+            return;
+        }
+        let Some(place) = self.held.get_mut(self.holds) else {
+            self.bad = true;
+            return;
+        };
+        *place = byte;
+        self.holds += 1;
+        match from_utf8(self.held.get(..self.holds).unwrap_or_default()) {
+            Ok(text) => {
+                self.bad |= !text.chars().all(crate::json::is_character);
+                self.holds = 0;
+            }
+            Err(error) => self.bad |= error.error_len().is_some(),
+        }
+    }
+
+    /// The path ends: what is told of it.
+    pub fn finish(mut self, kind: Kind) -> Told {
+        self.end_component();
+        let bad = self.bad || self.holds > 0 || self.len > PATH_MAX;
+        match kind {
+            Kind::Home if bad || self.len == 0 => Told::Instead("/"),
+            Kind::Shell if self.len == 0 => Told::Instead("/bin/sh"),
+            Kind::Shell if bad || self.components == 0 => Told::Instead("/usr/sbin/nologin"),
+            _ => Told::Mended,
+        }
+    }
+}
+
+/// Mends a path that [`Check`] found good, byte by byte: `//` and `/./` become `/`, and a `/` or `/.` at
+/// its end is left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mender {
+    /// A slash was not written yet.
+    slash: bool,
+    /// Nor was a dot behind it.
+    dot: bool,
+    any: bool,
+}
+
+impl Mender {
+    /// Takes one byte; what is written for it: at most three bytes.
+    pub fn push(&mut self, byte: u8) -> Mended {
+        let mut mended = Mended::default();
+        match byte {
+            b'/' => (self.slash, self.dot) = (true, false),
+            b'.' if self.slash && !self.dot => self.dot = true,
+            _ => {
+                if self.slash {
+                    mended.push(b'/');
+                }
+                if self.dot {
+                    mended.push(b'.');
+                }
+                mended.push(byte);
+                *self = Mender { any: true, ..Mender::default() };
+            }
+        }
+        mended
+    }
+
+    /// The path ends; what is written for that.
+    pub fn finish(self) -> Mended {
+        let mut mended = Mended::default();
+        if !self.any {
+            mended.push(b'/');
+        }
+        mended
+    }
+}
+
+/// Up to three bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mended {
+    bytes: [u8; 3],
+    len: usize,
+}
+
+impl Mended {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::string::String;
+
+    fn told(path: &str, kind: Kind) -> String {
+        let mut check = Check::default();
+        check.feed(path.as_bytes());
+        match check.finish(kind) {
+            Told::Instead(path) => path.into(),
+            Told::Mended => {
+                let mut mender = Mender::default();
+                let mut all: std::vec::Vec<u8> =
+                    path.bytes().flat_map(|b| mender.push(b).bytes().to_vec()).collect();
+                all.extend(mender.finish().bytes());
+                String::from_utf8(all).unwrap()
+            }
+        }
+    }
+
+    #[test]
+    fn homes_are_mended_or_replaced() {
+        for (home, want) in [
+            ("", "/"),
+            ("/", "/"),
+            ("//", "/"),
+            ("/.", "/"),
+            ("/./", "/"),
+            ("/..", "/"),
+            ("relative", "/"),
+            ("/home/a", "/home/a"),
+            ("/home//a/./b/.", "/home/a/b"),
+            ("/home/a/", "/home/a"),
+            ("/h/./", "/h"),
+            ("/home/.hidden", "/home/.hidden"),
+            ("/home/...", "/home/..."),
+            ("/home/..a/b", "/home/..a/b"),
+            ("/a/../b", "/"),
+            ("/a:b", "/"),
+            ("/a\u{7f}", "/"),
+            ("/a\tb", "/"),
+            ("/Größe", "/Größe"),
+            ("/a\u{fffe}", "/"),
+            ("/a.b/c.", "/a.b/c."),
+        ] {
+            assert_eq!(told(home, Kind::Home), want, "{home:?}");
+        }
+        let long = std::format!("/{}", "c".repeat(COMPONENT_MAX));
+        assert_eq!(told(&long, Kind::Home), long);
+        assert_eq!(told(&(long + "c"), Kind::Home), "/");
+        assert_eq!(told(&"/c".repeat(2049), Kind::Home), "/");
+    }
+
+    #[test]
+    fn shells_are_mended_or_let_nobody_in() {
+        const NONE: &str = "/usr/sbin/nologin";
+        for (shell, want) in [
+            ("", "/bin/sh"),
+            ("/bin//dash", "/bin/dash"),
+            ("/bin/sh/", "/bin/sh"),
+            ("/bin/sh/.", "/bin/sh"),
+            ("/", NONE),
+            ("/.", NONE),
+            ("bash", NONE),
+            ("/bin/../sh", NONE),
+            ("/bin/s\u{1}h", NONE),
+        ] {
+            assert_eq!(told(shell, Kind::Shell), want, "{shell:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_utf_8_cannot_be_told() {
+        for path in [&b"/a\xff"[..], b"/a\xc3", b"/\xe2\x82/", b"/\xed\xa0\x80"] {
+            let mut check = Check::default();
+            check.feed(path);
+            assert_eq!(check.finish(Kind::Home), Told::Instead("/"), "{path:?}");
+        }
+    }
+}
