@@ -88,6 +88,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         takes_descriptors: own_command(command, NAMES).is_none(),
         may_be_passed: true,
         lengthens: false,
+        hides_lock: false,
     };
     if let Some(millis) = privilege::exchange_timeout()? {
         limits.patience.client_millis = millis;

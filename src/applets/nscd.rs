@@ -11,32 +11,24 @@ use super::{NAMES, help};
 use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
-use crate::limits::{BACKENDS, LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
+use crate::backend::switch::Switch;
+use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
-use crate::server::event_loop::{self, Service};
-use crate::server::listener::{Limits, Listener, Place};
-use crate::server::log::Log;
-use crate::server::setup::{Connections, Identity, clamp, ready, with_room};
+use crate::server::listener::Limits;
+use crate::server::public::{Endpoint, Server, WORKER};
+use crate::server::setup::{Connections, Identity, clamp, with_room};
 use crate::server::signals::settle;
-use crate::server::sources::{Others, Sources};
-use crate::server::worker;
-use crate::server::worker::pool::Pool;
-use crate::sys::access::shared_ids;
-use crate::sys::error::{Error, Exit, not_made};
-use crate::sys::file::{directory, path};
+use crate::server::sources::Sources;
+use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
 use crate::sys::no_huge_pages;
-use crate::sys::privilege;
-use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
 use nssproto::bytes::decimal_u32;
 use nssproto::nscd::SOCKET;
-use rustix::fs::{Mode, mkdir};
-use rustix::io::Errno;
-use rustix::process::{Pid, geteuid, umask};
+use rustix::process::Pid;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -64,11 +56,6 @@ As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
     help::SERVER_END,
 ];
 
-/// How long the nscd of a program that has ended may take to end.
-const ENDING_MILLIS: u64 = 500;
-
-/// Makes a worker of this process, for another nscd. (Nothing to be called by hand.)
-const WORKER: &str = "--worker";
 
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
@@ -97,17 +84,6 @@ pub const SPEC: Spec = Spec {
         ("--usage", b'?'),
     ],
 };
-
-/// Clients that the kernel lets connect before they are accepted; its own limit is the same.
-const BACKLOG: i32 = 4096;
-
-/// The sockets to serve, and how.
-struct Sockets<'a> {
-    nscd: &'a OsStr,
-    nsss: Option<&'a OsStr>,
-    connections: Connections,
-    patience: Patience,
-}
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
@@ -140,120 +116,55 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag(check::OPTION) {
         return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
+    let server = Server {
+        name: "nscd",
+        sources: &sources,
+        identity: &identity,
+        patience,
+        prepare: Switch::judge_passwords,
+        look: look_at_shadow,
+    };
     if is_worker {
-        work(&sources, &identity, patience, server_options.log)?;
-    } else {
-        let nsss = options.word(b'N');
-        let sockets = Sockets { nscd: socket, nsss, connections, patience };
-        serve(&sources, &sockets, &identity, &server_options, parent, args)?;
+        server.work(server_options.log)?;
+        return Ok(Exit::SUCCESS);
     }
+    let nsss = options.word(b'N').map(|socket| Endpoint {
+        protocol: Protocol::Nsss,
+        socket,
+        limits: Limits { patience, ..connections.limits(u32::MAX) },
+        may_be_passed: false,
+        makes_directory: false,
+        hides_lock: false,
+    });
+    // An nsss client may have three enumerations open besides its socket.
+    let taken = nsss.as_ref().map_or(0, |nsss| nsss.limits.max * 4);
+    let public = with_room(Limits { patience, ..connections.limits(NSCD_PER_UID) }, taken);
+    if server_options.log.verbosity > 0 {
+        nsswitch::warn_of_uncovered(&sources);
+        if public.room < NSCD_ROOM {
+            warn_of_small_room(public.room);
+        }
+    }
+    let nscd = Endpoint {
+        protocol: Protocol::Nscd,
+        socket,
+        limits: public,
+        may_be_passed: true,
+        makes_directory: true,
+        hides_lock: false,
+    };
+    let endpoints: Vec<Endpoint<'_>> = [Some(nscd), nsss].into_iter().flatten().collect();
+    server.serve(&endpoints, &server_options, parent, args)?;
     Ok(Exit::SUCCESS)
 }
 
-/// A worker's work.
-fn work(sources: &Sources, identity: &Identity, patience: Patience, log: Log) -> Result<(), Error> {
-    let mut far = sources.far()?;
-    log.tell_failures(&mut far);
-    shared_ids();
-    far.judge_passwords();
-    // One that takes another's place after the change of user is that user already.
-    if geteuid().is_root() {
-        identity.assume()?;
-    }
-    far.guard();
-    if !sources.start_programs() {
-        far.sandbox().enter();
-    }
-    worker::main::serve(&mut far, patience)
-}
-
-impl Sockets<'_> {
-    /// Makes the one at `path`, or takes the one that was passed.
-    fn listen(&self, protocol: Protocol, path: &OsStr, limits: Limits) -> Result<Service, Error> {
-        let place = Place {
-            path,
-            mode: 0o666,
-            backlog: BACKLOG,
-            replace: true,
-            swap: true,
-            // One that ends, with its program or by `-K`, needs a moment for it.
-            patience: ENDING_MILLIS,
-            takes_descriptors: false,
-            may_be_passed: protocol == Protocol::Nscd,
-            lengthens: true,
-        };
-        let listener = Listener::open(&place, Limits { patience: self.patience, ..limits })?;
-        Ok(Service { protocol, listener, sources: 0..BACKENDS })
-    }
-}
-
-fn serve(
-    sources: &Sources,
-    sockets: &Sockets<'_>,
-    identity: &Identity,
-    server_options: &ServerOptions,
-    parent: Option<Watched>,
-    args: &[OsString],
-) -> Result<(), Error> {
-    // What is wrong with the script is told before the socket is made.
-    let (mut near, others) = sources.near("nscd")?;
-    server_options.log.tell_failures(&mut near);
-    let judges = near.judge_passwords();
-    let as_root = geteuid().is_root();
-    let verbose = server_options.log.verbosity > 0;
-    if verbose {
-        nsswitch::warn_of_uncovered(sources);
-        sources.name_refused("nscd");
-    }
-    let nsss = sockets.connections.limits(u32::MAX);
-    // An nsss client may have three enumerations open besides its socket.
-    let taken = sockets.nsss.map_or(0, |_| 4 * nsss.max);
-    let public = with_room(sockets.connections.limits(NSCD_PER_UID), taken);
-    if verbose && public.room < NSCD_ROOM {
-        warn_of_small_room(public.room);
-    }
-    let directory = directory(sockets.nscd.as_bytes());
-    make_directory(directory)?;
-    if verbose {
-        warn_of_open_directory(directory);
-    }
-    let mut services = vec![sockets.listen(Protocol::Nscd, sockets.nscd, public)?];
-    if let Some(path) = sockets.nsss {
-        services.push(sockets.listen(Protocol::Nsss, path, nsss)?);
-    }
-    let most = services.iter().map(|service| service.listener.limits.rows()).sum();
-    if !sources.start_programs() {
-        privilege::gain_no_more();
-    }
-    // Where workers would only be there in case, a server that can forbid itself files does that.
-    let needed = match others {
-        Others::None => false,
-        Others::Sometimes => cfg!(not(feature = "sandbox")),
-        Others::Always => true,
-    };
-    let mut workers = None;
-    if needed {
-        let enumerates = sockets.nsss.is_some();
-        let pool = Pool::new(most, enumerates, &[b"nscd", WORKER.as_bytes()], args)?;
-        if others == Others::Always && identity.changes() {
-            // Opened before rights are given up: the map may have a key that only root can read.
-            pool.start_all()?;
-        }
-        workers = Some(pool);
-    }
-    let assumed = identity.assume();
-    if let (Err(_), Some(workers)) = (&assumed, &workers) {
-        // They would fail alike, and say so.
-        workers.end();
-    }
-    assumed?;
-    if judges && as_root && is_shadow_closed() {
+/// Rights that are left may be too few to know whom shadow has.
+fn look_at_shadow() {
+    if is_shadow_closed() {
         Message::warning("nscd")
             .text("unable to read /etc/shadow, so that nobody knows whom of other sources it has")
             .send();
     }
-    ready(&mut near);
-    event_loop::serve(&services, server_options, &mut near, workers, parent)
 }
 
 /// Fewer clients can wait than usual: above that, some are closed.
@@ -293,33 +204,4 @@ fn parent(pid: &OsStr) -> Result<Watched, Error> {
 pub fn process_id(text: &OsStr) -> Result<Pid, Error> {
     let number = decimal_u32(text.as_bytes()).and_then(|n| i32::try_from(n).ok());
     number.and_then(Pid::from_raw).ok_or_else(|| Error::options("not a process id:").about(text))
-}
-
-/// The socket's directory, 0755, if it is not there.
-fn make_directory(name: &[u8]) -> Result<(), Error> {
-    // What is no path is told by the bind; so is what is there and no directory.
-    let Ok(dir) = path(name) else { return Ok(()) };
-    if name.is_empty() || stat(&dir).is_ok() {
-        return Ok(());
-    }
-    // A chmod afterwards could be led elsewhere by whoever may write the directory above.
-    let before = umask(Mode::empty());
-    let made = mkdir(&dir, Mode::from_raw_mode(0o755));
-    umask(before);
-    match made {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(e) => Err(not_made("unable to make directory", name, e)),
-    }
-}
-
-/// Whoever may write the directory can put another socket there, and set-uid programs believe it.
-/// Told where it could have been otherwise: a server without root's rights has no choice.
-fn warn_of_open_directory(dir: &[u8]) {
-    let open = |stat: Stat| stat.st_uid != 0 || stat.st_mode & 0o022 != 0;
-    let stat = || path(dir).and_then(|dir| stat(&dir));
-    if !dir.is_empty() && geteuid().is_root() && stat().is_ok_and(open) {
-        let mut message = Message::warning("nscd");
-        message.path(dir);
-        message.text(" can be written by others, who can forge answers there").send();
-    }
 }

@@ -38,6 +38,9 @@ pub struct Place<'a> {
     pub may_be_passed: bool,
     /// As many clients may wait there, too: a C library whose connect fails asks nobody.
     pub lengthens: bool,
+    /// What is made beside it has a name that begins with a dot, and is no socket for those who look
+    /// at all that is there.
+    pub hides_lock: bool,
 }
 
 /// How clients of a listener are admitted.
@@ -182,7 +185,11 @@ fn beside(place: &Place<'_>) -> Result<CString, Error> {
 
 /// The path of the socket, or of what is beside it.
 fn named(place: &Place<'_>, suffix: &str) -> Result<CString, Error> {
-    let name = [place.path.as_bytes(), suffix.as_bytes()].concat();
+    let whole = place.path.as_bytes();
+    let base = whole.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (directory, base) = whole.split_at_checked(base).unwrap_or_default();
+    let dot: &[u8] = if place.hides_lock && !suffix.is_empty() { b"." } else { b"" };
+    let name = [directory, dot, base, suffix.as_bytes()].concat();
     path(&name).map_err(unable("unable to bind"))
 }
 

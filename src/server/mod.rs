@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod event_loop;
 pub mod listener;
 pub mod log;
+pub mod public;
 pub mod schedule;
 mod session;
 pub mod setup;
