@@ -66,6 +66,13 @@ pub const SMALL_ROOM: u32 = 512;
 /// gives up at 5 s.
 pub const NSCD_ANSWER_MILLIS: u32 = 4000;
 
+/// How long a client of userdb may be silent between two calls. The stock ones make one, and close.
+pub const USERDB_IDLE_MILLIS: u32 = 5000;
+
+/// How long one may stop in a list of userdb: a program may do something with each entry, and takes an
+/// end for the end of the list.
+pub const USERDB_LIST_MILLIS: u32 = 60_000;
+
 /// Milliseconds for all replies in hand when a server is told to end.
 pub const ENDING_MILLIS: u64 = 5000;
 

@@ -69,6 +69,7 @@ applets! {
     nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE, "users of LDAP, through a running nslcd";
     nsssd_switch: "nsssd-switch" or "switch", Exit::USAGE, "asks several backends in order";
     nsssd_unix: "nsssd-unix" or "unix", Exit::USAGE, "users of passwd, group and shadow files";
+    userdb: "userdb", Exit::USAGE, "answers libnss_systemd, as a service of systemd's userdb";
     whoami: "whoami", Exit::FAILURE, "the name of the user";
     with_nscd: "with-nscd", Exit::USAGE, "runs a program beside an nscd of its own";
 }

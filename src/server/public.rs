@@ -107,9 +107,9 @@ impl Server<'_> {
         };
         let enumerates = endpoints.iter().any(|endpoint| endpoint.protocol == Protocol::Nsss);
         let words: &[&'static [u8]] = &[self.name.as_bytes(), WORKER.as_bytes()];
-        let workers = needed.then(|| Pool::new(most, enumerates, words, args)).transpose()?;
+        let mut workers = needed.then(|| Pool::new(most, enumerates, words, args)).transpose()?;
         if let Some(workers) =
-            workers.as_ref().filter(|_| others == Others::Always && self.identity.changes())
+            workers.as_mut().filter(|_| others == Others::Always && self.identity.changes())
         {
             // Opened before rights are given up: the map may have a key that only root can read.
             workers.start_all()?;

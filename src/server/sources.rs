@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::backend::RunsIn;
+use crate::backend::Teller;
 use crate::backend::child::Origin;
 use crate::backend::script::Block;
 use crate::backend::script::registry::{Names, by_command};
@@ -88,6 +89,15 @@ impl Sources {
     /// are needed, and again when they have failed.
     pub fn far(&self) -> Result<Box<Switch>, Error> {
         self.switch()
+    }
+
+    /// Whether all of them are the machine's own files.
+    pub fn are_own_files(&self) -> Result<bool, Error> {
+        let mut switch = self.switch()?;
+        Ok(switch
+            .slots()
+            .iter()
+            .all(|slot| slot.origin.is_none() && slot.backend.teller() == Teller::Own))
     }
 
     /// A line for each, as it is understood.

@@ -42,3 +42,5 @@ mod sandbox;
 mod security;
 mod switch;
 mod unix;
+#[cfg(feature = "userdb")]
+mod userdb;

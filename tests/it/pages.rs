@@ -1,7 +1,7 @@
 //! README.md and the pages of doc/ can be pasted, from top to bottom, and again.
 
 use crate::support::page::{Block, blocks, indented_commands, pages, paste_twice};
-use crate::support::{have_program, is_root, skip};
+use crate::support::{have_program, is_root, peer, skip};
 
 /// The pages with commands: the name of the test, the page, how many of its blocks run here, and how
 /// many elsewhere.
@@ -32,13 +32,14 @@ pasted! {
     nsssd_unix: "doc/nsssd-unix.md", 1, 0;
     reliability: "doc/reliability.md", 0, 1;
     speed: "doc/speed.md", 0, 1;
+    userdb: "doc/userdb.md", 1, 0;
 }
 
 /// Where a block runs that needs this: here with what the tests unpack, or elsewhere (a build, a
 /// board; what needs a supervisor is in `examples`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
-        "" | "slapd" => true,
+        "" | "slapd" | "libnss-systemd" => true,
         "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
@@ -65,6 +66,12 @@ fn paste(test: &str, page: &str) {
             "mkdir /etc/ldap && cp -R '{unpacked}/etc/ldap/schema' /etc/ldap\n\
              mount -t overlay -o 'lowerdir={unpacked}/usr:/usr' private /usr\n"
         );
+    }
+    if here.iter().any(|block| block.needs == "libnss-systemd") {
+        let library = format!("usr/lib/{}-linux-gnu/libnss_systemd.so.2", std::env::consts::ARCH);
+        let Some(library) = peer(test, "libnss-systemd", &library) else { return };
+        let library = library.parent().expect("a file").display();
+        before = format!("export LD_LIBRARY_PATH='{library}'\n");
     }
     if let Err(why) = paste_twice(page, &here, &before) {
         skip(test, &why);

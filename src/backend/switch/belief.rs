@@ -3,10 +3,10 @@
 use super::ClientState;
 use super::decision::stop;
 use super::{Report, Slot, Switch};
-use crate::backend::Outcome;
 use crate::backend::client::{Hit, Search};
+use crate::backend::{Outcome, Teller};
 use nssproto::bytes::copy_front;
-use nssproto::entry::{Db, Name, Record};
+use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
 
@@ -293,6 +293,45 @@ impl Switch {
         }
         std::mem::swap(&mut self.shared.window, &mut self.aside);
         (outcome, id)
+    }
+
+    /// Whether the machine's own files have the name or the number of the record that a client's request
+    /// has found elsewhere, in one turn. The error: they cannot be asked.
+    pub(super) fn own_has(&mut self, client: &mut ClientState) -> Result<bool, Errno> {
+        let (found_at, found, budget) = (client.slot, client.hit, client.budget);
+        let (uid, gid) = self.numbers(client).ok_or(Errno::IO)?;
+        let name = self.name(client).ok_or(Errno::IO)?;
+        let (db, by_id) = match (uid, gid) {
+            (Some(uid), _) => (Db::Passwd, Request::ByUid(Uid(uid))),
+            (None, gid) => (Db::Group, Request::ByGid(Gid(gid.ok_or(Errno::IO)?))),
+        };
+        // A name that cannot be asked for is longer than any that is told.
+        let by_name = Name::new(&name).map(|name| Request::ByName(db, name));
+        let mut has = Ok(false);
+        for at in (0..self.slots.len()).filter(|at| *at != found_at) {
+            let slot = self.slots.get(at).filter(|slot| slot.backend.teller() == Teller::Own);
+            if slot.is_none() {
+                continue;
+            }
+            for question in by_name.iter().chain([&by_id]) {
+                (client.slot, client.search) = (at, Search::default());
+                client.budget = u64::MAX;
+                has = match self.look_aside(client, question).0 {
+                    Outcome::Found => Ok(true),
+                    Outcome::NotFound => continue,
+                    // A file that is not there has nobody.
+                    Outcome::Failed(errno) if i32::from(errno) == Errno::NOENT.raw_os_error() => {
+                        continue;
+                    }
+                    _ => Err(Errno::IO),
+                };
+                break;
+            }
+        }
+        let spent = u64::MAX - client.budget;
+        client.budget = budget.saturating_sub(spent);
+        (client.slot, client.hit, client.search) = (found_at, found, Search::default());
+        has
     }
 
     /// The uid and the gid of the record that was found.

@@ -73,7 +73,7 @@ impl ClientState {
     }
 
     /// The backends that he may ask.
-    pub(super) fn backends(&self) -> Range<usize> {
+    pub fn backends(&self) -> Range<usize> {
         self.backends.start.into()..self.backends.end.into()
     }
 

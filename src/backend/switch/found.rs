@@ -4,12 +4,13 @@
 use super::{ClientState, Switch};
 #[cfg(feature = "nscd")]
 use crate::backend::Source;
+use crate::backend::Teller;
 use crate::backend::client::Hit;
 use crate::backend::gids::Gids;
 #[cfg(feature = "nscd")]
 use crate::backend::password::{self, Subject};
-use crate::sys::access::Rights;
-use nssproto::entry::{Db, Record};
+use crate::sys::access::{Peer, Rights};
+use nssproto::entry::{Db, Name, Record};
 #[cfg(feature = "nscd")]
 use nssproto::nscd::Password;
 use nssproto::nsss::Head;
@@ -46,6 +47,51 @@ impl Found<'_> {
     pub fn record(&self) -> Option<Record<'_>> {
         let ClientState { slot, hit, .. } = &*self.client;
         self.switch.slots.get(*slot)?.backend.record(self.switch.shared.window, hit)
+    }
+
+    /// The place of the backend that told it.
+    pub fn source(&self) -> usize {
+        self.client.slot
+    }
+
+    /// Whether it is told by the machine's own files.
+    pub fn is_own(&self) -> bool {
+        let slot = self.switch.slots.get(self.client.slot);
+        slot.is_some_and(|slot| slot.backend.teller() == Teller::Own)
+    }
+
+    /// Whether the machine's own files, where they are a source, have its name or its number, its own
+    /// source being another one. The error: they cannot be asked.
+    pub fn is_owns(&mut self) -> Result<bool, Errno> {
+        let Found { switch, client, .. } = self;
+        switch.own_has(client)
+    }
+
+    /// Whether `peer` may see what its source says in shadow: who could open that himself, and where
+    /// it is no file, root.
+    pub fn shows_shadow(&self, peer: Peer) -> bool {
+        let slot = self.switch.slots.get(self.client.slot);
+        peer.is_root() || slot.is_some_and(|slot| slot.backend.could_open(Db::Shadow, peer))
+    }
+
+    /// The name and number of a group, the name in `room`; `None`: it is no group, or has a longer
+    /// name.
+    pub fn group_name(self, room: &mut [u8; Name::MAX]) -> Option<(&[u8], u32)> {
+        if let Some(record) = self.record() {
+            let Record::Group(group) = record else { return None };
+            room.get_mut(..group.name.len())?.copy_from_slice(group.name);
+            let (len, gid) = (group.name.len(), group.gid.0);
+            return Some((room.get(..len)?, gid));
+        }
+        // Of a long one the front.
+        let mut front = [0; Name::MAX + 1];
+        let (backend, step) = self.switch.step(self.client)?;
+        let gid = backend.begin_pieces(step)?.id()?;
+        let (backend, step) = self.switch.step(self.client)?;
+        let (len, _) = backend.piece(step, &mut front).ok()?;
+        let name = front.get(..len)?.split(|byte| *byte == 0).next()?;
+        room.get_mut(..name.len())?.copy_from_slice(name);
+        Some((room.get(..name.len())?, gid))
     }
 
     /// Whether its password is told because of our rights, and its client has not as many: by another

@@ -45,6 +45,8 @@ protocols! {
     Nsss => nsss;
     #[cfg(feature = "nscd")]
     Nscd => nscd;
+    #[cfg(feature = "userdb")]
+    Userdb => userdb;
 }
 
 /// What there is to send. One is enough for all connections: it is empty whenever one begins.

@@ -1,0 +1,120 @@
+//! userdb: answers what systemd's libnss_systemd and userdbctl ask below /run/systemd/userdb.
+//!
+//! Speaks systemd's User/Group Record Lookup API via Varlink (doc/userdb.md). Its sources are those
+//! of nsssd-switch, of which the machine's own files are told by nobody but glibc itself.
+
+use super::{NAMES, help};
+use crate::backend::script;
+use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
+use crate::limits::{LOOKUP_MILLIS, REQUEST_MILLIS};
+use crate::options::Spec;
+use crate::server::ServerOptions;
+use crate::server::check;
+use crate::server::conversation::{Patience, Protocol, userdb};
+use crate::server::listener::Limits;
+use crate::server::public::{Endpoint, Server, WORKER, make_directory};
+use crate::server::setup::{Connections, Identity, clamp};
+use crate::server::signals::settle;
+use crate::server::sources::Sources;
+use crate::sys::error::{Error, Exit};
+use crate::sys::no_huge_pages;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// What `--help` prints.
+pub const USAGE: &[&str] = &[
+    "\
+Usage: userdb [OPTION]... SCRIPT...
+
+Tells users and groups to glibc's programs through systemd's libnss_systemd,
+lists and shadow included, from the backends of SCRIPT, that of nsssd-switch
+from the first bitfield on, but not those of the machine's own files:
+  userdb 3 nsssd-unix \"\" 0 nsssd-unix -d /data/etc \"\"
+
+  -S, --listen SOCKET  where (/run/systemd/userdb/org.nssbox.Users); its last
+             part is the name of the service
+  -t MS      a slow source has MS milliseconds for a lookup (200)
+  -C MAX     most connections of one user (as -c)
+  --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
+",
+    help::SERVER,
+    help::CHECK,
+    help::SERVER_END,
+];
+
+/// Where clients look for services; without systemd it is not there.
+const DIRECTORY: &[u8] = b"/run/systemd/userdb";
+const SOCKET: &str = "/run/systemd/userdb/org.nssbox.Users";
+
+/// Its options.
+const SPEC: Spec = Spec {
+    flags: "qv1WX",
+    values: "StcCGguM",
+    cancels: &["qv", "vq"],
+    alias: &[
+        ("--listen", b'S'),
+        MIN_UID_OPTION,
+        (WORKER, b'W'),
+        ("--check", check::OPTION),
+        ("--version", b'V'),
+        ("--help", b'?'),
+    ],
+};
+
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    settle();
+    no_huge_pages();
+    let options = SPEC.split(args)?;
+    let socket = options.word(b'S').unwrap_or(OsStr::new(SOCKET));
+    let name = socket.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let service = std::str::from_utf8(name).unwrap_or_default();
+    if service.is_empty() || service.starts_with('.') {
+        return Err(Error::options("no name of a service:").about(socket));
+    }
+    userdb::name_service(service);
+    let connections = Connections::given(&options)?;
+    let millis = options.number(b't', u64::from(LOOKUP_MILLIS.1))?;
+    let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
+    let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
+    let identity = Identity::given(&options)?;
+    let server_options = ServerOptions::given("userdb", &options);
+    if options.rest.is_empty() {
+        return Err(Error::options("a script is missing: local files are told by glibc itself"));
+    }
+    let blocks = script::parse_with(options.rest, NAMES)?;
+    let sources = Sources::Script(blocks, NAMES, min_uid(&options)?);
+    if options.flag(check::OPTION) {
+        return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
+    }
+    let server = Server {
+        name: "userdb",
+        sources: &sources,
+        identity: &identity,
+        patience,
+        // No password is told that shadow does not have.
+        prepare: |_| false,
+        look: || {},
+    };
+    if options.flag(b'W') {
+        server.work(server_options.log)?;
+        return Ok(Exit::SUCCESS);
+    }
+    if sources.are_own_files()? {
+        return Err(Error::options("nothing but local files, which are told by glibc itself"));
+    }
+    if socket == SOCKET {
+        make_directory(b"/run/systemd")?;
+        make_directory(DIRECTORY)?;
+    }
+    let endpoint = Endpoint {
+        protocol: Protocol::Userdb,
+        socket,
+        limits: Limits { patience, ..connections.limits(u32::MAX) },
+        may_be_passed: true,
+        makes_directory: true,
+        hides_lock: true,
+    };
+    server.serve(&[endpoint], &server_options, None, args)?;
+    Ok(Exit::SUCCESS)
+}

@@ -1,0 +1,518 @@
+//! A client of systemd's user database, without input and output: calls and their replies, in order.
+//!
+//! What a call asks is read from it again each time it goes on; what is kept meanwhile is how far its
+//! answer has come. The end of each reply is written when it is known whether another one follows,
+//! so that nothing is held back for it.
+
+mod members;
+mod users;
+
+use super::{Conversation, End, Need, Output, Patience, Wait, Which};
+use crate::backend::switch::{self, Answer, ClientState, Switch};
+use crate::limits::{NSCD_ANSWER_MILLIS, USERDB_IDLE_MILLIS, USERDB_LIST_MILLIS};
+use crate::sys::access::{Peer, Rights};
+use crate::sys::clock::{NEVER, millis};
+use members::{Gids, Members};
+use nssproto::DecodeError;
+use nssproto::entry::{Db, Name};
+use nssproto::json::Text;
+use nssproto::nsss::Request;
+use nssproto::userdb::record::end;
+use nssproto::userdb::{Error, Keys, Question, encode_description, encode_info, is_name};
+use nssproto::varlink::{CALL_MAX, Call};
+use std::sync::OnceLock;
+use users::User;
+
+/// The state of a connection.
+pub struct Userdb {
+    input: [u8; CALL_MAX],
+    have: usize,
+    /// When it came, or its last call was answered, or the first byte of the next one was there.
+    since: u64,
+    /// A call of it was answered.
+    answered: bool,
+    reply: Reply,
+}
+
+/// How far the answer to the call in hand has come.
+struct Reply {
+    stage: Stage,
+    /// A reply was written but for its end.
+    open: bool,
+    /// There may be many replies.
+    is_list: bool,
+    /// An enumeration was begun in the sources, and is to be ended there.
+    lists: Option<Db>,
+    /// Whose connection it is.
+    peer: Option<Peer>,
+    client: ClientState,
+}
+
+#[expect(clippy::large_enum_variant, reason = "nothing is allocated while it serves")]
+enum Stage {
+    /// The call is not complete.
+    Reading,
+    /// Nothing was asked yet.
+    Beginning,
+    /// The record by one key, or the next one.
+    Asking,
+    /// Nobody has the name; whether somebody has the number.
+    OtherKey,
+    /// A user was found.
+    User(User),
+    /// The members of a group are told.
+    Members(Members),
+    /// The groups of a user are told.
+    Gids(Gids),
+    /// All was told, or a source has failed: the end is to be written.
+    Ending { failed: bool },
+    /// Ends once the output is sent.
+    Closing(End),
+}
+
+/// What comes next.
+enum Step {
+    /// The next step, at once.
+    Again,
+    /// It is waited for this.
+    Need(Need),
+    /// All was told.
+    Done,
+    /// A source failed.
+    Failed,
+    /// There is an error to tell, and nothing was told.
+    Refused(Error<'static>),
+}
+
+/// Room with which a reply is gone on with; each ending fits, and most replies.
+const REPLY_ROOM: usize = 2048;
+
+/// The name of the service: one for the process, since its clients know it by one socket.
+static SERVICE: OnceLock<Box<str>> = OnceLock::new();
+
+/// Names the service, once and before anybody is served.
+pub fn name_service(name: &str) {
+    let _ = SERVICE.set(name.into());
+}
+
+fn service() -> &'static str {
+    SERVICE.get().map_or("", |name| name)
+}
+
+impl Conversation for Userdb {
+    fn new(mut client: ClientState) -> Self {
+        let peer = match client.rights {
+            Rights::Peer(peer) => Some(peer),
+            _ => None,
+        };
+        // What is told of passwd and group everybody may know: no password is.
+        if let Some(peer) = peer {
+            client.rights = Rights::Public(peer);
+        }
+        let reply =
+            Reply { stage: Stage::Reading, open: false, is_list: false, lists: None, peer, client };
+        Userdb { input: [0; CALL_MAX], have: 0, since: millis(), answered: false, reply }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        self.input.get_mut(self.have..).unwrap_or_default()
+    }
+
+    fn filled(&mut self, len: usize) {
+        if self.have == 0 && len > 0 {
+            self.since = millis();
+        }
+        self.have = (self.have + len).min(CALL_MAX);
+    }
+
+    fn request(&self) -> &[u8] {
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let len = Call::decode(input).map_or(0, |call| call.len);
+        input.get(..len).unwrap_or_default()
+    }
+
+    fn waits_for_input(&self) -> bool {
+        matches!(self.reply.stage, Stage::Reading)
+    }
+
+    fn has_asked(&self) -> bool {
+        !self.request().is_empty()
+    }
+
+    fn drains(&self) -> bool {
+        true
+    }
+
+    fn budget_left(&self) -> u64 {
+        self.reply.client.budget
+    }
+
+    fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
+        let Patience { client_millis, lookup_millis } = patience;
+        let limit = match wait {
+            Wait::Turn => return NEVER,
+            // Since it began: who sends byte by byte has no more time than others.
+            Wait::Input if self.have > 0 || !self.answered => {
+                return self.since + u64::from(client_millis);
+            }
+            Wait::Input => return self.since + u64::from(USERDB_IDLE_MILLIS),
+            Wait::Worker => NSCD_ANSWER_MILLIS,
+            Wait::Source => lookup_millis,
+            // A program may do something with each entry of a list, and is told nothing of an end.
+            Wait::Output if self.reply.is_list => USERDB_LIST_MILLIS,
+            Wait::Output => client_millis,
+        };
+        millis() + u64::from(limit)
+    }
+
+    fn leave(&self, switch: &mut Switch) {
+        switch.dismiss(&self.reply.client);
+    }
+
+    fn close_idle(&mut self) -> bool {
+        self.reply.client.close_idle()
+    }
+
+    fn answered(&mut self) {
+        self.take(self.request().len());
+    }
+
+    fn unanswered(&mut self, out: &mut Output) -> Need {
+        let len = self.request().len();
+        let need = self.reply.refuse(&Error::ServiceNotAvailable, out);
+        self.answer(len, need)
+    }
+
+    fn go_on(&mut self, switch: &mut Switch, out: &mut Output, budget: u64) -> Need {
+        self.reply.client.budget = budget;
+        if let Stage::Closing(end) = self.reply.stage {
+            return Need::Close(end);
+        }
+        let input = self.input.get(..self.have).unwrap_or_default();
+        let call = match Call::decode(input) {
+            Ok(call) => call,
+            Err(DecodeError::Incomplete(_)) => return Need::Input,
+            Err(_) => return self.reply.close(End::Protocol),
+        };
+        if call.value.upgrade {
+            return self.reply.close(End::Protocol);
+        }
+        if let Stage::Reading = self.reply.stage {
+            self.reply.stage = Stage::Beginning;
+        }
+        let need = match Question::decode(&call.value, service()) {
+            // Whatever it asks, nobody is told.
+            _ if call.value.oneway => None,
+            Err(error) => self.reply.refuse(&error, out),
+            Ok(question) => self.reply.go_on(&question, switch, out),
+        };
+        let len = call.len;
+        self.answer(len, need)
+    }
+}
+
+impl Userdb {
+    /// The call at the front of the input is done, unless it has a need.
+    fn answer(&mut self, len: usize, need: Option<Need>) -> Need {
+        if need.is_none() {
+            self.take(len);
+        }
+        need.unwrap_or(Need::Flush)
+    }
+
+    fn take(&mut self, len: usize) {
+        self.input.copy_within(len.min(self.have)..self.have, 0);
+        self.have = self.have.saturating_sub(len);
+        (self.since, self.answered) = (millis(), true);
+        self.reply.stage = Stage::Reading;
+    }
+}
+
+impl Reply {
+    fn close(&mut self, end: End) -> Need {
+        self.stage = Stage::Closing(end);
+        Need::Close(end)
+    }
+
+    /// Ends in the middle of a reply. What is in hand must not go out: with it, the reply might look
+    /// whole.
+    fn broken(&mut self, out: &mut Output) -> Need {
+        out.clear();
+        self.close(End::Broken)
+    }
+
+    /// Tells an error, where nothing was told; `None`: it was.
+    fn refuse(&mut self, error: &Error<'_>, out: &mut Output) -> Option<Need> {
+        match error.encode(out.room()) {
+            Ok(len) => {
+                out.add(len);
+                None
+            }
+            Err(_) if !out.pending().is_empty() => Some(Need::Flush),
+            // It would echo a name that is too long for that.
+            Err(_) => Some(self.close(End::Protocol)),
+        }
+    }
+
+    /// Goes on with a question as far as it can; `None`: it is answered.
+    fn go_on(
+        &mut self,
+        question: &Question<'_>,
+        switch: &mut Switch,
+        out: &mut Output,
+    ) -> Option<Need> {
+        loop {
+            if out.room().len() < REPLY_ROOM && !out.pending().is_empty() {
+                return Some(Need::Flush);
+            }
+            let step = match &mut self.stage {
+                Stage::Reading | Stage::Beginning => self.begin(question, out),
+                Stage::Asking => self.ask(question, switch, out),
+                Stage::OtherKey => self.ask_other_key(question, switch),
+                Stage::User(_) => self.tell_user(question, switch, out),
+                Stage::Members(_) => self.tell_members(question, switch, out),
+                Stage::Gids(_) => self.tell_groups(question, switch, out),
+                Stage::Ending { failed } => {
+                    let failed = *failed;
+                    return self.finish(failed, switch, out);
+                }
+                Stage::Closing(end) => return Some(Need::Close(*end)),
+            };
+            match step {
+                Step::Again => {}
+                Step::Need(need) => return Some(need),
+                Step::Done => self.stage = Stage::Ending { failed: false },
+                Step::Failed => self.stage = Stage::Ending { failed: true },
+                Step::Refused(error) => return self.refuse(&error, out),
+            }
+        }
+    }
+
+    /// What needs no source is told at once.
+    fn begin(&mut self, question: &Question<'_>, out: &mut Output) -> Step {
+        let written = match question {
+            Question::Info => {
+                encode_info("nssbox", "userdb", env!("CARGO_PKG_VERSION"), out.room())
+            }
+            Question::Description(text) => encode_description(text, out.room()),
+            Question::Memberships { user: Some(user), group: None } => {
+                self.is_list = true;
+                if name_of(*user, &mut [0; NAME_ROOM]).is_none() {
+                    return Step::Done;
+                }
+                self.stage = Stage::Gids(Gids::default());
+                return Step::Again;
+            }
+            _ => {
+                self.is_list = matches!(question, Question::Memberships { .. });
+                self.stage = Stage::Asking;
+                return Step::Again;
+            }
+        };
+        match written {
+            Ok(len) => {
+                out.add(len);
+                self.open = true;
+                Step::Done
+            }
+            Err(_) => Step::Refused(Error::ServiceNotAvailable),
+        }
+    }
+
+    /// Asks for what is next: the record by a key, or another one of the list.
+    fn ask(&mut self, question: &Question<'_>, switch: &mut Switch, out: &mut Output) -> Step {
+        let mut room = [0; NAME_ROOM];
+        let request = match wanted(question, &mut room) {
+            Wanted::One(request) => request,
+            Wanted::All(db) => {
+                (self.lists, self.is_list) = (Some(db), true);
+                Request::Next(db)
+            }
+            Wanted::Nobody => return self.not_found(question),
+        };
+        let Reply { client, peer, .. } = self;
+        let next = match switch.ask(client, &request, 0) {
+            Answer::Found(found) => match question {
+                Question::User(keys) => users::found(found, keys, *peer, self.open, out),
+                Question::Group(keys) => members::group(found, keys, *peer, self.open, out),
+                _ => members::begin(found),
+            },
+            Answer::Pending => return Step::Need(Need::Turn),
+            Answer::NeedsWorker => return Step::Need(Need::Worker(Which::Any)),
+            Answer::NotFound => Found::None,
+            Answer::Failed(_) | Answer::Done | Answer::Groups(_) => Found::Not(NotTold::Failed),
+        };
+        match next {
+            Found::None => self.not_found(question),
+            found => self.take_found(found),
+        }
+    }
+
+    /// What becomes of a record that was found.
+    fn take_found(&mut self, found: Found) -> Step {
+        match found {
+            Found::Told => self.open = true,
+            Found::User(user) => self.stage = Stage::User(user),
+            Found::Members(members) => self.stage = Stage::Members(members),
+            Found::Not(NotTold::Failed) => return Step::Failed,
+            Found::Not(NotTold::Conflicts) => return Step::Refused(Error::ConflictingRecordFound),
+            Found::Not(NotTold::Hidden) if self.lists.is_some() => {}
+            Found::Not(NotTold::Hidden) | Found::None => return Step::Done,
+        }
+        match self.stage {
+            Stage::Asking if self.lists.is_none() => Step::Done,
+            _ => Step::Again,
+        }
+    }
+
+    /// Nobody has the name or number; if both were asked for, the number may still be somebody's.
+    fn not_found(&mut self, question: &Question<'_>) -> Step {
+        if self.client.has_failed() {
+            return Step::Failed;
+        }
+        match question {
+            Question::User(keys) | Question::Group(keys)
+                if self.lists.is_none() && keys.name.is_some() && keys.id.is_some() =>
+            {
+                self.stage = Stage::OtherKey;
+                Step::Again
+            }
+            _ => Step::Done,
+        }
+    }
+
+    fn ask_other_key(&mut self, question: &Question<'_>, switch: &mut Switch) -> Step {
+        let Some(request) = by_id(question) else { return Step::Done };
+        let found = match switch.ask(&mut self.client, &request, 0) {
+            Answer::Found(mut found) => match may_be_told(&mut found) {
+                Ok(()) => true,
+                Err(NotTold::Hidden) => false,
+                Err(_) => return Step::Failed,
+            },
+            Answer::Pending => return Step::Need(Need::Turn),
+            Answer::NeedsWorker => return Step::Need(Need::Worker(Which::Any)),
+            Answer::NotFound => false,
+            _ => return Step::Failed,
+        };
+        if self.client.has_failed() {
+            return Step::Failed;
+        }
+        if found { Step::Refused(Error::ConflictingRecordFound) } else { Step::Done }
+    }
+
+    /// Ends the reply that is open, if there is one: another one follows.
+    fn go_on_telling(&mut self, out: &mut Output) {
+        if self.open {
+            out.put(end(true));
+        }
+        self.open = false;
+    }
+
+    /// Ends the answer: with an error, if a source `failed` or nothing was told.
+    fn finish(&mut self, failed: bool, switch: &mut Switch, out: &mut Output) -> Option<Need> {
+        if let Some(db) = self.lists.take() {
+            switch.ask(&mut self.client, &Request::End(db), 0);
+        }
+        self.is_list = false;
+        if self.open && !failed {
+            self.open = false;
+            out.put(end(false));
+            return None;
+        }
+        self.go_on_telling(out);
+        let error = if failed { Error::ServiceNotAvailable } else { Error::NoRecordFound };
+        self.refuse(&error, out)
+    }
+}
+
+/// What has become of what was asked for.
+#[expect(clippy::large_enum_variant, reason = "nothing is allocated while it serves")]
+enum Found {
+    /// There is none, or no further one.
+    None,
+    /// It was told, but for the end of the reply.
+    Told,
+    /// There is one, and it is not told.
+    Not(NotTold),
+    /// It is told bit by bit.
+    User(User),
+    /// Its members are.
+    Members(Members),
+}
+
+/// Why a record is not told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NotTold {
+    /// Nobody is to know of it from us.
+    Hidden,
+    /// It is not the one that was asked for: its source errs.
+    Failed,
+    /// It has one of two keys.
+    Conflicts,
+}
+
+/// Room for a name that can be asked for.
+const NAME_ROOM: usize = Name::MAX;
+
+/// What a question asks the sources for.
+enum Wanted<'a> {
+    One(Request<'a>),
+    All(Db),
+    /// Somebody of whom nothing is told.
+    Nobody,
+}
+
+/// Whether a record may be told as far as the machine's own files are concerned: not if these have it, or
+/// somebody of its name or number. systemd's programs ask here before they look at those.
+fn may_be_told(found: &mut switch::Found<'_>) -> Result<(), NotTold> {
+    match found.is_own() || found.is_owns().map_err(|_| NotTold::Failed)? {
+        true => Err(NotTold::Hidden),
+        false => Ok(()),
+    }
+}
+
+/// Whether a record is the one that was asked for, by its name if that was given. Sources in other
+/// processes may err, and the clients hold nothing against what they asked.
+fn keys_fit(keys: &Keys<'_>, name: &[u8], id: u32) -> Result<(), NotTold> {
+    let is_named = keys.name.map(|key| key.bytes().eq(name.iter().copied()));
+    match (is_named, keys.id.map(|key| key == id)) {
+        (Some(false), _) | (None, Some(false)) => Err(NotTold::Failed),
+        (Some(true), Some(false)) => Err(NotTold::Conflicts),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a key, unescaped into `room`; `None`: nobody of that name is told.
+fn name_of<'a>(key: Text<'_>, room: &'a mut [u8; NAME_ROOM]) -> Option<Name<'a>> {
+    let name = key.copy_to(room)?;
+    Name::new(name).filter(|name| is_name(name.bytes()))
+}
+
+fn wanted<'a>(question: &Question<'_>, room: &'a mut [u8; NAME_ROOM]) -> Wanted<'a> {
+    let (db, name) = match question {
+        Question::User(keys) => (Db::Passwd, keys.name),
+        Question::Group(keys) => (Db::Group, keys.name),
+        Question::Memberships { group, .. } => (Db::Group, *group),
+        _ => return Wanted::Nobody,
+    };
+    if let Some(key) = name {
+        let name = name_of(key, room);
+        return name.map_or(Wanted::Nobody, |name| Wanted::One(Request::ByName(db, name)));
+    }
+    match (question, by_id(question)) {
+        (_, Some(request)) => Wanted::One(request),
+        (Question::User(keys) | Question::Group(keys), None) if keys.id.is_some() => Wanted::Nobody,
+        _ => Wanted::All(db),
+    }
+}
+
+/// The question for the number alone; `None`: there is none, or nobody's who is told.
+fn by_id(question: &Question<'_>) -> Option<Request<'static>> {
+    use nssproto::entry::{Gid, Uid};
+    use nssproto::userdb::is_id;
+    match question {
+        Question::User(keys) => keys.id.filter(|id| is_id(*id)).map(|id| Request::ByUid(Uid(id))),
+        Question::Group(keys) => keys.id.filter(|id| is_id(*id)).map(|id| Request::ByGid(Gid(id))),
+        _ => None,
+    }
+}

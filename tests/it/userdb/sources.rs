@@ -1,0 +1,133 @@
+//! Sources that are other programs: asked by workers, as with nscd.
+
+use super::bench::{Bench, ask, ask_one, assert_lives, call, error, replies};
+use crate::support::script::MUTE;
+use crate::support::{procfs, wait_until};
+use serde_json::{Value, json};
+use std::fs;
+
+const ADA: &str = "ada:x:72001:72001:Ada:/home/ada:/bin/sh\n";
+
+/// A program with files of its own: a switch is never run inside.
+fn program(bench: &Bench, passwd: &str, group: &str) -> [String; 6] {
+    let dir = bench.dir.subdirectory("other");
+    fs::write(dir.join("passwd"), passwd).unwrap();
+    fs::write(dir.join("group"), group).unwrap();
+    fs::write(dir.join("shadow"), "net:!:::::::\n").unwrap();
+    let [switch, bits, unix, option, end] =
+        ["nsssd-switch", " 0", " nsssd-unix", " -d", " "].map(str::to_owned);
+    [switch, bits, unix, option, format!(" {}", dir.display()), end]
+}
+
+fn script<'a>(bench: &'a Bench, words: &'a [String]) -> Vec<&'a str> {
+    let mut script = vec!["3", "nsssd-unix", "-d", bench.dir.as_str(), "", "0"];
+    script.extend(words.iter().map(String::as_str));
+    script
+}
+
+#[test]
+fn a_program_is_asked_and_its_lists_are_told() {
+    let bench = Bench::new(ADA, "staff:x:72001:ada\n", "");
+    let words = program(
+        &bench,
+        "net:x:75000:75000:Net:/home/net:/bin/sh\n",
+        "nets:x:75000:net\nmore:x:75001:ada,net\n",
+    );
+    let mut script = script(&bench, &words);
+    script.push("");
+    let server = bench.serve_script(&["-t", "4000"], &script);
+    let client = server.connect();
+    let name = |reply: &Value| reply["parameters"]["record"]["userName"].clone();
+    assert_eq!(name(&ask_one(&client, "GetUserRecord", json!({"userName": "net"}))), "net");
+    assert_eq!(name(&ask_one(&client, "GetUserRecord", json!({"uid": 75000}))), "net");
+    assert_eq!(name(&ask_one(&client, "GetUserRecord", json!({"userName": "ada"}))), "ada");
+    assert_eq!(
+        ask_one(&client, "GetUserRecord", json!({"userName": "nosuch"})),
+        error("NoRecordFound")
+    );
+    let conflict = json!({"userName": "net", "uid": 72001});
+    assert_eq!(ask_one(&client, "GetUserRecord", conflict), error("ConflictingRecordFound"));
+    let users: Vec<Value> =
+        ask(&client, "GetUserRecord", json!({}), true).iter().map(name).collect();
+    assert_eq!(users, ["ada", "net"]);
+    let groups = ask(&client, "GetMemberships", json!({"userName": "ada"}), true);
+    let groups: Vec<&Value> =
+        groups.iter().map(|reply| &reply["parameters"]["groupName"]).collect();
+    assert_eq!(groups, ["staff", "more"]);
+    let all = ask(&client, "GetMemberships", json!({}), true);
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn a_source_that_hangs_is_no_answer_and_delays_nobody_else() {
+    let bench = Bench::new(ADA, "staff:x:72001:ada\n", "");
+    let server = bench.serve_script(
+        &["-t", "100"],
+        &[
+            "3",
+            "nsssd-unix",
+            "-d",
+            bench.dir.as_str(),
+            "",
+            "0",
+            "sh",
+            " -c",
+            &format!(" {MUTE}"),
+            "",
+        ],
+    );
+    let waiting: Vec<_> = (0..12)
+        .map(|_| {
+            let client = server.connect();
+            client.send(&call("GetUserRecord", json!({"userName": "net"}), false));
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        let record = ask_one(&server.connect(), "GetUserRecord", json!({"userName": "ada"}));
+        assert_eq!(record["parameters"]["record"]["uid"], 72001);
+    }
+    // Closed, or told that it is not known; never told that there is none.
+    for client in waiting {
+        if let Some(reply) = replies(&client) {
+            assert_eq!(reply, [error("ServiceNotAvailable")]);
+        }
+    }
+    assert_lives(&server);
+}
+
+#[test]
+fn a_source_that_fails_is_not_one_that_has_nobody() {
+    let bench = Bench::new(ADA, "", "");
+    let server = bench
+        .serve_script(&[], &["3", "nsssd-unix", "-d", bench.dir.as_str(), "", "0", "false", ""]);
+    let client = server.connect();
+    for (method, key, more) in [
+        ("GetUserRecord", json!({"userName": "net"}), false),
+        ("GetGroupRecord", json!({"gid": 75000}), false),
+        ("GetUserRecord", json!({}), true),
+        ("GetMemberships", json!({"userName": "net"}), true),
+    ] {
+        client.send(&call(method, key, more));
+        let Some(all) = replies(&client) else { return };
+        assert_eq!(all.last(), Some(&error("ServiceNotAvailable")), "{method}: {all:?}");
+    }
+    wait_until("no program is left", || procfs::children(server.pid()).len() <= 8);
+}
+
+/// A file that cannot be read is a failure, too: here a directory in its place.
+#[test]
+fn a_list_that_breaks_says_so() {
+    let bench = Bench::new(ADA, "", "");
+    fs::remove_file(bench.dir.join("group")).unwrap();
+    fs::create_dir(bench.dir.join("group")).unwrap();
+    let server = bench.serve(&[]);
+    let client = server.connect();
+    assert_eq!(
+        ask_one(&client, "GetGroupRecord", json!({"groupName": "x"})),
+        error("ServiceNotAvailable")
+    );
+    let all = ask(&client, "GetGroupRecord", json!({}), true);
+    assert_eq!(all, [error("ServiceNotAvailable")]);
+    assert_eq!(ask(&client, "GetUserRecord", json!({}), true).len(), 1);
+}
