@@ -10,13 +10,14 @@
 use crate::sys::error::{Error, Hint};
 use nssproto::bytes::decimal_u64;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Which options an applet has.
 pub struct Spec {
     /// Letters that stand alone.
     pub flags: &'static str,
-    /// Letters that take a value, joined or as the next word. Of several the last one counts.
+    /// Letters that take a value, joined or as the next word. Of several the last one counts. One that
+    /// may stand alone, too, takes a joined one only.
     pub values: &'static str,
     /// Letters behind one that takes them back: in `qQv`, `-q` does so with `-Q` and `-v` before it.
     pub cancels: &'static [&'static str],
@@ -153,7 +154,7 @@ impl<'a> Walk<'a> {
     /// Takes an option. If it has a value that is `joined` or else the next word.
     fn take(&mut self, letter: u8, joined: &'a [u8]) -> Result<Given<'a>, Error> {
         let (mut word, mut left) = (&b""[..], joined);
-        if has(self.spec.values, letter) {
+        if has(self.spec.values, letter) && !(joined.is_empty() && has(self.spec.flags, letter)) {
             (word, left) = (joined, b"");
             if joined.is_empty() {
                 let [next, behind @ ..] = self.rest else {
@@ -241,9 +242,13 @@ impl<'a> Options<'a> {
         let mut words = Vec::new();
         for given in self.given() {
             if !has(letters, given.letter) {
-                let option = [b'-', given.letter];
-                words.push(OsStr::from_bytes(&option).to_owned());
-                if has(self.spec.values, given.letter) {
+                let mut option = vec![b'-', given.letter];
+                let joined = has(self.spec.flags, given.letter);
+                if joined {
+                    option.extend_from_slice(given.word);
+                }
+                words.push(OsString::from_vec(option));
+                if has(self.spec.values, given.letter) && !joined {
                     words.push(OsStr::from_bytes(given.word).to_owned());
                 }
             }

@@ -149,6 +149,23 @@ pub fn last_of_few_by_nscd() -> Question {
     User::of_few(FEW).question_by_nscd("*")
 }
 
+/// Asks a userdb at a socket of this name for that user. Only root is told that shadow has nothing.
+pub fn last_of_few_by_userdb(service: &str) -> Question {
+    let User { name, id, .. } = &User::of_few(FEW);
+    let home = User::of_few(FEW).home();
+    let incomplete = !rustix::process::geteuid().is_root();
+    let request = format!(
+        "{{\"method\":\"io.systemd.UserDatabase.GetUserRecord\",\"parameters\":{{\"userName\":\"{name}\",\
+         \"service\":\"{service}\"}}}}\0"
+    );
+    let reply = format!(
+        "{{\"parameters\":{{\"record\":{{\"userName\":\"{name}\",\"uid\":{id},\"gid\":{id},\"realName\":\"\",\
+         \"homeDirectory\":\"{home}\",\"shell\":\"/bin/sh\",\"service\":\"{service}\"}},\
+         \"incomplete\":{incomplete}}}}}\0"
+    );
+    Question { request: request.into(), reply: reply.into() }
+}
+
 /// The same of [`Files::few_x`].
 pub fn last_of_few_x_by_nscd() -> Question {
     User::of_few(FEW).question_by_nscd("x")

@@ -30,6 +30,9 @@ pub const ROWS: &[Row] = &[
     Row { name: "nscd-connect-x", limit: Limit::None, run: nscd_connect_x },
     Row { name: "nscd-memory", limit: Limit::Bytes(200 * 1024), run: nscd_memory },
     Row { name: "nscd-waiting", limit: Limit::Bytes(6 * 1024), run: nscd_waiting },
+    Row { name: "userdb-connect", limit: Limit::Ratio(1.6), run: userdb_connect },
+    Row { name: "userdb-memory", limit: Limit::Bytes(220 * 1024), run: userdb_memory },
+    Row { name: "userdb-waiting", limit: Limit::Bytes(6 * 1024), run: userdb_waiting },
     Row { name: "peer-nscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Nscd) },
     Row { name: "peer-nscd-off", limit: Limit::None, run: |b| peer_connect(b, Peer::NscdOff) },
     Row { name: "peer-unscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Unscd) },
@@ -175,6 +178,48 @@ fn nscd_connect_x(bench: &Bench) -> io::Result<Finding> {
             || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply),
         )
     })
+}
+
+/// One question of systemd's client: connect, call, read the reply, close.
+fn userdb_connect(bench: &Bench) -> io::Result<Finding> {
+    let plan = bench.plan(20, 300);
+    rounds(plan, || {
+        let bare = bench.files.socket("accept");
+        let _reference = start_accept(&bare)?;
+        let (_server, socket, service) = bench.userdb(&bench.files.few())?;
+        let question = files::last_of_few_by_userdb(&service);
+        turns(
+            plan,
+            || Connection::open(&bare)?.ask_and_end(&PING, &PONG),
+            || Connection::open(&socket)?.ask(&question.request, &question.reply),
+        )
+    })
+}
+
+/// Private memory after a hundred answers.
+fn userdb_memory(bench: &Bench) -> io::Result<Finding> {
+    let (server, socket, service) = bench.userdb(&bench.files.few())?;
+    let question = files::last_of_few_by_userdb(&service);
+    for _ in 0..100 {
+        Connection::open(&socket)?.ask(&question.request, &question.reply)?;
+    }
+    Ok(Finding::Bytes(server.memory("Anonymous")?))
+}
+
+/// The same for each of 200 clients that are connected and silent.
+fn userdb_waiting(bench: &Bench) -> io::Result<Finding> {
+    let (server, socket, service) = bench.userdb(&bench.files.few())?;
+    let question = files::last_of_few_by_userdb(&service);
+    let asked = || Connection::open(&socket)?.ask(&question.request, &question.reply);
+    asked()?;
+    let before = server.memory("Anonymous")?;
+    let clients =
+        (0..SILENT_CLIENTS).map(|_| Connection::open(&socket)).collect::<io::Result<Vec<_>>>()?;
+    // By then all of them have been taken in.
+    asked()?;
+    let grown = server.memory("Anonymous")?.saturating_sub(before);
+    drop(clients);
+    Ok(Finding::Bytes(grown.div_ceil(SILENT_CLIENTS)))
 }
 
 /// What it must answer to the question of [`nscd_connect`].

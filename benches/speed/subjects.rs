@@ -72,6 +72,18 @@ impl Bench {
         Ok((Daemon::start_and_wait(&mut command)?, socket))
     }
 
+    /// `userdb -1 -S SOCKET 0 nsssd-unix -d DIR ""`, and the name of its service.
+    pub fn userdb(&self, dir: &Path) -> io::Result<(Daemon, OsString, String)> {
+        let socket = self.files.socket("userdb");
+        let mut command = self.applet("userdb");
+        command.args(["-1", "-q", "-S"]).arg(&socket);
+        self.add_script(&mut command, dir);
+        let daemon = Daemon::start_and_wait(&mut command)?;
+        let service = Path::new(&socket).file_name().unwrap_or_default();
+        let service = service.to_string_lossy().into_owned();
+        Ok((daemon, socket, service))
+    }
+
     /// The same where /etc/shadow and /etc/nsswitch.conf are those of [`Files::few_x`].
     pub fn nscd_x(&self) -> io::Result<(Daemon, OsString)> {
         let socket = self.files.socket("nscd");

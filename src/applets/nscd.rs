@@ -46,7 +46,13 @@ the local files and /etc/nssmap.conf):
   -s, --ask SOCKET     ask the files (unless --no-files), then this nsss server
   -t MS      a slow source has MS milliseconds for a lookup (200)
   -C MAX     most connections of one user that are served (64); others wait
-  --nsss SOCKET  serve the nsss protocol there, too
+",
+    if cfg!(feature = "userdb") {
+        "  --nsss SOCKET, --userdb[=SOCKET]  serve nsss, libnss_systemd, too (doc/userdb)\n"
+    } else {
+        "  --nsss SOCKET  serve the nsss protocol there, too\n"
+    },
+    "\
   --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
   --parent PID   exit 0 when the process PID ends
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
@@ -56,17 +62,18 @@ As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
     help::SERVER_END,
 ];
 
-
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
-    flags: "qv1dFKLWXZ",
-    values: "StcCGgusPNifTM",
+    flags: if cfg!(feature = "userdb") { "qv1dFKLWXZD" } else { "qv1dFKLWXZ" },
+    values: if cfg!(feature = "userdb") { "StcCGgusPNifTMD" } else { "StcCGgusPNifTM" },
     cancels: &["qv", "vq", "qd", "dq"],
     alias: &[
         ("--listen", b'S'),
         ("--ask", b's'),
         ("--parent", b'P'),
         ("--nsss", b'N'),
+        #[cfg(feature = "userdb")]
+        ("--userdb", b'D'),
         ("--invalidate", b'i'),
         ("--shutdown", b'K'),
         ("--debug", b'd'),
@@ -116,17 +123,34 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag(check::OPTION) {
         return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
+    #[cfg(feature = "userdb")]
+    let userdb = match options.word(b'D') {
+        Some(socket) => {
+            let limits = Limits { patience, ..connections.limits(u32::MAX) };
+            Some(super::userdb::endpoint(Some(socket).filter(|s| !s.is_empty()), limits)?)
+        }
+        None => None,
+    };
+    #[cfg(not(feature = "userdb"))]
+    let userdb = None::<Endpoint<'_>>;
     let server = Server {
         name: "nscd",
         sources: &sources,
         identity: &identity,
         patience,
-        prepare: Switch::judge_passwords,
+        prepare: match userdb {
+            Some(_) => Switch::judge_passwords_beside_userdb,
+            None => Switch::judge_passwords,
+        },
         look: look_at_shadow,
     };
     if is_worker {
         server.work(server_options.log)?;
         return Ok(Exit::SUCCESS);
+    }
+    #[cfg(feature = "userdb")]
+    if let Some(userdb) = &userdb {
+        super::userdb::prepare(&sources, userdb)?;
     }
     let nsss = options.word(b'N').map(|socket| Endpoint {
         protocol: Protocol::Nsss,
@@ -136,8 +160,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         makes_directory: false,
         hides_lock: false,
     });
-    // An nsss client may have three enumerations open besides its socket.
-    let taken = nsss.as_ref().map_or(0, |nsss| nsss.limits.max * 4);
+    // A client of the others may have three enumerations open besides its socket.
+    let others = [&nsss, &userdb].into_iter().flatten();
+    let taken = others.map(|endpoint| endpoint.limits.max * 4).sum();
     let public = with_room(Limits { patience, ..connections.limits(NSCD_PER_UID) }, taken);
     if server_options.log.verbosity > 0 {
         nsswitch::warn_of_uncovered(&sources);
@@ -153,7 +178,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         makes_directory: true,
         hides_lock: false,
     };
-    let endpoints: Vec<Endpoint<'_>> = [Some(nscd), nsss].into_iter().flatten().collect();
+    let endpoints: Vec<Endpoint<'_>> = [Some(nscd), nsss, userdb].into_iter().flatten().collect();
     server.serve(&endpoints, &server_options, parent, args)?;
     Ok(Exit::SUCCESS)
 }

@@ -42,8 +42,7 @@ from the first bitfield on, but not those of the machine's own files:
     help::SERVER_END,
 ];
 
-/// Where clients look for services; without systemd it is not there.
-const DIRECTORY: &[u8] = b"/run/systemd/userdb";
+/// Where clients look for services; without systemd neither directory is there.
 const SOCKET: &str = "/run/systemd/userdb/org.nssbox.Users";
 
 /// Its options.
@@ -66,13 +65,6 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     settle();
     no_huge_pages();
     let options = SPEC.split(args)?;
-    let socket = options.word(b'S').unwrap_or(OsStr::new(SOCKET));
-    let name = socket.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let service = std::str::from_utf8(name).unwrap_or_default();
-    if service.is_empty() || service.starts_with('.') {
-        return Err(Error::options("no name of a service:").about(socket));
-    }
-    userdb::name_service(service);
     let connections = Connections::given(&options)?;
     let millis = options.number(b't', u64::from(LOOKUP_MILLIS.1))?;
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
@@ -87,6 +79,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag(check::OPTION) {
         return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
+    let limits = Limits { patience, ..connections.limits(u32::MAX) };
+    let endpoint = Endpoint { may_be_passed: true, ..endpoint(options.word(b'S'), limits)? };
     let server = Server {
         name: "userdb",
         sources: &sources,
@@ -100,21 +94,37 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         server.work(server_options.log)?;
         return Ok(Exit::SUCCESS);
     }
+    prepare(&sources, &endpoint)?;
+    server.serve(&[endpoint], &server_options, None, args)?;
+    Ok(Exit::SUCCESS)
+}
+
+/// The socket of this path, or the usual one, as a service that is called so.
+pub fn endpoint(socket: Option<&OsStr>, limits: Limits) -> Result<Endpoint<'_>, Error> {
+    let socket = socket.unwrap_or(OsStr::new(SOCKET));
+    let name = socket.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let service = std::str::from_utf8(name).unwrap_or_default();
+    if service.is_empty() || service.starts_with('.') {
+        return Err(Error::options("no name of a service:").about(socket));
+    }
+    userdb::name_service(service);
+    Ok(Endpoint {
+        protocol: Protocol::Userdb,
+        socket,
+        limits,
+        may_be_passed: false,
+        makes_directory: true,
+        hides_lock: true,
+    })
+}
+
+/// What has to be there for it: something to tell, and the directories.
+pub fn prepare(sources: &Sources, endpoint: &Endpoint<'_>) -> Result<(), Error> {
     if sources.are_own_files()? {
         return Err(Error::options("nothing but local files, which are told by glibc itself"));
     }
-    if socket == SOCKET {
+    if endpoint.socket == SOCKET {
         make_directory(b"/run/systemd")?;
-        make_directory(DIRECTORY)?;
     }
-    let endpoint = Endpoint {
-        protocol: Protocol::Userdb,
-        socket,
-        limits: Limits { patience, ..connections.limits(u32::MAX) },
-        may_be_passed: true,
-        makes_directory: true,
-        hides_lock: true,
-    };
-    server.serve(&[endpoint], &server_options, None, args)?;
-    Ok(Exit::SUCCESS)
+    Ok(())
 }

@@ -59,6 +59,8 @@ pub struct Passwords {
     enumerations: Enumerations,
     looking: ShadowSearch,
     services: Services,
+    /// What shadow says of other sources is told by this process, to those who ask glibc's `systemd`.
+    pub tells_shadow: bool,
 }
 
 impl Passwords {
@@ -70,6 +72,7 @@ impl Passwords {
             enumerations: Enumerations::default(),
             looking: ShadowSearch::default(),
             services: Services::new(),
+            tells_shadow: false,
         }))
     }
 
@@ -114,7 +117,8 @@ impl Passwords {
             Look::OwnPasswd => facts.own = Some(self.own_passwd(subject)),
             Look::Listed => {
                 let teller = subject.source.teller();
-                facts.listed = Some(self.services.lists(teller, self.shared.batch));
+                let lists = self.services.lists(teller, self.shared.batch);
+                facts.listed = Some(lists || self.tells_shadow && self.services.systemd);
             }
             Look::ShadowLine => facts.line = Some(self.shadow_line(subject, budget)?),
         }
@@ -205,6 +209,7 @@ pub fn shown(
         field: Field::of(subject.field),
         teller: subject.source.teller(),
         by_root: peer.is_some_and(|peer| peer.is_root()),
+        by_userdb: passwords.as_ref().is_some_and(|passwords| passwords.tells_shadow),
     };
     let mut facts = Facts::default();
     loop {
@@ -242,6 +247,7 @@ struct Services {
     extrausers: bool,
     /// Any that is not of glibc itself.
     others: bool,
+    systemd: bool,
 }
 
 /// A longer one is read so far.
@@ -258,6 +264,7 @@ impl Services {
             ldap: false,
             extrausers: false,
             others: false,
+            systemd: false,
         }
     }
 
@@ -290,10 +297,11 @@ impl Services {
             Err(_) => return self.reading = Reading::torn(Stamp::default()),
         };
         let text = self.text.get(..len).unwrap_or_default();
-        (self.ldap, self.extrausers, self.others) = (false, false, false);
+        (self.ldap, self.extrausers, self.others, self.systemd) = (false, false, false, false);
         for service in nsswitch::services(text, nsswitch::for_shadow(text)) {
             self.ldap |= service == b"ldap";
             self.extrausers |= service == b"extrausers";
+            self.systemd |= service == b"systemd";
             self.others |= ![&b"files"[..], b"compat", b"systemd"].contains(&service);
         }
     }

@@ -38,6 +38,8 @@ pub struct Case {
     pub teller: Teller,
     /// Root asks.
     pub by_root: bool,
+    /// What its teller has in shadow is told by our userdb, to those who ask glibc's service `systemd`.
+    pub by_userdb: bool,
 }
 
 /// What has to be looked at.
@@ -47,7 +49,8 @@ pub enum Look {
     Readable,
     /// Whether own /etc/passwd has the name.
     OwnPasswd,
-    /// Whether nsswitch.conf lists the teller's own service for shadow.
+    /// Whether nsswitch.conf lists the teller's own service for shadow, or the one by which our userdb
+    /// tells it.
     Listed,
     /// Whether own /etc/shadow has a line of the name.
     ShadowLine,
@@ -90,7 +93,7 @@ pub enum ShadowLine {
 
 /// What is sent; or what must be looked at before that is known.
 pub fn shown(case: Case, facts: &Facts) -> Result<Password, Look> {
-    let Case { db, field, teller, by_root } = case;
+    let Case { db, field, teller, by_root, by_userdb } = case;
     let if_so = |holds| if holds { Password::AsItStands } else { Password::Star };
     let is_user = db == Db::Passwd;
     match field {
@@ -118,7 +121,7 @@ pub fn shown(case: Case, facts: &Facts) -> Result<Password, Look> {
         _ => {}
     }
     // A map has no service of its own.
-    let has_service = !matches!(teller, Teller::Map | Teller::Directory);
+    let has_service = by_userdb || !matches!(teller, Teller::Map | Teller::Directory);
     if has_service && facts.listed.ok_or(Look::Listed)? {
         return Ok(Password::AsItStands);
     }
@@ -146,7 +149,7 @@ mod tests {
     ];
 
     fn case(db: Db, field: &[u8], teller: Teller, by_root: bool) -> Case {
-        Case { db, field: Field::of(field), teller, by_root }
+        Case { db, field: Field::of(field), teller, by_root, by_userdb: false }
     }
 
     fn user(field: &[u8], teller: Teller, by_root: bool) -> Case {
@@ -202,6 +205,12 @@ mod tests {
         for own in [Name, SameField] {
             let own = facts(Some(own), None, None);
             assert_eq!(shown(user(b"x", Teller::Other, false), &own), Ok(AsItStands));
+        }
+        for teller in [Teller::Map, Teller::Directory] {
+            let case = Case { by_userdb: true, ..user(b"x", teller, false) };
+            assert_eq!(shown(case, &nothing), Err(Look::Listed));
+            assert_eq!(shown(case, &facts(None, Some(true), None)), Ok(AsItStands));
+            assert_eq!(shown(case, &facts(None, Some(false), Some(No))), Ok(Star));
         }
         let unlisted = facts(Some(NoName), Some(false), None);
         assert_eq!(shown(user(b"x", Teller::Other, true), &unlisted), Err(Look::ShadowLine));

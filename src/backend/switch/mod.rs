@@ -164,6 +164,16 @@ impl Switch {
         self.passwords.is_some()
     }
 
+    /// The same where systemd's userdb tells what the sources have in shadow.
+    #[cfg(feature = "nscd")]
+    pub fn judge_passwords_beside_userdb(&mut self) -> bool {
+        let judges = self.judge_passwords();
+        if let Some(passwords) = &mut self.passwords {
+            passwords.tells_shadow = true;
+        }
+        judges
+    }
+
     /// What must stay allowed once all has been started.
     pub fn sandbox(&self) -> Sandbox {
         let mut sandbox = Sandbox::default();

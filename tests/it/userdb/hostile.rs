@@ -156,3 +156,13 @@ fn memory_does_not_grow_with_clients_that_leave() {
     let after = procfs::own_memory(server.pid());
     assert!(after <= before + 64 * 1024, "{before} bytes, then {after}");
 }
+
+#[test]
+fn a_shadow_file_that_is_not_there_has_no_lines() {
+    let bench = Bench::new(&users(1), "", "");
+    std::fs::remove_file(bench.dir.join("shadow")).unwrap();
+    let server = bench.serve(&[]);
+    let record = ask_one(&server.connect(), "GetUserRecord", json!({"userName": "user0"}));
+    assert_eq!(record["parameters"]["incomplete"], !is_root());
+    assert_eq!(record["parameters"]["record"]["privileged"], Value::Null);
+}

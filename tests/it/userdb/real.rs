@@ -10,6 +10,8 @@ struct Machine {
     bench: Bench,
     module: PathBuf,
     userdbctl: PathBuf,
+    /// Served by nscd's process, and nscd as well.
+    by_nscd: bool,
 }
 
 const PASSWD: &str = "ada:x:72001:72001:Ada Lovelace,Room 1:/home/ada:/bin/sh\n\
@@ -41,15 +43,16 @@ impl Machine {
         let userdbctl = peer(test, "systemd-userdbd", "usr/bin/userdbctl")?;
         let bench = Bench::new(PASSWD, GROUP, SHADOW);
         bench.dir.chmod(".", 0o755);
-        Some(Machine { bench, module: module.parent().unwrap().into(), userdbctl })
+        Some(Machine { bench, module: module.parent().unwrap().into(), userdbctl, by_nscd: false })
     }
 
     /// Runs a script beside the server, which is given the machine's own files and ours.
     fn run(&self, script: &str) -> Finished {
+        let server = if self.by_nscd { "nscd --userdb" } else { "userdb" };
         let setup = format!(
             "set -e\nmount -t tmpfs -o mode=755 none /mnt\ncp -a /etc /mnt/etc\n{OWN}\
              mount --bind /mnt/etc /etc\nmount -t tmpfs -o mode=755 none /run\nmkfifo /run/ready\n\
-             \"$BOX\" userdb -1 3 nsssd-unix '' 0 nsssd-unix -d \"$DIR\" '' >/run/ready & server=$!\n\
+             \"$BOX\" {server} -1 3 nsssd-unix '' 0 nsssd-unix -d \"$DIR\" '' >/run/ready & server=$!\n\
              trap 'kill $server' EXIT\nread -r _ </run/ready\nset +e\n{script}\n"
         );
         let mut command = Command::new("unshare");
@@ -70,6 +73,18 @@ impl Machine {
 #[test]
 fn glibc_sees_users_groups_and_shadow() {
     let Some(m) = Machine::new("glibc_sees_users_groups_and_shadow") else { return };
+    what_glibc_sees(&m);
+}
+
+/// glibc asks nscd for names and numbers then, and for what nscd has not the same process.
+#[cfg(feature = "nscd")]
+#[test]
+fn glibc_sees_the_same_where_nscd_serves_both() {
+    let Some(m) = Machine::new("glibc_sees_the_same_where_nscd_serves_both") else { return };
+    what_glibc_sees(&Machine { by_nscd: true, ..m });
+}
+
+fn what_glibc_sees(m: &Machine) {
     m.expect(
         "getent passwd ada 72002 nosuch; echo $?",
         "ada:x:72001:72001:Ada Lovelace,Room 1:/home/ada:/bin/sh\n\

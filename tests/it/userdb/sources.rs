@@ -131,3 +131,40 @@ fn a_list_that_breaks_says_so() {
     assert_eq!(all, [error("ServiceNotAvailable")]);
     assert_eq!(ask(&client, "GetUserRecord", json!({}), true).len(), 1);
 }
+
+/// One process, one switch, three protocols.
+#[cfg(feature = "nscd")]
+#[test]
+fn nscd_and_nsss_are_served_by_the_same_process() {
+    use crate::support::nscd::{ask as nscd_ask, asked, request, user};
+    use crate::support::{Connection, Server, by_name, op, passwd_reply, tool};
+    // What stands for itself: `x` would depend on this machine's nsswitch.conf.
+    let bench = Bench::new(&ADA.replace(":x:", ":*:"), "staff:x:72001:ada\n", "");
+    let (nscd, nsss) = (bench.dir.join("nscd"), bench.dir.join("nsss"));
+    let mut command = tool(&bench.dir.bin(), "nscd");
+    command.arg("-1").arg("-S").arg(&nscd).arg("--nsss").arg(&nsss);
+    command.arg(format!("--userdb={}", bench.socket().display())).args(bench.unix());
+    let server = Server::start_command(command, &bench.socket());
+    let line = "ada:*:72001:72001:Ada:/home/ada:/bin/sh";
+    let client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(asked(&nscd, &request(nscd_ask::USER, "ada")), user(line));
+        let record = ask_one(&client, "GetUserRecord", json!({"uid": 72001}));
+        assert_eq!(record["parameters"]["record"]["userName"], "ada");
+        let reply = passwd_reply(["ada", "*"], 72001, 72001, ["Ada", "/home/ada", "/bin/sh"]);
+        Connection::connect(&nsss).expect(&by_name(op::PWD_GETBYNAME, "ada"), &reply);
+    }
+}
+
+/// Its value is joined to it: what follows is the script.
+#[cfg(feature = "nscd")]
+#[test]
+fn userdb_of_nscd_takes_no_word() {
+    use crate::support::{run_to_end, tool};
+    let bench = Bench::new("", "", "");
+    let mut command = tool(&bench.dir.bin(), "nscd");
+    command.arg("-S").arg(bench.dir.join("nscd")).args(["--userdb", "3", "nsssd-unix", ""]);
+    let done = run_to_end(command);
+    assert_eq!(done.code, Some(100), "{}", done.stderr);
+    assert!(done.stderr.contains("nothing but local files"), "{}", done.stderr);
+}

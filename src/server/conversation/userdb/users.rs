@@ -9,6 +9,7 @@ use nssproto::json::ESCAPED_MAX;
 use nssproto::nsss::{Head, Request};
 use nssproto::userdb::record::{Privileged, UserCheck, UserWriter, encode_user_end, end};
 use nssproto::userdb::{Keys, Question};
+use rustix::io::Errno;
 
 /// A user who is being told.
 pub struct User {
@@ -225,6 +226,10 @@ impl Reply {
                 _ => Some(encode_user_end(service(), &Privileged::Hidden, out.room())),
             },
             Answer::NotFound => Some(encode_user_end(service(), &Privileged::None, out.room())),
+            // A file that is not there has no lines.
+            Answer::Failed(errno) if i32::from(errno) == Errno::NOENT.raw_os_error() => {
+                Some(encode_user_end(service(), &Privileged::None, out.room()))
+            }
             Answer::NeedsWorker | Answer::Failed(_) | Answer::Done | Answer::Groups(_) => {
                 Some(encode_user_end(service(), &Privileged::Hidden, out.room()))
             }
