@@ -51,7 +51,10 @@ const READY_MILLIS: u64 = 5000;
 const START: &str = "--start";
 
 /// Our options, and those of nscd.
-const SPEC: Spec = Spec { flags: "qv1dFKLWXZkn", ..nscd::SPEC };
+const SPEC: Spec = Spec {
+    flags: if cfg!(feature = "userdb") { "qv1dFKLWXZDkn" } else { "qv1dFKLWXZkn" },
+    ..nscd::SPEC
+};
 
 /// Exit codes of env(1) and its like.
 mod exit {

@@ -168,15 +168,18 @@ fn systemd_understands_its_units() {
         .filter(|line| line.contains("nsssd") || line.contains("nssbox"))
         .collect();
     assert_eq!((finished.code, ours), (Some(0), Vec::new()), "{}", finished.stderr);
-    // nscd is there before who keeps running and asks once.
-    let unit = std::fs::read_to_string(format!("{EXAMPLES}/systemd/nssbox-nscd.service")).unwrap();
-    for line in ["DefaultDependencies=no", "ProtectHome=read-only", "After=systemd-tmpfiles-setup"]
-    {
-        assert!(unit.contains(line), "{line}");
-    }
-    for before in ["basic.target", "dbus.service", "systemd-logind.service"] {
-        let line = unit.lines().find(|line| line.starts_with("Before=")).unwrap();
-        assert!(line.contains(before), "{line}");
+    // They are there before who keeps running and asks once.
+    for name in ["nssbox-nscd", "nssbox-userdb"] {
+        let unit = std::fs::read_to_string(format!("{EXAMPLES}/systemd/{name}.service")).unwrap();
+        let lines =
+            ["DefaultDependencies=no", "ProtectHome=read-only", "After=systemd-tmpfiles-setup"];
+        for line in lines {
+            assert!(unit.contains(line), "{name}: {line}");
+        }
+        for before in ["basic.target", "dbus.service", "systemd-logind.service"] {
+            let line = unit.lines().find(|line| line.starts_with("Before=")).unwrap();
+            assert!(line.contains(before), "{name}: {line}");
+        }
     }
 }
 

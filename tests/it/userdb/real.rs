@@ -106,6 +106,21 @@ fn what_glibc_sees(m: &Machine) {
     m.expect("setpriv --reuid bob --regid staff --init-groups id -G", "72001 72004\n");
 }
 
+/// A program in a container has both for as long as it runs.
+#[cfg(feature = "with-nscd")]
+#[test]
+fn with_nscd_serves_it_too() {
+    let Some(m) = Machine::new("with_nscd_serves_it_too") else { return };
+    m.expect(
+        "kill $server; wait $server; trap - EXIT\n\
+         \"$BOX\" with-nscd --userdb 3 nsssd-unix '' 0 nsssd-unix -d \"$DIR\" '' -- sh -c \
+         'getent shadow bob; getent passwd 72002; getent passwd | tail -n 1'\n\
+         while [ -e /run/systemd/userdb/org.nssbox.Users ]; do sleep 0.01; done",
+        "bob:!:19000::::::\nbob:x:72002:72001::/home/bob:/bin/bash\n\
+         eve:x:72003:72001:Eve:/home/eve:/bin/sh\n",
+    );
+}
+
 #[test]
 fn lists_are_whole() {
     let Some(m) = Machine::new("lists_are_whole") else { return };
