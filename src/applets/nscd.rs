@@ -12,6 +12,8 @@ use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
 use crate::backend::switch::Switch;
+#[cfg(feature = "userdb")]
+use crate::limits::USERDB_ROOM;
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
@@ -126,7 +128,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     #[cfg(feature = "userdb")]
     let userdb = match options.word(b'D') {
         Some(socket) => {
-            let limits = Limits { patience, ..connections.limits(u32::MAX) };
+            let limits = connections.limits(NSCD_PER_UID);
+            let limits = Limits { patience, room: USERDB_ROOM, ..limits };
             Some(super::userdb::endpoint(Some(socket).filter(|s| !s.is_empty()), limits)?)
         }
         None => None,
@@ -162,7 +165,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     });
     // A client of the others may have three enumerations open besides its socket.
     let others = [&nsss, &userdb].into_iter().flatten();
-    let taken = others.map(|endpoint| endpoint.limits.max * 4).sum();
+    let taken = others.map(|endpoint| endpoint.limits.max * 4 + endpoint.limits.room).sum();
     let public = with_room(Limits { patience, ..connections.limits(NSCD_PER_UID) }, taken);
     if server_options.log.verbosity > 0 {
         nsswitch::warn_of_uncovered(&sources);

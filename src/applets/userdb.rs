@@ -6,14 +6,14 @@
 use super::{NAMES, help};
 use crate::backend::script;
 use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
-use crate::limits::{LOOKUP_MILLIS, REQUEST_MILLIS};
+use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, REQUEST_MILLIS, USERDB_ROOM};
 use crate::options::Spec;
 use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol, userdb};
 use crate::server::listener::Limits;
 use crate::server::public::{Endpoint, Server, WORKER, make_directory};
-use crate::server::setup::{Connections, Identity, clamp};
+use crate::server::setup::{Connections, Identity, clamp, with_room};
 use crate::server::signals::settle;
 use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit};
@@ -34,7 +34,7 @@ from the first bitfield on, but not those of the machine's own files:
   -S, --listen SOCKET  where (/run/systemd/userdb/org.nssbox.Users); its last
              part is the name of the service
   -t MS      a slow source has MS milliseconds for a lookup (200)
-  -C MAX     most connections of one user (as -c)
+  -C MAX     most calls of one user that are answered at a time (64); others wait
   --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
 ",
     help::SERVER,
@@ -79,7 +79,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag(check::OPTION) {
         return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
-    let limits = Limits { patience, ..connections.limits(u32::MAX) };
+    let limits = with_room(Limits { patience, ..connections.limits(NSCD_PER_UID) }, 0);
+    let limits = Limits { room: limits.room.min(USERDB_ROOM), ..limits };
     let endpoint = Endpoint { may_be_passed: true, ..endpoint(options.word(b'S'), limits)? };
     let server = Server {
         name: "userdb",

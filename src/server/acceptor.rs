@@ -119,6 +119,15 @@ impl<'a> Acceptor<'a> {
         self.count_served(uid);
     }
 
+    /// A client that was served waits again, for what he asks next.
+    pub fn rests(&mut self, uid: Option<Uid>) {
+        self.waiting.add(named(uid));
+        self.served = self.served.saturating_sub(1);
+        if let Some(uid) = uid {
+            self.uids.remove(uid);
+        }
+    }
+
     /// Whether one more of these may be served.
     pub fn may_serve(&self, uid: Option<Uid>) -> bool {
         let Limits { max, max_per_uid, .. } = self.listener.limits;

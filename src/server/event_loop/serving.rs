@@ -150,6 +150,9 @@ impl EventLoop<'_> {
 
     /// Lets the session wait, for room to write if `blocked`, else for input.
     fn wait(&mut self, row: usize, blocked: bool) {
+        if !blocked {
+            self.rest(row);
+        }
         self.set_deadline(row, if blocked { Wait::Output } else { Wait::Input });
         let Some(session) = self.sessions.session(row) else { return };
         let before = session.watched.replace(blocked);
@@ -162,6 +165,19 @@ impl EventLoop<'_> {
         };
         if watched.is_err() {
             self.close(row, why::GONE);
+        }
+    }
+
+    /// A session that was answered and has not asked again leaves its place to those who wait, where
+    /// there is a room for it.
+    fn rest(&mut self, row: usize) {
+        let listener = self.sessions.listener_of(row);
+        let Some(acceptor) = self.acceptors.get_mut(listener) else { return };
+        let Some(session) = self.sessions.session(row) else { return };
+        if acceptor.listener.limits.room > 0 && session.phase == Phase::Served {
+            session.phase = Phase::Reading;
+            acceptor.rests(session.uid());
+            self.serve_waiting(listener);
         }
     }
 

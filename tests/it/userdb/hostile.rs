@@ -166,3 +166,39 @@ fn a_shadow_file_that_is_not_there_has_no_lines() {
     assert_eq!(record["parameters"]["incomplete"], !is_root());
     assert_eq!(record["parameters"]["record"]["privileged"], Value::Null);
 }
+
+/// Who is silent, or rests, gives way to who asks: the oldest of a uid first.
+#[test]
+fn silence_keeps_nobody_out() {
+    let bench = Bench::new(&users(3), "", "");
+    let server = bench.serve(&["-c", "4", "-C", "4"]);
+    let rested = server.connect();
+    ask_one(&rested, "GetUserRecord", json!({"userName": "user0"}));
+    let silent: Vec<Connection> = (0..400).map(|_| server.connect()).collect();
+    for n in 0..20 {
+        let client = server.connect();
+        let record =
+            ask_one(&client, "GetUserRecord", json!({"userName": format!("user{}", n % 3)}));
+        assert_eq!(record["parameters"]["record"]["uid"], 100_000 + n % 3);
+    }
+    // That one came first.
+    rested.expect_eof();
+    drop(silent);
+}
+
+/// Over the limits a call waits; an answered connection that asks nothing is in nobody's way.
+#[test]
+fn a_call_over_the_limit_waits_for_its_turn() {
+    let bench = Bench::new(&users(3), "", "");
+    let server = bench.serve(&["-c", "1", "-C", "1"]);
+    let clients: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
+    for round in 0..3 {
+        for client in &clients {
+            client.send(&call("GetUserRecord", json!({"uid": 100_000 + round}), false));
+        }
+        for client in &clients {
+            let record = replies(client).expect("an answer");
+            assert_eq!(record[0]["parameters"]["record"]["userName"], format!("user{round}"));
+        }
+    }
+}

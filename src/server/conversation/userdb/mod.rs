@@ -136,7 +136,8 @@ impl Conversation for Userdb {
     }
 
     fn has_asked(&self) -> bool {
-        !self.request().is_empty()
+        let input = self.input.get(..self.have).unwrap_or_default();
+        !matches!(Call::decode(input), Err(DecodeError::Incomplete(_)))
     }
 
     fn drains(&self) -> bool {
@@ -150,6 +151,10 @@ impl Conversation for Userdb {
     fn deadline(&self, wait: Wait, patience: Patience) -> u64 {
         let Patience { client_millis, lookup_millis } = patience;
         let limit = match wait {
+            // Others are served before it.
+            Wait::Turn if self.waits_for_input() => {
+                return self.since + u64::from(NSCD_ANSWER_MILLIS);
+            }
             Wait::Turn => return NEVER,
             // Since it began: who sends byte by byte has no more time than others.
             Wait::Input if self.have > 0 || !self.answered => {
