@@ -4,21 +4,22 @@
 //! answer has come. The end of each reply is written when it is known whether another one follows,
 //! so that nothing is held back for it.
 
+mod asked;
 mod members;
 mod users;
 
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
-use crate::backend::switch::{self, Answer, ClientState, Switch};
+use crate::backend::switch::{Answer, ClientState, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, USERDB_IDLE_MILLIS, USERDB_LIST_MILLIS};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::clock::{NEVER, millis};
+use asked::{NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, wanted};
 use members::{Gids, Members};
 use nssproto::DecodeError;
-use nssproto::entry::{Db, Name};
-use nssproto::json::Text;
+use nssproto::entry::Db;
 use nssproto::nsss::Request;
 use nssproto::userdb::record::end;
-use nssproto::userdb::{Error, Keys, Question, encode_description, encode_info, is_name};
+use nssproto::userdb::{Error, Question, encode_description, encode_info};
 use nssproto::varlink::{CALL_MAX, Call};
 use std::sync::OnceLock;
 use users::User;
@@ -443,81 +444,4 @@ enum Found {
     User(User),
     /// Its members are.
     Members(Members),
-}
-
-/// Why a record is not told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NotTold {
-    /// Nobody is to know of it from us.
-    Hidden,
-    /// It is not the one that was asked for: its source errs.
-    Failed,
-    /// It has one of two keys.
-    Conflicts,
-}
-
-/// Room for a name that can be asked for.
-const NAME_ROOM: usize = Name::MAX;
-
-/// What a question asks the sources for.
-enum Wanted<'a> {
-    One(Request<'a>),
-    All(Db),
-    /// Somebody of whom nothing is told.
-    Nobody,
-}
-
-/// Whether a record may be told as far as the machine's own files are concerned: not if these have it, or
-/// somebody of its name or number. systemd's programs ask here before they look at those.
-fn may_be_told(found: &mut switch::Found<'_>) -> Result<(), NotTold> {
-    match found.is_own() || found.is_owns().map_err(|_| NotTold::Failed)? {
-        true => Err(NotTold::Hidden),
-        false => Ok(()),
-    }
-}
-
-/// Whether a record is the one that was asked for, by its name if that was given. Sources in other
-/// processes may err, and the clients hold nothing against what they asked.
-fn keys_fit(keys: &Keys<'_>, name: &[u8], id: u32) -> Result<(), NotTold> {
-    let is_named = keys.name.map(|key| key.bytes().eq(name.iter().copied()));
-    match (is_named, keys.id.map(|key| key == id)) {
-        (Some(false), _) | (None, Some(false)) => Err(NotTold::Failed),
-        (Some(true), Some(false)) => Err(NotTold::Conflicts),
-        _ => Ok(()),
-    }
-}
-
-/// The name of a key, unescaped into `room`; `None`: nobody of that name is told.
-fn name_of<'a>(key: Text<'_>, room: &'a mut [u8; NAME_ROOM]) -> Option<Name<'a>> {
-    let name = key.copy_to(room)?;
-    Name::new(name).filter(|name| is_name(name.bytes()))
-}
-
-fn wanted<'a>(question: &Question<'_>, room: &'a mut [u8; NAME_ROOM]) -> Wanted<'a> {
-    let (db, name) = match question {
-        Question::User(keys) => (Db::Passwd, keys.name),
-        Question::Group(keys) => (Db::Group, keys.name),
-        Question::Memberships { group, .. } => (Db::Group, *group),
-        _ => return Wanted::Nobody,
-    };
-    if let Some(key) = name {
-        let name = name_of(key, room);
-        return name.map_or(Wanted::Nobody, |name| Wanted::One(Request::ByName(db, name)));
-    }
-    match (question, by_id(question)) {
-        (_, Some(request)) => Wanted::One(request),
-        (Question::User(keys) | Question::Group(keys), None) if keys.id.is_some() => Wanted::Nobody,
-        _ => Wanted::All(db),
-    }
-}
-
-/// The question for the number alone; `None`: there is none, or nobody's who is told.
-fn by_id(question: &Question<'_>) -> Option<Request<'static>> {
-    use nssproto::entry::{Gid, Uid};
-    use nssproto::userdb::is_id;
-    match question {
-        Question::User(keys) => keys.id.filter(|id| is_id(*id)).map(|id| Request::ByUid(Uid(id))),
-        Question::Group(keys) => keys.id.filter(|id| is_id(*id)).map(|id| Request::ByGid(Gid(id))),
-        _ => None,
-    }
 }
