@@ -77,6 +77,10 @@ pub const USERDB_IDLE_MILLIS: u32 = 5000;
 /// end for the end of the list.
 pub const USERDB_LIST_MILLIS: u32 = 60_000;
 
+/// How long a whole list may keep a worker, as long as nobody else needs it: who does gets it from a
+/// client that does not read.
+pub const USERDB_WHOLE_LIST_MILLIS: u32 = 3_600_000;
+
 /// Milliseconds for all replies in hand when a server is told to end.
 pub const ENDING_MILLIS: u64 = 5000;
 

@@ -5,7 +5,7 @@ mod groups;
 mod hidden;
 
 use crate::backend::switch::{ClientState, Switch};
-use crate::limits::REPLY_PIECE;
+use crate::limits::{REPLY_PIECE, SLOW_REPLY_MILLIS};
 
 /// A line adds a protocol: its module, and its row of the table.
 macro_rules! protocols {
@@ -228,6 +228,11 @@ pub trait Conversation {
     /// see it.
     fn shares(&self) -> bool {
         false
+    }
+
+    /// Milliseconds that a worker may take for the rest of a reply that it has begun.
+    fn reply_millis(&self) -> u32 {
+        SLOW_REPLY_MILLIS
     }
 
     /// A worker has answered that request, and the connection goes on here.

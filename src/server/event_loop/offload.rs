@@ -3,7 +3,7 @@
 //! with others.
 
 use super::{EventLoop, FIRST_WORKER, watch, why};
-use crate::limits::{SHARE_LOOKUP, SLOW_REPLY_MILLIS, START_MILLIS};
+use crate::limits::{SHARE_LOOKUP, START_MILLIS};
 use crate::server::acceptor::named;
 use crate::server::conversation::{Wait, Which};
 use crate::server::worker::pool::Kind;
@@ -223,7 +223,8 @@ impl EventLoop<'_> {
         let Some((session, conversation)) = self.sessions.at(row) else { return };
         match word {
             Word::Begun => {
-                session.deadline = session.deadline.saturating_add(SLOW_REPLY_MILLIS.into());
+                let more = conversation.reply_millis();
+                session.deadline = session.deadline.saturating_add(more.into());
             }
             Word::Back => {
                 session.alone = true;

@@ -3,8 +3,7 @@
 
 use super::{Job, MESSAGE, Word};
 use crate::backend::switch::Switch;
-use crate::limits::SLOW_REPLY_MILLIS;
-use crate::server::conversation::{Conversation, Conversations, End, Need, Output, Patience};
+use crate::server::conversation::{Conversation, Conversations, End, Need, Output, Patience, Wait};
 use crate::server::signals::Signals;
 use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis, timespec};
@@ -161,9 +160,8 @@ fn answer(
     out: &mut Output,
     patience: Patience,
 ) -> Word {
-    let Patience { lookup_millis, client_millis } = patience;
+    let lookup_millis = patience.lookup_millis;
     switch.limit(lookup_millis, deadline);
-    let last = deadline + u64::from(SLOW_REPLY_MILLIS);
     let mut begun = false;
     loop {
         let need = conversation.go_on(switch, out, u64::MAX);
@@ -175,7 +173,8 @@ fn answer(
                 tell(Word::Begun);
                 begun = true;
             }
-            let until = last.min(millis() + u64::from(client_millis));
+            let last = deadline + u64::from(conversation.reply_millis());
+            let until = last.min(conversation.deadline(Wait::Output, patience));
             if send_all(socket, out.pending(), until).is_err() {
                 return Word::Ended(End::Broken);
             }

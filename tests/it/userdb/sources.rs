@@ -168,3 +168,35 @@ fn userdb_of_nscd_takes_no_word() {
     assert_eq!(done.code, Some(100), "{}", done.stderr);
     assert!(done.stderr.contains("nothing but local files"), "{}", done.stderr);
 }
+
+/// A program may do something with each entry, and takes an end for the end of the list.
+#[test]
+fn a_list_of_a_program_waits_for_a_slow_reader() {
+    let bench = Bench::new(ADA, "", "");
+    let users: String = (0..20_000)
+        .map(|n| format!("user{n}:x:{}:75000:User {n}:/home/user{n}:/bin/sh\n", 100_000 + n))
+        .collect();
+    let words = program(&bench, &users, "");
+    let mut script = script(&bench, &words);
+    script.push("");
+    let server = bench.serve_script(&["-t", "500"], &script);
+    let client = server.connect();
+    client.send(&call("GetUserRecord", json!({}), true));
+    // In all far more than a reply of one record may take, each pause far shorter.
+    let (mut bytes, mut messages) = (client.recv_exact(4096), 0);
+    for _ in 0..28 {
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        bytes.extend(client.recv_exact(4096));
+    }
+    messages += bytes.iter().filter(|byte| **byte == 0).count();
+    while messages < 20_001 {
+        match client.recv(crate::support::DEADLINE) {
+            crate::support::Got::Bytes(more) => {
+                messages += more.iter().filter(|byte| **byte == 0).count();
+                bytes = more;
+            }
+            other => panic!("{other:?} after {messages} records"),
+        }
+    }
+    assert!(!String::from_utf8_lossy(&bytes).ends_with("continues\":true}\0"));
+}

@@ -10,7 +10,8 @@ mod users;
 
 use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::switch::{Answer, ClientState, Switch};
-use crate::limits::{NSCD_ANSWER_MILLIS, USERDB_IDLE_MILLIS, USERDB_LIST_MILLIS};
+use crate::limits::{NSCD_ANSWER_MILLIS, SLOW_REPLY_MILLIS, USERDB_IDLE_MILLIS};
+use crate::limits::{USERDB_LIST_MILLIS, USERDB_WHOLE_LIST_MILLIS};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::clock::{NEVER, millis};
 use asked::{NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, wanted};
@@ -179,6 +180,10 @@ impl Conversation for Userdb {
         self.reply.client.close_idle()
     }
 
+    fn reply_millis(&self) -> u32 {
+        if self.reply.is_list { USERDB_WHOLE_LIST_MILLIS } else { SLOW_REPLY_MILLIS }
+    }
+
     fn answered(&mut self) {
         self.take(self.request().len());
     }
@@ -230,7 +235,9 @@ impl Userdb {
         self.input.copy_within(len.min(self.have)..self.have, 0);
         self.have = self.have.saturating_sub(len);
         (self.since, self.answered) = (millis(), true);
-        self.reply.stage = Stage::Reading;
+        let reply = &mut self.reply;
+        (reply.stage, reply.open, reply.is_list, reply.lists) =
+            (Stage::Reading, false, false, None);
     }
 }
 
