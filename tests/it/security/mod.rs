@@ -7,6 +7,7 @@
     feature = "id",
     feature = "ipcserver",
     feature = "nscd",
+    feature = "userdb",
     feature = "nsssd-map",
     feature = "nsssd-nslcd",
     feature = "nsssd-switch",

@@ -277,6 +277,48 @@ fn nscd(watch: &mut Watch) {
     assert_eq!(watch.run(&who, &command, b"").code, Some(111));
 }
 
+/// Asks a userdb, in and out of form.
+fn ask_userdb(socket: &Path) {
+    let mut calls = Vec::new();
+    for (method, keys) in [
+        (
+            "GetUserRecord",
+            vec![r#""userName":"ada","#, r#""uid":1001,"#, r#""userName":"../x","#, ""],
+        ),
+        ("GetGroupRecord", vec![r#""groupName":"staff","#, r#""gid":5,"#, ""]),
+        ("GetMemberships", vec![r#""userName":"ada","#, r#""groupName":"staff","#, ""]),
+    ] {
+        for keys in keys {
+            calls.push(format!(
+                r#"{{"method":"io.systemd.UserDatabase.{method}","parameters":{{{keys}"service":"org.x"}},"more":true}}"#
+            ) + "\0");
+        }
+    }
+    ask_server(socket, calls.concat().as_bytes());
+    ask_server(socket, &GARBAGE);
+}
+
+fn userdb(watch: &mut Watch) {
+    watch.say("DIR", &["", "/etc"]);
+    watch.say("SOCKETDIR", &["services"]);
+    watch.say("SOCKET", &["services/org.x"]);
+    watch.say("BESIDE", &["services/.org.x"]);
+    watch.say_programs("BACKEND", &["cat"]);
+    let files = ["3", "nsssd-unix", "-d", "DIR", ""];
+    for (script, who) in [
+        (files.to_vec(), &["userdb", "nsssd-unix"][..]),
+        ([&["3", "nsssd-unix", ""], &files[..]].concat(), &["userdb", "nsssd-unix"]),
+        ([&files[..], &["0", "cat", ""]].concat(), &["userdb", "nsssd-unix"]),
+    ] {
+        let words = [&["-1", "-t", "4000", "-S", "DIR/services/org.x"], &script[..]].concat();
+        let mut command = watch.command("userdb", &words);
+        command.env("NOTIFY_SOCKET", watch.path("notify"));
+        watch.server(who, &command, "services/org.x", ask_userdb);
+        let _ = fs::remove_file(watch.path("services/org.x"));
+        drop(UnixListener::bind(watch.path("services/org.x")).unwrap());
+    }
+}
+
 fn by_hand(watch: &mut Watch) {
     watch.say("DIR", &["/etc"]);
     watch.say("NSSS", &["nsss"]);
@@ -343,7 +385,7 @@ fn each_applet_touches_what_the_page_says_and_nothing_else() {
         return;
     }
     let mut watch = Watch::new();
-    for case in [files, switch, map, nslcd, ipcserver, nscd, by_hand, itself] {
+    for case in [files, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, itself] {
         case(&mut watch);
     }
     println!("{} deeds", watch.count);
