@@ -34,7 +34,7 @@ from the first bitfield on, but not those of the machine's own files:
   -S, --listen SOCKET  where (/run/systemd/userdb/org.nssbox.Users); its last
              part is the name of the service
   -t MS      a slow source has MS milliseconds for a lookup (200)
-  -C MAX     most calls of one user that are answered at a time (64); others wait
+  -C MAX     most calls of one user that are answered at once (64); others wait
   --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
 ",
     help::SERVER,
