@@ -27,7 +27,7 @@ pub struct Touch {
 }
 
 /// Calls that only look.
-const LOOKS: [&str; 18] = [
+const LOOKS: [&str; 19] = [
     "access",
     "faccessat",
     "faccessat2",
@@ -36,6 +36,7 @@ const LOOKS: [&str; 18] = [
     "lstat",
     "lstat64",
     "newfstatat",
+    "getxattr",
     "readlink",
     "readlinkat",
     "stat",

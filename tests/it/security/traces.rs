@@ -401,8 +401,13 @@ fn each_applet_touches_what_the_page_says_and_nothing_else() {
         |path: &str| path.starts_with("/etc/ld.so") || path.contains("maps") || path == "LIBRARY";
     // The map was not run otherwise.
     let was_run = |who: &str| support::is_root() || !who.starts_with("nsssd-map");
+    // Nor does an ordinary user's strace see what is executed by one who has read shadow.
+    let is_read =
+        |who: &str, path: &str| support::is_root() || (who, path) != ("userdb", "/proc/self/exe");
     let mut unseen = watch.table.unseen();
-    unseen.retain(|entry| !is_libc(&entry.path) && was_run(&entry.who));
+    unseen.retain(|entry| {
+        !is_libc(&entry.path) && was_run(&entry.who) && is_read(&entry.who, &entry.path)
+    });
     assert!(unseen.is_empty(), "doc/security.md has what was never seen: {unseen:#?}");
     assert!(watch.count > 500, "{} deeds: the traces are not right", watch.count);
 }
