@@ -256,9 +256,15 @@ impl Files {
         for dir in ["bin", "few", "many", "home"] {
             fs::create_dir(files.root.join(dir))?;
         }
-        for applet in
-            ["ipcserver", "nscd", "nsssd-map", "nsssd-nslcd", "nsssd-switch", "nsssd-unix"]
-        {
+        for applet in [
+            "ipcserver",
+            "nscd",
+            "userdb",
+            "nsssd-map",
+            "nsssd-nslcd",
+            "nsssd-switch",
+            "nsssd-unix",
+        ] {
             symlink(nssbox, files.applet(applet))?;
         }
         let few: String = (1..=FEW).map(|number| User::of_few(number).line()).collect();

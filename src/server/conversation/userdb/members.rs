@@ -56,7 +56,7 @@ pub struct Members {
 }
 
 /// How many members back it is known that one was told already.
-const SEEN: usize = 64;
+const SEEN: usize = 32;
 
 /// What is read of a group at a time.
 const PIECE: usize = 256;
