@@ -1,6 +1,7 @@
 //! What a call asks of the sources, and whether what they have is to be told.
 
 use crate::backend::switch::Found;
+use crate::sys::access::Peer;
 use nssproto::entry::{Db, Gid, Name, Uid};
 use nssproto::json::Text;
 use nssproto::nsss::Request;
@@ -25,6 +26,23 @@ pub(super) fn may_be_told(found: &mut Found<'_>) -> Result<(), NotTold> {
     match found.is_own() || found.is_owns().map_err(|_| NotTold::Failed)? {
         true => Err(NotTold::Hidden),
         false => Ok(()),
+    }
+}
+
+/// Whether a peer may see what the source of a record says in shadow. One look at that file and the
+/// directories above does for a call, as for who opens it; the file itself is judged at each entry.
+pub(super) fn sees_shadow(
+    found: &Found<'_>,
+    (peer, judged): (Option<Peer>, &mut Option<(usize, bool)>),
+) -> bool {
+    let source = found.source();
+    match *judged {
+        Some((same, sees)) if same == source => sees,
+        _ => {
+            let sees = peer.is_some_and(|peer| found.shows_shadow(peer));
+            *judged = Some((source, sees));
+            sees
+        }
     }
 }
 

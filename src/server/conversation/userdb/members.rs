@@ -1,7 +1,8 @@
 //! Groups, and who is in which: a membership is a reply of its own.
 
 use super::{
-    Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, name_of, service,
+    Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, name_of, sees_shadow,
+    service,
 };
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::{self, Answer, Pieces, Switch};
@@ -84,14 +85,14 @@ impl Default for Gids {
 pub(super) fn group(
     mut found: switch::Found<'_>,
     keys: &Keys<'_>,
-    peer: Option<Peer>,
+    peer: (Option<Peer>, &mut Option<(usize, bool)>),
     open: bool,
     out: &mut Output,
 ) -> Found {
     if let Err(why) = may_be_told(&mut found) {
         return Found::Not(why);
     }
-    let incomplete = !peer.is_some_and(|peer| found.shows_shadow(peer));
+    let incomplete = !sees_shadow(&found, peer);
     let mut room = [0; NAME_ROOM];
     let Some((name, gid)) = found.group_name(&mut room) else {
         return Found::Not(NotTold::Hidden);

@@ -14,7 +14,7 @@ use crate::limits::{NSCD_ANSWER_MILLIS, SLOW_REPLY_MILLIS, USERDB_IDLE_MILLIS};
 use crate::limits::{USERDB_LIST_MILLIS, USERDB_WHOLE_LIST_MILLIS};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::clock::{NEVER, millis};
-use asked::{NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, wanted};
+use asked::{NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, sees_shadow, wanted};
 use members::{Gids, Members};
 use nssproto::DecodeError;
 use nssproto::entry::Db;
@@ -47,6 +47,8 @@ struct Reply {
     lists: Option<Db>,
     /// Whose connection it is.
     peer: Option<Peer>,
+    /// A source, and whether he may see what it says in shadow, as it was judged in this call.
+    judged: Option<(usize, bool)>,
     client: ClientState,
 }
 
@@ -112,7 +114,15 @@ impl Conversation for Userdb {
             client.rights = Rights::Public(peer);
         }
         let reply =
-            Reply { stage: Stage::Reading, open: false, is_list: false, lists: None, peer, client };
+            Reply {
+            stage: Stage::Reading,
+            open: false,
+            is_list: false,
+            lists: None,
+            peer,
+            judged: None,
+            client,
+        };
         Userdb { input: [0; CALL_MAX], have: 0, since: millis(), answered: false, reply }
     }
 
@@ -303,6 +313,7 @@ impl Reply {
 
     /// What needs no source is told at once.
     fn begin(&mut self, question: &Question<'_>, out: &mut Output) -> Step {
+        self.judged = None;
         let written = match question {
             Question::Info => {
                 encode_info("nssbox", "userdb", env!("CARGO_PKG_VERSION"), out.room())
@@ -343,11 +354,11 @@ impl Reply {
             }
             Wanted::Nobody => return self.not_found(question),
         };
-        let Reply { client, peer, .. } = self;
+        let Reply { client, peer, judged, .. } = self;
         let next = match switch.ask(client, &request, 0) {
             Answer::Found(found) => match question {
-                Question::User(keys) => users::found(found, keys, *peer, self.open, out),
-                Question::Group(keys) => members::group(found, keys, *peer, self.open, out),
+                Question::User(keys) => users::found(found, keys, (*peer, judged), self.open, out),
+                Question::Group(keys) => members::group(found, keys, (*peer, judged), self.open, out),
                 _ => members::begin(found),
             },
             Answer::Pending => return Step::Need(Need::Turn),

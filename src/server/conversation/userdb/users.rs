@@ -1,6 +1,6 @@
 //! A user, as systemd's clients are told one: the record, and what its peer may know of shadow.
 
-use super::{Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, service};
+use super::{Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, sees_shadow, service};
 use crate::backend::switch::{self, Answer, Pieces, Switch};
 use crate::server::conversation::{Need, Output};
 use crate::sys::access::{Peer, Rights};
@@ -41,14 +41,14 @@ const PIECE: usize = 256;
 pub(super) fn found(
     mut found: switch::Found<'_>,
     keys: &Keys<'_>,
-    peer: Option<Peer>,
+    peer: (Option<Peer>, &mut Option<(usize, bool)>),
     open: bool,
     out: &mut Output,
 ) -> Found {
     if let Err(why) = may_be_told(&mut found) {
         return Found::Not(why);
     }
-    let (source, sees_shadow) = (found.source(), peer.is_some_and(|peer| found.shows_shadow(peer)));
+    let (source, sees_shadow) = (found.source(), sees_shadow(&found, peer));
     let mut user = User { check: UserCheck::default(), source, sees_shadow, part: Part::Shadow };
     let Some(Record::Passwd(record)) = found.record() else {
         let Some((head, pieces)) = found.into_pieces() else { return Found::Not(NotTold::Failed) };
