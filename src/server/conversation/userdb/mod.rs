@@ -14,7 +14,9 @@ use crate::limits::{NSCD_ANSWER_MILLIS, SLOW_REPLY_MILLIS, USERDB_IDLE_MILLIS};
 use crate::limits::{USERDB_LIST_MILLIS, USERDB_WHOLE_LIST_MILLIS};
 use crate::sys::access::{Peer, Rights};
 use crate::sys::clock::{NEVER, millis};
-use asked::{NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, sees_shadow, wanted};
+use asked::{
+    NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, sees_shadow, wanted,
+};
 use members::{Gids, Members};
 use nssproto::DecodeError;
 use nssproto::entry::Db;
@@ -113,8 +115,7 @@ impl Conversation for Userdb {
         if let Some(peer) = peer {
             client.rights = Rights::Public(peer);
         }
-        let reply =
-            Reply {
+        let reply = Reply {
             stage: Stage::Reading,
             open: false,
             is_list: false,
@@ -358,7 +359,9 @@ impl Reply {
         let next = match switch.ask(client, &request, 0) {
             Answer::Found(found) => match question {
                 Question::User(keys) => users::found(found, keys, (*peer, judged), self.open, out),
-                Question::Group(keys) => members::group(found, keys, (*peer, judged), self.open, out),
+                Question::Group(keys) => {
+                    members::group(found, keys, (*peer, judged), self.open, out)
+                }
                 _ => members::begin(found),
             },
             Answer::Pending => return Step::Need(Need::Turn),

@@ -1,6 +1,8 @@
 //! A user, as systemd's clients are told one: the record, and what its peer may know of shadow.
 
-use super::{Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, sees_shadow, service};
+use super::{
+    Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, sees_shadow, service,
+};
 use crate::backend::switch::{self, Answer, Pieces, Switch};
 use crate::server::conversation::{Need, Output};
 use crate::sys::access::{Peer, Rights};
