@@ -1,8 +1,9 @@
 //! The rows of the table: what is measured, against what, and what is allowed.
 
+use std::ffi::OsStr;
 use std::io;
 
-use crate::daemon::{Connection, Link};
+use crate::daemon::{Connection, Daemon, Link};
 use crate::driver::Row;
 use crate::files::{self, DONE, PWD_END};
 use crate::measure::{Finding, Limit, Pair, rounds, time, turns};
@@ -211,15 +212,7 @@ fn userdb_waiting(bench: &Bench) -> io::Result<Finding> {
     let (server, socket, service) = bench.userdb(&bench.files.few())?;
     let question = files::last_of_few_by_userdb(&service);
     let asked = || Connection::open(&socket)?.ask(&question.request, &question.reply);
-    asked()?;
-    let before = server.memory("Anonymous")?;
-    let clients =
-        (0..SILENT_CLIENTS).map(|_| Connection::open(&socket)).collect::<io::Result<Vec<_>>>()?;
-    // By then all of them have been taken in.
-    asked()?;
-    let grown = server.memory("Anonymous")?.saturating_sub(before);
-    drop(clients);
-    Ok(Finding::Bytes(grown.div_ceil(SILENT_CLIENTS)))
+    silent_clients(&server, &socket, &asked)
 }
 
 /// What it must answer to the question of [`nscd_connect`].
@@ -281,10 +274,19 @@ fn nscd_waiting(bench: &Bench) -> io::Result<Finding> {
     let question = files::last_of_few_by_nscd();
     let (server, socket) = bench.nscd(&bench.files.few())?;
     let asked = || Connection::open(&socket)?.ask_and_end(&question.request, &question.reply);
+    silent_clients(&server, &socket, &asked)
+}
+
+/// What each of them takes, where `asked` is an exchange of another one.
+fn silent_clients(
+    server: &Daemon,
+    socket: &OsStr,
+    asked: &dyn Fn() -> io::Result<()>,
+) -> io::Result<Finding> {
     asked()?;
     let before = server.memory("Anonymous")?;
     let clients =
-        (0..SILENT_CLIENTS).map(|_| Connection::open(&socket)).collect::<io::Result<Vec<_>>>()?;
+        (0..SILENT_CLIENTS).map(|_| Connection::open(socket)).collect::<io::Result<Vec<_>>>()?;
     // By then all of them have been taken in.
     asked()?;
     let grown = server.memory("Anonymous")?.saturating_sub(before);

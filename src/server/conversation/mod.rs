@@ -98,6 +98,11 @@ impl Output {
     }
 }
 
+/// Pieces of a record count as work, as searching does.
+fn spend(client: &mut ClientState, len: usize) {
+    client.budget = client.budget.saturating_sub(len as u64 + 1);
+}
+
 /// What a connection needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {

@@ -5,7 +5,7 @@
 //! "not found".
 
 use super::groups::Groups;
-use super::{Conversation, End, Need, Output, Patience, Wait, Which};
+use super::{Conversation, End, Need, Output, Patience, Wait, Which, spend};
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Shown, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
 use crate::sys::access::Rights;
@@ -385,11 +385,6 @@ impl Lookup {
 
 /// What is measured at a time: a reply's buffer has room for as many lengths.
 const MEASURED: usize = (REPLY_PIECE - HEADER_MAX) / 4;
-
-/// Pieces of a record count as work, as searching does.
-fn spend(client: &mut ClientState, len: usize) {
-    client.budget = client.budget.saturating_sub(len as u64 + 1);
-}
 
 /// What is done next about a request.
 enum NextStep {

@@ -7,7 +7,7 @@ use super::{
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::{self, Answer, Pieces, Switch};
 use crate::limits::MERGED_GROUPS;
-use crate::server::conversation::{Need, Output, Which};
+use crate::server::conversation::{Need, Output, Which, spend};
 use crate::sys::access::Peer;
 use nssproto::entry::{Gid, Name};
 use nssproto::nsss::{Head, Request};
@@ -172,7 +172,7 @@ impl Reply {
             let Ok((len, ended)) = members.pieces.next(switch, client, &mut members.piece) else {
                 return Step::Failed;
             };
-            client.budget = client.budget.saturating_sub(len as u64 + 1);
+            spend(client, len);
             (members.range, members.ended) = ((0, len), ended);
             return match len == 0 && !ended || client.budget == 0 {
                 true if out.pending().is_empty() => Step::Need(Need::Turn),

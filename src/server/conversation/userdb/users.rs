@@ -4,7 +4,7 @@ use super::{
     Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, sees_shadow, service,
 };
 use crate::backend::switch::{self, Answer, Pieces, Switch};
-use crate::server::conversation::{Need, Output};
+use crate::server::conversation::{Need, Output, spend};
 use crate::sys::access::{Peer, Rights};
 use nssproto::entry::{Db, Gid, Name, Passwd, Record, Uid};
 use nssproto::json::ESCAPED_MAX;
@@ -135,7 +135,7 @@ impl Reply {
         let mut piece = [0; PIECE];
         let Ok((len, ended)) = pieces.next(switch, client, &mut piece) else { return Step::Failed };
         check.feed(piece.get(..len).unwrap_or_default());
-        client.budget = client.budget.saturating_sub(len as u64 + 1);
+        spend(client, len);
         if !ended {
             return if client.budget == 0 { Step::Need(Need::Turn) } else { Step::Again };
         }
@@ -193,7 +193,7 @@ impl Reply {
         let Ok((len, ended)) = pieces.next(switch, client, area) else {
             return Step::Need(self.broken(out));
         };
-        client.budget = client.budget.saturating_sub(len as u64 + 1);
+        spend(client, len);
         let read = area.get(..len).unwrap_or_default();
         let (taken, written) = writer.feed(read, out.room());
         out.add(written);
@@ -214,26 +214,25 @@ impl Reply {
         };
         let name = Name::new(user.check.name());
         let (Some(peer), Some(name), true) = (*peer, name, user.sees_shadow) else {
-            return self.end_user(&Privileged::Hidden, out);
+            return self.hide_shadow(out);
         };
         let (rights, backends) = (client.rights, client.backends());
         client.rights = Rights::Peer(peer);
         client.limit_to(user.source..user.source + 1);
+        let mut end = |told| Some(encode_user_end(service(), &told, out.room()));
         let written = match switch.ask(client, &Request::ByName(Db::Shadow, name), 0) {
             Answer::Pending => None,
-            Answer::Found(found) => match found.record() {
-                Some(Record::Shadow(shadow)) => {
-                    Some(encode_user_end(service(), &Privileged::Shadow(shadow), out.room()))
-                }
-                _ => Some(encode_user_end(service(), &Privileged::Hidden, out.room())),
-            },
-            Answer::NotFound => Some(encode_user_end(service(), &Privileged::None, out.room())),
+            Answer::Found(found) => end(match found.record() {
+                Some(Record::Shadow(shadow)) => Privileged::Shadow(shadow),
+                _ => Privileged::Hidden,
+            }),
+            Answer::NotFound => end(Privileged::None),
             // A file that is not there has no lines.
             Answer::Failed(errno) if i32::from(errno) == Errno::NOENT.raw_os_error() => {
-                Some(encode_user_end(service(), &Privileged::None, out.room()))
+                end(Privileged::None)
             }
             Answer::NeedsWorker | Answer::Failed(_) | Answer::Done | Answer::Groups(_) => {
-                Some(encode_user_end(service(), &Privileged::Hidden, out.room()))
+                end(Privileged::Hidden)
             }
         };
         client.rights = rights;
@@ -246,12 +245,12 @@ impl Reply {
             }
             Some(Err(_)) if !out.pending().is_empty() => Step::Need(Need::Flush),
             // A hash that is larger than a buffer is none.
-            Some(Err(_)) => self.end_user(&Privileged::Hidden, out),
+            Some(Err(_)) => self.hide_shadow(out),
         }
     }
 
-    fn end_user(&mut self, privileged: &Privileged<'_>, out: &mut Output) -> Step {
-        match encode_user_end(service(), privileged, out.room()) {
+    fn hide_shadow(&mut self, out: &mut Output) -> Step {
+        match encode_user_end(service(), &Privileged::Hidden, out.room()) {
             Ok(len) => {
                 out.add(len);
                 self.user_ended()
