@@ -66,9 +66,10 @@ pub const SMALL_ROOM: u32 = 512;
 /// gives up at 5 s.
 pub const NSCD_ANSWER_MILLIS: u32 = 4000;
 
-/// Clients of userdb that may be silent, rest between two calls or wait for being served, at a time:
+/// Clients of userdb that may be silent, rest between two calls or wait for being served, at a time (no
+/// small room, so that who is silent gives way at once):
 /// 9 KiB each once the place was used.
-pub const USERDB_ROOM: u32 = 256;
+pub const USERDB_ROOM: u32 = 512;
 
 /// How long a client of userdb may be silent between two calls. The stock ones make one, and close.
 pub const USERDB_IDLE_MILLIS: u32 = 5000;

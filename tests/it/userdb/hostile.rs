@@ -174,7 +174,7 @@ fn silence_keeps_nobody_out() {
     let server = bench.serve(&["-c", "4", "-C", "4"]);
     let rested = server.connect();
     ask_one(&rested, "GetUserRecord", json!({"userName": "user0"}));
-    let silent: Vec<Connection> = (0..400).map(|_| server.connect()).collect();
+    let silent: Vec<Connection> = (0..1000).map(|_| server.connect()).collect();
     for n in 0..20 {
         let client = server.connect();
         let record =
