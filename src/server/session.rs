@@ -108,9 +108,26 @@ struct Table {
     protocol: Protocol,
     /// The backends that are asked for them, by their places in the switch.
     sources: Range<usize>,
-    sessions: Vec<Option<Session>>,
+    rows: Vec<Row>,
     conversations: Box<dyn Conversations>,
-    free: Vec<usize>,
+    /// The free row that is taken next, plus 1; 0: one that was never used.
+    free: u32,
+}
+
+/// A row that was used once.
+enum Row {
+    Used(Session),
+    /// What is free behind it, as in [`Table::free`].
+    Free(u32),
+}
+
+impl Row {
+    fn session(&mut self) -> Option<&mut Session> {
+        match self {
+            Row::Used(session) => Some(session),
+            Row::Free(_) => None,
+        }
+    }
 }
 
 impl Sessions {
@@ -122,9 +139,9 @@ impl Sessions {
             end: first + max,
             protocol,
             sources,
-            sessions: Vec::with_capacity(max),
+            rows: Vec::with_capacity(max),
             conversations: protocol.conversations(max),
-            free: Vec::with_capacity(max),
+            free: 0,
         });
     }
 
@@ -137,7 +154,7 @@ impl Sessions {
     pub fn rows(&self, listener: usize) -> Range<usize> {
         self.tables
             .get(listener)
-            .map_or(0..0, |table| table.first..table.first + table.sessions.len())
+            .map_or(0..0, |table| table.first..table.first + table.rows.len())
     }
 
     /// The listener of a row.
@@ -154,7 +171,7 @@ impl Sessions {
     /// The session of a row, and its conversation; `None`: the row is free.
     pub fn at(&mut self, row: usize) -> Option<(&mut Session, &mut dyn Conversation)> {
         let (table, at) = self.table(row)?;
-        Some((table.sessions.get_mut(at)?.as_mut()?, table.conversations.at(at)?))
+        Some((table.rows.get_mut(at)?.session()?, table.conversations.at(at)?))
     }
 
     fn table(&mut self, row: usize) -> Option<(&mut Table, usize)> {
@@ -166,7 +183,7 @@ impl Sessions {
     /// The session of a row.
     pub fn session(&mut self, row: usize) -> Option<&mut Session> {
         let (table, at) = self.table(row)?;
-        table.sessions.get_mut(at)?.as_mut()
+        table.rows.get_mut(at)?.session()
     }
 
     /// Gives a client of a listener a row; its listener admits no more than there are. `None`: there
@@ -180,7 +197,7 @@ impl Sessions {
     ) -> Option<usize> {
         let table = self.tables.get_mut(listener)?;
         self.serial = self.serial.wrapping_add(1);
-        let at = table.free.pop().unwrap_or(table.sessions.len());
+        let at = table.free.checked_sub(1).map_or(table.rows.len(), |at| at as usize);
         let session = Session {
             socket: client.socket,
             peer: client.peer,
@@ -197,11 +214,12 @@ impl Sessions {
         let mut client = switch.new_client(Rights::of(client.peer), self.serial);
         client.limit_to(table.sources.clone());
         table.conversations.begin(at, client);
-        if at == table.sessions.len() {
-            table.sessions.push(None);
-        }
-        if let Some(place @ None) = table.sessions.get_mut(at) {
-            *place = Some(session);
+        match table.rows.get_mut(at) {
+            Some(row) => match std::mem::replace(row, Row::Used(session)) {
+                Row::Free(next) => table.free = next,
+                Row::Used(_) => return None,
+            },
+            None => table.rows.push(Row::Used(session)),
         }
         Some(table.first + at)
     }
@@ -209,14 +227,25 @@ impl Sessions {
     /// Frees a row. Its client's socket is closed.
     pub fn end(&mut self, row: usize) {
         let Some((table, at)) = self.table(row) else { return };
-        if table.sessions.get_mut(at).and_then(Option::take).is_some() {
+        if let Some(row @ Row::Used(_)) = table.rows.get_mut(at) {
+            *row = Row::Free(table.free);
+            table.free = at as u32 + 1;
             table.conversations.end(at);
-            table.free.push(at);
         }
     }
 
     /// The serial number that was given last.
     pub fn last_serial(&self) -> u32 {
         self.serial
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_row_is_as_small_as_one_in_use() {
+        assert_eq!(size_of::<Row>(), size_of::<Session>());
     }
 }

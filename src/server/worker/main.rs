@@ -78,8 +78,12 @@ impl Worker<'_> {
                 self.switch.look();
             }
             if asked {
-                let got = receive(stdin(), message).map_err(unable("unable to take a client"))?;
-                return Ok((got.0 > 0).then_some(got));
+                return match receive(stdin(), message) {
+                    // A server that ends before it has read what a worker said is gone like any other.
+                    Ok((0, _)) | Err(Errno::CONNRESET) => Ok(None),
+                    Ok(got) => Ok(Some(got)),
+                    Err(errno) => Err(unable("unable to take a client")(errno)),
+                };
             }
         }
     }
