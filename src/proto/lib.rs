@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bytes;
+pub mod cache;
 pub mod entry;
 mod error;
 pub mod json;

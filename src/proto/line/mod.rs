@@ -46,6 +46,8 @@ pub mod why {
     pub const GID: Malformed = Malformed("bad gid");
     /// Not empty and not decimal digits below 2^64.
     pub const NUMBER: Malformed = Malformed("bad number");
+    /// No name, or one with `+` or `-` in front, where that is no entry.
+    pub const NAME: Malformed = Malformed("no name to be found by");
 
     /// What is wrong with the number in `field`, counted from 0.
     pub(super) fn number(db: Db, field: u8) -> Malformed {
@@ -68,12 +70,20 @@ pub enum Rules {
     Glibc,
     /// glibc's, for the groups of a user.
     GlibcMembers,
+    /// Those of libnss-cache for all questions: glibc's for keys and lists, but that a name which is
+    /// empty or has `+` or `-` in front is no entry's.
+    Cache,
 }
 
 impl Rules {
     /// Those for the groups of a user.
     pub fn for_members(self) -> Self {
-        if self == Rules::Nsss { self } else { Rules::GlibcMembers }
+        if self == Rules::Glibc { Rules::GlibcMembers } else { self }
+    }
+
+    /// Whether blanks in front of a line are dropped, and comments skipped.
+    pub(super) fn trim_lines(self) -> bool {
+        matches!(self, Rules::Glibc | Rules::Cache)
     }
 }
 
@@ -144,7 +154,7 @@ impl Parsed {
     /// Parses a line of `db`; see [`parse`] and [`glibc::parse`].
     pub fn new(rules: Rules, db: Db, line: &[u8]) -> Result<Self, Malformed> {
         let Fields { fields, numbers, members, .. } = Fields::of(rules, db, line)?;
-        let start = if rules == Rules::Glibc { glibc::blanks(line) as u32 } else { 0 };
+        let start = if rules.trim_lines() { glibc::blanks(line) as u32 } else { 0 };
         let lens = fields.map(|field| field.len() as u32);
         Ok(Parsed { rules, db, start, lens, numbers, members })
     }
@@ -213,7 +223,7 @@ impl<'a> Fields<'a> {
     fn read(&mut self, db: Db, line: &'a [u8]) -> Result<(), Malformed> {
         let (nsss, shadow, count) = (self.rules == Rules::Nsss, db == Db::Shadow, count(db));
         let mut line = CStr::from_bytes_until_nul(line).map_or(line, CStr::to_bytes);
-        if self.rules == Rules::Glibc {
+        if self.rules.trim_lines() {
             line = glibc::trim(line);
             if let None | Some(b'#') = line.first() {
                 return Err(why::COMMENT);
@@ -240,6 +250,9 @@ impl<'a> Fields<'a> {
             return Err(why::FIELDS);
         }
         let has_key = nsss || glibc::has_key(self.fields[0]);
+        if self.rules == Rules::Cache && (!has_key || self.fields[0].is_empty()) {
+            return Err(why::NAME);
+        }
         // A line for NIS may be nothing but a name.
         let alone = !has_key && have < 2;
         let read = match db {

@@ -83,7 +83,7 @@ impl Walk {
             db,
             field: 0,
             kind: FieldKind::Text,
-            trims: rules == Rules::Glibc,
+            trims: rules.trim_lines(),
             in_field: false,
             in_member: false,
             ended: false,
@@ -365,8 +365,11 @@ impl LineScanner {
     /// name are 0.
     fn check_fields(&mut self) -> Result<(), Malformed> {
         let Walk { rules, db, field, in_field, .. } = self.walk;
-        if rules == Rules::Glibc && self.first == Some(b'#') {
+        if rules.trim_lines() && self.first == Some(b'#') {
             return Err(why::COMMENT);
+        }
+        if rules == Rules::Cache && (!self.has_key() || self.first.is_none()) {
+            return Err(why::NAME);
         }
         if !self.has_key() && (field == 0 || field == 1 && !in_field) {
             self.numbers.iter_mut().take(3).for_each(|number| *number = 0);
@@ -456,7 +459,7 @@ mod tests {
 
     #[test]
     fn pieces_give_what_the_whole_line_gives() {
-        for rules in [Rules::Nsss, Rules::Glibc, Rules::GlibcMembers] {
+        for rules in [Rules::Nsss, Rules::Glibc, Rules::GlibcMembers, Rules::Cache] {
             let mut odd = Odd(7);
             let mut good = 0;
             for _ in 0..60_000 {
