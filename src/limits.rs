@@ -159,3 +159,17 @@ pub const ACCOUNT_NAME: usize = 64 * 1024;
 /// Bytes of a record that getent keeps to see whether all of it can be printed: a group with a
 /// million members.
 pub const PRINTED_RECORD: usize = NSCD_REPLY;
+
+/// Bytes of an index of libnss-cache in which its first record ends, or it counts as damaged: such a
+/// record would be wider than any key of ours by far.
+#[cfg(feature = "nsssd-cache")]
+pub const INDEX_FRONT: usize = WINDOW;
+
+/// Bytes of such an index that are read at once where its search ends: below it, one more read costs
+/// more than its bytes.
+#[cfg(feature = "nsssd-cache")]
+pub const INDEX_READ: usize = 4096;
+
+/// Milliseconds after which it is looked whether another index has come, or one at all.
+#[cfg(feature = "nsssd-cache")]
+pub const INDEX_BELIEVED_MILLIS: u64 = 900;

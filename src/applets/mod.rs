@@ -65,6 +65,7 @@ applets! {
     id: "id", Exit::FAILURE, "who a user is, as coreutils' id";
     ipcserver: "ipcserver", Exit::USAGE, "super-server: one process for all clients of a socket";
     nscd: "nscd", Exit::USAGE, "answers programs of glibc and musl, as glibc's nscd";
+    nsssd_cache: "nsssd-cache" or "cache", Exit::USAGE, "users of local files with indexes, as libnss-cache";
     nsssd_map: "nsssd-map" or "map", Exit::USAGE, "users that no file lists, from a template";
     nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE, "users of LDAP, through a running nslcd";
     nsssd_switch: "nsssd-switch" or "switch", Exit::USAGE, "asks several backends in order";

@@ -1,6 +1,8 @@
 //! Where answers come from. A backend is asked with a request of the nsss protocol; what it
 //! found is lent to the caller, who encodes it for himself.
 
+#[cfg(feature = "nsssd-cache")]
+pub mod cache;
 pub mod child;
 pub mod client;
 pub mod gids;
@@ -272,6 +274,8 @@ pub enum Teller {
     Directory,
     /// Those of the directory that glibc's module `extrausers` reads.
     Extrausers,
+    /// Those that glibc's module `cache` reads.
+    Cache,
     /// A map.
     Map,
     /// nslcd.
@@ -400,6 +404,11 @@ impl<T> PerDb<T> {
     /// Makes one for each.
     pub fn new(mut make: impl FnMut(Db) -> T) -> Self {
         PerDb { passwd: make(Db::Passwd), group: make(Db::Group), shadow: make(Db::Shadow) }
+    }
+
+    /// These.
+    pub fn each(passwd: T, group: T, shadow: T) -> Self {
+        PerDb { passwd, group, shadow }
     }
 
     /// That of a database.

@@ -40,6 +40,13 @@ impl Stamp {
         ])
     }
 
+    /// Bytes of the file, and the time of its last change: seconds and nanoseconds.
+    #[cfg(feature = "nsssd-cache")]
+    pub fn size_and_mtime(&self) -> (u64, (i64, u32)) {
+        let [_, _, size, mtime, nanos, ..] = self.0;
+        (size, (mtime.cast_signed(), nanos as u32))
+    }
+
     /// The stamp of what is open.
     pub fn of_open(file: &OwnedFd) -> Result<Self, Errno> {
         Ok(Stamp::of(&fstat(file)?))

@@ -245,6 +245,7 @@ struct Services {
     text: &'static mut [u8],
     ldap: bool,
     extrausers: bool,
+    cache: bool,
     /// Any that is not of glibc itself.
     others: bool,
     systemd: bool,
@@ -263,6 +264,7 @@ impl Services {
             text: untouched(TEXT),
             ldap: false,
             extrausers: false,
+            cache: false,
             others: false,
             systemd: false,
         }
@@ -277,6 +279,7 @@ impl Services {
         match teller {
             Teller::Nslcd => self.ldap,
             Teller::Extrausers => self.extrausers,
+            Teller::Cache => self.cache,
             Teller::Other => self.others,
             Teller::Own | Teller::Directory | Teller::Map => false,
         }
@@ -297,10 +300,12 @@ impl Services {
             Err(_) => return self.reading = Reading::torn(Stamp::default()),
         };
         let text = self.text.get(..len).unwrap_or_default();
-        (self.ldap, self.extrausers, self.others, self.systemd) = (false, false, false, false);
+        (self.ldap, self.extrausers, self.cache) = (false, false, false);
+        (self.others, self.systemd) = (false, false);
         for service in nsswitch::services(text, nsswitch::for_shadow(text)) {
             self.ldap |= service == b"ldap";
             self.extrausers |= service == b"extrausers";
+            self.cache |= service == b"cache";
             self.systemd |= service == b"systemd";
             self.others |= ![&b"files"[..], b"compat", b"systemd"].contains(&service);
         }

@@ -102,7 +102,7 @@ pub fn shown(case: Case, facts: &Facts) -> Result<Password, Look> {
         Field::X => {}
         Field::Text => {
             return Ok(if_so(match teller {
-                Teller::Own | Teller::Directory | Teller::Extrausers => {
+                Teller::Own | Teller::Directory | Teller::Extrausers | Teller::Cache => {
                     by_root || facts.readable.ok_or(Look::Readable)?
                 }
                 Teller::Nslcd => by_root && is_user,
@@ -129,7 +129,9 @@ pub fn shown(case: Case, facts: &Facts) -> Result<Password, Look> {
         ShadowLine::Yes => Password::AsItStands,
         ShadowLine::No => Password::Star,
         // As if each name had a line, where files are: there are more who have one than in a map.
-        ShadowLine::Unknown => if_so(matches!(teller, Teller::Directory | Teller::Extrausers)),
+        ShadowLine::Unknown => {
+            if_so(matches!(teller, Teller::Directory | Teller::Extrausers | Teller::Cache))
+        }
     })
 }
 
@@ -139,10 +141,11 @@ mod tests {
     use Password::{AsItStands, Star};
 
     const HASHES: [&[u8]; 5] = [b"$6$salt$hash", b"*NP*", b"*LK*", b"##u", b"xx"];
-    const TELLERS: [Teller; 6] = [
+    const TELLERS: [Teller; 7] = [
         Teller::Own,
         Teller::Directory,
         Teller::Extrausers,
+        Teller::Cache,
         Teller::Map,
         Teller::Nslcd,
         Teller::Other,
@@ -179,6 +182,7 @@ mod tests {
         for (teller, wanted) in [
             (Teller::Directory, [AsItStands, Star, AsItStands]),
             (Teller::Extrausers, [AsItStands, Star, AsItStands]),
+            (Teller::Cache, [AsItStands, Star, AsItStands]),
             (Teller::Map, [AsItStands, Star, Star]),
             (Teller::Nslcd, [AsItStands, Star, Star]),
             (Teller::Other, [AsItStands, Star, Star]),
@@ -219,7 +223,7 @@ mod tests {
     #[test]
     fn a_hash_is_for_those_who_could_read_it() {
         for hash in HASHES {
-            for teller in [Teller::Own, Teller::Directory, Teller::Extrausers] {
+            for teller in [Teller::Own, Teller::Directory, Teller::Extrausers, Teller::Cache] {
                 for db in [Db::Passwd, Db::Group] {
                     let by = |by_root| case(db, hash, teller, by_root);
                     assert_eq!(shown(by(true), &Facts::default()), Ok(AsItStands));

@@ -1,6 +1,8 @@
 //! The backends that can run in this process: a row each. A nested switch may have children of its
 //! own, and cannot.
 
+#[cfg(feature = "nsssd-cache")]
+use crate::backend::cache;
 #[cfg(feature = "nsssd-map")]
 use crate::backend::map;
 #[cfg(feature = "nsssd-nslcd")]
@@ -28,6 +30,8 @@ pub type Make = fn(&Options<'_>, RunsIn) -> Result<Backend, Error>;
 
 /// All of them.
 pub const BACKENDS: &[Row] = &[
+    #[cfg(feature = "nsssd-cache")]
+    Row { name: "cache", service: "cache", options: &cache::SPEC, make: cache::make },
     #[cfg(feature = "nsssd-map")]
     Row { name: "map", service: "map", options: &map::start::SPEC, make: map::start::make },
     #[cfg(feature = "nsssd-nslcd")]

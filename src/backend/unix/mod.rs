@@ -5,10 +5,10 @@
 //! enumeration keeps the file that it began with. Small files are kept in memory, of larger
 //! ones the places of recent answers.
 
-mod file;
+pub mod file;
 mod index;
 mod pass;
-mod recent;
+pub mod recent;
 mod report;
 pub mod search;
 
@@ -26,6 +26,7 @@ use crate::sys::sandbox::Sandbox;
 use crate::sys::stat::{fstat, stat};
 use file::DbFile;
 use nssproto::entry::{Db, Record};
+use nssproto::line::Rules;
 use nssproto::line::stream::LineScanner;
 use nssproto::nsss::{Head, Request};
 use pass::Told;
@@ -52,21 +53,70 @@ pub struct Unix {
     files: PerDb<DbFile>,
     dir: Vec<u8>,
     verbose: bool,
-    teller: Teller,
+    layout: Layout,
+}
+
+/// How the files are called and read, and by whom they are told.
+pub struct Layout {
+    /// What follows the names of the databases.
+    pub suffix: Vec<u8>,
+    /// By whose rules they are read, where that does not go with the question.
+    pub rules: Option<Rules>,
+    /// Who tells them.
+    pub teller: Teller,
+    /// What knows where their lines are.
+    pub places: Option<Box<dyn Placed>>,
+}
+
+/// What knows where the lines of a file are, by other files.
+pub trait Placed {
+    /// Looks for a line, or for groups, of a file that was refreshed to this version.
+    fn find(
+        &mut self,
+        step: &mut Step<'_>,
+        file: &mut DbFile,
+        version: u32,
+        want: Want<'_>,
+    ) -> Result<Place, Errno>;
+
+    /// Closes files that were not used for a while; whether others are open.
+    fn close_idle(&mut self) -> bool;
+}
+
+/// What is known of where a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing.
+    Unknown,
+    /// There is none.
+    Absent,
+    /// It may begin there.
+    At(u64),
+    /// It was found: the hit says where.
+    Found,
+    /// The groups were collected.
+    Groups,
 }
 
 impl Unix {
     /// The files `passwd`, `group` and `shadow` of `dir`. `verbose` names bad lines.
     pub fn new(dir: &[u8], verbose: bool) -> Result<Box<Self>, Errno> {
-        if dir.contains(&0) {
+        let teller = teller(dir);
+        let layout = Layout { suffix: Vec::new(), rules: None, teller, places: None };
+        Unix::with_layout(dir, verbose, layout)
+    }
+
+    /// The files of `dir` that are called so.
+    pub fn with_layout(dir: &[u8], verbose: bool, layout: Layout) -> Result<Box<Self>, Errno> {
+        if dir.contains(&0) || layout.suffix.contains(&0) {
             return Err(Errno::INVAL);
         }
         let files = PerDb::new(|db| {
             // There is no NUL in it.
-            let path = path(&[dir, b"/", db.name().as_bytes()].concat()).unwrap_or_default();
-            DbFile::new(db, path, verbose)
+            let name = [dir, b"/", db.name().as_bytes(), &layout.suffix].concat();
+            DbFile::new(db, path(&name).unwrap_or_default(), verbose)
         });
-        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, teller: teller(dir) }))
+        Ok(Box::new(Unix { files, dir: dir.to_vec(), verbose, layout }))
     }
 }
 
@@ -87,7 +137,8 @@ fn teller(mut dir: &[u8]) -> Teller {
 }
 
 impl Source for Unix {
-    fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome {
+    fn ask(&mut self, mut step: Step<'_>, request: &Request<'_>) -> Outcome {
+        step.rules = self.layout.rules.unwrap_or(step.rules);
         let answer = match *request {
             Request::SetTimeout { .. } => Ok(Outcome::Done),
             Request::End(db) => {
@@ -132,7 +183,7 @@ impl Source for Unix {
         };
         if look(&self.dir) {
             for db in [Db::Passwd, Db::Group] {
-                look(&join(&self.dir, db.name().as_bytes()));
+                look(&join(&self.dir, &[db.name().as_bytes(), &self.layout.suffix].concat()));
             }
         }
     }
@@ -215,7 +266,7 @@ impl Source for Unix {
     }
 
     fn teller(&self) -> Teller {
-        self.teller
+        self.layout.teller
     }
 
     fn could_open(&self, db: Db, peer: Peer) -> bool {
@@ -245,7 +296,7 @@ impl Source for Unix {
         for db in Db::ALL {
             open |= self.files.get_mut(db).close_idle();
         }
-        open
+        self.layout.places.as_mut().is_some_and(|places| places.close_idle()) | open
     }
 }
 
@@ -261,7 +312,20 @@ impl Unix {
             _ => (None, 0),
         };
         let again = step.search.resume(version, restarts)?;
-        let known = key.filter(|_| !again).and_then(|key| file.recent.get(step.rules, key));
+        let mut place = Place::Unknown;
+        if let (false, Some(places)) = (again, &mut self.layout.places) {
+            place = places.find(&mut step, file, version, want)?;
+            match place {
+                Place::Found => return Ok(Outcome::Found),
+                Place::Absent => return Ok(Outcome::NotFound),
+                Place::Groups => return Ok(Outcome::Groups),
+                // It is a long one.
+                Place::At(at) => step.search.expect_at(at),
+                Place::Unknown => {}
+            }
+        }
+        let asks_recent = !again && place == Place::Unknown;
+        let known = key.filter(|_| asks_recent).and_then(|key| file.recent.get(step.rules, key));
         if known == Some(Location::Absent) {
             return Ok(Outcome::NotFound);
         }

@@ -81,6 +81,7 @@ impl Recent {
 
 /// What a digest begins with: the kind of key, and by whose rules it was looked for.
 const NAME: u8 = 1;
+/// What a digest of a number begins with.
 pub const ID: u8 = 2;
 const LONG: u8 = 3;
 const GLIBC: u8 = 4;

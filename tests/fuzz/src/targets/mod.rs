@@ -9,6 +9,7 @@
     reason = "a target finds by panicking"
 )]
 
+mod cache;
 mod lines;
 mod map_files;
 mod nscd;
@@ -19,6 +20,7 @@ mod session;
 mod stage;
 mod varlink;
 
+pub use cache::{cache_index, cache_lines, cache_lookup};
 pub use lines::lines;
 pub use map_files::{nssmap_conf, registry};
 pub use nscd::{nscd_request, nscd_session};
@@ -33,6 +35,9 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, sorted.
 pub const TARGETS: &[Target] = &[
+    ("cache_index", cache_index),
+    ("cache_lines", cache_lines),
+    ("cache_lookup", cache_lookup),
     ("lines", lines),
     ("nscd_request", nscd_request),
     ("nscd_session", nscd_session),
