@@ -9,6 +9,8 @@
 
 pub mod applets;
 pub mod backend;
+#[cfg(feature = "nsscache")]
+pub mod directory;
 pub mod limits;
 pub mod options;
 pub mod query;

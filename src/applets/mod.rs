@@ -65,6 +65,8 @@ applets! {
     id: "id", Exit::FAILURE, "who a user is, as coreutils' id";
     ipcserver: "ipcserver", Exit::USAGE, "super-server: one process for all clients of a socket";
     nscd: "nscd", Exit::USAGE, "answers programs of glibc and musl, as glibc's nscd";
+    // The original's: optparse's exit code.
+    nsscache: "nsscache", Exit::new(2), "indexes of users and groups in local files, as nsscache";
     nsssd_cache: "nsssd-cache" or "cache", Exit::USAGE, "users of local files with indexes, as libnss-cache";
     nsssd_map: "nsssd-map" or "map", Exit::USAGE, "users that no file lists, from a template";
     nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE, "users of LDAP, through a running nslcd";

@@ -1,7 +1,7 @@
 //! Where answers come from. A backend is asked with a request of the nsss protocol; what it
 //! found is lent to the caller, who encodes it for himself.
 
-#[cfg(feature = "nsssd-cache")]
+#[cfg(any(feature = "nsssd-cache", feature = "nsscache"))]
 pub mod cache;
 pub mod child;
 pub mod client;

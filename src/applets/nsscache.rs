@@ -1,0 +1,195 @@
+//! nsscache: keeps users, groups and other maps as local files with indexes.
+//!
+//! Follows Google's nsscache (doc/nsscache.md). Differs: `index`, `sshkey` and `automount`, which work
+//! on the files alone and read no configuration.
+
+use crate::directory::folder::Folder;
+use crate::directory::maps::{Map, file_name};
+use crate::directory::progress::warn;
+use crate::directory::temporary::sweep;
+use crate::directory::{look, rebuild};
+use crate::sys::error::{Error, Exit, Hint};
+use crate::sys::output;
+use pico_args::Arguments;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// What `--help` prints.
+pub const USAGE: &[&str] = &["\
+Usage: nsscache COMMAND [-d DIR] [-s SUFFIX] [ARGUMENT]...
+Users, groups and other maps as local files with indexes, which libnss-cache and
+nsssd-cache read.
+
+  index [MAP]...     check the lines of the files of these maps, and write their
+                     indexes; without MAP, of passwd, group, shadow and sshkey
+                     as far as they are there
+  sshkey USER        print the public keys of a user, a line each: for sshd's
+                     AuthorizedKeysCommand
+  automount MAP KEY  print the entry of a key in an automount map: for autofs
+
+  -d DIR             the files are in DIR, not in /etc
+  -s SUFFIX          they end with .SUFFIX, not with .cache; empty: with nothing
+  -v                 index: tell what was done
+
+Exit codes: 0 good, 1 a map failed, or nothing was found, 2 usage, 64 no COMMAND,
+70 an unknown one.
+"];
+
+/// As the original: EX_USAGE and EX_SOFTWARE of sysexits.h.
+const NO_COMMAND: Exit = Exit::new(64);
+const UNKNOWN_COMMAND: Exit = Exit::new(70);
+
+/// Does the work.
+pub fn main(args: &[OsString]) -> Result<Exit, Error> {
+    let mut args = Arguments::from_vec(args.to_vec());
+    let about = |word: &str| {
+        Error::usage("").with_hint(if word == "-V" { Hint::Version } else { Hint::Help })
+    };
+    if args.contains(["-h", "--help"]) {
+        return Err(about("-h"));
+    }
+    if args.contains(["-V", "--version"]) {
+        return Err(about("-V"));
+    }
+    let command = args.subcommand().ok().flatten();
+    let Some(command) = command else {
+        let error = Error::options("no command").with_exit(NO_COMMAND);
+        return Err(error);
+    };
+    match command.as_bytes() {
+        b"index" => index(args),
+        b"sshkey" => sshkey(args),
+        b"automount" => automount(args),
+        _ => Err(Error::options("unknown command").about(command).with_exit(UNKNOWN_COMMAND)),
+    }
+}
+
+/// Where the files are.
+struct Place {
+    dir: Vec<u8>,
+    suffix: Vec<u8>,
+}
+
+impl Place {
+    /// The options that all commands have.
+    fn of(args: &mut Arguments) -> Result<Self, Error> {
+        let dir = word(args, "-d", "/etc")?;
+        let suffix = word(args, "-s", "cache")?;
+        if dir.is_empty() || suffix.contains(&b'/') {
+            return Err(Error::options("neither -d nor -s may lead elsewhere"));
+        }
+        Ok(Place { dir, suffix })
+    }
+}
+
+fn word(args: &mut Arguments, option: &'static str, default: &str) -> Result<Vec<u8>, Error> {
+    let take = |text: &OsStr| Ok::<_, String>(text.as_bytes().to_vec());
+    let value = args.opt_value_from_os_str(option, take);
+    let value = value.map_err(|_| Error::options("missing value of option").about(option))?;
+    Ok(value.unwrap_or_else(|| default.into()))
+}
+
+/// The words behind the options, which are all known.
+fn words(args: Arguments) -> Result<Vec<Vec<u8>>, Error> {
+    let mut words: Vec<_> = args.finish().into_iter().map(OsString::into_vec).collect();
+    match words.iter().position(|word| word.starts_with(b"-") && word.len() > 1) {
+        Some(at) if words.get(at).is_some_and(|word| word == b"--") => {
+            words.remove(at);
+            Ok(words)
+        }
+        Some(at) => {
+            let word = words.get(at).map_or(OsStr::new(""), |word| OsStr::from_bytes(word));
+            Err(Error::options("unknown option").about(word))
+        }
+        None => Ok(words),
+    }
+}
+
+fn index(mut args: Arguments) -> Result<Exit, Error> {
+    let place = Place::of(&mut args)?;
+    let verbose = args.contains("-v");
+    let names = words(args)?;
+    let mut maps = Vec::new();
+    for name in &names {
+        let map = Map::by_name(name);
+        maps.push(
+            map.ok_or_else(|| Error::options("no such map:").about(OsStr::from_bytes(name)))?,
+        );
+    }
+    let folder = Folder::open(&place.dir).map_err(|e| e.with_exit(Exit::FAILURE))?;
+    if names.is_empty() {
+        for map in Map::ALL.into_iter().filter(|map| !map.keys().is_empty()) {
+            let name = file_name(map.name().as_bytes(), &place.suffix);
+            if !matches!(folder.stat(&name), Ok(None)) {
+                maps.push(map);
+            }
+        }
+        if maps.is_empty() {
+            let error = Error::refused("no map is in").about(OsStr::from_bytes(&place.dir));
+            return Err(error.with_exit(Exit::FAILURE));
+        }
+    }
+    let mut exit = Exit::SUCCESS;
+    sweep(&folder).map_err(|e| e.with_exit(Exit::FAILURE))?;
+    for map in maps {
+        let name = file_name(map.name().as_bytes(), &place.suffix);
+        match rebuild::rebuild(&folder, map, &name) {
+            Ok(report) if verbose => {
+                let mut line = folder.path_of(&name);
+                for (count, what) in [(report.entries, " entries"), (report.bad, " bad lines")] {
+                    line.extend_from_slice(if what == " entries" { b": " } else { b", " });
+                    line.extend_from_slice(count.to_string().as_bytes());
+                    line.extend_from_slice(what.as_bytes());
+                }
+                line.push(b'\n');
+                output::print(&line)?;
+            }
+            Ok(_) => {}
+            // The other maps are no worse for it.
+            Err(error) => {
+                error.print("nsscache");
+                exit = Exit::FAILURE;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn sshkey(mut args: Arguments) -> Result<Exit, Error> {
+    let place = Place::of(&mut args)?;
+    let words = words(args)?;
+    let [user] = words.as_slice() else { return Err(Error::options("sshkey takes a USER")) };
+    let folder = Folder::open(&place.dir).map_err(|e| e.with_exit(Exit::FAILURE))?;
+    let mut keys = Vec::new();
+    let mut warn = |why: nssproto::Malformed| {
+        warn(|m| {
+            m.text("a key of ").quoted(user).text(" is left out: ").text(why.reason());
+        });
+    };
+    let found = look::keys_of(&folder, &place.suffix, user, &mut keys, &mut warn);
+    print_found(found, &keys)
+}
+
+fn automount(mut args: Arguments) -> Result<Exit, Error> {
+    let place = Place::of(&mut args)?;
+    let words = words(args)?;
+    let [map, key] = words.as_slice() else {
+        return Err(Error::options("automount takes a MAP and a KEY"));
+    };
+    // It is the name of a file of that directory, and of no other.
+    if map.is_empty() || map.contains(&b'/') || map.starts_with(b".") {
+        return Err(Error::options("no automount map:").about(OsStr::from_bytes(map)));
+    }
+    let folder = Folder::open(&place.dir).map_err(|e| e.with_exit(Exit::FAILURE))?;
+    let mut entry = Vec::new();
+    let found = look::automount(&folder, &place.suffix, map, key, &mut entry);
+    print_found(found, &entry)
+}
+
+fn print_found(found: Result<bool, Error>, text: &[u8]) -> Result<Exit, Error> {
+    if !found.map_err(|e| e.with_exit(Exit::FAILURE))? {
+        return Ok(Exit::FAILURE);
+    }
+    output::print(text)?;
+    Ok(Exit::SUCCESS)
+}
