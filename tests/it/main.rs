@@ -32,6 +32,7 @@ mod multicall;
 mod no_alloc;
 mod nscd;
 mod nslcd;
+mod nsscache;
 mod one_answer;
 mod options;
 #[cfg(all(feature = "nscd", feature = "nsssd-map", feature = "nsssd-nslcd"))]

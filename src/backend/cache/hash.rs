@@ -18,11 +18,13 @@ pub struct Table {
 
 impl Table {
     /// The table of this kind at `path`, of a data file of that size that was changed then (seconds
-    /// and nanoseconds), if it is one.
+    /// and nanoseconds), if it is one. Of one that is a table of other data, the second in which that
+    /// was changed goes to `other`.
     pub fn open(
         path: &CStr,
         kind: Kind,
         (size, mtime): (u64, (i64, u32)),
+        other: &mut Option<i64>,
     ) -> Result<Option<Table>, Errno> {
         let file = open(path, OFlags::RDONLY, Mode::empty())?;
         let there = fstat(&file)?;
@@ -33,11 +35,12 @@ impl Table {
         }
         let Ok(header) = Header::decode(&block) else { return Ok(None) };
         #[allow(clippy::unnecessary_cast, reason = "the field has another type on other targets")]
-        let fits = header.kind == kind
-            && header.data_size == size
-            && header.data_mtime == mtime
-            && header.size == there.st_size as u64;
-        Ok(fits.then(|| Table { file, seed: header.seed(), header }))
+        let fits = header.kind == kind && header.size == there.st_size as u64;
+        let is_other = header.data_size != size || header.data_mtime != mtime;
+        if is_other {
+            *other = Some(header.data_mtime.0);
+        }
+        Ok((fits && !is_other).then(|| Table { file, seed: header.seed(), header }))
     }
 
     /// The first offset that a key has there. `None`: it has none. The error: the table is damaged, or

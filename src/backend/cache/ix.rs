@@ -31,14 +31,20 @@ pub enum Told {
 
 impl Ix {
     /// The index at `path` of a data file that was changed in that second, if it is not older, and
-    /// of whole records. `room` is as large as what is read at a time: see [`crate::limits::WINDOW`].
-    pub fn open(path: &CStr, data_second: i64, room: &mut [u8]) -> Result<Option<Ix>, Errno> {
+    /// of whole records. One of the second `other` is one of other data, as its owner knows. `room` is as
+    /// large as what is read at a time: see [`crate::limits::WINDOW`].
+    pub fn open(
+        path: &CStr,
+        data_second: i64,
+        other: Option<i64>,
+        room: &mut [u8],
+    ) -> Result<Option<Ix>, Errno> {
         let file = open(path, OFlags::RDONLY, Mode::empty())?;
         let there = fstat(&file)?;
         #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other targets")]
         let (second, size) = (there.st_mtime as i64, there.st_size as u64);
         let is_file = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile;
-        if !is_file || size == 0 || second < data_second {
+        if !is_file || size == 0 || second < data_second || other == Some(second) {
             return Ok(None);
         }
         let Some(width) = width_of(&file, room)? else { return Ok(None) };
@@ -138,7 +144,7 @@ mod tests {
         fs::write(&file, bytes).unwrap();
         let path = CString::new(file.as_os_str().as_bytes()).unwrap();
         let mut room = vec![0; WINDOW];
-        let ix = Ix::open(&path, 0, &mut room).unwrap();
+        let ix = Ix::open(&path, 0, None, &mut room).unwrap();
         fs::remove_file(&file).unwrap();
         work(ix, &mut room)
     }
@@ -211,7 +217,10 @@ mod tests {
         with(&odd, |ix, room| {
             assert_eq!(ix.unwrap().find(b"k000003", room), Ok(Told::Nothing));
         });
-        assert_eq!(Ix::open(c"/nonexistent/x", 0, &mut vec![0; WINDOW]).err(), Some(Errno::NOENT));
-        assert!(Ix::open(c"/", 0, &mut vec![0; WINDOW]).unwrap().is_none());
+        assert_eq!(
+            Ix::open(c"/nonexistent/x", 0, None, &mut vec![0; WINDOW]).err(),
+            Some(Errno::NOENT)
+        );
+        assert!(Ix::open(c"/", 0, None, &mut vec![0; WINDOW]).unwrap().is_none());
     }
 }

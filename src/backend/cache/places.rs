@@ -79,13 +79,17 @@ struct ByKey {
     kind: Kind,
     table: Index<Table>,
     ix: Index<Ix>,
+    /// The table is one of other data, which was changed in that second: an index of libnss-cache from
+    /// then was made with it, and is of that data, too. By its time alone it might be believed.
+    other: Option<i64>,
 }
 
 impl ByKey {
     fn new(data: &[u8], key: Key) -> Result<Self, Errno> {
         let at = |end: &str| path(&[data, end.as_bytes()].concat());
         let kind = if key == Key::Name { Kind::Name } else { Kind::Id };
-        Ok(ByKey { kind, table: Index::new(at(key.hash())?), ix: Index::new(at(key.ix())?) })
+        let (table, ix) = (Index::new(at(key.hash())?), Index::new(at(key.ix())?));
+        Ok(ByKey { kind, table, ix, other: None })
     }
 }
 
@@ -145,8 +149,11 @@ impl Placed for Places {
             return Ok(Place::Unknown);
         }
         let data = file.stamp();
-        let ByKey { kind, table, ix } = index;
-        let open = |path: &CStr| Table::open(path, *kind, data.size_and_mtime());
+        let ByKey { kind, table, ix, other } = index;
+        let open = |path: &CStr| {
+            *other = None;
+            Table::open(path, *kind, data.size_and_mtime(), other)
+        };
         if let Some(open) = table.get(version, open) {
             match open.find(key) {
                 Ok(None) => return Ok(Place::Absent),
@@ -159,7 +166,7 @@ impl Placed for Places {
         }
         let room = &mut *step.shared.window;
         let (_, (second, _)) = data.size_and_mtime();
-        let Some(open) = ix.get(version, |path| Ix::open(path, second, room)) else {
+        let Some(open) = ix.get(version, |path| Ix::open(path, second, *other, room)) else {
             return Ok(Place::Unknown);
         };
         spend(step.budget, WINDOW);
@@ -237,7 +244,8 @@ fn groups(
         return Place::Unknown;
     }
     let data = file.stamp().size_and_mtime();
-    let Some(table) = index.get(version, |path| Table::open(path, Kind::Member, data)) else {
+    let Some(table) = index.get(version, |path| Table::open(path, Kind::Member, data, &mut None))
+    else {
         return Place::Unknown;
     };
     let told = match table.find(user) {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod damage;
+mod libnss;
 mod lookups;
 mod members;
 mod options;

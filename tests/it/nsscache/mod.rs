@@ -1,0 +1,7 @@
+//! `nsscache`.
+#![cfg(feature = "nsscache")]
+
+mod index;
+mod look;
+mod options;
+mod sshd;
