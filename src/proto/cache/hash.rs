@@ -87,12 +87,24 @@ pub fn hash(key: &[u8]) -> u64 {
     hash ^ hash >> 33
 }
 
-/// The checksum of whole words: each step is one to one, so that another word is never missed.
+/// A step of the checksum: one to one, so that another word is never missed.
+fn mix(sum: u32, word: u32) -> u32 {
+    (sum ^ word).wrapping_mul(0x9e37_79b1).rotate_left(15)
+}
+
+/// The checksum of whole words, in four lanes that do not wait for each other.
 fn checksum(seed: u32, bytes: &[u8]) -> u32 {
-    bytes.chunks_exact(4).fold(seed, |sum, word| {
-        let word = word.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
-        (sum ^ word).wrapping_mul(0x9e37_79b1).rotate_left(15)
-    })
+    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+    let mut lanes = [seed, !seed, seed.rotate_left(8), seed.rotate_left(16)];
+    let rows = bytes.chunks_exact(16);
+    let rest = rows.remainder();
+    for row in rows {
+        for (lane, bytes) in lanes.iter_mut().zip(row.chunks_exact(4)) {
+            *lane = mix(*lane, word(bytes));
+        }
+    }
+    let rest = rest.chunks_exact(4).fold(0, |sum, bytes| mix(sum, word(bytes)));
+    lanes.into_iter().fold(rest, mix)
 }
 
 /// The checksum of a block, which stands in its last four bytes.
