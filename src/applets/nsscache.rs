@@ -31,8 +31,8 @@ nsssd-cache read.
   -s SUFFIX          they end with .SUFFIX, not with .cache; empty: with nothing
   -v                 index: tell what was done
 
-Exit codes: 0 good, 1 a map failed, or nothing was found, 2 usage, 64 no COMMAND,
-70 an unknown one.
+Exit codes: 0 good, 1 a map failed, or nothing was found, 2 usage,
+64 no COMMAND, 70 an unknown one.
 "];
 
 /// As the original: EX_USAGE and EX_SOFTWARE of sysexits.h.

@@ -26,6 +26,8 @@ pasted! {
     id: "doc/id.md", 1, 0;
     ipcserver: "doc/ipcserver.md", 1, 0;
     nscd: "doc/nscd.md", 9, 0;
+    nsscache: "doc/nsscache.md", 3, 0;
+    nsssd_cache: "doc/nsssd-cache.md", 5, 0;
     nsssd_map: "doc/nsssd-map.md", 6, 0;
     nsssd_nslcd: "doc/nsssd-nslcd.md", 8, 0;
     nsssd_switch: "doc/nsssd-switch.md", 1, 0;

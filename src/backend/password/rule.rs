@@ -129,9 +129,7 @@ pub fn shown(case: Case, facts: &Facts) -> Result<Password, Look> {
         ShadowLine::Yes => Password::AsItStands,
         ShadowLine::No => Password::Star,
         // As if each name had a line, where files are: there are more who have one than in a map.
-        ShadowLine::Unknown => {
-            if_so(matches!(teller, Teller::Directory | Teller::Extrausers | Teller::Cache))
-        }
+        ShadowLine::Unknown => if_so(matches!(teller, Teller::Directory | Teller::Extrausers)),
     })
 }
 
@@ -182,7 +180,7 @@ mod tests {
         for (teller, wanted) in [
             (Teller::Directory, [AsItStands, Star, AsItStands]),
             (Teller::Extrausers, [AsItStands, Star, AsItStands]),
-            (Teller::Cache, [AsItStands, Star, AsItStands]),
+            (Teller::Cache, [AsItStands, Star, Star]),
             (Teller::Map, [AsItStands, Star, Star]),
             (Teller::Nslcd, [AsItStands, Star, Star]),
             (Teller::Other, [AsItStands, Star, Star]),

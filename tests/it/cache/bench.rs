@@ -91,6 +91,13 @@ impl Bench {
         self.daemon = start(&self.stage);
     }
 
+    /// Ends the daemon, which has to end well.
+    #[track_caller]
+    pub fn end(&mut self) {
+        self.daemon.close();
+        assert!(self.daemon.wait().success());
+    }
+
     /// Makes the indexes by `nsscache index`, and starts anew.
     #[cfg(feature = "nsscache")]
     #[track_caller]

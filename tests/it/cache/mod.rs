@@ -1,7 +1,7 @@
 //! `nsssd-cache`.
 #![cfg(feature = "nsssd-cache")]
 
-mod bench;
+pub mod bench;
 mod damage;
 mod libnss;
 mod lookups;

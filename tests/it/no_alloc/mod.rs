@@ -6,6 +6,8 @@
 //! everything, to get all answers, and to see the exit codes.
 
 mod accounts;
+#[cfg(feature = "nsscache")]
+mod cache;
 mod daemons;
 mod map;
 mod nslcd;

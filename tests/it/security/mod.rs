@@ -8,6 +8,8 @@
     feature = "ipcserver",
     feature = "nscd",
     feature = "userdb",
+    feature = "nsscache",
+    feature = "nsssd-cache",
     feature = "nsssd-map",
     feature = "nsssd-nslcd",
     feature = "nsssd-switch",

@@ -104,6 +104,48 @@ fn files(watch: &mut Watch) {
     watch.wrong.extend(wrong.into_iter().map(|touch| ("with <&-".to_owned(), touch)));
 }
 
+fn cache(watch: &mut Watch) {
+    watch.dir.subdirectory("cache");
+    let write = |name: &str, text: &str| watch.dir.write(&format!("cache/{name}"), text);
+    write("passwd.cache", "ada:x:1001:1001::/home/ada:/bin/sh\nbad\n");
+    write("group.cache", "staff:*:5:ada\n");
+    write("shadow.cache", "ada:*:1::::::\n");
+    write("sshkey.cache", "ada:key\n");
+    write("netgroup.cache", "all (ada,,)\n");
+    write("auto.home.cache", "ada server:/home/ada\n");
+    write(".nsscache-1", "left");
+    watch.say("DIR", &["cache"]);
+    let maps = ["passwd", "group", "shadow", "sshkey", "netgroup", "automount"];
+    watch.say_words("MAP", &maps);
+    for words in
+        [&["index", "-d", "DIR/cache"][..], &["index", "-d", "DIR/cache", "netgroup", "automount"]]
+    {
+        let command = watch.command("nsscache", words);
+        watch.run(&["nsscache index"], &command, b"");
+    }
+    for words in [
+        &["sshkey", "-d", "DIR/cache", "ada"][..],
+        &["sshkey", "-d", "DIR/cache", "../x"],
+        &["automount", "-d", "DIR/cache", "auto.home", "ada"],
+        &["automount", "-d", "DIR/cache", "../x", "ada"],
+    ] {
+        let command = watch.command("nsscache", words);
+        watch.run(&["nsscache sshkey, automount"], &command, b"");
+    }
+    for _ in 0..2 {
+        let command = watch.command("nsssd-cache", &["-d", "DIR/cache"]);
+        watch.daemon(&["nsssd-cache"], &command, &questions());
+        watch.daemon(&["nsssd-cache"], &command, &GARBAGE);
+        // Without its own indexes it looks for others.
+        for name in ["passwd.cache.hashname", "passwd.cache.hashuid", "group.cache.hashmember"] {
+            let _ = fs::remove_file(watch.dir.join("cache").join(name));
+        }
+    }
+    watch.say("DIR", &["/etc"]);
+    let command = watch.command("nsssd-cache", &[]);
+    watch.daemon(&["nsssd-cache"], &command, &questions());
+}
+
 fn switch(watch: &mut Watch) {
     watch.say("DIR", &[""]);
     watch.say_programs("BACKEND", &["cat", "nosuch", "nsssd-unix"]);
@@ -385,7 +427,7 @@ fn each_applet_touches_what_the_page_says_and_nothing_else() {
         return;
     }
     let mut watch = Watch::new();
-    for case in [files, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, itself] {
+    for case in [files, cache, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, itself] {
         case(&mut watch);
     }
     println!("{} deeds", watch.count);

@@ -41,6 +41,11 @@ impl Watch {
         self.names.insert(name, values.collect());
     }
 
+    /// The same of words that are no paths.
+    pub fn say_words(&mut self, name: &'static str, words: &[&str]) {
+        self.names.insert(name, words.iter().map(|word| (*word).to_owned()).collect());
+    }
+
     /// The same for programs: wherever they are looked for.
     pub fn say_programs(&mut self, name: &'static str, programs: &[&str]) {
         let dirs = [self.bin.to_str().expect("text"), "/usr/bin", "/bin"];
