@@ -75,7 +75,7 @@ pub fn build<'a>(
     loop {
         let done = lines.done();
         let number = lines.number + 1;
-        match lines.next() {
+        match lines.next_line() {
             Ok(Some(line)) => collected.take(number, line.offset, line.text)?,
             Ok(None) => break,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -89,7 +89,7 @@ pub fn build<'a>(
                 return Err(folder.error("unable to read", name, errno));
             }
         }
-        if number % 4096 == 0 {
+        if number.is_multiple_of(4096) {
             progress.at("read", done, version.size);
         }
     }
@@ -208,7 +208,7 @@ fn write_by<'a>(
     let (mut last, mut done) = (None::<LastLine>, 0);
     while let Some(value) = sorted.next(&mut next).map_err(|e| unwritten(folder, &e))? {
         done += 1;
-        if done % 4096 == 0 {
+        if u64::is_multiple_of(done, 4096) {
             progress.at("sorted", done, all);
         }
         let is_repeated = last.as_ref().is_some_and(|last| last.key == next);

@@ -146,7 +146,7 @@ fn read<'a>(
     name: &[u8],
     lines: &'a mut Lines<'_>,
 ) -> Result<Option<TextLine<'a>>, Error> {
-    lines.next().map_err(|error: io::Error| {
+    lines.next_line().map_err(|error: io::Error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::FBIG);
         folder.error("unable to read", name, errno)
     })

@@ -50,7 +50,7 @@ impl<'a> Lines<'a> {
 
     /// The next line. An error of the kind [`io::ErrorKind::InvalidData`]: it is longer than
     /// [`INDEXED_LINE`].
-    pub fn next(&mut self) -> io::Result<Option<TextLine<'_>>> {
+    pub fn next_line(&mut self) -> io::Result<Option<TextLine<'_>>> {
         let mut searched = 0;
         let (len, lf) = loop {
             let rest = self.room.get(self.start..self.end).unwrap_or_default();

@@ -53,7 +53,7 @@ impl Set {
 
     fn has(self, group: u32, user: u32) -> bool {
         let step = if self == Set::A { 3 } else { 5 };
-        user < 100 && (group + user) % (10 + step) == 0
+        user < 100 && (group + user).is_multiple_of(10 + step)
     }
 
     pub fn group(self) -> String {

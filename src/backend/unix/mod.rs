@@ -5,10 +5,10 @@
 //! enumeration keeps the file that it began with. Small files are kept in memory, of larger
 //! ones the places of recent answers.
 
-pub mod file;
+pub(super) mod file;
 mod index;
 mod pass;
-pub mod recent;
+pub(super) mod recent;
 mod report;
 pub mod search;
 

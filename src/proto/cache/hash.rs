@@ -130,7 +130,7 @@ impl Header {
 
     /// The block that a hash says.
     pub fn home_of(&self, hash: u64) -> u32 {
-        ((hash >> 32) * u64::from(self.home) >> 32) as u32
+        (((hash >> 32) * u64::from(self.home)) >> 32) as u32
     }
 
     /// Where a block stands in the file; `None`: the table has no such.

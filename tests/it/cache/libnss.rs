@@ -17,7 +17,7 @@ fn user(number: u32) -> (String, u32) {
         2 => format!("a.very.long-name_{number}"),
         _ => format!("u{number}"),
     };
-    (name, if number % 3 == 0 { i32::MAX as u32 - number } else { 10 + number * 7 })
+    (name, if number.is_multiple_of(3) { i32::MAX as u32 - number } else { 10 + number * 7 })
 }
 
 fn line(number: u32) -> String {

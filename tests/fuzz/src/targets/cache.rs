@@ -222,7 +222,7 @@ enum Model {
 }
 
 fn told_by(index: &[u8], key: &[u8]) -> Model {
-    let Some(width) = ix::width_at(index).filter(|width| index.len() % width == 0) else {
+    let Some(width) = ix::width_at(index).filter(|width| index.len().is_multiple_of(*width)) else {
         return Model::Nothing;
     };
     if key.is_empty() || matches!(key, [b'+' | b'-', ..]) {
@@ -281,7 +281,7 @@ fn hash_file(dir: &Path, lines: &[u8], by_id: bool, changes: &[u8]) {
 fn ask(dir: &Path, request: &Request<'_>) -> Option<Vec<u8>> {
     let row = registry::by_name(b"cache").expect("a row");
     let args = ["-d".into(), std::ffi::OsStr::from_bytes(dir.as_os_str().as_bytes()).to_owned()];
-    let backend = row.make(&args, RunsIn::Daemon).ok().expect("a backend");
+    let backend = row.make(&args, RunsIn::Daemon).map_err(drop).expect("a backend");
     let mut switch = Switch::of(backend);
     let mut client: ClientState = switch.new_client(Rights::Own, 0);
     for _ in 0..1000 {
