@@ -56,7 +56,7 @@ impl<'a> Record<'a> {
     /// and does not look behind it.
     pub fn decode(record: &'a [u8]) -> Result<Self, Malformed> {
         const WRONG: Malformed = Malformed("no record of an index");
-        let text = record.strip_suffix(b"\n").ok_or(WRONG)?;
+        let text = record.strip_suffix(b"\n").filter(|text| !text.contains(&b'\n')).ok_or(WRONG)?;
         let mut parts = text.splitn(3, |byte| *byte == 0);
         let (key, digits, padding) = (parts.next(), parts.next(), parts.next());
         let offset = digits.and_then(decimal_u64).ok_or(WRONG)?;
@@ -120,6 +120,7 @@ mod tests {
             b"ada\x0018446744073709551616\0\n",
             b"ada\x007\0x\n",
             b"ada\x007\0\nada\x007\0\n",
+            b"a\nda\x007\0\n",
         ] {
             assert!(Record::decode(wrong).is_err(), "{wrong:?}");
         }
