@@ -112,10 +112,10 @@ impl Status {
     /// says that something runs; what is left means "down" in both, and is runit's where it wrote
     /// `stat`. One byte more is read over, as runit does.
     pub fn decode(file: &[u8], beside: Beside<'_>) -> Result<Self, Malformed> {
-        let told = match file.len() {
+        match file.len() {
             18 if beside.ok => daemontools::Status::decode(file).map(Status::Daemontools),
-            18 | 26 => return Err(Malformed("s6 before 2.2")),
-            19 | 87 => return Err(Malformed("nosh")),
+            18 | 26 => Err(Malformed("s6 before 2.2")),
+            19 | 87 => Err(Malformed("nosh")),
             runit::LEN | 21 => {
                 let status = runit::Status::decode(file)?;
                 let is_encores = status.got_term > 1
@@ -132,9 +132,8 @@ impl Status {
                 Ok(Status::Encore { main, log: Some(encore::Status::decode(log)?) })
             }
             s6::LEN | s6::GROUP_LEN => s6::Status::decode(file).map(Status::S6),
-            _ => return Err(Malformed("bad format")),
-        };
-        told
+            _ => Err(Malformed("bad format")),
+        }
     }
 
     /// Writes the file that this is; its length.

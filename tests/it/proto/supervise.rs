@@ -106,19 +106,25 @@ fn fields_are_what_the_vectors_say() {
         };
         match status {
             Status::Runit(s) => {
-                (stamp(s.stamp), seconds(s.stamp), wants(s.want));
+                stamp(s.stamp);
+                seconds(s.stamp);
+                wants(s.want);
                 same(&name, fields, "pid", s.pid);
                 same(&name, fields, "paused", s.paused);
                 same(&name, fields, "got_term", s.got_term);
                 same(&name, fields, "state", s.state);
             }
             Status::Daemontools(s) => {
-                (stamp(s.stamp), seconds(s.stamp), wants(s.want));
+                stamp(s.stamp);
+                seconds(s.stamp);
+                wants(s.want);
                 same(&name, fields, "pid", s.pid);
                 same(&name, fields, "paused", s.paused);
             }
             Status::Encore { main: s, log } => {
-                (stamp(s.stamp), seconds(s.stamp), wants(s.want));
+                stamp(s.stamp);
+                seconds(s.stamp);
+                wants(s.want);
                 same(&name, fields, "pid", s.pid);
                 same(&name, fields, "paused", s.paused);
                 same(&name, fields, "state", s.state);
@@ -129,7 +135,8 @@ fn fields_are_what_the_vectors_say() {
                 assert!(log.is_none_or(|log| log.state == encore::RUNNING), "{name}");
             }
             Status::S6(s) => {
-                (stamp(s.stamp), seconds(s.since()));
+                stamp(s.stamp);
+                seconds(s.since());
                 same(&name, fields, "ready_tai_label", s.ready.label);
                 same(&name, fields, "ready_nanoseconds", s.ready.nanos);
                 same(&name, fields, "ready_unix_seconds", s.ready_since().unix_seconds());

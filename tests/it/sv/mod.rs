@@ -1,0 +1,6 @@
+//! sv, svstat and vsv.
+
+mod folder;
+mod hostile;
+mod recorded;
+mod sent;
