@@ -31,18 +31,18 @@ Commands: up down once pause cont hup alarm interrupt quit 1 2 term kill exit;
 that wait: start stop restart reload shutdown try-restart check force-stop
 force-restart force-reload force-shutdown; enable disable: at the next start.
 
-  -v, -w SEC  wait for each command; SEC seconds (7, $SVWAIT)
-  -d DIR, -u  services are in DIR, in ~/runit/service; not in $SVDIR, /etc/service
+  -v, -w SEC  wait for each command; SEC seconds ($SVWAIT, 7)
+  -d DIR      services are in DIR ($SVDIR, /etc/service)
+  -u          in ~/runit/service
   -j          JSON, a line a service
-  -e          status: exit 0 up, 3 down, 4 unknown; not how many are not known
+  -e          status: exit 0 up, 3 down, 4 unknown
   -t          status: the processes as trees
   -l N        status: the last N lines of the log
   -n          enable, disable: also start, stop
   -r, -g GROUP  serve: nobody, GROUP besides root may change
 
-status without SERVICE tells of all. A SERVICE with a slash or dot in front, or
-a slash at its end, is a path.
-Exit codes: 0 good, 1 to 99 so many services were not, 100 usage.
+status without SERVICE tells of all; one with / or . in front, or / at its end,
+is a path. Exit codes: 0 good, 1 to 99 so many services were not, 100 usage.
 "];
 
 const SPEC: Spec = Spec {

@@ -2,5 +2,6 @@
 
 mod folder;
 mod hostile;
+mod real;
 mod recorded;
 mod sent;
