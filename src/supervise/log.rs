@@ -7,8 +7,9 @@
 use super::process::{Processes, program, words};
 use crate::sys::file::{open_path, path};
 use crate::sys::stat::fstat;
-use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, pread, retry_on_intr};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Lines at most.
@@ -110,7 +111,14 @@ fn open_from(pid: u32, name: &[u8]) -> Result<OwnedFd, Errno> {
         OFlags::PATH | OFlags::DIRECTORY,
         Mode::empty(),
     )?;
-    retry_on_intr(|| openat(&current, &*name, OFlags::RDONLY | flags, Mode::empty()))
+    let open = |name: &CStr| {
+        retry_on_intr(|| openat(&current, name, OFlags::RDONLY | flags, Mode::empty()))
+    };
+    match open(&name) {
+        // multilog is in its directory itself while it runs.
+        Err(Errno::NOENT) if statat(&current, c"current", AtFlags::empty()).is_ok() => open(c"."),
+        opened => opened,
+    }
 }
 
 /// The names of older files, youngest first.
