@@ -7,3 +7,5 @@ mod random;
 mod real;
 mod recorded;
 mod sent;
+mod serve;
+mod vsv;
