@@ -17,8 +17,8 @@ pub const USAGE: &[&str] = &["\
 Usage: svstat DIRECTORY...
 
 Prints a line for each service: up or down, for how many seconds, and what is
-wanted of it. A DIRECTORY is that of a service of daemontools, daemontools-encore,
-runit or s6.
+wanted of it. A DIRECTORY is that of a service of daemontools, its encore, runit
+or s6.
 
 Exit codes: 0 whatever the lines say, 1 not printed, 100 usage.
 "];

@@ -149,13 +149,13 @@ impl Service {
     /// terminal. A link at its end is not followed.
     pub fn open(&self, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         let waits_not = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-        let (base, file) = (self.base()?, path(&join(&self.path, name.as_bytes()))?);
+        let (base, file) = (self.base()?, join(&self.path, name.as_bytes()));
         retry_on_intr(|| openat(base, &*file, flags | waits_not, mode))
     }
 
     /// The kind of a file of it; links are followed.
     pub fn kind(&self, name: &str) -> Result<FileType, Errno> {
-        let file = path(&join(&self.path, name.as_bytes()))?;
+        let file = join(&self.path, name.as_bytes());
         let stat = statat(self.base()?, &*file, AtFlags::empty())?;
         Ok(FileType::from_raw_mode(stat.st_mode))
     }
@@ -168,7 +168,7 @@ impl Service {
 
     /// Takes a file of it away.
     pub fn unlink(&self, name: &str) -> Result<(), Errno> {
-        let file = path(&join(&self.path, name.as_bytes()))?;
+        let file = join(&self.path, name.as_bytes());
         rustix::fs::unlinkat(self.base()?, &*file, AtFlags::empty())
     }
 

@@ -294,6 +294,46 @@ fn under_ipcserver_root_and_the_group_may_change_and_others_read() {
 }
 
 #[test]
+fn under_systemd_it_is_served_and_the_pages_units_are_good() {
+    let test = "sv::serve::under_systemd_it_is_served_and_the_pages_units_are_good";
+    if !have_program("systemd-socket-activate") || !have_program("systemd-analyze") {
+        return skip(test, "no systemd-socket-activate");
+    }
+    let folder = Folder::new();
+    let _service = folder.runit("s", &up());
+    let socket = folder.dir.join("socket");
+    let stderr = Captured::new();
+    let mut command = Command::new("systemd-socket-activate");
+    command.args(["--accept", "--inetd", "-l"]).arg(&socket).arg(nssbox());
+    command.args(["sv", "serve", "-d"]).arg(folder.services());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.stdio());
+    let mut child = command.spawn().unwrap();
+    wait_until("it listens", || UnixStream::connect(&socket).is_ok());
+    let client = Connection::connect(&socket);
+    client.send(b"status s\n");
+    let told = objects(&receive_all(&client));
+    assert_eq!((&told[0]["pid"], exit_of(&told)), (&4242.into(), 0), "{}", stderr.text());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The page's units, with the executable where it is here.
+    let page = include_str!("../../../doc/sv.md");
+    let block = |title: &str| -> String {
+        let from = page.find(&format!("    {title}\n")).expect("a unit");
+        let lines = page[from..].lines().take_while(|line| line.starts_with("    "));
+        lines.map(|line| format!("{}\n", &line[4..])).collect()
+    };
+    let unit = block("[Service]").replace("/usr/bin/nssbox", nssbox().to_str().unwrap());
+    folder.dir.write("nssbox-sv@.service", unit);
+    folder.dir.write("nssbox-sv.socket", block("[Socket]"));
+    let mut command = Command::new("systemd-analyze");
+    command.args(["verify", "--man=no"]).arg(folder.dir.join("nssbox-sv.socket"));
+    let finished = run_to_end(command);
+    let ours: Vec<&str> =
+        finished.stderr.lines().filter(|line| line.contains("nssbox-sv")).collect();
+    assert_eq!((finished.code, ours), (Some(0), Vec::new()), "{}", finished.stderr);
+}
+
+#[test]
 fn a_client_who_takes_no_reply_is_left() {
     let folder = Folder::new();
     let _service = folder.runit("s", &up());
