@@ -98,7 +98,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         Some(applet) => run(applet, args),
         // A link in /etc/init.d.
         #[cfg(feature = "sv")]
-        None if sv::is_script(program) => sv::script(name, args),
+        None if !name.starts_with(b"nssbox") && sv::is_script(program) => sv::script(name, args),
         None => nssbox(name, args).unwrap_or_else(|error| {
             error.print("nssbox");
             error.exit
