@@ -1,7 +1,7 @@
 //! sv, svstat and vsv.
 
 mod extras;
-mod folder;
+pub mod folder;
 mod hostile;
 mod random;
 mod real;
