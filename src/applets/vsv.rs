@@ -14,9 +14,10 @@ use crate::supervise::text::push_shown;
 use crate::supervise::vsv::{View, table};
 use crate::sys::error::{Error, Exit, Hint};
 use crate::sys::output::print;
+use crate::sys::stat::stat;
 use rustix::io::write;
 use rustix::stdio::stderr;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// What `--help` prints.
@@ -30,7 +31,7 @@ them. enable and disable: whether it is started by itself. Other commands are
 those of sv.
 
   -c, --color WHEN  yes, no, auto: on a terminal, unless NO_COLOR is set
-  -d, --dir DIR     services are in DIR; not in $SVDIR, else /var/service
+  -d, --dir DIR     services are in DIR ($SVDIR, /var/service)
   -u, --user        services are in ~/runit/service
   -l, --log         log services, too
   -t, --tree        what they run
@@ -55,8 +56,8 @@ const SPEC: Spec = Spec {
     ..Spec::NONE
 };
 
-/// Where vsv looks.
-const PLACE: &[u8] = b"/var/service";
+/// Where vsv looks first.
+const PLACE: &CStr = c"/var/service";
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
@@ -69,7 +70,9 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     };
     let is_set = std::env::var_os("SVDIR").is_some_and(|place| !place.is_empty());
     let directory = match given.word(b'd') {
-        None if !given.flag(b'u') && !is_set => Directory::at(PLACE),
+        None if !given.flag(b'u') && !is_set && stat(PLACE).is_ok() => {
+            Directory::at(PLACE.to_bytes())
+        }
         dir => Directory::choose(dir, given.flag(b'u'))?,
     };
     let (mut log, mut tree) = (given.flag(b'l'), given.flag(b't'));

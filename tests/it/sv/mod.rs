@@ -3,6 +3,7 @@
 mod extras;
 pub mod folder;
 mod hostile;
+mod live;
 mod random;
 mod real;
 mod recorded;

@@ -1,9 +1,8 @@
 //! vsv: its columns beside those of vsv 2.0.0 itself, if that was unpacked (`.ci/run` builds it).
 
 use super::folder::{Folder, runit_status};
-use crate::support::{Finished, have_program, peer, run_to_end, skip};
+use crate::support::{Finished, have_program, peer, run_to_end};
 use std::fs;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Ends with the test.
@@ -157,12 +156,5 @@ fn what_vsv_does_not_know_is_told_by_the_status_file() {
     for words in [&["-c", "perhaps"][..], &["-x"], &["enable"], &["up"]] {
         let finished = folder.run("vsv", words);
         assert_eq!((finished.code, finished.stdout.len()), (Some(1), 0), "{words:?}");
-    }
-    if !Path::new("/var/service").exists() {
-        let mut command = folder.command("vsv", &[]);
-        command.env_remove("SVDIR");
-        assert_eq!(run_to_end(command).code, Some(1));
-    } else {
-        skip("sv::vsv::what_vsv_does_not_know_is_told_by_the_status_file", "/var/service is there");
     }
 }
