@@ -137,7 +137,9 @@ fn passes_check(service: &Service, until: u64) -> bool {
     }
     let directory = service.directory();
     let mut program = Program::new("./check");
-    program.current_dir(OsStr::from_bytes(&directory)).stdout(Stdio::null());
+    program.current_dir(OsStr::from_bytes(&directory));
+    // What it says is for nobody, and standard input may be a client's.
+    program.stdin(Stdio::null()).stdout(Stdio::null());
     let mut child = match program.spawn() {
         Ok(child) => child,
         Err(error) => {

@@ -165,12 +165,17 @@ impl Reply {
 
 /// A request that is none.
 fn refuse(why: &str) -> Result<Reply, Error> {
+    Ok(failed(why, Exit::USAGE))
+}
+
+/// An error that is no service's.
+fn failed(why: &str, exit: Exit) -> Reply {
     let mut text = Vec::new();
     let mut object = Object::begin(&mut text);
     object.text("error", why.as_bytes());
     object.end();
     text.push(b'\n');
-    Ok(Reply::new(text, Exit::USAGE.code()))
+    Reply::new(text, exit.code())
 }
 
 /// A service that is not told of.
@@ -188,7 +193,13 @@ fn status(server: &Server<'_>, names: &[&[u8]]) -> Result<Reply, Error> {
     let listed = names.is_empty();
     let mut all = Vec::new();
     if listed {
-        all = server.directory.names()?;
+        all = match server.directory.names() {
+            Ok(names) => names,
+            Err(error) => {
+                error.print("sv");
+                return Ok(failed("unable to list the services", Exit::SYSTEM));
+            }
+        };
         all.retain(|name| is_name(name));
     }
     let names: Vec<&[u8]> =

@@ -99,6 +99,33 @@ fn who_served_it_may_change_services_as_root_may() {
 }
 
 #[test]
+fn a_script_check_runs_in_its_service_and_without_the_client() {
+    let test = "sv::serve::a_script_check_runs_in_its_service_and_without_the_client";
+    if !is_root() {
+        return skip(test, "needs root");
+    }
+    let folder = Folder::new();
+    let _service = folder.runit("s", &up());
+    super::live::script(&folder.path("s/check"), "#!/bin/sh\ncat >read; pwd >where; exit 0\n");
+    let told = ask(&folder, "check s");
+    assert_eq!((exit_of(&told), &told[0]["result"]), (0, &"ok".into()), "{told:?}");
+    let place = fs::read_to_string(folder.path("s/where")).unwrap();
+    assert_eq!(place.trim_end(), folder.path("s").to_str().unwrap());
+    assert_eq!(fs::read(folder.path("s/read")).unwrap(), b"");
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told_of() {
+    let folder = Folder::new();
+    let nothing = folder.dir.join("nothing");
+    let (told, _, log) = ask_with(&folder, &["-d", nothing.to_str().unwrap()], b"status\n");
+    assert_eq!((exit_of(&told), &told[0]["error"]), (111, &"unable to list the services".into()));
+    assert!(log.starts_with("sv: fatal: unable to list "), "{log}");
+    let (told, _, _) = ask_with(&folder, &["-d", nothing.to_str().unwrap()], b"hup s\n");
+    assert_eq!(exit_of(&told), 1);
+}
+
+#[test]
 fn what_is_no_request_is_refused_and_changes_nothing() {
     let folder = Folder::new();
     let mut service = folder.runit("s", &up());
