@@ -15,4 +15,6 @@ pub mod limits;
 pub mod options;
 pub mod query;
 pub mod server;
+#[cfg(feature = "sv")]
+pub mod supervise;
 pub mod sys;

@@ -4,7 +4,7 @@ blocks, `code`, **strong**, *emphasis* and links. Nothing else is used there."""
 import re
 
 # Names that Debian has, too: their pages are in sections of their own.
-DEBIANS = ("getent", "groups", "id", "nscd", "whoami")
+DEBIANS = ("getent", "groups", "id", "nscd", "sv", "svstat", "whoami")
 # What is run by hand is in section 1; these are in section 8.
 DAEMONS = re.compile(r"nsssd-|nscd$|ipcserver$")
 INLINE = re.compile(r"(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*]+)\*(?![\w*])|\[([^\]]+)\]\(([^)\s]+)\)", re.S)

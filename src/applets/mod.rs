@@ -72,7 +72,10 @@ applets! {
     nsssd_nslcd: "nsssd-nslcd" or "nslcd", Exit::USAGE, "users of LDAP, through a running nslcd";
     nsssd_switch: "nsssd-switch" or "switch", Exit::USAGE, "asks several backends in order";
     nsssd_unix: "nsssd-unix" or "unix", Exit::USAGE, "users of passwd, group and shadow files";
+    sv: "sv", Exit::USAGE, "services of runit, daemontools and s6, as runit's sv";
+    svstat: "svstat", Exit::USAGE, "their state, as daemontools' svstat";
     userdb: "userdb", Exit::USAGE, "answers libnss_systemd, as a service of systemd's userdb";
+    vsv: "vsv", Exit::FAILURE, "a table of them, as vsv";
     whoami: "whoami", Exit::FAILURE, "the name of the user";
     with_nscd: "with-nscd", Exit::USAGE, "runs a program beside an nscd of its own";
 }
@@ -96,6 +99,9 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let name = base(program);
     let exit = match find(name) {
         Some(applet) => run(applet, args),
+        // A link in /etc/init.d.
+        #[cfg(feature = "sv")]
+        None if !name.starts_with(b"nssbox") && sv::is_script(program) => sv::script(name, args),
         None => nssbox(name, args).unwrap_or_else(|error| {
             error.print("nssbox");
             error.exit

@@ -51,6 +51,16 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
+    /// Two bytes, big-endian.
+    pub fn u16_be(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// Four bytes, little-endian.
+    pub fn u32_le(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
     /// Four bytes, big-endian.
     pub fn u32_be(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)

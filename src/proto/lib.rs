@@ -41,6 +41,7 @@ pub mod line;
 pub mod nscd;
 pub mod nslcd;
 pub mod nsss;
+pub mod supervise;
 pub mod userdb;
 pub mod varlink;
 

@@ -128,6 +128,12 @@ impl Resolver {
         self.account(&if by_uid { Request::ByUid(Uid(id)) } else { Request::ByGid(Gid(id)) })
     }
 
+    /// The group of this name.
+    #[cfg(feature = "sv")]
+    pub fn group(&mut self, name: &[u8]) -> Option<Account> {
+        self.account(&Request::ByName(Db::Group, Name::new(name)?))
+    }
+
     fn account(&mut self, request: &Request<'_>) -> Option<Account> {
         let (mut account, mut named) = (Account { name: Vec::new(), id: 0, gid: 0 }, false);
         let outcome = self.ask(request, &mut |found| {

@@ -59,7 +59,15 @@ pub fn peer(socket: impl AsFd) -> Result<Peer, Errno> {
     Ok(Peer { uid: Uid(peer.uid()), gid: Gid(peer.gid()) })
 }
 
-/// The same; ETIMEDOUT where the server's queue stays full for so many milliseconds.
+/// The same, and the number of his process; 0 where it is in another pid namespace.
+#[cfg(feature = "sv")]
+pub fn peer_process(socket: impl AsFd) -> Result<(Peer, u32), Errno> {
+    let peer = getsockopt(&socket, PeerCredentials).map_err(errno::of)?;
+    let ids = Peer { uid: Uid(peer.uid()), gid: Gid(peer.gid()) };
+    Ok((ids, u32::try_from(peer.pid()).unwrap_or(0)))
+}
+
+/// A connection that is made within a time; ETIMEDOUT where the server's queue stays full for so many milliseconds.
 pub fn connected_within(path: &OsStr, millis: u32) -> Result<OwnedFd, Errno> {
     let address = address(path.as_bytes())?;
     let socket = stream(SocketFlags::empty())?;

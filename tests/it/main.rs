@@ -42,6 +42,8 @@ mod proto;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod security;
+#[cfg(all(feature = "sv", feature = "svstat", feature = "vsv"))]
+mod sv;
 mod switch;
 mod unix;
 #[cfg(feature = "userdb")]

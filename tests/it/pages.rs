@@ -34,6 +34,7 @@ pasted! {
     nsssd_unix: "doc/nsssd-unix.md", 1, 0;
     reliability: "doc/reliability.md", 0, 1;
     speed: "doc/speed.md", 0, 1;
+    sv: "doc/sv.md", 2, 0;
     userdb: "doc/userdb.md", 1, 0;
 }
 
@@ -41,7 +42,7 @@ pasted! {
 /// board; what needs a supervisor is in `examples`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
-        "" | "slapd" | "libnss-systemd" => true,
+        "" | "slapd" | "libnss-systemd" | "runsv" => true,
         "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
@@ -56,6 +57,13 @@ fn paste(test: &str, page: &str) {
     for program in ["unshare", "setpriv", "strace", "perl"] {
         if !is_root() || !have_program(program) {
             return skip(test, &format!("needs root and {program}"));
+        }
+    }
+    if here.iter().any(|block| block.needs == "runsv") {
+        for program in ["runsv", "python3"] {
+            if !have_program(program) {
+                return skip(test, &format!("needs {program}"));
+            }
         }
     }
     let mut before = String::new();

@@ -2,4 +2,5 @@
 
 mod nscd;
 mod nsss;
+mod supervise;
 mod userdb;

@@ -27,8 +27,9 @@ pub struct Touch {
 }
 
 /// Calls that only look.
-const LOOKS: [&str; 19] = [
+const LOOKS: [&str; 20] = [
     "access",
+    "chdir",
     "faccessat",
     "faccessat2",
     "fstatat64",
@@ -171,7 +172,9 @@ fn paths(args: &str) -> Vec<String> {
         let Some((text, behind)) = quoted(from) else { break };
         let relative = !text.starts_with('/');
         found.push(match descriptor(before) {
-            Some(dir) if relative => format!("{dir}/{text}").trim_end_matches('/').to_owned(),
+            Some(dir) if relative => {
+                format!("{dir}/{text}").trim_end_matches("/.").trim_end_matches('/').to_owned()
+            }
             _ => text,
         });
         rest = behind;

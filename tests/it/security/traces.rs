@@ -411,6 +411,61 @@ fn by_hand(watch: &mut Watch) {
     }
 }
 
+fn services(watch: &mut Watch) {
+    use crate::sv::folder::{fifo, reader, runit_status};
+    use std::os::unix::process::CommandExt as _;
+    let log = "services/s/log";
+    let mut held = Vec::new();
+    for (name, pid) in [("services/s", std::process::id()), (log, 0)] {
+        let supervise = watch.dir.join(name).join("supervise");
+        fs::create_dir_all(&supervise).unwrap();
+        for end in ["ok", "control"] {
+            fifo(&supervise.join(end));
+            held.push(reader(&supervise.join(end)));
+        }
+        fs::write(supervise.join("status"), runit_status(5, pid, b'u', 0, 1)).unwrap();
+    }
+    // A log service by its name, and its directory, which is called as its only word.
+    watch.dir.subdirectory("services/s/log/1000");
+    watch.dir.write("services/s/log/1000/current", "a\n");
+    watch.dir.write("services/s/log/1000/@4.s", "b\n");
+    let mut logger = std::process::Command::new("sleep");
+    logger.arg0("svlogd").arg("1000").current_dir(watch.dir.join(log));
+    let mut logger = logger.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let status = runit_status(5, logger.id(), b'u', 0, 1);
+    fs::write(watch.dir.join(log).join("supervise/status"), status).unwrap();
+    fs::create_dir_all(watch.dir.join("services/s6/supervise")).unwrap();
+    fs::write(watch.dir.join("services/s6/supervise/status"), [0; 35]).unwrap();
+    fs::write(watch.dir.join("services/s6/supervise/lock"), "").unwrap();
+    crate::support::stage::copy_executable(
+        Path::new("/bin/true"),
+        &watch.dir.join("services/s/check"),
+    );
+    watch.say("SVDIR", &["services"]);
+    watch.say("SERVICE", &["services/s", log, "services/s6", "services/s6/log", "services/none"]);
+    watch.say("LOG", &["services/s/log/1000"]);
+    for words in [
+        &["status"][..],
+        &["-j", "status", "s", "s6", "none"],
+        &["-t", "-l", "9", "status", "s"],
+        &["down", "s", "s6", "none"],
+        &["check", "s"],
+        &["disable", "s", "none"],
+        &["enable", "s"],
+        &["nonsense"],
+    ] {
+        let mut command = watch.command("sv", words);
+        command.env("SVDIR", watch.path("services"));
+        watch.run(&["sv, svstat, vsv"], &command, b"");
+    }
+    let command = watch.command("svstat", &["DIR/services/s", "DIR/services/s6"]);
+    watch.run(&["sv, svstat, vsv"], &command, b"");
+    let command = watch.command("vsv", &["-lt", "-d", "DIR/services"]);
+    watch.run(&["sv, svstat, vsv"], &command, b"");
+    logger.kill().unwrap();
+    logger.wait().unwrap();
+}
+
 fn itself(watch: &mut Watch) {
     watch.say("LINKS", &["links"]);
     watch.dir.subdirectory("links");
@@ -427,7 +482,7 @@ fn each_applet_touches_what_the_page_says_and_nothing_else() {
         return;
     }
     let mut watch = Watch::new();
-    for case in [files, cache, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, itself] {
+    for case in [files, cache, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, services, itself] {
         case(&mut watch);
     }
     println!("{} deeds", watch.count);

@@ -18,6 +18,7 @@ mod nsss;
 mod script;
 mod session;
 mod stage;
+mod supervise;
 mod varlink;
 
 pub use cache::{cache_index, cache_lines, cache_lookup};
@@ -28,6 +29,7 @@ pub use nslcd::nslcd_reply;
 pub use nsss::{nsss_reply, nsss_request};
 pub use script::switch_script;
 pub use session::nsss_session;
+pub use supervise::service_status;
 pub use varlink::varlink;
 
 /// A target: its name, and what it does with the bytes.
@@ -47,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     ("nsss_request", nsss_request),
     ("nsss_session", nsss_session),
     ("registry", registry),
+    ("service_status", service_status),
     ("switch_script", switch_script),
     ("varlink", varlink),
 ];

@@ -1,0 +1,46 @@
+//! daemontools 0.76: supervise.c, `announce`.
+
+use super::{Stamp, short};
+use crate::bytes::{Reader, Writer};
+use crate::{EncodeError, Malformed};
+
+/// Bytes of the file.
+pub const LEN: usize = 18;
+
+/// The 18 bytes. Numbers that supervise does not write are kept as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// When the pid changed last.
+    pub stamp: Stamp,
+    /// 0: no process. Little-endian in the file.
+    pub pid: u32,
+    /// 1: STOP was sent.
+    pub paused: u8,
+    /// `u` or `d`; 0: nothing is wanted, as after "once".
+    pub want: u8,
+}
+
+impl Status {
+    /// The first 18 bytes of a file.
+    pub fn decode(file: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(file);
+        let mut read = || {
+            Ok(Status {
+                stamp: Stamp::decode(&mut reader)?,
+                pid: reader.u32_le()?,
+                paused: reader.u8()?,
+                want: reader.u8()?,
+            })
+        };
+        read().map_err(short)
+    }
+
+    /// Writes the file; its length.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let mut out = Writer::new(out, LEN)?;
+        self.stamp.encode(&mut out);
+        out.put(&self.pid.to_le_bytes());
+        out.put(&[self.paused, self.want]);
+        Ok(out.written())
+    }
+}
