@@ -87,9 +87,11 @@ impl Client {
         if self.kind == Kind::Dropbear {
             words.push(b"-y".to_vec());
             words.extend(self.options.iter().cloned());
-            words.push(self.dropbear_destination(address).into_bytes());
-            words.push(command.to_vec());
-            return words;
+            if address.proxy.is_some() {
+                words.push(self.dropbear_hops(address).into_bytes());
+                words.push(command.to_vec());
+                return words;
+            }
         }
         if let Some(port) = host.port {
             words.push(b"-p".to_vec());
@@ -99,6 +101,11 @@ impl Client {
             words.push(b"-l".to_vec());
             words.push(user.as_bytes().to_vec());
         }
+        if self.kind == Kind::Dropbear {
+            words.push(host.name.clone().into_bytes());
+            words.push(command.to_vec());
+            return words;
+        }
         self.settings(address, &mut words);
         words.push(b"--".to_vec());
         words.push(host.name.clone().into_bytes());
@@ -106,8 +113,8 @@ impl Client {
         words
     }
 
-    /// `[USER@]HOST[/PORT]`, a proxy's in front of it.
-    fn dropbear_destination(&self, address: &Address) -> String {
+    /// `[USER@]HOST[/PORT]`, the proxy's in front of it.
+    fn dropbear_hops(&self, address: &Address) -> String {
         let one = |host: &Host| {
             let user = self.user(host).map(|user| format!("{user}@")).unwrap_or_default();
             let port = host.port.map(|port| format!("/{port}")).unwrap_or_default();
@@ -228,6 +235,10 @@ mod tests {
         assert_eq!(
             shown(client(Kind::Dropbear, Some("me")).remote(&address, b"date")),
             "ssh -y -v me@web2/22,me@db1/2222 date"
+        );
+        assert_eq!(
+            shown(client(Kind::Dropbear, None).remote(&Address::parse("u@a:7").unwrap(), b"x y")),
+            "ssh -y -v -p 7 -l u a x y"
         );
         let (words, front) = client(Kind::OpenSsh, None).copy(
             &c"scp".to_owned(),

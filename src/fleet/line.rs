@@ -12,7 +12,7 @@ pub trait Message {
     fn each(&self, to: &mut dyn FnMut(&[u8]));
 }
 
-impl Message for [u8] {
+impl Message for &[u8] {
     fn each(&self, to: &mut dyn FnMut(&[u8])) {
         to(self);
     }

@@ -46,15 +46,15 @@ fn unions(pattern: &str) -> Vec<&str> {
     parts
 }
 
-/// The fields of a chain: cut at colons, but not in brackets, which are an address of IPv6 or a class
-/// of characters, nor behind a backslash.
+/// The fields of a chain: cut at colons, but not in braces, nor in brackets, which are an address of
+/// IPv6 or a class of characters, nor behind a backslash.
 fn fields(chain: &str) -> Vec<String> {
     let chars: Vec<char> = chain.chars().collect();
     let (mut fields, mut field, mut at) = (Vec::new(), String::new(), 0);
     while let Some(c) = chars.get(at) {
         let whole = match c {
             '\\' => 2,
-            '[' => closed(chars.get(at..).unwrap_or_default()).unwrap_or(1),
+            '[' | '{' => closed(chars.get(at..).unwrap_or_default()).unwrap_or(1),
             ':' => {
                 fields.push(std::mem::take(&mut field));
                 at += 1;
@@ -69,19 +69,20 @@ fn fields(chain: &str) -> Vec<String> {
     fields
 }
 
-/// How many characters a bracket has up to its end, inner ones passed over; `None`: it has none.
+/// How many characters a bracket or brace has up to its end, inner ones passed over; `None`: it has
+/// none.
 fn closed(chars: &[char]) -> Option<usize> {
+    let open = *chars.first()?;
+    let close = if open == '[' { ']' } else { '}' };
     let mut depth = 0_usize;
     for (at, c) in chars.iter().enumerate() {
-        match c {
-            '[' => depth += 1,
-            ']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
+        if *c == open {
+            depth += 1;
+        } else if *c == close {
+            depth -= 1;
+            if depth == 0 {
+                return Some(at + 1);
             }
-            _ => {}
         }
     }
     None
@@ -244,6 +245,7 @@ mod tests {
         assert_eq!(fields("exp:web[[:digit:]]:tag:a"), ["exp", "web[[:digit:]]", "tag", "a"]);
         assert_eq!(fields("exp:[a:tag:b"), ["exp", "[a", "tag", "b"]);
         assert_eq!(fields("exp:a\\[:tag:b"), ["exp", "a\\[", "tag", "b"]);
+        assert_eq!(fields("sys:{a:1,b}:tag:x"), ["sys", "{a:1,b}", "tag", "x"]);
         assert_eq!(fields("all"), ["all"]);
     }
 

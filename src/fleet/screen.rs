@@ -1,6 +1,7 @@
 //! Standard output and error of a run, and the signals that come while it waits for them: whoever
 //! reads slowly, or not at all, does not keep dt from being ended.
 
+use super::complaint::{failure, tell};
 use super::line::Sink;
 use crate::server::signals::caught;
 use crate::sys::clock::{millis, timespec};
@@ -155,7 +156,11 @@ impl Screen {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => self.wait(&mut ends),
-                Err(_) => self.gone = true,
+                Err(Errno::PIPE) => self.gone = true,
+                Err(errno) => {
+                    self.gone = true;
+                    tell("fail", &failure("write to", b"standard output", errno));
+                }
             }
         }
         // The room is used again.

@@ -1,5 +1,6 @@
 //! The filters as programs: lines on standard input.
 
+use super::escape::escaped;
 use super::filter::Filter;
 use super::line::{Head, Sink};
 use crate::sys::error::{Error, Exit};
@@ -55,16 +56,9 @@ pub fn run(filter: &mut dyn Filter) -> Result<Exit, Error> {
     Ok(Exit::SUCCESS)
 }
 
+/// What a terminal would obey is escaped: nobody knows who has written it.
 fn take(filter: &mut dyn Filter, line: &[u8], printed: &mut Printed) {
-    let (head, message) = Head::parse(line);
-    filter.line(&head, &Raw(message), printed);
-}
-
-/// A message as it was read. What a terminal would obey is escaped: nobody knows who has written it.
-struct Raw<'a>(&'a [u8]);
-
-impl super::line::Message for Raw<'_> {
-    fn each(&self, to: &mut dyn FnMut(&[u8])) {
-        to(&super::escape::escaped(self.0, false));
-    }
+    let line = escaped(line, false);
+    let (head, message) = Head::parse(&line);
+    filter.line(&head, &message, printed);
 }
