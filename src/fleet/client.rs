@@ -37,8 +37,11 @@ pub struct Client {
     wishes: Wishes,
 }
 
-/// Options of ssh, scp or dbclient that take a value.
-const VALUES: &[u8] = b"BbcDEeFIiJLlmOoPpQRSWwK";
+/// Options of ssh or dbclient that take a value.
+const SSH_VALUES: &[u8] = b"BbcDEeFIiJKLlmOopQRSWw";
+
+/// Those of scp.
+pub const SCP_VALUES: &[u8] = b"cDFiJloPSX";
 
 impl Client {
     /// DTOOLS_SSH, else ssh, else dbclient; SSHOPTS are options for it, cut at blanks.
@@ -165,7 +168,8 @@ fn kind_of(program: &CString) -> Kind {
 fn options(text: &OsStr) -> Result<Vec<Vec<u8>>, Complaint> {
     let blank = |byte: &u8| byte.is_ascii_whitespace();
     let words = text.as_bytes().split(blank).filter(|word| !word.is_empty());
-    let (options, files) = split_options(words.map(<[u8]>::to_vec).collect());
+    let words = words.map(<[u8]>::to_vec).collect();
+    let (options, files) = split_options(words, SSH_VALUES);
     match files.first() {
         None => Ok(options),
         Some(word) => {
@@ -175,8 +179,9 @@ fn options(text: &OsStr) -> Result<Vec<Vec<u8>>, Complaint> {
     }
 }
 
-/// Options with their values, wherever they stand, and the other words. `--` ends the options.
-pub fn split_options(words: Vec<Vec<u8>>) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+/// Options, with the values of those that take some, wherever they stand; and the other words. `--`
+/// ends the options.
+pub fn split_options(words: Vec<Vec<u8>>, values: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut options, mut others) = (Vec::new(), Vec::new());
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
@@ -188,7 +193,7 @@ pub fn split_options(words: Vec<Vec<u8>>) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
             others.push(word);
             continue;
         };
-        let valued = letters.iter().position(|letter| VALUES.contains(letter));
+        let valued = letters.iter().position(|letter| values.contains(letter));
         let value_follows = valued.is_some_and(|at| at + 1 == letters.len());
         options.push(word);
         if value_follows {

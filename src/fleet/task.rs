@@ -1,6 +1,6 @@
 //! The commands of dt: what is started for a host, and what is made of its output.
 
-use super::client::{Client, Kind, Wishes, required, split_options};
+use super::client::{Client, Kind, SCP_VALUES, Wishes, required, split_options};
 use super::complaint::{Complaint, failure};
 use super::database::Entry;
 use super::host::field;
@@ -116,7 +116,7 @@ impl Task {
                 Work::Remote { client: client()?, command: COPY_ID.to_vec() }
             }
             "scp" | "rscp" => {
-                let (options, mut files) = split_options(words);
+                let (options, mut files) = split_options(words, SCP_VALUES);
                 let to = files.pop().filter(|_| !files.is_empty()).ok_or_else(missing)?;
                 let client = client()?;
                 if client.kind == Kind::Dropbear {
