@@ -58,12 +58,66 @@ impl Escaper {
         }
     }
 
-    fn run(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        for chunk in bytes.utf8_chunks() {
-            self.text(chunk.valid().as_bytes(), out);
-            for byte in chunk.invalid() {
+    fn run(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            let (plain, rest) = bytes.split_at(plain(bytes));
+            if !plain.is_empty() {
                 self.release(out);
-                // A terminal that knows no UTF-8 has control characters there.
+                out.extend_from_slice(plain);
+            }
+            match rest.split_first() {
+                Some((byte, behind)) if byte.is_ascii() => {
+                    self.special(*byte, out);
+                    bytes = behind;
+                }
+                _ => {
+                    let ascii = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+                    let (wide, behind) = rest.split_at(ascii);
+                    if !wide.is_empty() {
+                        self.release(out);
+                        self.wide(wide, out);
+                    }
+                    bytes = behind;
+                }
+            }
+        }
+    }
+
+    /// A byte of ASCII that may not stand for itself.
+    fn special(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match byte {
+            b'\n' => {
+                self.held_lines += 1;
+                return;
+            }
+            b'\r' => {
+                self.release(out);
+                self.held_return = true;
+                return;
+            }
+            _ => self.release(out),
+        }
+        match byte {
+            b'\\' if self.coded => out.extend_from_slice(b"\\\\"),
+            0 if self.coded => out.extend_from_slice(b"\\0"),
+            b'\\' | b'\t' => out.push(byte),
+            _ => hex(byte, out),
+        }
+    }
+
+    /// Bytes that are no ASCII. Of what is no UTF-8, a terminal that knows none takes 0x80 to 0x9f for
+    /// control characters.
+    fn wide(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        for chunk in bytes.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                let mut room = [0; 4];
+                let bytes = c.encode_utf8(&mut room).as_bytes();
+                match c.is_control() {
+                    true => bytes.iter().for_each(|byte| hex(*byte, out)),
+                    false => out.extend_from_slice(bytes),
+                }
+            }
+            for byte in chunk.invalid() {
                 match byte {
                     0x80..=0x9f => hex(*byte, out),
                     _ => out.push(*byte),
@@ -71,53 +125,29 @@ impl Escaper {
             }
         }
     }
-
-    /// Escapes valid UTF-8.
-    fn text(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
-        while !text.is_empty() {
-            let plain = text.iter().position(is_special);
-            let (front, rest) = text.split_at(plain.unwrap_or(text.len()));
-            if !front.is_empty() {
-                if self.held_return || self.held_lines > 0 {
-                    self.release(out);
-                }
-                out.extend_from_slice(front);
-            }
-            let Some((byte, behind)) = rest.split_first() else { return };
-            text = behind;
-            match byte {
-                b'\n' => {
-                    self.held_lines += 1;
-                    continue;
-                }
-                b'\r' => {
-                    self.release(out);
-                    self.held_return = true;
-                    continue;
-                }
-                _ => self.release(out),
-            }
-            match byte {
-                b'\\' if self.coded => out.extend_from_slice(b"\\\\"),
-                0 if self.coded => out.extend_from_slice(b"\\0"),
-                b'\\' => out.push(b'\\'),
-                0xc2 => match text.split_first() {
-                    Some((second @ 0x80..=0x9f, behind)) => {
-                        hex(0xc2, out);
-                        hex(*second, out);
-                        text = behind;
-                    }
-                    _ => out.push(0xc2),
-                },
-                _ => hex(*byte, out),
-            }
-        }
-    }
 }
 
-/// Bytes that may not stand for themselves.
-fn is_special(byte: &u8) -> bool {
-    matches!(byte, 0..=8 | 10..=0x1f | 0x7f | b'\\' | 0xc2)
+/// How many bytes in front are printable ASCII, and no backslash: eight at a time, since a host may
+/// print a lot.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // Whether a byte is zero, as in Hacker's Delight; right for the lowest one, and that is asked for.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut len = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let low = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let found = low | word & HIGH | zeros(word ^ (ONES * 0x7f)) | zeros(word ^ (ONES * 0x5c));
+        if found != 0 {
+            return len + (found.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    let rest = bytes.get(len..).unwrap_or_default();
+    let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && *byte != b'\\';
+    len + rest.iter().position(|byte| !is_plain(byte)).unwrap_or(rest.len())
 }
 
 fn hex(byte: u8, out: &mut Vec<u8>) {
@@ -131,6 +161,7 @@ pub fn unfinished(bytes: &[u8]) -> usize {
         let end = bytes.get(bytes.len() - len..).unwrap_or_default();
         match end.first() {
             Some(0xc0..) => {
+                // The rest may still come.
                 let cut = std::str::from_utf8(end).is_err_and(|e| e.error_len().is_none());
                 return if cut { len } else { 0 };
             }
@@ -178,6 +209,18 @@ mod tests {
             text.iter().for_each(|byte| escaper.feed(&[*byte], &mut out));
             escaper.finish(false, &mut out);
             assert_eq!(out, plain, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn each_byte_is_plain_or_not_wherever_it_stands() {
+        for byte in 0..=255_u8 {
+            for at in 0..20 {
+                let mut text = [b'x'; 20];
+                text[at] = byte;
+                let wanted = matches!(byte, 0x20..=0x7e) && byte != b'\\';
+                assert_eq!(plain(&text), if wanted { 20 } else { at }, "{byte} at {at}");
+            }
         }
     }
 

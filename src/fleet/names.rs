@@ -211,7 +211,10 @@ pub fn fold(names: &[String]) -> String {
             if runs.iter().any(|(_, last)| last.digits == cut.digits) {
                 continue;
             }
-            let place = runs.iter().position(|(_, last)| cut.follows(last));
+            let goes_on = |(_, last): &(&Cut<'_>, &Cut<'_>)| cut.follows(last);
+            let alike =
+                |run: &(&Cut<'_>, &Cut<'_>)| goes_on(run) && run.1.digits.len() == cut.digits.len();
+            let place = runs.iter().position(alike).or_else(|| runs.iter().position(goes_on));
             match place.and_then(|place| runs.get_mut(place)) {
                 Some((_, last)) => *last = cut,
                 None => runs.push((cut, cut)),

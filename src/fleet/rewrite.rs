@@ -3,12 +3,12 @@
 use super::complaint::Complaint;
 use super::database::Entry;
 use crate::sys::file::{base, directory, join, open_path, path, read_all};
-use crate::sys::stat::{fstat, stat};
+use crate::sys::stat::{Stat, fstat, stat};
 use rustix::fs::{
-    FlockOperation, Gid, Mode, OFlags, Uid, fchmod, fchown, flock, fsync, rename, unlink,
+    FileType, FlockOperation, Gid, Mode, OFlags, Uid, fchmod, fchown, flock, fsync, rename, unlink,
 };
 use rustix::io::{Errno, retry_on_intr, write};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -28,13 +28,11 @@ const LARGEST: usize = 64 * 1024 * 1024;
 
 /// Changes the lines of `hosts` in the file; those that are not there, of a change that adds none.
 pub fn change(file: &[u8], hosts: &[Entry], change: &Change) -> Result<Vec<String>, Complaint> {
+    let file = real(file);
     let failed = |what: &'static str| {
-        let file = file.to_vec();
+        let file = file.clone();
         move |errno: Errno| Complaint::system(what, &file, errno)
     };
-    // A link stays one.
-    let real = std::fs::canonicalize(Path::new(std::ffi::OsStr::from_bytes(file)));
-    let file = real.map_or_else(|_| file.to_vec(), |path| path.into_os_string().into_vec());
     let (held, text) = locked(&file, change.adds_hosts).map_err(failed("open"))?;
     let mut lines: Vec<Vec<u8>> = text.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
     // What follows the last newline is no line.
@@ -76,6 +74,12 @@ pub fn change(file: &[u8], hosts: &[Entry], change: &Change) -> Result<Vec<Strin
     new.commit(&text).map_err(failed("replace"))?;
     drop(held);
     Ok(absent)
+}
+
+/// The file that a name leads to: a link stays one.
+fn real(name: &[u8]) -> Vec<u8> {
+    let real = std::fs::canonicalize(Path::new(OsStr::from_bytes(name)));
+    real.map_or_else(|_| name.to_vec(), |path| path.into_os_string().into_vec())
 }
 
 /// The file, locked for us alone, and what it holds. Whoever had the lock before may have put another
@@ -143,6 +147,12 @@ impl Replacement {
     /// Makes it, so that it is known early whether that can be. Mode and owner are those of what is
     /// there.
     pub fn begin(name: &[u8]) -> Result<Replacement, Errno> {
+        let name = &real(name);
+        // What is no file is not replaced by one: /dev/null would be everybody's.
+        let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if stat(&*path(name)?).is_ok_and(|stat| !is_file(&stat)) {
+            return Err(Errno::INVAL);
+        }
         let hidden = [b".", base(name), format!(".dt.{}", std::process::id()).as_bytes()].concat();
         let temporary = join(directory(name), &hidden);
         let target = path(name)?;

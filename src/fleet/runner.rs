@@ -115,6 +115,8 @@ pub struct Runner<'a> {
     jobs: Vec<Job<'a>>,
     /// The next to be started.
     next: usize,
+    /// How many run at most: fewer than was asked for, where the machine has no room for them.
+    most: usize,
     /// Where the batch ends, and how many of it have failed.
     batch: std::ops::Range<usize>,
     batch_failed: usize,
@@ -139,6 +141,7 @@ impl<'a> Runner<'a> {
             command,
             jobs: Vec::new(),
             next: 0,
+            most: limits.jobs,
             batch: 0..size,
             batch_failed: 0,
             failed: 0,
@@ -187,7 +190,7 @@ impl<'a> Runner<'a> {
 
     /// Starts as many as may run.
     fn start(&mut self, report: &mut dyn Report, screen: &mut Screen) {
-        while !self.closed && self.jobs.len() < self.limits.jobs {
+        while !self.closed && self.jobs.len() < self.most {
             if self.next == self.batch.end {
                 if self.next == self.hosts.len() || !self.jobs.is_empty() {
                     return;
@@ -218,11 +221,20 @@ impl<'a> Runner<'a> {
             let mark = launch.mark;
             match self.spawn(launch) {
                 Ok(started) => Ok((started, mark)),
+                // It waits until one of the others has ended.
+                Err(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM)
+                    if stage == 0 && !self.jobs.is_empty() =>
+                {
+                    self.most = self.jobs.len();
+                    self.next -= 1;
+                    Err(String::new())
+                }
                 Err(errno) => Err(failure("run", &name, errno)),
             }
         });
         let ((pid, pipes), mark) = match started {
             Ok(started) => started,
+            Err(why) if why.is_empty() => return,
             Err(why) => {
                 let mut output = Output::new(u64::MAX);
                 output.push(why.as_bytes());

@@ -1,6 +1,7 @@
 //! OpenSSH's and dropbear's own clients and servers, on addresses of a network of their own: fifty
 //! hosts, one with a full disk, a slow one; one more that takes connections and says nothing.
 
+use crate::support::page::{Step, blocks, steps};
 use crate::support::{TempDir, have_program, is_root, link_farm, run_to_end, skip};
 use std::process::Command;
 
@@ -20,6 +21,9 @@ ip link set lo up
         echo "127.0.1.$n h$n"
         n=$((n + 1))
     done
+    echo "127.0.1.41 web1"
+    echo "127.0.1.42 web2"
+    echo "127.0.1.43 db1"
     echo "127.0.3.1 dead"
     echo "127.0.3.2 down"
     echo "127.0.2.1 drop1"
@@ -289,4 +293,29 @@ fn dropbears_client_and_server_do_as_well() {
         fail::dt:ssh:drop1:exit 9\nfail::dt:ssh:root@drop2%3a22:exit 9\n\
         fail::dt:ssh:drop1:timeout after 1 s\nfail::dt:ssh:root@drop2%3a22:timeout after 1 s\nnone\n";
     assert_lines(&printed, &wanted);
+}
+
+/// doc/dt.md: what needs hosts, as it stands, twice.
+#[test]
+fn the_commands_of_the_page_do_what_it_says() {
+    let blocks = blocks("doc/dt.md");
+    let needs = blocks.iter().filter(|block| block.needs == "sshd");
+    let steps: Vec<Step> = needs.flat_map(steps).collect();
+    assert!(steps.len() > 10, "{} steps", steps.len());
+    let mut script = String::new();
+    for step in steps.iter().chain(&steps) {
+        script += &format!("echo '=== {}'\n{}", step.line, step.commands);
+    }
+    let Some(printed) = there("the_commands_of_the_page_do_what_it_says", &script) else { return };
+    let mut pieces = printed.split("=== ").skip(1);
+    for step in steps.iter().chain(&steps) {
+        let wanted = format!("{}\n{}", step.line, step.output);
+        assert_eq!(
+            pieces.next(),
+            Some(wanted.as_str()),
+            "doc/dt.md:{}\n{}",
+            step.line,
+            step.commands
+        );
+    }
 }
