@@ -141,7 +141,7 @@ impl Bench {
             told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [wall, cpu, memory, 0] = numbers[..] else {
             let why = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(io::Error::other(format!("{}: {told}{why}", words[0])));
+            return Err(io::Error::other(format!("{words:?}: {told}{why}")));
         };
         Ok(Cost { wall: wall as f64, cpu: cpu as f64, memory })
     }

@@ -4,7 +4,7 @@
 //! here, limits work, and exit codes tell.
 
 use crate::fleet::client::{Wishes, bytes};
-use crate::fleet::complaint::{Complaint, tell};
+use crate::fleet::complaint::{Complaint, MODULE, failure, tell};
 use crate::fleet::database::{Database, Entry};
 use crate::fleet::input::Input;
 use crate::fleet::pattern::{difference, select};
@@ -19,6 +19,7 @@ use crate::server::signals::settle;
 use crate::sys::error::{Error, Exit};
 use crate::sys::output;
 use crate::sys::spawn::raise_descriptors;
+use nix::sys::resource::{Resource, getrlimit};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
@@ -264,10 +265,12 @@ impl Settings {
     ) -> Result<Exit, Error> {
         // dt's own errors concern no host.
         let work = match work {
-            Err(why) if why.exit != crate::fleet::complaint::MODULE => return Err(why.end()),
+            Err(why) if why.exit != MODULE => return Err(why.end()),
             work => work,
         };
-        raise_descriptors();
+        if needs_descriptors(self.limits.jobs, hosts.len(), &self.form) {
+            raise_descriptors();
+        }
         let mut screen = Screen::new()?;
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         self.style.colours &= screen.out_is_terminal && !dumb;
@@ -297,13 +300,8 @@ impl Settings {
         tally.end(&mut screen);
         screen.flush();
         let exit = tally.exit(interrupted || screen.is_gone(), self.largest);
-        if let Some(file) = failed
-            && let Err(errno) = file.commit(&tally.failed)
-        {
-            tell(
-                "fail",
-                &crate::fleet::complaint::failure("write", b"the list of --failed", errno),
-            );
+        if let Some(Err(errno)) = failed.map(|file| file.commit(&tally.failed)) {
+            tell("fail", &failure("write", b"the list of --failed", errno));
             return Ok(if exit == Exit::SUCCESS { Exit::FAILURE } else { exit });
         }
         Ok(exit)
@@ -420,6 +418,14 @@ impl Report for Tally {
     fn end(&mut self, screen: &mut Screen) {
         self.report.end(screen);
     }
+}
+
+/// Whether more are wanted than there are: each program has up to three while it starts, and a message
+/// that is kept to the end one. (Programs get the limit that we had: that costs calls for each.)
+fn needs_descriptors(jobs: usize, hosts: usize, form: &Form) -> bool {
+    let kept = if matches!(form, Form::Filter(_)) { hosts } else { 0 };
+    let wanted = (jobs.min(hosts) * 3 + kept + 32) as u64;
+    getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft < wanted)
 }
 
 fn text(pattern: &OsStr) -> Result<&str, Complaint> {

@@ -134,10 +134,9 @@ fn plain(bytes: &[u8]) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     // Whether a byte is zero, as in Hacker's Delight; right for the lowest one, and that is asked for.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, _) = bytes.as_chunks::<8>();
     let mut len = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
+    for word in bytes.chunks_exact(8) {
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
         let low = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
         let found = low | word & HIGH | zeros(word ^ (ONES * 0x7f)) | zeros(word ^ (ONES * 0x5c));
         if found != 0 {

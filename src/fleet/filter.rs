@@ -256,10 +256,10 @@ impl Filter for Group {
         let host = unfield(&String::from_utf8_lossy(head.host));
         let places = self.places.entry(hasher.finish()).or_default();
         for place in places.iter() {
-            if let Some(family) = self.families.get_mut(*place)
-                && family.status == head.status
-                && same(&family.text, &text)
-            {
+            let family = self.families.get_mut(*place);
+            let alike =
+                |family: &&mut Family| family.status == head.status && same(&family.text, &text);
+            if let Some(family) = family.filter(alike) {
                 family.hosts.push(host);
                 return;
             }

@@ -150,7 +150,7 @@ impl Replacement {
         let name = &real(name);
         // What is no file is not replaced by one: /dev/null would be everybody's.
         let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if stat(&*path(name)?).is_ok_and(|stat| !is_file(&stat)) {
+        if stat(&path(name)?).is_ok_and(|stat| !is_file(&stat)) {
             return Err(Errno::INVAL);
         }
         let hidden = [b".", base(name), format!(".dt.{}", std::process::id()).as_bytes()].concat();

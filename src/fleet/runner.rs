@@ -514,9 +514,8 @@ impl<'a> Job<'a> {
         if is_open && self.mark.as_ref().is_some_and(|(_, held)| held.len() <= MARK_ROOM) {
             return;
         }
-        if let Some((_, held)) = self.mark.take()
-            && !held.is_empty()
-        {
+        let held = self.mark.take().map(|(_, held)| held).unwrap_or_default();
+        if !held.is_empty() {
             self.keep(0, &held, limits, report, screen);
         }
     }

@@ -225,8 +225,7 @@ fn a_file_is_pushed_to_fifty_hosts_with_a_full_a_dead_and_a_slow_one() {
     "#;
     let test = "a_file_is_pushed_to_fifty_hosts_with_a_full_a_dead_and_a_slow_one";
     let Some(printed) = there(test, script) else { return };
-    let wanted = concat!(
-        "1\n45\nokay::dt:push:h2:already there (sha256)\n\
+    let wanted = "1\n45\nokay::dt:push:h2:already there (sha256)\n\
          fail::dt:push:dead\n\
          fail::dt:push:h3:dst is a link\nfail::dt:push:h4:dst is a folder\nfail::dt:push:h5:dst is no file\n\
          fail::dt:push:h7:cat: write error: No space left on device\\ncannot write dst.*\n\
@@ -234,9 +233,8 @@ fn a_file_is_pushed_to_fifty_hosts_with_a_full_a_dead_and_a_slow_one() {
          4711 7:8\n600 0:0\n640 0:0\n640 0:0\n\
          46\n755 3:4\n\
          okay::dt:push:h9:written (sha256)\ndst\nit's; $(touch bad) \"x\"\n\
-         fail::dt:push:h9:*\n1\n"
-    );
-    assert_lines(&printed, &wanted);
+         fail::dt:push:h9:*\n1\n";
+    assert_lines(&printed, wanted);
 }
 
 #[test]
@@ -292,7 +290,7 @@ fn dropbears_client_and_server_do_as_well() {
         okay::dt:push:drop1:*\nokay::dt:push:root@drop2%3a22:*\n\
         fail::dt:ssh:drop1:exit 9\nfail::dt:ssh:root@drop2%3a22:exit 9\n\
         fail::dt:ssh:drop1:timeout after 1 s\nfail::dt:ssh:root@drop2%3a22:timeout after 1 s\nnone\n";
-    assert_lines(&printed, &wanted);
+    assert_lines(&printed, wanted);
 }
 
 /// doc/dt.md: what needs hosts, as it stands, twice.
