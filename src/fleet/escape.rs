@@ -199,6 +199,7 @@ mod tests {
                 "a\\xc2\\x9b1m\u{20ac}\u{f1}".as_bytes(),
                 "a\\xc2\\x9b1m\u{20ac}\u{f1}".as_bytes(),
             ),
+            (b"\x80\x9f\xa0", b"\\x80\\x9f\xa0", b"\\x80\\x9f\xa0"),
             (b"a\xff\x9bb", b"a\xff\\x9bb", b"a\xff\\x9bb"),
         ] {
             assert_eq!(escaped(text, false), plain, "{}", text.escape_ascii());

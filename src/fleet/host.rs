@@ -157,6 +157,7 @@ mod tests {
         for word in [
             "",
             "-oProxyCommand=x",
+            "-oA",
             "root@-x",
             "-x@web1",
             "web1|-x",

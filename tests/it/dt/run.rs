@@ -197,6 +197,17 @@ fn signals_end_all_with_a_line_for_each_host() {
 }
 
 #[test]
+fn a_timeout_ends_what_the_program_has_started_too() {
+    let fleet = Fleet::new("");
+    let run = fleet.dt(&["-W", "1", "sys:a", "ssh", "sleep 31 & sleep 30; echo late"]);
+    assert_eq!(
+        (run.code, text(&run)),
+        (Some(124), "fail::dt:ssh:a:timeout after 1 s\n".to_owned())
+    );
+    none_is_left(&fleet);
+}
+
+#[test]
 fn a_reader_that_leaves_ends_all() {
     let fleet = Fleet::new("slow hang\n");
     let mut child = hanging(&fleet, &["sys:{slow,slow2}", "ssh", "sleep 30"]);
