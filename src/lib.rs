@@ -11,6 +11,8 @@ pub mod applets;
 pub mod backend;
 #[cfg(feature = "nsscache")]
 pub mod directory;
+#[cfg(feature = "dt")]
+pub mod fleet;
 pub mod limits;
 pub mod options;
 pub mod query;

@@ -59,6 +59,10 @@ macro_rules! applets {
 }
 
 applets! {
+    dt: "dt", Exit::new(2), "runs a command on many tagged hosts by ssh, as dtools";
+    dtcompact: "dtcompact", Exit::new(2), "dt's lines as marks and figures";
+    dthost: "dthost", Exit::new(2), "dt's lines under a heading for each host";
+    dtstatus: "dtstatus", Exit::new(2), "dt's lines by status";
     // EX_USAGE of sysexits.h, as glibc's argp has it.
     getent: "getent", Exit::new(64), "asks by hand, as glibc's getent";
     groups: "groups", Exit::FAILURE, "the groups of a user";

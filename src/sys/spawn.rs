@@ -11,6 +11,8 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
+#[cfg(feature = "dt")]
+use std::os::fd::RawFd;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,7 +27,14 @@ pub struct Command {
     environment: Vec<CString>,
     /// Signals that are blocked there; `None`: none.
     blocked: Option<SigSet>,
+    /// Its standard error, which is ours otherwise, and whether it has a session of its own.
+    #[cfg(feature = "dt")]
+    apart: (Option<RawFd>, bool),
 }
+
+/// POSIX_SPAWN_SETSID of spawn.h, which nix has no name for.
+#[cfg(feature = "dt")]
+const SETSID: PosixSpawnFlags = PosixSpawnFlags::from_bits_retain(0x80);
 
 impl Command {
     /// The program that the first of these words names. EINVAL: a word that no program can be
@@ -41,7 +50,15 @@ impl Command {
 
     fn of(ours: bool, first: &[&[u8]], rest: &[OsString]) -> Result<Box<Self>, Errno> {
         let words = words(first, rest)?;
-        let mut command = Box::new(Command { ours, words, environment: Vec::new(), blocked: None });
+        let environment = Vec::new();
+        let mut command = Box::new(Command {
+            ours,
+            words,
+            environment,
+            blocked: None,
+            #[cfg(feature = "dt")]
+            apart: (None, false),
+        });
         for (name, value) in std::env::vars_os() {
             command.add(name.as_bytes(), value.as_bytes())?;
         }
@@ -88,6 +105,31 @@ impl Command {
         })
     }
 
+    /// Another program, with other arguments, in the same environment.
+    #[cfg(feature = "dt")]
+    pub fn set_words(&mut self, words: Vec<Vec<u8>>) -> Result<(), Errno> {
+        self.words = words
+            .into_iter()
+            .map(CString::new)
+            .collect::<Result<_, _>>()
+            .map_err(|_| Errno::INVAL)?;
+        Ok(())
+    }
+
+    /// [`Command::start`] with another standard error, and perhaps in a session of its own: it has no
+    /// terminal then, and its number is that of its process group.
+    #[cfg(feature = "dt")]
+    pub fn start_apart(
+        &mut self,
+        [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
+        session: bool,
+    ) -> Result<Process, Errno> {
+        self.apart = (Some(stderr.as_raw_fd()), session);
+        let started = self.start(stdin, stdout);
+        self.apart = (None, false);
+        started
+    }
+
     /// Starts it. Whatever else is open here has CLOEXEC set; signals are at their defaults, apart
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
@@ -106,6 +148,10 @@ impl Command {
         let mut files = PosixSpawnFileActions::init()?;
         files.add_dup2(stdin.as_raw_fd(), 0)?;
         files.add_dup2(stdout.as_raw_fd(), 1)?;
+        #[cfg(feature = "dt")]
+        if let (Some(stderr), _) = self.apart {
+            files.add_dup2(stderr, 2)?;
+        }
         let mut attributes = PosixSpawnAttr::init()?;
         // Rust's start has it ignored.
         let mut broken_pipe = SigSet::empty();
@@ -115,6 +161,10 @@ impl Command {
         attributes.set_sigmask(&self.blocked.unwrap_or_else(SigSet::empty))?;
         let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
         flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
+        #[cfg(feature = "dt")]
+        if self.apart.1 {
+            flags |= SETSID;
+        }
         attributes.set_flags(flags)?;
         let start = || posix_spawn(file, &files, &attributes, &self.words, &self.environment);
         with_huge_pages(start)

@@ -17,6 +17,8 @@
 mod support;
 
 mod cache;
+#[cfg(feature = "dt")]
+mod dt;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
 mod faults;

@@ -21,6 +21,7 @@ pasted! {
     readme: "README.md", 4, 6;
     contributing: "CONTRIBUTING.md", 0, 2;
     boards: "doc/boards.md", 0, 2;
+    dt: "doc/dt.md", 6, 5;
     examples: "doc/examples/README.md", 1, 8;
     getent: "doc/getent.md", 1, 0;
     id: "doc/id.md", 1, 0;
@@ -39,11 +40,13 @@ pasted! {
 }
 
 /// Where a block runs that needs this: here with what the tests unpack, or elsewhere (a build, a
-/// board; what needs a supervisor is in `examples`).
+/// board; what needs a supervisor is in `examples`, what needs sshd in `dt::real`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
         "" | "slapd" | "libnss-systemd" | "runsv" => true,
-        "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" => false,
+        "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" | "sshd" => {
+            false
+        }
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
 }

@@ -20,10 +20,13 @@ pub struct Block {
 }
 
 /// Some commands, and what they print.
-struct Step {
-    line: usize,
-    commands: String,
-    output: String,
+pub struct Step {
+    /// Where they stand.
+    pub line: usize,
+    /// The commands.
+    pub commands: String,
+    /// What they print.
+    pub output: String,
 }
 
 /// The path of a page of this tree.
@@ -92,7 +95,7 @@ pub fn indented_commands(page: &str) -> Vec<String> {
 }
 
 /// The steps of a block: commands up to what they print.
-fn steps(block: &Block) -> Vec<Step> {
+pub fn steps(block: &Block) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (at, line) in block.text.lines().enumerate() {
         let printed = line.strip_prefix("#> ").or((line == "#>").then_some(""));
