@@ -20,3 +20,21 @@ pub mod sort;
 pub mod table;
 pub mod temporary;
 pub mod text;
+
+// What fills them. `config` is nsscache.conf, `source` where maps come from; `intake` judges the entries
+// of a source and makes them lines. `update` is one run; `status` and `verify` only look.
+pub mod config;
+pub mod failure;
+pub mod fields;
+pub mod ini;
+pub mod intake;
+pub mod judge;
+pub mod keys;
+pub mod lines;
+pub mod lock;
+pub mod log;
+pub mod pylist;
+pub mod secret;
+pub mod source;
+pub mod stamp;
+pub mod state;
