@@ -144,6 +144,9 @@ pub const DIRECTORY_BODY: u64 = 1024 * 1024 * 1024;
 /// and bombs to a thousand.
 pub const DIRECTORY_RATIO: u64 = 200;
 
+/// Entries of a map whose name comes again: more are no slips.
+pub const DIRECTORY_REPEATED: usize = 100_000;
+
 /// Bytes of the head of an HTTP answer.
 pub const DIRECTORY_HEADER: usize = 32 * 1024;
 

@@ -47,6 +47,12 @@ impl Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<crate::sys::error::Error> for Failure {
+    fn from(error: crate::sys::error::Error) -> Self {
+        Failure::refused(error.text())
+    }
+}
+
 impl Failure {
     /// An error of reading a body: our own words about it, or else a connection that broke.
     pub fn of_reading(error: std::io::Error) -> Self {

@@ -144,11 +144,16 @@ impl Judge {
 
     /// Notes why an entry is dropped, or that it is kept. An error if such a map is to be refused.
     pub fn note(&mut self, reason: Reason, name: &[u8]) -> Done {
-        let shown = shown(name);
         if self.refuse && !reason.is_kept() {
-            let text = reason.text();
-            return Err(Failure::refused(format!("{shown}: {text}; on_bad_entry = refuse")));
+            let (name, text) = (shown(name), reason.text());
+            return Err(Failure::refused(format!("{name}: {text}; on_bad_entry = refuse")));
         }
+        self.note_many(reason, name, 1);
+        Ok(())
+    }
+
+    /// Notes that so many are kept, of which this is the first.
+    pub fn note_many(&mut self, reason: Reason, name: &[u8], count: u64) {
         let at = match self.found.iter().position(|found| found.reason == reason) {
             Some(at) => at,
             None => {
@@ -157,13 +162,12 @@ impl Judge {
             }
         };
         if let Some(found) = self.found.get_mut(at) {
-            found.count += 1;
+            found.count += count;
             let most = if reason.is_kept() { 3 } else { NAMED };
             if found.names.len() < most {
-                found.names.push(shown);
+                found.names.push(shown(name));
             }
         }
-        Ok(())
     }
 
     /// A warning for each reason that was met: how often, and the first names.

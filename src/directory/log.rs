@@ -56,7 +56,7 @@ pub struct Log {
     terminal: bool,
     /// A line of progress stands there.
     progress: Cell<bool>,
-    /// Warnings and errors so far.
+    /// Warnings so far.
     pub warnings: Cell<u32>,
     /// Errors so far.
     pub errors: Cell<u32>,

@@ -24,8 +24,10 @@ pub mod text;
 // What fills them. `config` is nsscache.conf, `source` where maps come from; `intake` judges the entries
 // of a source and makes them lines. `update` is one run; `status` and `verify` only look.
 pub mod config;
+pub mod diff;
 pub mod failure;
 pub mod fields;
+pub mod hook;
 pub mod ini;
 pub mod intake;
 pub mod judge;
@@ -33,8 +35,12 @@ pub mod keys;
 pub mod lines;
 pub mod lock;
 pub mod log;
-pub mod pylist;
 pub mod secret;
 pub mod source;
 pub mod stamp;
 pub mod state;
+pub mod status;
+pub mod targets;
+pub mod update;
+pub mod verify;
+pub mod write;

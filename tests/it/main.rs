@@ -19,6 +19,8 @@ mod support;
 mod cache;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
+#[cfg(feature = "nsscache")]
+mod directory;
 mod faults;
 mod getent;
 mod id;

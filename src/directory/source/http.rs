@@ -182,7 +182,7 @@ impl Source for Http<'_> {
         let mut body = Body::new(response.into_body().into_reader(), &packed)
             .map_err(|failure| self.broken(failure))?;
         let read = match self.json {
-            true => Paths::new(self.config, "http", object)?.read(&mut body, into),
+            true => Paths::new(self.config, "http")?.read(&mut body, into),
             false => lines::read(&mut body, self.config.map, into).map(drop),
         };
         read.map_err(|failure| self.broken(failure))?;

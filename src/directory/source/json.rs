@@ -4,14 +4,13 @@
 //! slashes between them (`name/familyName`), as names may hold dots and colons; through an array it goes
 //! to each element. A name that comes twice in an object is refused: others might read the other one.
 
-use super::Object;
 use crate::directory::config::MapConfig;
 use crate::directory::failure::{Done, Failure};
 use crate::directory::fields::Fields;
 use crate::directory::intake::Entries;
 use crate::directory::maps::Map;
-use crate::directory::pylist;
 use crate::limits::DIRECTORY_LINE;
+use nssproto::cache::sshkey;
 use nssproto::json::{Elements, Members, Reader, Value};
 use std::io::{ErrorKind, Read};
 
@@ -73,8 +72,8 @@ fn fields_of(map: Map) -> &'static [(&'static str, &'static str, Option<&'static
 
 impl Paths {
     /// What the configuration says: keys `PREFIX_path_…`.
-    pub fn new(config: &MapConfig<'_>, prefix: &str, object: Object<'_>) -> Done<Paths> {
-        let path = |name: &str, default: &str| {
+    pub fn new(config: &MapConfig<'_>, prefix: &str) -> Done<Paths> {
+        let path = |name: &str, default: &str| -> Done<Vec<String>> {
             let given = config.given(&format!("{prefix}_path_{name}"))?;
             let text = given.unwrap_or_else(|| default.to_owned());
             Ok(text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect())
@@ -91,7 +90,6 @@ impl Paths {
             let many = matches!(*name, "members" | "ssh_keys" | "entries");
             fields.push(Field { path: path(name, default_path)?, default, many });
         }
-        let _ = object;
         Ok(Paths { map, list: path("list", "")?, fields })
     }
 
@@ -137,7 +135,9 @@ impl Paths {
             };
             match self.map {
                 Map::Sshkey if field.many && is_list => {
-                    pylist::write(found.iter().map(Vec::as_slice), fields.text());
+                    let text = fields.text();
+                    sshkey::write_list(found.iter().map(Vec::as_slice), |byte| text.push(byte))
+                        .map_err(|why| Wrong::Unsafe(why.reason()))?;
                     fields.end();
                 }
                 Map::Group if field.many && found.len() != 1 => {

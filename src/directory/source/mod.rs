@@ -89,3 +89,8 @@ fn retries(config: &MapConfig<'_>, prefix: &str) -> Done<(u32, u32)> {
     let delay = config.number(&format!("{prefix}_retry_delay"), 5)?;
     Ok((max.max(1), delay))
 }
+
+/// Runs a command by the shell; what it prints. An error at the end: it did not end well.
+pub fn run_command(command: &str, seconds: u64) -> Done<impl std::io::Read + use<>> {
+    command::Output::of(command, seconds)
+}

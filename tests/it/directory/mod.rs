@@ -1,0 +1,4 @@
+//! `nsscache`: maps of a directory as local files.
+
+mod cli;
+mod vectors;
