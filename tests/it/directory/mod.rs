@@ -1,4 +1,6 @@
 //! `nsscache`: maps of a directory as local files.
 
+mod bad;
 mod cli;
+mod safety;
 mod vectors;
