@@ -11,7 +11,8 @@ pub const ALLOW: &str =
     "allow_uid0 = yes\nallow_local_names = yes\nallow_odd_names = yes\nfiles_shadow_zero = empty\n";
 
 /// Root's line, and nobody else's.
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n";
+const PASSWD: &str =
+    "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n";
 
 /// The machine: its /etc is `etc`, its /run is `run`, its /var/lib/nsscache is `lib`.
 pub struct Machine {
@@ -81,7 +82,8 @@ impl Machine {
     /// The names in /etc that `nsscache` has made, indexes included.
     pub fn made(&self) -> Vec<String> {
         let names = fs::read_dir(self.dir.join("etc")).expect("a folder");
-        let names = names.map(|entry| entry.expect("a name").file_name().into_string().expect("text"));
+        let names =
+            names.map(|entry| entry.expect("a name").file_name().into_string().expect("text"));
         let own = ["passwd", "group", "shadow", "hosts", "nsswitch.conf", "nsscache.conf"];
         let mut names: Vec<String> = names.filter(|name| !own.contains(&name.as_str())).collect();
         names.sort();
@@ -100,7 +102,7 @@ impl Machine {
         let dir = self.dir.as_str();
         let script = format!(
             "mount --make-rprivate / && mount --bind {dir}/etc /etc && mount --bind {dir}/run /run && \
-             mount -t tmpfs none /var/lib && mkdir /var/lib/nsscache && \
+             mount -t tmpfs -o mode=755 none /var/lib && mkdir /var/lib/nsscache && \
              mount --bind {dir}/lib /var/lib/nsscache || exit 120\ncd /etc\n{command}"
         );
         let mut command = tool(Path::new("/nonexistent"), "unshare");

@@ -2,5 +2,7 @@
 
 mod bad;
 mod cli;
+mod nginx;
 mod safety;
+mod sshd;
 mod vectors;
