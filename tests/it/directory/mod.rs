@@ -2,6 +2,7 @@
 
 mod bad;
 mod cli;
+mod kill;
 mod nginx;
 mod safety;
 mod sshd;
