@@ -8,7 +8,6 @@ use super::stamp::{Stamps, Time, Which, asctime, iso, now};
 use super::state::State;
 use super::targets::{self, Place};
 use nssproto::json::Escaper;
-use tz::TimeZone;
 
 /// How it is printed.
 pub struct Options {
@@ -79,8 +78,10 @@ fn places(config: &MapConfig<'_>) -> Done<Vec<Place>> {
     Ok(all)
 }
 
-/// A time of this machine's zone, as seconds since 1970 there.
+/// A time of this machine's zone, as seconds since 1970 there; UTC where the build knows no zones.
+#[cfg(feature = "local-time")]
 fn local(time: Time) -> Time {
+    use tz::TimeZone;
     let zone = match std::env::var("TZ") {
         Ok(zone) if !zone.is_empty() => TimeZone::from_posix_tz(&zone).ok(),
         _ => TimeZone::local().ok(),
@@ -89,6 +90,11 @@ fn local(time: Time) -> Time {
         zone.find_local_time_type(time).ok().map(|kind| Time::from(kind.ut_offset()))
     });
     time + offset.unwrap_or(0)
+}
+
+#[cfg(not(feature = "local-time"))]
+fn local(time: Time) -> Time {
+    time
 }
 
 /// Python's `%` with a dictionary.

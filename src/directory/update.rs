@@ -332,9 +332,8 @@ impl<'a> Job<'a> {
             (state.checked, state.error, state.failed) = (Some(now()), None, None);
             state.write(&self.stamps)?;
         }
-        let seconds = (millis() - begun) as f64 / 1000.0;
-        let shown = self.place.shown(self.config.map);
-        self.log.info("update", format!("{shown}: nothing new from {origin}, {seconds:.2} s"));
+        let (shown, seconds) = (self.place.shown(self.config.map), seconds_since(begun));
+        self.log.info("update", format!("{shown}: nothing new from {origin}, {seconds} s"));
         Ok(false)
     }
 
@@ -394,7 +393,7 @@ impl<'a> Job<'a> {
     /// The line of the log.
     fn tell(&self, origin: &str, entries: u64, counts: Option<Counts>, begun: u64, bytes: u64) {
         let shown = self.place.shown(self.config.map);
-        let seconds = (millis() - begun) as f64 / 1000.0;
+        let seconds = seconds_since(begun);
         let differs = match counts {
             Some(Counts { uncounted: true, .. }) => "in another order".to_owned(),
             Some(Counts { added, changed, removed, .. }) => {
@@ -403,7 +402,13 @@ impl<'a> Job<'a> {
             None => format!("{entries} added, 0 changed, 0 removed"),
         };
         let text =
-            format!("{shown}: {entries} entries from {origin}: {differs}, {seconds:.2} s, {bytes} bytes");
+            format!("{shown}: {entries} entries from {origin}: {differs}, {seconds} s, {bytes} bytes");
         self.log.info("update", text);
     }
+}
+
+/// With hundredths.
+fn seconds_since(begun: u64) -> String {
+    let hundredths = (millis() - begun) / 10;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }

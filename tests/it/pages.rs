@@ -26,7 +26,7 @@ pasted! {
     id: "doc/id.md", 1, 0;
     ipcserver: "doc/ipcserver.md", 1, 0;
     nscd: "doc/nscd.md", 9, 0;
-    nsscache: "doc/nsscache.md", 3, 0;
+    nsscache: "doc/nsscache.md", 5, 0;
     nsssd_cache: "doc/nsssd-cache.md", 5, 0;
     nsssd_map: "doc/nsssd-map.md", 6, 0;
     nsssd_nslcd: "doc/nsssd-nslcd.md", 8, 0;
@@ -41,7 +41,7 @@ pasted! {
 /// board; what needs a supervisor is in `examples`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
-        "" | "slapd" | "libnss-systemd" => true,
+        "" | "slapd" | "libnss-systemd" | "python3" => true,
         "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
@@ -57,6 +57,9 @@ fn paste(test: &str, page: &str) {
         if !is_root() || !have_program(program) {
             return skip(test, &format!("needs root and {program}"));
         }
+    }
+    if here.iter().any(|block| block.needs == "python3") && !have_program("python3") {
+        return skip(test, "needs python3");
     }
     let mut before = String::new();
     if here.iter().any(|block| block.needs == "slapd") {

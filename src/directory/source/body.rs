@@ -1,6 +1,7 @@
 //! Bodies: counted, limited, unpacked. What they are packed by is seen by their first bytes, whatever
 //! headers say, since web servers hand out `passwd.gz` as a plain file.
 
+use super::gunzip::Gunzip;
 use crate::directory::failure::{Done, Failure};
 use crate::limits::{DIRECTORY_BODY, DIRECTORY_RATIO};
 use std::cell::Cell;
@@ -193,7 +194,7 @@ impl Read for Body<'_> {
 
 fn unpack<'a>(packing: Packing, body: Peeked<Box<dyn Read + 'a>>) -> Done<Box<dyn Read + 'a>> {
     match packing {
-        Packing::Gzip => Ok(Box::new(flate2::read::MultiGzDecoder::new(body))),
+        Packing::Gzip => Ok(Box::new(Gunzip::new(body))),
         #[cfg(feature = "bzip2")]
         Packing::Bzip2 => Ok(Box::new(bzip2::read::MultiBzDecoder::new(body))),
         #[cfg(feature = "zstd")]

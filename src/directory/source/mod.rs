@@ -3,6 +3,7 @@
 mod body;
 mod command;
 mod files;
+mod gunzip;
 mod http;
 mod json;
 #[cfg(feature = "tls")]
