@@ -3,7 +3,7 @@
 use super::failure::{Done, Failure, os};
 use super::log::Log;
 use crate::sys::file::{join, open_path, read_path};
-use rustix::fs::{Mode, OFlags, fchmod, fsync, rename, unlink};
+use rustix::fs::{Mode, OFlags, fchmod, rename, unlink};
 use rustix::io::Errno;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -191,7 +191,8 @@ impl Stamps {
         self.write_file(&self.path(which), &format!("{}\n", iso(time)))
     }
 
-    /// Replaces a small file beside the timestamps, mode 0644.
+    /// Replaces a small file beside the timestamps, mode 0644. It is not flushed: lost, or empty, it only
+    /// makes the next update a full one.
     pub fn write_file(&self, path: &[u8], text: &str) -> Done {
         let failed = |errno| Failure::system("write", path, errno);
         if let Err(error) = std::fs::create_dir_all(&self.dir) {
@@ -205,7 +206,6 @@ impl Stamps {
         let file = open_path(&new, flags, Mode::from_raw_mode(0o644)).map_err(failed)?;
         let written = fchmod(&file, Mode::from_raw_mode(0o644))
             .and_then(|()| crate::sys::stream::write_all(&file, text.as_bytes(), None))
-            .and_then(|()| fsync(&file))
             .and_then(|()| rename(os(&new), os(path)));
         if written.is_err() {
             let _ = unlink(os(&new));

@@ -39,8 +39,6 @@ pub struct State {
     pub data: Option<DataStamp>,
     /// Its entries.
     pub entries: Option<u64>,
-    /// When the source last said that this is the newest.
-    pub checked: Option<Time>,
     /// Why the last run failed; `None`: it did not.
     pub error: Option<String>,
     /// When that was.
@@ -74,7 +72,6 @@ impl State {
                     });
                 }
                 "entries" => state.entries = value.parse().ok(),
-                "checked" => state.checked = value.parse().ok(),
                 "error" => state.error = text(),
                 "failed" => state.failed = value.parse().ok(),
                 _ => {}
@@ -97,7 +94,6 @@ impl State {
         line("modified", self.validators.modified.clone());
         line("data", self.data.map(|data| format!("{} {}", data.size, data.mtime)));
         line("entries", self.entries.map(|count| count.to_string()));
-        line("checked", self.checked.map(|time| time.to_string()));
         line("error", self.error.clone());
         line("failed", self.failed.map(|time| time.to_string()));
         stamps.write_file(&stamps.beside("state"), &text)
@@ -118,7 +114,6 @@ mod tests {
             validators: Validators { etag: Some("W/\"x y\"".to_owned()), modified: None },
             data: Some(DataStamp { size: 7, mtime: 1_714_979_289_000_000_001 }),
             entries: Some(3),
-            checked: Some(5),
             error: None,
             failed: None,
         };

@@ -16,6 +16,7 @@ use super::source::{Fetched, Object, SOURCES, Since, Source};
 use super::stamp::{Stamps, Which, now};
 use super::state::{DataStamp, State, Validators};
 use super::targets::{self, Listed, Master, Place};
+use super::temporary::sweep;
 use super::write::NewSet;
 use crate::sys::clock::millis;
 use crate::sys::file::open_path;
@@ -273,7 +274,6 @@ impl<'a> Job<'a> {
             validators,
             data: DataStamp::of(&path),
             entries: Some(entries),
-            checked: Some(now()),
             error: None,
             failed: None,
         };
@@ -325,11 +325,12 @@ impl<'a> Job<'a> {
 
     /// The source has nothing newer.
     fn nothing_new(&self, path: &[u8], origin: &str, begun: u64) -> Done<bool> {
+        sweep(&self.folder)?;
         self.mend_indexes(path)?;
         self.stamps.write(Which::Update, now())?;
         let mut state = State::read(&self.stamps);
-        if state.origin.is_some() {
-            (state.checked, state.error, state.failed) = (Some(now()), None, None);
+        if state.error.is_some() {
+            (state.error, state.failed) = (None, None);
             state.write(&self.stamps)?;
         }
         let (shown, seconds) = (self.place.shown(self.config.map), seconds_since(begun));
@@ -382,7 +383,6 @@ impl<'a> Job<'a> {
             validators,
             data: DataStamp::of(&path),
             entries: Some(entries),
-            checked: Some(now()),
             ..State::default()
         };
         state.write(&self.stamps)?;

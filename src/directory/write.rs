@@ -25,7 +25,8 @@ pub struct NewSet<'a> {
     base: String,
     suffix: String,
     grace: Duration,
-    inner: NewMap<'a>,
+    /// From the first line on: where nothing is new, nothing is made.
+    inner: Option<NewMap<'a>>,
     /// Names of a map that has no index, which would tell of those that come again.
     names: HashSet<u64>,
     hasher: RandomState,
@@ -53,7 +54,7 @@ impl<'a> NewSet<'a> {
         let millis = config.number("index_grace_ms", INDEX_GRACE_MILLIS)?;
         let (map, suffix) = (config.map, config.suffix()?);
         let grace = Duration::from_millis(millis);
-        let inner = begin(folder, map, &base, &suffix, grace)?;
+        let inner = None;
         let (names, hasher, repeated) = (HashSet::new(), RandomState::new(), false);
         Ok(NewSet { folder, map, base, suffix, grace, inner, names, hasher, repeated })
     }
@@ -62,6 +63,10 @@ impl<'a> NewSet<'a> {
     /// indexes.
     pub fn ready(self, judge: &mut Judge) -> Done<ReadyMap<'a>> {
         let NewSet { folder, map, base, suffix, grace, inner, repeated, .. } = self;
+        let inner = match inner {
+            Some(inner) => inner,
+            None => begin(folder, map, &base, &suffix, grace)?,
+        };
         let mut ready = inner.prepare()?;
         if repeated || (map.db().is_some() && ready.report.repeated_names > 0) {
             let again = begin(folder, map, &base, &suffix, grace)?;
@@ -89,7 +94,14 @@ impl Target for NewSet<'_> {
         if self.map.db().is_none() && !self.repeated {
             self.repeated = !self.names.insert(self.hasher.hash_one(name));
         }
-        Ok(self.inner.put(line)?)
+        let inner = match &mut self.inner {
+            Some(inner) => inner,
+            None => {
+                let new = begin(self.folder, self.map, &self.base, &self.suffix, self.grace)?;
+                self.inner.insert(new)
+            }
+        };
+        Ok(inner.put(line)?)
     }
 }
 

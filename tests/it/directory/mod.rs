@@ -5,5 +5,6 @@ mod cli;
 mod kill;
 mod nginx;
 mod safety;
+mod setups;
 mod sshd;
 mod vectors;
