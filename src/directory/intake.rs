@@ -98,7 +98,7 @@ impl Entries for Intake<'_> {
         }
         self.target.line(fields.name(), &self.line)?;
         self.entries += 1;
-        if self.entries % 1024 == 0 && millis() >= self.next_progress {
+        if self.entries.is_multiple_of(1024) && millis() >= self.next_progress {
             self.next_progress = millis() + PROGRESS_MILLIS;
             self.log.progress(format!("{}: {} entries", self.map.name(), self.entries));
         }

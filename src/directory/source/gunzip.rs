@@ -105,7 +105,8 @@ impl<R: Read> Gunzip<R> {
             }
         }
         if flags & CHECKED != 0 {
-            (self.byte()?, self.byte()?);
+            self.byte()?;
+            self.byte()?;
         }
         self.state.reset(DataFormat::Raw);
         (self.sum, self.len, self.inside) = (CRC.digest(), 0, true);

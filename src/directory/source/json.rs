@@ -511,7 +511,8 @@ mod tests {
             r#"{"x":1,"r":[{"name":"a","uid":1,"gid":1},{"name":"b","uid":2,"gid":1}],"y":[2]}"#;
         assert_eq!(read(&users, text).unwrap().len(), 2);
         for len in 0..text.len() {
-            assert!(read(&users, &text[..len]).is_err(), "{}", &text[..len]);
+            let cut = text.get(..len).unwrap();
+            assert!(read(&users, cut).is_err(), "{cut}");
         }
         let plain = paths(Map::Passwd, "");
         for text in ["[1 2]", "[1]]", "[,]", "[{}{}]", "{}", "[\"a\"\"b\"]", "[:]"] {

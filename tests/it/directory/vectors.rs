@@ -123,7 +123,7 @@ cases! {
     /// The index leads to the name that all readers of the line see, without the blanks in front.
     comments_and_blanks: "comments-and-blanks", Differs {
         exits: &[],
-        files: &[("passwd.cache.ixname", b"alice\00\0\0\nbob\023\0\0\0\ndave\046\0\0\n")],
+        files: &[("passwd.cache.ixname", b"alice\x000\0\0\nbob\x0023\0\0\0\ndave\x0046\0\0\n")],
         as_case: None,
     };
     duplicates: "duplicates", SAME;
@@ -154,8 +154,8 @@ cases! {
         exits: &[(0, 0)],
         files: &[
             ("passwd.cache", b"alice:x:1:1:J\xf6rg:/:/bin/sh\n"),
-            ("passwd.cache.ixname", b"alice\00\0\n"),
-            ("passwd.cache.ixuid", b"1\00\0\n"),
+            ("passwd.cache.ixname", b"alice\x000\0\n"),
+            ("passwd.cache.ixuid", b"1\x000\0\n"),
         ],
         as_case: None,
     };
@@ -164,8 +164,8 @@ cases! {
         exits: &[],
         files: &[
             ("passwd.cache", b"alice:x:1:1::/:/bin/sh\nbob:x:2:2::/:/bin/sh\n"),
-            ("passwd.cache.ixname", b"alice\00\0\0\nbob\023\0\0\0\n"),
-            ("passwd.cache.ixuid", b"1\00\0\0\n2\023\0\n"),
+            ("passwd.cache.ixname", b"alice\x000\0\0\nbob\x0023\0\0\0\n"),
+            ("passwd.cache.ixuid", b"1\x000\0\0\n2\x0023\0\n"),
         ],
         as_case: None,
     };
