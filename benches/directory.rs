@@ -9,6 +9,8 @@ mod daemon;
 mod driver;
 #[path = "speed/files.rs"]
 mod files;
+#[path = "directory/http.rs"]
+mod http;
 #[path = "speed/measure.rs"]
 mod measure;
 #[path = "speed/reference.rs"]
@@ -38,6 +40,9 @@ const ASKED: u32 = 4096;
 
 /// Bytes that indexing may take.
 const MEMORY: u64 = 8 * 1024 * 1024;
+
+/// Bytes that a full update over HTTP may take.
+const HTTP_MEMORY: u64 = 4 * 1024 * 1024;
 
 const ROWS: &[Row] = &[
     Row { name: "pingpong", limit: Limit::None, run: pingpong },
@@ -72,6 +77,11 @@ const ROWS: &[Row] = &[
     Row { name: "index-memory", limit: Limit::Bytes(MEMORY), run: |b| memory(b, "passwd") },
     Row { name: "index-memory-groups", limit: Limit::Bytes(MEMORY), run: |b| memory(b, "group") },
     Row { name: "size-of-members", limit: Limit::None, run: size_of_members },
+    // To memory, and to the disk with its fsyncs.
+    Row { name: "http-full", limit: Limit::Ratio(12.0), run: |b| http::full(b, true) },
+    Row { name: "http-full-disk", limit: Limit::None, run: |b| http::full(b, false) },
+    Row { name: "http-304", limit: Limit::Ratio(0.5), run: http::unchanged },
+    Row { name: "http-memory", limit: Limit::Bytes(HTTP_MEMORY), run: http::memory },
 ];
 
 fn main() -> ExitCode {

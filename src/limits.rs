@@ -125,6 +125,37 @@ pub const NSLCD_INPUT: usize = 1024;
 /// has some 10 MiB.
 pub const DATABASE: usize = 64 * 1024 * 1024;
 
+/// Bytes of nsscache.conf: real ones have a few thousand.
+pub const DIRECTORY_CONFIG: usize = 1024 * 1024;
+
+/// Bytes of a file that holds a password or a private key.
+pub const DIRECTORY_SECRET: usize = 64 * 1024;
+
+/// Bytes of a file of certificates: those of all public authorities have 230 KB.
+pub const DIRECTORY_CERTIFICATES: usize = 4 * 1024 * 1024;
+
+/// Bytes of an entry of a directory: a group with a million members.
+pub const DIRECTORY_LINE: usize = NSCD_REPLY;
+
+/// Bytes of a map as a source sends it, and unpacked: a million users have 72 MB.
+pub const DIRECTORY_BODY: u64 = 1024 * 1024 * 1024;
+
+/// How many times its size a packed body may unpack to, over 1 MiB: account files come to some 20 times,
+/// and bombs to a thousand.
+pub const DIRECTORY_RATIO: u64 = 200;
+
+/// Entries of a map whose name comes again: more are no slips.
+pub const DIRECTORY_REPEATED: usize = 100_000;
+
+/// Bytes of the head of an HTTP answer.
+pub const DIRECTORY_HEADER: usize = 32 * 1024;
+
+/// Seconds for a whole HTTP exchange, as in Google's nsscache.
+pub const HTTP_SECONDS: u64 = 60;
+
+/// Seconds for a command that prints a map, or is run behind an update.
+pub const COMMAND_SECONDS: u64 = 60;
+
 /// The largest file whose names and numbers are indexed: some 65,000 users. A power of two, of
 /// which an index keeps offsets.
 pub const INDEXED_FILE: u64 = 4 * 1024 * 1024;

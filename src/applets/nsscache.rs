@@ -1,8 +1,12 @@
 //! nsscache: keeps users, groups and other maps as local files with indexes.
 //!
-//! Follows Google's nsscache (doc/nsscache.md). Differs: `index`, `sshkey` and `automount`, which work
-//! on the files alone and read no configuration.
+//! Follows Google's nsscache (doc/nsscache.md). More: `check-config`; `index`, `sshkey` and `automount`,
+//! which work on the files alone and read no configuration.
 
+mod run;
+mod texts;
+
+use self::run::Global;
 use crate::directory::folder::Folder;
 use crate::directory::maps::{Map, file_name};
 use crate::directory::progress::warn;
@@ -16,23 +20,25 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What `--help` prints.
 pub const USAGE: &[&str] = &["\
-Usage: nsscache COMMAND [-d DIR] [-s SUFFIX] [ARGUMENT]...
-Users, groups and other maps as local files with indexes, which libnss-cache and
-nsssd-cache read.
+Usage: nsscache [-v] [-d] [-c FILE] COMMAND [OPTION]...
+Keeps users, groups and other maps of a directory as local files with indexes,
+which libnss-cache and nsssd-cache read.
 
-  index [MAP]...     check the lines of the files of these maps, and write their
-                     indexes; without MAP, of passwd, group, shadow and sshkey
-                     as far as they are there
-  sshkey USER        print the public keys of a user, a line each: for sshd's
-                     AuthorizedKeysCommand
-  automount MAP KEY  print the entry of a key in an automount map: for autofs
+  update        fetch the maps that /etc/nsscache.conf tells of
+  status        tell when each was fetched
+  verify        look whether all fits together
+  repair        verify, and fetch all anew
+  check-config  tell what is wrong with nsscache.conf
+  index [MAP]...     check files that are there, and write their indexes
+  sshkey USER        print a user's public keys: for sshd
+  automount MAP KEY  print an entry of an automount map: for autofs
+  help COMMAND  its options
 
-  -d DIR             the files are in DIR, not in /etc
-  -s SUFFIX          they end with .SUFFIX, not with .cache; empty: with nothing
-  -v                 index: tell what was done
+  -c FILE, --config-file=FILE  not NSSCACHE_CONFIG, nor /etc/nsscache.conf
+  -v, --verbose   tell what is done; -d, --debug: more
 
-Exit codes: 0 good, 1 a map failed, or nothing was found, 2 usage,
-64 no COMMAND, 70 an unknown one.
+Exit codes: 0 good, 1 a map failed, 2 usage, 64 no COMMAND, 70 an unknown one,
+75 a source cannot be reached, 200 another process has the lock.
 "];
 
 /// As the original: EX_USAGE and EX_SOFTWARE of sysexits.h.
@@ -41,27 +47,42 @@ const UNKNOWN_COMMAND: Exit = Exit::new(70);
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let mut args = Arguments::from_vec(args.to_vec());
-    let about = |word: &str| {
-        Error::usage("").with_hint(if word == "-V" { Hint::Version } else { Hint::Help })
+    let help = || Error::usage("").with_hint(Hint::Help);
+    let Some(global) = Global::split(args)? else { return Err(help()) };
+    let Some((command, rest)) = global.rest.split_first() else {
+        output::print(USAGE.concat().as_bytes())?;
+        return Ok(NO_COMMAND);
     };
-    if args.contains(["-h", "--help"]) {
-        return Err(about("-h"));
+    if let Some(exit) = run::run(command.as_bytes(), rest, &global)? {
+        return Ok(exit);
     }
-    if args.contains(["-V", "--version"]) {
-        return Err(about("-V"));
-    }
-    let command = args.subcommand().ok().flatten();
-    let Some(command) = command else {
-        let error = Error::options("no command").with_exit(NO_COMMAND);
-        return Err(error);
-    };
+    let args = Arguments::from_vec(rest.to_vec());
     match command.as_bytes() {
-        b"index" => index(args),
-        b"sshkey" => sshkey(args),
-        b"automount" => automount(args),
-        _ => Err(Error::options("unknown command").about(command).with_exit(UNKNOWN_COMMAND)),
+        b"help" => match rest {
+            [] => Err(help()),
+            [name, ..] => texts::print(name.as_bytes()).map(|()| Exit::SUCCESS),
+        },
+        b"index" => files_only(command, args, index),
+        b"sshkey" => files_only(command, args, sshkey),
+        b"automount" => files_only(command, args, automount),
+        _ => {
+            output::print(USAGE.concat().as_bytes())?;
+            let error = Error::usage("unknown command").about(command);
+            Err(error.with_exit(UNKNOWN_COMMAND))
+        }
     }
+}
+
+/// A command that reads no configuration, or its help.
+fn files_only(
+    name: &OsStr,
+    mut args: Arguments,
+    work: fn(Arguments) -> Result<Exit, Error>,
+) -> Result<Exit, Error> {
+    if args.contains(["-h", "--help"]) {
+        return texts::print(name.as_bytes()).map(|()| Exit::SUCCESS);
+    }
+    work(args)
 }
 
 /// Where the files are.

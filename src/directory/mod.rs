@@ -20,3 +20,27 @@ pub mod sort;
 pub mod table;
 pub mod temporary;
 pub mod text;
+
+// What fills them. `config` is nsscache.conf, `source` where maps come from; `intake` judges the entries
+// of a source and makes them lines. `update` is one run; `status` and `verify` only look.
+pub mod config;
+pub mod diff;
+pub mod failure;
+pub mod fields;
+pub mod hook;
+pub mod ini;
+pub mod intake;
+pub mod judge;
+pub mod keys;
+pub mod lines;
+pub mod lock;
+pub mod log;
+pub mod secret;
+pub mod source;
+pub mod stamp;
+pub mod state;
+pub mod status;
+pub mod targets;
+pub mod update;
+pub mod verify;
+pub mod write;

@@ -20,6 +20,7 @@ use nssproto::entry::Record;
 use nssproto::line;
 use rustix::fs::{Timespec, Timestamps, futimens};
 use rustix::io::Errno;
+use std::fs::File;
 use std::time::Duration;
 
 /// A map that is being written. Dropped, it leaves nothing behind.
@@ -59,8 +60,13 @@ impl<'a> NewMap<'a> {
 
     /// All entries are there: makes the indexes, and puts all in the place of what is there.
     pub fn finish(self) -> Result<Report, Error> {
-        let NewMap { folder, map, name, mut data, grace } = self;
-        let name = name.as_slice();
+        self.prepare()?.put_in_place()
+    }
+
+    /// All entries are there: makes the indexes, and leaves what is there.
+    pub fn prepare(self) -> Result<ReadyMap<'a>, Error> {
+        let NewMap { folder, map, name: whole_name, mut data, grace } = self;
+        let name = whole_name.as_slice();
         let second = second_for(folder, map, name)?;
         finish(folder, &mut data, &Model::of(map, true), second)?;
         let mut progress = Progress::new(folder, name);
@@ -72,6 +78,32 @@ impl<'a> NewMap<'a> {
         for (_, file) in &mut files {
             finish(folder, file, &Model::of(map, false), version.mtime.0)?;
         }
+        Ok(ReadyMap { folder, map, name: whole_name, data, grace, files, report })
+    }
+}
+
+/// A map that is written, and not in its place yet. Dropped, it leaves nothing behind.
+pub struct ReadyMap<'a> {
+    folder: &'a Folder,
+    map: Map,
+    name: Vec<u8>,
+    data: Temporary<'a>,
+    grace: Duration,
+    files: Vec<(&'static str, Temporary<'a>)>,
+    /// What was met in its lines.
+    pub report: Report,
+}
+
+impl ReadyMap<'_> {
+    /// Its data.
+    pub fn data(&mut self) -> Result<&File, Error> {
+        self.data.file()
+    }
+
+    /// Puts all in the place of what is there.
+    pub fn put_in_place(self) -> Result<Report, Error> {
+        let ReadyMap { folder, map, name, data, grace, files, report } = self;
+        let name = name.as_slice();
         let unsynced = |errno| folder.error("unable to write in", b"", errno);
         if remove_shared(folder, map, name)? {
             folder.sync().map_err(unsynced)?;

@@ -130,6 +130,22 @@ impl Error {
         self
     }
 
+    /// `WHAT SUBJECT: CAUSE`
+    #[cfg(feature = "nsscache")]
+    pub fn text(&self) -> String {
+        let mut text = self.what.to_owned();
+        if let Some(subject) = &self.subject {
+            text = format!("{text} {}", String::from_utf8_lossy(subject));
+        }
+        match self.cause {
+            Some(cause) => {
+                let cause = super::message::errno_text(cause);
+                format!("{text}: {}", String::from_utf8_lossy(&cause))
+            }
+            None => text,
+        }
+    }
+
     /// `PROGRAM: fatal: WHAT SUBJECT: CAUSE` on standard error.
     pub fn print(&self, program: &str) {
         if self.what.is_empty() {

@@ -252,6 +252,14 @@ impl Process {
         self.ended
     }
 
+    /// How it ended, once it has.
+    #[cfg(feature = "nsscache")]
+    pub fn ended(&mut self) -> Result<Option<WaitStatus>, Errno> {
+        let ended = waitpid(Some(self.pid), WaitOptions::NOHANG)?;
+        self.ended = ended.is_some();
+        Ok(ended.map(|(_, status)| status))
+    }
+
     /// Waits until it ends.
     pub fn wait(mut self) -> Result<WaitStatus, Errno> {
         self.ended = true;

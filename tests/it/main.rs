@@ -21,6 +21,8 @@ mod cache;
 mod dt;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
+#[cfg(feature = "nsscache")]
+mod directory;
 mod faults;
 mod getent;
 mod id;

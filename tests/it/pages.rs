@@ -27,7 +27,7 @@ pasted! {
     id: "doc/id.md", 1, 0;
     ipcserver: "doc/ipcserver.md", 1, 0;
     nscd: "doc/nscd.md", 9, 0;
-    nsscache: "doc/nsscache.md", 3, 0;
+    nsscache: "doc/nsscache.md", 5, 0;
     nsssd_cache: "doc/nsssd-cache.md", 5, 0;
     nsssd_map: "doc/nsssd-map.md", 6, 0;
     nsssd_nslcd: "doc/nsssd-nslcd.md", 8, 0;
@@ -43,7 +43,7 @@ pasted! {
 /// board; what needs a supervisor is in `examples`, what needs sshd in `dt::real`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
-        "" | "slapd" | "libnss-systemd" | "runsv" => true,
+        "" | "slapd" | "libnss-systemd" | "runsv" | "python3" => true,
         "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" | "sshd" => {
             false
         }
@@ -62,12 +62,13 @@ fn paste(test: &str, page: &str) {
             return skip(test, &format!("needs root and {program}"));
         }
     }
-    if here.iter().any(|block| block.needs == "runsv") {
-        for program in ["runsv", "python3"] {
-            if !have_program(program) {
-                return skip(test, &format!("needs {program}"));
-            }
-        }
+    if here.iter().any(|block| block.needs == "runsv") && !have_program("runsv") {
+        return skip(test, "needs runsv");
+    }
+    if here.iter().any(|block| ["runsv", "python3"].contains(&block.needs.as_str()))
+        && !have_program("python3")
+    {
+        return skip(test, "needs python3");
     }
     let mut before = String::new();
     if here.iter().any(|block| block.needs == "slapd") {

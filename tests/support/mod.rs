@@ -6,7 +6,11 @@
 #![allow(dead_code, unused_imports, reason = "each test target takes what it needs")]
 
 mod connection;
+#[cfg(feature = "nsscache")]
+pub mod directory;
 pub mod fakebackend;
+#[cfg(feature = "nsscache")]
+pub mod http;
 pub mod injection;
 pub mod ipcserver;
 #[cfg(feature = "sandbox")]

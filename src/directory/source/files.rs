@@ -1,0 +1,149 @@
+//! The source `files`: a map is a local file, or what a command prints, in nsscache's line formats.
+
+use super::body::Body;
+use super::command::Output;
+use super::{Fetched, Object, Since, Source, retries};
+use crate::directory::config::MapConfig;
+use crate::directory::failure::{Done, Failure, shown};
+use crate::directory::intake::Entries;
+use crate::directory::lines;
+use crate::directory::log::Log;
+use crate::directory::maps::Map;
+use crate::directory::state::Validators;
+use crate::limits::COMMAND_SECONDS;
+use crate::sys::file::{join, open_path};
+use crate::sys::message::errno_text;
+use crate::sys::stat::{Stat, fstat};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// How a map is read.
+pub struct Files<'a> {
+    config: &'a MapConfig<'a>,
+    log: &'a Log,
+    retries: (u32, u32),
+    seconds: u64,
+}
+
+/// One of them.
+enum Way {
+    Path(Vec<u8>),
+    Command(String),
+}
+
+impl<'a> Files<'a> {
+    /// What the configuration says.
+    pub fn new(config: &'a MapConfig<'a>, log: &'a Log) -> Done<Self> {
+        // A file that is not there now is not there in five seconds.
+        let retries = match config.text("files_retry_max")? {
+            Some(_) => retries(config, "files")?,
+            None => (1, 0),
+        };
+        let seconds = config.number("files_timelimit", COMMAND_SECONDS)?.max(1);
+        Ok(Files { config, log, retries, seconds })
+    }
+
+    fn way(&self, object: Object<'_>) -> Done<Way> {
+        let map = self.config.map.name();
+        if self.config.map == Map::Automount {
+            let dir = self.config.required("files_automount_base_path")?;
+            let name = match object {
+                Object::Automount(name) => name,
+                _ => "auto.master",
+            };
+            return Ok(Way::Path(join(dir.as_bytes(), name.as_bytes())));
+        }
+        let (path, command) = (format!("files_{map}_path"), format!("files_{map}_command"));
+        match (self.config.text(&path)?, self.config.text(&command)?) {
+            (Some(path), None) => Ok(Way::Path(path.into_bytes())),
+            (None, Some(command)) => Ok(Way::Command(command)),
+            (None, None) => Err(Failure::refused(format!("{path} or {command} is missing"))),
+            (Some(_), Some(_)) => Err(Failure::refused(format!("both {path} and {command}"))),
+        }
+    }
+
+    fn read(&self, path: &[u8], since: &Since, into: &mut dyn Entries) -> Done<Fetched> {
+        let (file, stat) = open(path)?;
+        let stamp = stamp(&stat);
+        if since.validators.modified.as_ref() == Some(&stamp) {
+            return Ok(Fetched::Unchanged);
+        }
+        let failed = |errno| unavailable("read", path, errno);
+        let mut body =
+            Body::new(File::from(file.try_clone().map_err(|_| failed(Errno::MFILE))?), &[])?;
+        lines::read(&mut body, self.config.map, into)?;
+        let bytes = body.received();
+        // Whoever writes in place is not done yet.
+        let after = fstat(&file).map_err(failed)?;
+        if super::files::stamp(&after) != stamp {
+            let path = shown(path);
+            return Err(Failure::unavailable(format!("{path} changed while it was read")));
+        }
+        let validators = Validators { etag: None, modified: Some(stamp) };
+        Ok(Fetched::Whole { modified: Some(stat.st_mtime), validators, bytes })
+    }
+}
+
+/// Opens a file for reading, and no FIFO, device or directory.
+fn open(path: &[u8]) -> Done<(OwnedFd, Stat)> {
+    let failed = |errno| unavailable("open", path, errno);
+    let file = open_path(path, OFlags::RDONLY, Mode::empty()).map_err(failed)?;
+    let stat = fstat(&file).map_err(failed)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok((file, stat)),
+        _ => Err(Failure::refused(format!("{} is no regular file", shown(path)))),
+    }
+}
+
+fn unavailable(what: &str, path: &[u8], errno: Errno) -> Failure {
+    let reason = errno_text(errno);
+    let reason = String::from_utf8_lossy(&reason);
+    Failure::unavailable(format!("unable to {what} {}: {reason}", shown(path)))
+}
+
+/// What tells a file from another one at the same path.
+fn stamp(stat: &Stat) -> String {
+    format!("{}.{:09} {} {}", stat.st_mtime, stat.st_mtime_nsec, stat.st_size, stat.st_ino)
+}
+
+impl Source for Files<'_> {
+    fn origin(&self, object: Object<'_>) -> Done<String> {
+        Ok(match self.way(object)? {
+            Way::Path(path) => String::from_utf8_lossy(&path).into_owned(),
+            Way::Command(_) => format!("files_{}_command", self.config.map.name()),
+        })
+    }
+
+    fn fetch(
+        &mut self,
+        object: Object<'_>,
+        since: &Since,
+        into: &mut dyn Entries,
+    ) -> Done<Fetched> {
+        match self.way(object)? {
+            Way::Path(path) => self.read(&path, since, into),
+            Way::Command(command) => {
+                self.log.debug("files", format!("runs {command}"));
+                let output = Output::of(&command, self.seconds)?;
+                let mut body = Body::new(output, &[])?;
+                lines::read(&mut body, self.config.map, into)?;
+                let (modified, validators) = (None, Validators::default());
+                Ok(Fetched::Whole { modified, validators, bytes: body.received() })
+            }
+        }
+    }
+
+    fn probe(&mut self, object: Object<'_>) -> Done {
+        match self.way(object)? {
+            Way::Path(path) => open(&path).map(drop),
+            // What it does is not ours to try.
+            Way::Command(_) => Ok(()),
+        }
+    }
+
+    fn retries(&self) -> (u32, u32) {
+        self.retries
+    }
+}

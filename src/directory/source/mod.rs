@@ -1,0 +1,97 @@
+//! Where maps come from: a source is a file here, and a row.
+
+mod body;
+mod command;
+mod files;
+mod gunzip;
+mod http;
+mod json;
+#[cfg(feature = "tls")]
+mod tls;
+mod url;
+
+use super::config::MapConfig;
+use super::failure::Done;
+use super::intake::Entries;
+use super::log::Log;
+use super::stamp::Time;
+use super::state::Validators;
+
+/// A source.
+pub struct Row {
+    /// The word of `source` in nsscache.conf.
+    pub name: &'static str,
+    /// Reads what the configuration says for a map. Nothing is asked yet.
+    pub open: for<'a> fn(&'a MapConfig<'a>, &'a Log) -> Done<Box<dyn Source + 'a>>,
+}
+
+/// The sources of this build.
+pub const SOURCES: &[Row] = &[
+    Row { name: "files", open: |config, log| Ok(Box::new(files::Files::new(config, log)?)) },
+    Row { name: "http", open: |config, log| Ok(Box::new(http::Http::new(config, log)?)) },
+];
+
+/// What of a map is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object<'a> {
+    /// The map itself.
+    Map,
+    /// Automount's master: entries of a mount point and a location.
+    Master,
+    /// A map that the master lists, by the name that stands there.
+    Automount(&'a str),
+}
+
+/// What we have; nothing: all is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Since {
+    /// What the source called it.
+    pub validators: Validators,
+    /// When it changed there.
+    pub modified: Option<Time>,
+}
+
+/// How a fetch ended.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    /// There is nothing newer than [`Since`].
+    Unchanged,
+    /// All entries of the map were handed over.
+    Whole {
+        /// When it changed there, if the source tells.
+        modified: Option<Time>,
+        /// What the source calls it.
+        validators: Validators,
+        /// How many it sent.
+        bytes: u64,
+    },
+}
+
+/// A source of one map.
+pub trait Source {
+    /// What an object is fetched from, without secrets: for the log, and to tell one from another.
+    fn origin(&self, object: Object<'_>) -> Done<String>;
+
+    /// Hands all entries of an object over, unless there is nothing newer. What it handed over counts
+    /// only if it ends well.
+    fn fetch(&mut self, object: Object<'_>, since: &Since, into: &mut dyn Entries)
+    -> Done<Fetched>;
+
+    /// Whether an object is there, without its content.
+    fn probe(&mut self, object: Object<'_>) -> Done;
+
+    /// Attempts in all, and seconds between them.
+    fn retries(&self) -> (u32, u32);
+}
+
+/// `PREFIX_retry_max` and `PREFIX_retry_delay`, as nsscache has them.
+fn retries(config: &MapConfig<'_>, prefix: &str) -> Done<(u32, u32)> {
+    let max: u32 = config.number(&format!("{prefix}_retry_max"), 3)?;
+    let delay = config.number(&format!("{prefix}_retry_delay"), 5)?;
+    Ok((max.max(1), delay))
+}
+
+/// Runs a command by the shell; what it prints. An error at the end: it did not end well.
+pub fn run_command(command: &str, seconds: u64) -> Done<impl std::io::Read + use<>> {
+    command::Output::of(command, seconds)
+}

@@ -1,0 +1,10 @@
+//! `nsscache`: maps of a directory as local files.
+
+mod bad;
+mod cli;
+mod kill;
+mod nginx;
+mod safety;
+mod setups;
+mod sshd;
+mod vectors;
