@@ -179,7 +179,8 @@ class Features(Folder):
     def test_applets_are_those_of_the_table_with_what_they_need(self):
         self.assertEqual(board.applets("with-nscd,id"), ["id", "nscd", "with-nscd"])
         # What no board gets.
-        self.assertEqual(board.applets("default"), sorted(board.applets("small") + ["sv", "svstat", "userdb", "vsv"]))
+        tools = ["dt", "dtcompact", "dthost", "dtstatus", "nsscache", "sv", "svstat", "vsv"]
+        self.assertEqual(board.applets("default"), sorted(board.applets("small") + tools + ["userdb"]))
         done = self.script("applets", "small")
         self.assertEqual((done.returncode, done.stdout.split()), (0, board.applets("small")))
         # A row without a feature, or a feature that is misspelt, would be missing.
