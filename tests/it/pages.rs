@@ -22,7 +22,7 @@ pasted! {
     contributing: "CONTRIBUTING.md", 0, 2;
     boards: "doc/boards.md", 0, 2;
     dt: "doc/dt.md", 6, 5;
-    examples: "doc/examples/README.md", 1, 8;
+    examples: "doc/examples/README.md", 1, 9;
     getent: "doc/getent.md", 1, 0;
     id: "doc/id.md", 1, 0;
     ipcserver: "doc/ipcserver.md", 1, 0;
@@ -44,9 +44,8 @@ pasted! {
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
         "" | "slapd" | "libnss-systemd" | "runsv" => true,
-        "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" | "sshd" => {
-            false
-        }
+        "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "procd" | "systemd"
+        | "sshd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
 }
