@@ -66,14 +66,9 @@ def folded(lines):
     return out
 
 
-def rights(triple, year):
+def rights(triple, year, libc="musl (MIT, the musl authors)"):
     """Debian's copyright file: ours, and what is linked in."""
-    told = subprocess.run([need("cargo", "cargo"), "metadata", "--locked", "--format-version=1",
-                           "--filter-platform", triple], cwd=TREE, stdout=subprocess.PIPE,
-                          text=True, check=False)
-    if told.returncode != 0:
-        raise Fatal("cargo metadata failed")
-    graph = json.loads(told.stdout)
+    graph = metadata(triple)
     linked = normal_dependencies(graph)
     mit = (TREE / "LICENSE-MIT").read_text().split("\n\n", 2)[2]
     crates = "\n".join(f"  {p['name']} {p['version']}: {p['license']}" for p in linked)
@@ -82,9 +77,9 @@ def rights(triple, year):
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: nssbox
 Comment:
- The executable is static. Linked in are musl (MIT, the musl authors), Rust's standard library (MIT
- or Apache-2.0, the Rust project's authors) and these crates (their authors; licences in the terms
- of SPDX):
+ The executable is static. Linked in are {libc}, Rust's standard library
+ (MIT or Apache-2.0, the Rust project's authors) and these crates (their authors; licences in the
+ terms of SPDX):
 {crates}
 
 Files: *
@@ -98,6 +93,16 @@ License: Apache-2.0
  On Debian systems the text of the Apache License 2.0 is in
  /usr/share/common-licenses/Apache-2.0.
 """
+
+
+def metadata(triple, tree=TREE):
+    """What cargo knows of all packages, those for this target alone."""
+    told = subprocess.run([need("cargo", "cargo"), "metadata", "--locked", "--format-version=1",
+                           "--filter-platform", triple], cwd=tree, stdout=subprocess.PIPE,
+                          text=True, check=False)
+    if told.returncode != 0:
+        raise Fatal("cargo metadata failed")
+    return json.loads(told.stdout)
 
 
 def normal_dependencies(graph):
