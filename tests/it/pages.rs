@@ -18,7 +18,7 @@ macro_rules! pasted {
 }
 
 pasted! {
-    readme: "README.md", 4, 6;
+    readme: "README.md", 4, 7;
     contributing: "CONTRIBUTING.md", 0, 2;
     boards: "doc/boards.md", 0, 2;
     dt: "doc/dt.md", 6, 5;
@@ -43,9 +43,8 @@ pasted! {
 /// board; what needs a supervisor is in `examples`, what needs sshd in `dt::real`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
-        "" | "slapd" | "libnss-systemd" | "runsv" => true,
-        "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "procd" | "systemd"
-        | "sshd" => false,
+        "cargo" | "deb" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "procd"
+        | "systemd" | "sshd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
 }
