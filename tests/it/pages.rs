@@ -43,6 +43,7 @@ pasted! {
 /// board; what needs a supervisor is in `examples`, what needs sshd in `dt::real`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
+        "" | "slapd" | "libnss-systemd" | "runsv" => true,
         "cargo" | "deb" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "procd"
         | "systemd" | "sshd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
