@@ -72,7 +72,7 @@ def unpack(tarball, folder):
     """Unpacks what pack has made; the folder in it."""
     with tarfile.open(tarball) as tar:
         tar.extractall(folder, filter="data")
-    return next(path for path in folder.iterdir() if path.is_dir())
+        return folder / Path(tar.getnames()[0]).parts[0]
 
 
 def build(folder, target_dir, features="default"):
