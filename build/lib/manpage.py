@@ -6,7 +6,7 @@ import re
 # Names that Debian has, too: their pages are in sections of their own.
 DEBIANS = ("getent", "groups", "id", "nscd", "sv", "svstat", "whoami")
 # What is run by hand is in section 1; these are in section 8.
-DAEMONS = re.compile(r"nsssd-|nscd$|ipcserver$")
+DAEMONS = re.compile(r"nsssd-|nscd$|ipcserver$|userdb$")
 INLINE = re.compile(r"(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*]+)\*(?![\w*])|\[([^\]]+)\]\(([^)\s]+)\)", re.S)
 ITEM = re.compile(r"^( *)(?:[-*]|(\d+)\.) +(.*)$")
 MANUAL = re.compile(r"(?:.*/)?([\w-]+)\.md(#.*)?$")

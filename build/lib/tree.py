@@ -124,15 +124,16 @@ class Place:
         if not how:
             raise Fatal(f"no such supervisor: {kind} (there are: {' '.join(KINDS)})")
         source, place = how
-        for path in sorted(path for path in (EXAMPLES / source).rglob("*") if path.is_file()):
-            text = path.read_text()
-            if not started(text) <= set(self.applets):
-                # What the executable has not is no service.
+        files = sorted(path for path in (EXAMPLES / source).rglob("*") if path.is_file())
+        # A service is all files of a name: nsssd.service and nsssd.socket, nscd/run and nscd/notification-fd.
+        # What the executable has not is no service.
+        absent = {service(path, source) for path in files if not started(path.read_text()) <= set(self.applets)}
+        for path in files:
+            if service(path, source) in absent:
                 continue
-            inside = path.relative_to(EXAMPLES / source)
-            first, *rest = inside.parts
+            first, *rest = path.relative_to(EXAMPLES / source).parts
             to = Path(folder or place.format(prefix=self.prefix), OWN_NAMES.get(first, first), *rest)
-            text = HOW.sub(f"See {self.documents_at()}/doc/examples/README.md", text)
+            text = HOW.sub(f"See {self.documents_at()}/doc/examples/README.md", path.read_text())
             text = text.replace("/usr/bin/", self.named("bin") + "/")
             self.config(self.root / to, text)
 
@@ -160,6 +161,11 @@ KINDS = {
     "s6": ("s6", "{prefix}/share/nssbox/s6"),
 }
 INITTABS = ("busybox", "sysvinit")
+
+
+def service(path, source):
+    """The name of a service, of one of its files."""
+    return path.relative_to(EXAMPLES / source).parts[0].partition(".")[0]
 
 
 def started(text):
