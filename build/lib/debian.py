@@ -27,8 +27,10 @@ class Commit:
         day = datetime.fromtimestamp(self.time, timezone.utc)
         self.day = day.strftime("%Y-%m-%d")
         version = board.manifest()["package"]["version"]
-        short = board.commit().rstrip("+")
-        self.version = f"{version}-1" if release else f"{version}~git{day:%Y%m%d%H%M}.{short}-1"
+        if not release:
+            version += f"~git{day:%Y%m%d%H%M}.{board.commit().rstrip('+')}"
+        # Before the first one that Debian itself would make.
+        self.version = f"{version}-0nssbox1"
 
 
 def changes(text, commit, source="nssbox"):
