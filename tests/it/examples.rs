@@ -118,6 +118,25 @@ fn runit_runs_both_services() {
     answers("runit_runs_both_services", &["runsvdir"], script, &page("runit"));
 }
 
+/// Nothing packaged has procd: this takes of rc.common and procd what these scripts use of them. Some
+/// releases of procd's functions end at an empty word, and so does this.
+#[test]
+fn procd_starts_both_services() {
+    let script = "cat > /etc/rc.common <<'END'\n\
+                  procd_open_instance() { :; }\n\
+                  procd_close_instance() { :; }\n\
+                  procd_set_param() {\n\
+                  [ \"$1\" = command ] || return 0\n\
+                  shift; words=$#; while [ $words -gt 0 ]; do word=$1; shift; words=$((words - 1))\n\
+                  [ -n \"$word\" ] || break; set -- \"$@\" \"$word\"; done; \"$@\" </dev/null &\n\
+                  }\n\
+                  . \"$1\"; [ \"$2\" != start ] || start_service\n\
+                  END\n\
+                  install -m 0755 \"$0\"/procd/nscd /etc/init.d/nssbox-nscd\n\
+                  /etc/init.d/nssbox-nscd start; exec tail -f /dev/null\n";
+    answers("procd_starts_both_services", &[], script, &page("procd"));
+}
+
 #[test]
 fn busybox_init_runs_both_services() {
     let script = "cat \"$0\"/inittab/busybox > /etc/inittab && exec busybox init\n";

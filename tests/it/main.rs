@@ -39,6 +39,8 @@ mod nslcd;
 mod nsscache;
 mod one_answer;
 mod options;
+#[cfg(feature = "nscd")]
+mod packaging;
 #[cfg(all(feature = "nscd", feature = "nsssd-map", feature = "nsssd-nslcd"))]
 mod pages;
 mod privileges;

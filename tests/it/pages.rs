@@ -18,11 +18,11 @@ macro_rules! pasted {
 }
 
 pasted! {
-    readme: "README.md", 4, 6;
+    readme: "README.md", 4, 7;
     contributing: "CONTRIBUTING.md", 0, 2;
     boards: "doc/boards.md", 0, 2;
     dt: "doc/dt.md", 6, 5;
-    examples: "doc/examples/README.md", 1, 8;
+    examples: "doc/examples/README.md", 1, 9;
     getent: "doc/getent.md", 1, 0;
     id: "doc/id.md", 1, 0;
     ipcserver: "doc/ipcserver.md", 1, 0;
@@ -44,9 +44,8 @@ pasted! {
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
         "" | "slapd" | "libnss-systemd" | "runsv" | "python3" => true,
-        "cargo" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "systemd" | "sshd" => {
-            false
-        }
+        "cargo" | "deb" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "procd"
+        | "systemd" | "sshd" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
 }
