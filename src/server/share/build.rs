@@ -37,7 +37,7 @@ pub struct Directory {
 pub enum Trouble {
     /// A file changes.
     Changes,
-    /// A file cannot be read, or not by everybody.
+    /// A file is none, or not for everybody.
     Unreadable,
     /// A file's file system does not tell of changes.
     Foreign,
@@ -231,8 +231,7 @@ impl Build {
         let file = match &mut self.reading {
             Some(file) => file,
             None => {
-                let opened = open(path, OFlags::RDONLY, Mode::empty());
-                let opened = opened.map_err(|_| Trouble::Unreadable)?;
+                let opened = open(path, OFlags::RDONLY, Mode::empty())?;
                 judge(&opened)?;
                 self.at = 0;
                 self.reading.insert(opened)
@@ -241,7 +240,7 @@ impl Build {
         let start = self.texts.len();
         grow(&mut self.texts, start + PIECE, self.max + PIECE)?;
         let room = self.texts.get_mut(start..start + PIECE).unwrap_or_default();
-        let len = pread_full(file, room, self.at as u64).map_err(|_| Trouble::Unreadable)?;
+        let len = pread_full(file, room, self.at as u64)?;
         self.texts.truncate(start + len);
         self.at += len;
         if len < PIECE {

@@ -1,6 +1,6 @@
 //! A file that clients map: who has its descriptor can read it, and nobody but this process change it.
 
-use crate::sys::clock::file_seconds;
+use crate::sys::clock::{file_seconds, millis};
 use crate::sys::file::{open, pread_full};
 use crate::sys::stat::{Stat, fstat};
 use nssproto::bytes::{DECIMAL_MAX, Writer, write_decimal};
@@ -37,6 +37,8 @@ pub struct File {
     shown: OwnedFd,
     size: u64,
     cycle: u32,
+    /// When it was given out last, in milliseconds of the clock.
+    pub lent: u64,
 }
 
 impl File {
@@ -44,7 +46,7 @@ impl File {
     pub fn make(place: Option<&Place>) -> Result<Self, Errno> {
         let named = place.map(at_place).and_then(Result::ok);
         let (file, shown) = named.map_or_else(without_name, Ok)?;
-        Ok(File { file, shown, size: 0, cycle: 1 })
+        Ok(File { file, shown, size: 0, cycle: 1, lent: 0 })
     }
 
     /// Writes bytes at an offset.
@@ -79,6 +81,7 @@ impl File {
     /// What a client gets: a descriptor, and how much of it to map. It looks alive to him.
     pub fn lend(&mut self) -> (BorrowedFd<'_>, u64) {
         self.stamp();
+        self.lent = millis();
         (self.shown.as_fd(), self.size)
     }
 
@@ -106,7 +109,8 @@ impl File {
         self.put(TIMESTAMP, &[0; 8]);
         if self.size > KEPT {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let _ = fallocate(&self.file, flags, KEPT, self.size - KEPT);
+            // To the end of the last page.
+            let _ = fallocate(&self.file, flags, KEPT, self.size);
         }
     }
 
@@ -171,7 +175,7 @@ pub fn revoke(place: &Place) {
     }
     if let (Ok(header), Ok(shown)) = (Header::decode(&front), file.try_clone()) {
         let (size, cycle) = (header.file_size() as u64, header.gc_cycle);
-        File { file, shown, size, cycle }.let_go();
+        File { file, shown, size, cycle, lent: 0 }.let_go();
         let _ = unlink(&*place.path);
     }
 }

@@ -42,6 +42,13 @@ const QUIET_AT_MOST: u64 = 1000;
 const PAUSE: u64 = 1000;
 const PAUSE_AT_MOST: u64 = 64_000;
 
+/// Milliseconds for a client to map what he was given. Who finds that it was let go meanwhile has no map
+/// for as long as he lives.
+const TAKING: u64 = 500;
+
+/// Most maps that are off and wait for that.
+const RETIRED: usize = 8;
+
 const FOREIGN: &str = "files on a file system that does not tell of changes";
 
 /// Whether there is to be a map.
@@ -90,6 +97,8 @@ pub struct Share {
     places: [Option<Place>; 2],
     /// What is given out.
     files: [Option<File>; 2],
+    /// What was given out a moment ago, and is off.
+    retired: heapless::Vec<File, RETIRED>,
     phase: Phase,
     /// The sum over what is in the files.
     sum: u64,
@@ -140,6 +149,7 @@ impl Share {
             build,
             places: places.map(|place| place.filter(|_| is_in_memory(directory(socket)))),
             files: [None, None],
+            retired: heapless::Vec::new(),
             phase: Phase::Asleep,
             sum: 0,
             adds: false,
@@ -204,6 +214,7 @@ impl Share {
     fn look(&mut self, now: u64) {
         self.beat = now + BEAT;
         self.files.iter_mut().flatten().for_each(File::stamp);
+        self.let_go(now.saturating_sub(TAKING));
         if self.phase == Phase::On {
             self.adds = true;
         }
@@ -260,15 +271,27 @@ impl Share {
             }
         }
         self.build.clear();
-        self.let_go();
-        (self.files, self.phase, self.adds) = (new, Phase::On, false);
+        for file in std::mem::replace(&mut self.files, new).into_iter().flatten() {
+            if self.retired.is_full() {
+                self.retired.remove(0).let_go();
+            }
+            let _ = self.retired.push(file);
+        }
+        self.let_go(millis().saturating_sub(TAKING));
+        (self.phase, self.adds) = (Phase::On, false);
         (self.trouble, self.pause) = (None, PAUSE);
         Ok(())
     }
 
-    fn let_go(&mut self) {
-        self.files.iter_mut().flatten().for_each(File::let_go);
-        self.files = [None, None];
+    /// Lets go of those that were given out for the last time before this time.
+    fn let_go(&mut self, before: u64) {
+        self.retired.retain_mut(|file| {
+            let stays = file.lent > before;
+            if !stays {
+                file.let_go();
+            }
+            stays
+        });
     }
 
     /// The map of a database for a client. What cannot be shared at all, he must not ask for again.
@@ -362,7 +385,8 @@ impl Companion for Share {
     }
 
     fn leave(&mut self) {
-        self.let_go();
+        self.let_go(NEVER);
+        self.files.iter_mut().flatten().for_each(File::let_go);
         for place in self.places.iter().flatten() {
             let _ = rustix::fs::unlink(&*place.path);
         }
