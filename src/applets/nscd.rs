@@ -1,8 +1,8 @@
 //! nscd: answers what unmodified glibc and musl programs ask at /var/run/nscd/socket.
 //!
 //! Speaks the protocol of glibc's nscd for users, groups and the groups of a user
-//! (doc/nscd.md). Differs: keeps no cache and passes no descriptors of one; its sources are
-//! those of nsssd-switch; a source that fails closes the connection.
+//! (doc/nscd.md). Differs: keeps no cache but a shared map of local files; its sources are those of
+//! nsssd-switch; a source that fails closes the connection.
 
 mod control;
 mod nsswitch;
@@ -12,10 +12,10 @@ use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
 use crate::backend::switch::Switch;
-#[cfg(feature = "userdb")]
-use crate::limits::USERDB_ROOM;
 #[cfg(feature = "share")]
 use crate::limits::SHARED_MIB;
+#[cfg(feature = "userdb")]
+use crate::limits::USERDB_ROOM;
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
 use crate::options::Spec;
 use crate::server::ServerOptions;
@@ -23,9 +23,9 @@ use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::listener::Limits;
 use crate::server::public::{Endpoint, Server, WORKER};
+use crate::server::setup::{Connections, Identity, clamp, with_room};
 #[cfg(feature = "share")]
 use crate::server::share::{Share, Wanted, Wish};
-use crate::server::setup::{Connections, Identity, clamp, with_room};
 use crate::server::signals::settle;
 use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit};
@@ -60,8 +60,13 @@ the local files and /etc/nssmap.conf):
     },
     "\
   --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
-  --parent PID   exit 0 when the process PID ends
-  --no-share, --share-max MIB  no shared map of local files, or a larger one (8)
+",
+    if cfg!(feature = "share") {
+        "  --parent PID   exit 0 when that process ends; --no-share, --share-max MIB (8)\n"
+    } else {
+        "  --parent PID   exit 0 when the process PID ends\n"
+    },
+    "\
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
     help::SERVER,
@@ -128,6 +133,10 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let mut server_options = ServerOptions::given("nscd", &options);
     if options.flag(b'd') {
         server_options.log.verbosity = 2;
+    }
+    #[cfg(not(feature = "share"))]
+    if options.flag(b'E') || options.word(b'Y').is_some() {
+        return Err(Error::lacking("--share"));
     }
     #[cfg(feature = "share")]
     let wish = Wish {

@@ -42,6 +42,9 @@ const QUIET_AT_MOST: u64 = 1000;
 const PAUSE: u64 = 1000;
 const PAUSE_AT_MOST: u64 = 64_000;
 
+/// How often is heard what has happened before maps are published: each time of some events.
+const EVENTS: u32 = 16;
+
 /// Milliseconds for a client to map what he was given. Who finds that it was let go meanwhile has no map
 /// for as long as he lives.
 const TAKING: u64 = 500;
@@ -218,7 +221,12 @@ impl Share {
         if self.phase == Phase::On {
             self.adds = true;
         }
-        if self.watch.differs() && matches!(self.phase, Phase::On | Phase::Waiting(_)) {
+        let looks = match self.phase {
+            // After a failure: it may be worth another try.
+            Phase::Waiting(until) => until > now + QUIET_AT_MOST,
+            phase => phase == Phase::On,
+        };
+        if looks && self.watch.differs() {
             self.doubt();
         }
     }
@@ -261,7 +269,11 @@ impl Share {
 
     /// The new maps count, unless the files have changed meanwhile.
     fn publish(&mut self, sum: u64) -> Result<(), Trouble> {
-        if sum != self.sum || self.watch.differs() || self.watch.has_heard() {
+        let mut heard = self.watch.has_heard();
+        for _ in 0..EVENTS {
+            heard = heard.or_else(|| self.watch.has_heard());
+        }
+        if sum != self.sum || self.watch.differs() || heard != Some(false) {
             return Err(Trouble::Changes);
         }
         let new = self.build.take();
@@ -328,7 +340,7 @@ impl Companion for Share {
 
     fn on_event(&mut self, which: usize) {
         let has_changed = match which {
-            0 => self.watch.has_heard(),
+            0 => self.watch.has_heard() == Some(true),
             _ if self.phase == Phase::On => {
                 // Off first: a look may take its time.
                 self.turn(false);

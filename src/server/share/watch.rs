@@ -120,16 +120,16 @@ impl Watch {
         self.places.iter().any(|place| place.stamp != place.now())
     }
 
-    /// Whether inotify has told of something that concerns a file, since it was asked last.
-    pub fn has_heard(&mut self) -> bool {
+    /// Whether inotify has told of something that concerns a file, since it was asked last. `None`: it
+    /// has told of something else, and may have more to tell: somebody may write to another file of the
+    /// directory without end.
+    pub fn has_heard(&mut self) -> Option<bool> {
         let mut room = [0; 4096];
-        let mut heard = false;
-        loop {
-            match retry_on_intr(|| read(&self.inotify, &mut room)) {
-                Ok(len @ 1..) => heard |= self.concerns(room.get(..len).unwrap_or_default()),
-                Err(Errno::AGAIN) => return heard,
-                _ => return true,
-            }
+        match retry_on_intr(|| read(&self.inotify, &mut room)) {
+            Ok(len @ 1..) if self.concerns(room.get(..len).unwrap_or_default()) => Some(true),
+            Ok(1..) => None,
+            Err(Errno::AGAIN) => Some(false),
+            _ => Some(true),
         }
     }
 

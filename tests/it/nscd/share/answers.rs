@@ -414,11 +414,11 @@ fn a_client_takes_the_map_of_whichever_server_is_there() {
     let Some(nscd) = peer(test, "nscd", "usr/sbin/nscd") else { return };
     assert!(Path::new(&nscd).exists());
     let Some(house) = House::new(test, Place::Memory, PASSWD, GROUP) else { return };
-    let server = house.serve(&[]);
+    let mut server = house.serve(&[]);
     let mut client = house.client();
     settle(&house, &mut client);
     let before = client.ask("u ada");
-    drop(server);
+    server.stop();
     // Nobody is there; the map was let go.
     assert_eq!(client.ask("u ada"), "-");
     let _server = house.serve(&[]);
