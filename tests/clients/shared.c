@@ -3,6 +3,7 @@
  *
  *   u NAME, U UID, g NAME, G GID, l USER   a lookup; "-": there is none, "! ERRNO": a failure
  *   n COUNT COMMAND   so many of them; getppid(2) in front and behind, for whoever traces. The last answer
+ *   t COUNT COMMAND   nanoseconds of one of so many. A word "N-M" is a number between the two, each in turn
  *   w MILLIS NAME GROUP   looks both up, again and again: "COUNT WRONG BACK CHANGES". A record of which
  *                         parts disagree is wrong: gecos, home and shell end with the same number, and
  *                         the group has as many members "m" as its password says. BACK: it was older
@@ -73,17 +74,34 @@ static void look(char *command, int tell)
     }
 }
 
-static long number(const char *text)
-{
-    const char *digits = text + strcspn(text, "0123456789");
-    return strtol(digits, NULL, 10);
-}
-
 static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static void measure(long count, char *command)
+{
+    char *key = command + 2, *behind = strchr(key, '-');
+    long first = 0, last = 0, from = strcspn(key, "0123456789");
+    if (behind) {
+        first = atol(key + from);
+        last = atol(behind + 1);
+    }
+    double before = now();
+    for (long n = 0; n < count; n++) {
+        if (behind)
+            sprintf(key + from, "%ld", first + n % (last - first + 1));
+        look(command, 0);
+    }
+    printf("%.1f", (now() - before) * 1e6 / count);
+}
+
+static long number(const char *text)
+{
+    const char *digits = text + strcspn(text, "0123456789");
+    return strtol(digits, NULL, 10);
 }
 
 static void watch(double millis, const char *name, const char *of_group)
@@ -136,6 +154,10 @@ int main(void)
                 look(command + 1, 0);
             syscall(SYS_getppid);
             look(command + 1, 1);
+        } else if (line[0] == 't') {
+            char *command;
+            long count = strtol(line + 2, &command, 10);
+            measure(count, command + 1);
         } else if (line[0] == 'w') {
             char *name = NULL, *group = NULL;
             double millis = strtod(line + 2, &name);

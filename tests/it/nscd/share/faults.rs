@@ -224,8 +224,8 @@ fn many_hold_maps_of_which_the_dead_ones_cost_a_page() {
 }
 
 #[test]
-fn five_thousand_ask_for_maps_at_once() {
-    let test = "five_thousand_ask_for_maps_at_once";
+fn many_ask_for_maps_at_once() {
+    let test = "many_ask_for_maps_at_once";
     let Some(house) = house(test, Place::Memory) else { return };
     let server = house.serve(&[]);
     house.maps();
