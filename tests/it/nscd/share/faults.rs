@@ -175,7 +175,10 @@ fn without_descriptors_there_is_no_map_until_there_are_some() {
     }
     let Some(house) = house(test, Place::Memory) else { return };
     let mut server = house.serve(&[]);
+    let off = [GETFDPW, GETFDGR].map(|kind| Given::ask(&house.socket(), kind).unwrap());
     let old = house.maps();
+    // What it has open for these is given back before it is counted.
+    wait_until("what was off to be let go", || off.iter().all(|g| g.is_on() || g.is_let_go()));
     let limit = |number: u32| {
         let mut command = Command::new("prlimit");
         command.args(["--pid", &server.pid().as_raw_nonzero().to_string()]);
