@@ -51,6 +51,7 @@ const COMPANION: u32 = FIRST_WORKER - WATCHED as u32;
 /// What the loop looks after besides its clients.
 #[cfg(feature = "share")]
 pub type Beside = Option<&'static mut dyn Companion>;
+/// There is nothing.
 #[cfg(not(feature = "share"))]
 pub type Beside = ();
 

@@ -245,9 +245,8 @@ impl Share {
                 }
             }
             Phase::Building => {
-                if self.build.go_on(&self.directories, &self.places, switch)? {
-                    self.phase = Phase::Checking;
-                }
+                let is_made = self.build.go_on(&self.directories, &self.places, switch)?;
+                self.phase = if is_made { Phase::Checking } else { Phase::Building };
             }
             Phase::Checking => {
                 if let Some(sum) = self.watch.sum() {

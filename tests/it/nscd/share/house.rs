@@ -186,13 +186,13 @@ impl Given {
     }
 
     pub fn is_on(&self) -> bool {
-        self.header().gc_cycle % 2 == 0
+        self.header().gc_cycle.is_multiple_of(2)
     }
 
     /// Whether its server has let go of it.
     pub fn is_let_go(&self) -> bool {
         let header = self.header();
-        header.gc_cycle % 2 == 1 && header.timestamp == 0
+        !header.gc_cycle.is_multiple_of(2) && header.timestamp == 0
     }
 
     /// It is whole, and right as far as it can be seen.
