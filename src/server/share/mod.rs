@@ -420,10 +420,8 @@ fn directories(switch: &mut Switch) -> Option<Vec<Directory>> {
     let last = slots.len().checked_sub(1)?;
     let mut directories = Vec::new();
     for (at, slot) in slots.iter().enumerate() {
-        let is_local =
-            matches!(slot.backend.teller(), Teller::Own | Teller::Directory | Teller::Extrausers);
-        // One that is the last for a name that it has not.
-        if !is_local || slot.bits & 4 != 0 && at < last {
+        // One may be the last for a name that it has not.
+        if !slot.backend.has_plain_files() || slot.bits & 4 != 0 && at < last {
             return None;
         }
         let [passwd, group] = MAPPED.map(|db| path(slot.backend.place(Some(db))).ok());

@@ -333,13 +333,17 @@ fn what_cannot_be_shared_is_refused_and_answered_as_before() {
     let stops = ["4", "nsssd-unix", "-d", &dir, "", "0", "nsssd-unix", "-d", &dir, ""];
     let conf = house.bench.dir.write("map.conf", "v:x:9000:9000::/:/bin/sh\n");
     let map = ["0", "nsssd-map", "-c", conf.to_str().unwrap(), ""];
-    let cases: [(&[&str], Vec<&str>); 6] = [
+    house.bench.dir.write("passwd.cache", PASSWD);
+    house.bench.dir.write("group.cache", GROUP);
+    let cache = ["0", "nsssd-cache", "-d", &dir, ""];
+    let cases: [(&[&str], Vec<&str>); 7] = [
         (&["--no-share"], unix.to_vec()),
         (&["--share", "--no-share"], unix.to_vec()),
         (&[], [&unix[..], &nslcd].concat()),
         (&["--share"], [&unix[..], &program].concat()),
         (&[], [&unix[..], &map].concat()),
         (&[], stops.to_vec()),
+        (&[], [&unix[..], &cache].concat()),
     ];
     for (options, script) in cases {
         let server = Server::start_command(house.command(options, &script), &house.socket());
