@@ -66,6 +66,23 @@ pub const SMALL_ROOM: u32 = 512;
 /// gives up at 5 s.
 pub const NSCD_ANSWER_MILLIS: u32 = 4000;
 
+/// Bytes of both shared maps of nscd together, by default: 10,000 users and as many groups take about
+/// five million.
+pub const SHARED_BYTES: usize = 8 * 1024 * 1024;
+
+/// MiB that can be asked for.
+pub const SHARED_MIB: u32 = 1024;
+
+/// Users of a shared map, by default: while it is made, others wait a little.
+pub const SHARED_USERS: u32 = 10_000;
+
+/// Milliseconds of processor time that making both may take. (A build for tests takes many times as
+/// long.)
+pub const SHARED_MILLIS: u32 = if cfg!(debug_assertions) { 10_000 } else { 200 };
+
+/// Where a machine has less memory, there is no shared map unless it is asked for.
+pub const SHARED_MEMORY: u64 = 60 * 1024 * 1024;
+
 /// Clients of userdb that may be silent, rest between two calls or wait for being served, at a time (no
 /// small room, so that who is silent gives way at once):
 /// 9 KiB each once the place was used.

@@ -117,7 +117,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             // Nothing is started here. A program for each client may be meant to gain rights.
             privilege::gain_no_more();
             let service = Service { protocol: Protocol::Nsss, listener, sources: 0..BACKENDS };
-            serve(&[service], &server_options, &mut switch, None, None)?;
+            serve(&[service], &server_options, &mut switch, None, None, Default::default())?;
         }
         None => {
             tell_missing(command);

@@ -1,8 +1,8 @@
 //! nscd: answers what unmodified glibc and musl programs ask at /var/run/nscd/socket.
 //!
 //! Speaks the protocol of glibc's nscd for users, groups and the groups of a user
-//! (doc/nscd.md). Differs: keeps no cache and passes no descriptors of one; its sources are
-//! those of nsssd-switch; a source that fails closes the connection.
+//! (doc/nscd.md). Differs: keeps no cache but a shared map of local files; its sources are those of
+//! nsssd-switch; a source that fails closes the connection.
 
 mod control;
 mod nsswitch;
@@ -12,6 +12,8 @@ use crate::backend::password::is_shadow_closed;
 use crate::backend::script;
 use crate::backend::script::start::{MIN_UID_OPTION, min_uid};
 use crate::backend::switch::Switch;
+#[cfg(feature = "share")]
+use crate::limits::SHARED_MIB;
 #[cfg(feature = "userdb")]
 use crate::limits::USERDB_ROOM;
 use crate::limits::{LOOKUP_MILLIS, NSCD_PER_UID, NSCD_ROOM, REQUEST_MILLIS};
@@ -22,6 +24,8 @@ use crate::server::conversation::{Patience, Protocol};
 use crate::server::listener::Limits;
 use crate::server::public::{Endpoint, Server, WORKER};
 use crate::server::setup::{Connections, Identity, clamp, with_room};
+#[cfg(feature = "share")]
+use crate::server::share::{Share, Wanted, Wish};
 use crate::server::signals::settle;
 use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit};
@@ -56,7 +60,13 @@ the local files and /etc/nssmap.conf):
     },
     "\
   --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
-  --parent PID   exit 0 when the process PID ends
+",
+    if cfg!(feature = "share") {
+        "  --parent PID   exit 0 when that process ends; --no-share, --share-max MIB (8)\n"
+    } else {
+        "  --parent PID   exit 0 when the process PID ends\n"
+    },
+    "\
 As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 ",
     help::SERVER,
@@ -66,9 +76,9 @@ As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
-    flags: if cfg!(feature = "userdb") { "qv1dFKLWXZD" } else { "qv1dFKLWXZ" },
-    values: if cfg!(feature = "userdb") { "StcCGgusPNifTMD" } else { "StcCGgusPNifTM" },
-    cancels: &["qv", "vq", "qd", "dq"],
+    flags: if cfg!(feature = "userdb") { "qv1dFKLWXZEOD" } else { "qv1dFKLWXZEO" },
+    values: if cfg!(feature = "userdb") { "StcCGgusPNifTMYD" } else { "StcCGgusPNifTMY" },
+    cancels: &["qv", "vq", "qd", "dq", "EO", "OE"],
     alias: &[
         ("--listen", b'S'),
         ("--ask", b's'),
@@ -86,6 +96,9 @@ pub const SPEC: Spec = Spec {
         MIN_UID_OPTION,
         (WORKER, b'W'),
         ("--no-files", b'L'),
+        ("--share", b'E'),
+        ("--no-share", b'O'),
+        ("--share-max", b'Y'),
         ("--check", check::OPTION),
         (control::STATISTICS, b'Z'),
         ("--version", b'V'),
@@ -121,6 +134,20 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag(b'd') {
         server_options.log.verbosity = 2;
     }
+    #[cfg(not(feature = "share"))]
+    if options.flag(b'E') || options.word(b'Y').is_some() {
+        return Err(Error::lacking("--share"));
+    }
+    #[cfg(feature = "share")]
+    let wish = Wish {
+        wanted: match (options.flag(b'O') || options.word(b'P').is_some(), options.flag(b'E')) {
+            (true, _) => Wanted::No,
+            (false, true) => Wanted::Yes,
+            (false, false) => Wanted::Maybe,
+        },
+        max: options.number(b'Y', u64::from(SHARED_MIB))?.map(|mib| (mib as usize) << 20),
+        tells: (server_options.log.verbosity > 0).then_some("nscd"),
+    };
     let sources = sources(server, !options.flag(b'L'), options.rest, min_uid(&options)?)?;
     if options.flag(check::OPTION) {
         return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
@@ -146,6 +173,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             None => Switch::judge_passwords,
         },
         look: look_at_shadow,
+        #[cfg(feature = "share")]
+        companion: &|switch| Some(Box::leak(Share::new(wish, switch, socket.as_bytes())?)),
     };
     if is_worker {
         server.work(server_options.log)?;

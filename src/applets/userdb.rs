@@ -90,6 +90,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         // No password is told that shadow does not have.
         prepare: |_| false,
         look: || {},
+        #[cfg(feature = "share")]
+        companion: &|_| None,
     };
     if options.flag(b'W') {
         server.work(server_options.log)?;

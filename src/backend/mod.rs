@@ -103,6 +103,12 @@ pub trait Source {
         false
     }
 
+    /// Whether all that it says is in a file of lines for each database ([`Source::place`]), read from
+    /// the first one on by the rules that go with the question.
+    fn has_plain_files(&self) -> bool {
+        false
+    }
+
     /// Who that is where it matters who told a record.
     fn teller(&self) -> Teller {
         Teller::Other

@@ -5,6 +5,8 @@
 
 pub mod acceptor;
 pub mod check;
+#[cfg(feature = "share")]
+pub mod companion;
 pub mod conversation;
 pub mod event_loop;
 pub mod listener;
@@ -13,6 +15,8 @@ pub mod public;
 pub mod schedule;
 mod session;
 pub mod setup;
+#[cfg(feature = "share")]
+pub mod share;
 pub mod signals;
 pub mod sources;
 pub mod spawned;

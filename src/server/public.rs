@@ -3,6 +3,8 @@
 
 use super::ServerOptions;
 use super::conversation::{Patience, Protocol};
+#[cfg(feature = "share")]
+use super::event_loop::Beside;
 use super::event_loop::{self, Service};
 use super::listener::{Limits, Listener, Place};
 use super::log::Log;
@@ -66,6 +68,9 @@ pub struct Server<'a> {
     pub prepare: fn(&mut Switch) -> bool,
     /// If root's were given up, that may be too little, and is said.
     pub look: fn(),
+    /// Makes what the loop looks after besides its clients, once the sockets are its own.
+    #[cfg(feature = "share")]
+    pub companion: &'a dyn Fn(&mut Switch) -> Beside,
 }
 
 impl Server<'_> {
@@ -96,6 +101,10 @@ impl Server<'_> {
             most += endpoint.limits.rows();
             services.push(endpoint.open()?);
         }
+        #[cfg(feature = "share")]
+        let companion = (self.companion)(&mut near);
+        #[cfg(not(feature = "share"))]
+        let companion = ();
         if !self.sources.start_programs() {
             privilege::gain_no_more();
         }
@@ -124,7 +133,7 @@ impl Server<'_> {
             (self.look)();
         }
         ready(&mut near);
-        event_loop::serve(&services, options, &mut near, workers, parent)
+        event_loop::serve(&services, options, &mut near, workers, parent, companion)
     }
 
     /// A worker's work.

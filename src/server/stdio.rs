@@ -83,6 +83,8 @@ fn converse(
             Need::Close(End::Protocol) => {
                 return Err(Failure(UNINTELLIGIBLE, Errno::PROTO));
             }
+            #[cfg(feature = "share")]
+            Need::Errand(_) => return Ok(()),
             Need::Close(_) => {
                 return Err(Failure("unable to finish a reply", Errno::IO));
             }

@@ -34,6 +34,13 @@ pub fn micros() -> u32 {
     (t.tv_sec as u32).wrapping_mul(1_000_000).wrapping_add(t.tv_nsec as u32 / 1000)
 }
 
+/// Microseconds of processor time that this process has had; for differences, as [`micros`].
+#[cfg(feature = "share")]
+pub fn cpu_micros() -> u32 {
+    let t = now(ClockId::ProcessCPUTime);
+    (t.tv_sec as u32).wrapping_mul(1_000_000).wrapping_add(t.tv_nsec as u32 / 1000)
+}
+
 /// Nanoseconds since the epoch on the coarse real-time clock, which is the one that the kernel
 /// stamps files with.
 pub fn file_time() -> i64 {
@@ -49,7 +56,7 @@ pub fn since_epoch(seconds: i64, nanos: i64) -> i64 {
 }
 
 /// Seconds since the epoch on that clock.
-#[cfg(feature = "nsssd-map")]
+#[cfg(any(feature = "nsssd-map", feature = "share"))]
 pub fn file_seconds() -> u64 {
     file_clock().tv_sec as u64
 }

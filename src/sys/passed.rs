@@ -7,6 +7,8 @@ use rustix::io::{Errno, IoSliceMut, retry_on_intr};
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
+#[cfg(feature = "share")]
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::getpid;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -51,6 +53,18 @@ fn copy(number: RawFd) -> Result<OwnedFd, Errno> {
     let rights = [ControlMessage::ScmRights(&rights)];
     sendmsg::<()>(from.as_raw_fd(), &word, &rights, MsgFlags::empty(), None).map_err(errno::of)?;
     receive(to.as_fd(), &mut [0])?.1.ok_or(Errno::BADF)
+}
+
+/// Sends bytes, whole, and a descriptor beside them, without waiting.
+#[cfg(feature = "share")]
+pub fn send_with(socket: &OwnedFd, bytes: &[u8], passed: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let passed = [passed];
+    control.push(SendAncillaryMessage::ScmRights(&passed));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = retry_on_intr(|| rustix::net::sendmsg(socket, &[rustix::io::IoSlice::new(bytes)], &mut control, flags))?;
+    if sent == bytes.len() { Ok(()) } else { Err(Errno::AGAIN) }
 }
 
 /// The next message on a socket and the descriptor that it brings; 0 bytes: there will be none.

@@ -134,3 +134,9 @@ pub fn open_below(pid: Pid, dir: &Path) -> Vec<PathBuf> {
     let files = descriptors.filter_map(|d| fs::read_link(d.path()).ok());
     files.filter(|file| file.starts_with(dir)).collect()
 }
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: Pid) -> usize {
+    let dir = format!("/proc/{}/fd", pid.as_raw_nonzero());
+    fs::read_dir(dir).map_or(0, Iterator::count)
+}

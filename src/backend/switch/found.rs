@@ -147,6 +147,28 @@ impl Found<'_> {
     }
 }
 
+#[cfg(feature = "share")]
+impl Switch {
+    /// What everybody is told of the password field of a record of the backend at a place, if that is a
+    /// local file and the field no hash. `None`: the budget is used up.
+    pub fn password_for_all(
+        &mut self,
+        slot: usize,
+        db: Db,
+        name: &[u8],
+        field: &[u8],
+        budget: &mut u64,
+    ) -> Option<Password> {
+        /// No connection has it.
+        const CLIENT: u32 = u32::MAX;
+        let Switch { slots, shared, passwords, .. } = self;
+        let source = &*slots.get(slot)?.backend;
+        let rights = Rights::Unknown;
+        let subject = Subject { db, name, field, source, rights, client: CLIENT };
+        password::shown(passwords.as_deref_mut(), &subject, budget, shared.batch)
+    }
+}
+
 /// A record as it is sent by nscd.
 #[cfg(feature = "nscd")]
 pub struct Shown<'a> {

@@ -167,6 +167,10 @@ impl Source for Unix {
         })
     }
 
+    fn has_plain_files(&self) -> bool {
+        self.layout.rules.is_none() && self.layout.places.is_none()
+    }
+
     fn takes_long_names(&self) -> bool {
         true
     }

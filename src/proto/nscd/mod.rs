@@ -41,6 +41,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod map;
 mod reply;
 mod request;
 pub mod stream;

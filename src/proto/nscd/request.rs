@@ -3,7 +3,7 @@
 use super::ReplyKind;
 use super::VERSION;
 use crate::bytes::{DECIMAL_MAX, Reader, Writer, decimal_u32, write_decimal};
-use crate::entry::{Gid, Uid};
+use crate::entry::{Db, Gid, Uid};
 use crate::{DecodeError, Decoded, EncodeError};
 
 /// Bytes in front of a key.
@@ -31,8 +31,8 @@ pub enum Request<'a> {
     Initgroups(&'a [u8]),
     /// Forget what is cached of a database; for root only.
     Invalidate(&'a [u8]),
-    /// The descriptor of a shared cache, which there is none of: close.
-    Descriptor,
+    /// The descriptor of the [map](super::map) of a database; `None`: of one that has none, so close.
+    Descriptor(Option<Db>),
     /// A database that is not served here: a reply of so many bytes says so, and the client
     /// asks its own sources at once.
     Unserved(usize),
@@ -72,7 +72,9 @@ impl<'a> Request<'a> {
             8 if text.is_empty() => Request::Shutdown,
             9 => Request::Statistics,
             10 => Request::Invalidate(text),
-            11..=13 | 18 | 21 => Request::Descriptor,
+            11 if text == b"passwd" => Request::Descriptor(Some(Db::Passwd)),
+            12 if text == b"group" => Request::Descriptor(Some(Db::Group)),
+            11..=13 | 18 | 21 => Request::Descriptor(None),
             14 => Request::Unserved(24),
             15 => Request::Initgroups(text),
             16 | 17 => Request::Unserved(24),
@@ -96,6 +98,8 @@ impl<'a> Request<'a> {
             Request::GroupByGid(Some(Gid(id))) => (3, write_decimal(id.into(), &mut digits)),
             Request::Shutdown => (8, &b""[..]),
             Request::Invalidate(database) => (10, database),
+            Request::Descriptor(Some(db @ Db::Passwd)) => (11, db.name().as_bytes()),
+            Request::Descriptor(Some(db @ Db::Group)) => (12, db.name().as_bytes()),
             Request::Initgroups(user) => (15, user),
             _ => return Err(unfit),
         };
@@ -157,7 +161,7 @@ mod tests {
                 Request::PasswdByUid(id) => Request::PasswdByUid(id),
                 Request::GroupByGid(id) => Request::GroupByGid(id),
                 Request::Unserved(n) => Request::Unserved(n),
-                Request::Descriptor => Request::Descriptor,
+                Request::Descriptor(db) => Request::Descriptor(db),
                 _ => Request::Statistics,
             }
         })
@@ -208,7 +212,10 @@ mod tests {
         assert!(decoded(0, b"ada").is_err());
         assert!(decoded(0, b"a\0a\0").is_err());
         assert_eq!(decoded(6, &[127, 0, 0, 1]), Ok(Request::Unserved(32)));
-        assert_eq!(decoded(11, b"passwd\0"), Ok(Request::Descriptor));
+        assert_eq!(decoded(11, b"passwd\0"), Ok(Request::Descriptor(Some(Db::Passwd))));
+        for (kind, key) in [(11, &b"group\0"[..]), (12, b"passwd\0"), (11, b"passwd"), (13, b"hosts\0")] {
+            assert_eq!(decoded(kind, key), Ok(Request::Descriptor(None)), "{kind}");
+        }
     }
 
     #[test]
@@ -220,6 +227,8 @@ mod tests {
             Request::GroupByGid(Some(Gid(u32::MAX))),
             Request::Initgroups(&[b'u'; KEY_MAX - 1]),
             Request::Invalidate(b"group"),
+            Request::Descriptor(Some(Db::Passwd)),
+            Request::Descriptor(Some(Db::Group)),
             Request::Shutdown,
         ] {
             let mut out = [0xa5; REQUEST_MAX];

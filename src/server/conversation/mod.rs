@@ -6,6 +6,8 @@ mod hidden;
 
 use crate::backend::switch::{ClientState, Switch};
 use crate::limits::{REPLY_PIECE, SLOW_REPLY_MILLIS};
+#[cfg(feature = "share")]
+use nssproto::entry::Db;
 
 /// A line adds a protocol: its module, and its row of the table.
 macro_rules! protocols {
@@ -117,6 +119,20 @@ pub enum Need {
     Worker(Which),
     /// Send the output, then close.
     Close(End),
+    /// The server's companion has to do something first: then send the output, if it is willing, with
+    /// what it lends, and close.
+    #[cfg(feature = "share")]
+    Errand(Errand),
+}
+
+/// What a conversation wants of the server's [companion](crate::server::companion::Companion).
+#[cfg(feature = "share")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A descriptor of what it keeps of a database.
+    Lend(Db),
+    /// That it believes nothing of what it keeps before it has looked again.
+    Forget,
 }
 
 /// Which worker it is to be.

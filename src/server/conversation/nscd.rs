@@ -5,6 +5,8 @@
 //! "not found".
 
 use super::groups::Groups;
+#[cfg(feature = "share")]
+use super::Errand;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which, spend};
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Shown, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};
@@ -184,10 +186,20 @@ impl Nscd {
                 return lookup.answer(out, written);
             }
             Request::Invalidate(database) if self.by_root => {
-                // Files are looked at anew for each request: there is nothing to forget.
+                // Files are looked at anew for each request: the shared map alone has to be forgotten.
                 let known = nscd::DATABASES.contains(&database);
                 let written = nscd::encode_invalidated(known, out.room());
-                return lookup.answer(out, written);
+                let need = lookup.answer(out, written);
+                #[cfg(feature = "share")]
+                if known {
+                    return Need::Errand(Errand::Forget);
+                }
+                return need;
+            }
+            #[cfg(feature = "share")]
+            Request::Descriptor(Some(db)) => {
+                lookup.close(End::Answered);
+                return Need::Errand(Errand::Lend(db));
             }
             Request::Shutdown if self.by_root => return lookup.close(End::Shutdown),
             // Invalidate and Shutdown from others, Descriptor, Statistics.

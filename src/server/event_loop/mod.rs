@@ -11,6 +11,8 @@ mod serving;
 
 use super::ServerOptions;
 use super::acceptor::Acceptor;
+#[cfg(feature = "share")]
+use super::companion::{Companion, WATCHED};
 use super::conversation::{End, Output, Protocol};
 use super::listener::Listener;
 use super::log::Log;
@@ -43,6 +45,15 @@ const SIGNAL: u32 = u32::MAX;
 const PARENT: u32 = SIGNAL - 1;
 const FIRST_LISTENER: u32 = PARENT - LISTENERS as u32;
 const FIRST_WORKER: u32 = FIRST_LISTENER - MOST_WORKERS as u32;
+#[cfg(feature = "share")]
+const COMPANION: u32 = FIRST_WORKER - WATCHED as u32;
+
+/// What the loop looks after besides its clients.
+#[cfg(feature = "share")]
+pub type Beside = Option<&'static mut dyn Companion>;
+/// There is nothing.
+#[cfg(not(feature = "share"))]
+pub type Beside = ();
 
 /// A socket, and what is spoken there.
 pub struct Service {
@@ -63,6 +74,7 @@ pub fn serve(
     switch: &mut Switch,
     workers: Option<&'static mut Pool>,
     parent: Option<Watched>,
+    companion: Beside,
 ) -> Result<(), Error> {
     let mut signals = Signals::catch()?;
     server_options.log.starting();
@@ -72,6 +84,12 @@ pub fn serve(
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?;
         let server = EventLoop::new(epoll, services, server_options.log, switch, workers, parent);
+        #[cfg(feature = "share")]
+        {
+            server.companion = companion;
+        }
+        #[cfg(not(feature = "share"))]
+        let () = companion;
         run(server, &mut signals, server_options.newline)
     };
     served().map_err(unable("unable to wait for events"))
@@ -97,6 +115,10 @@ fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Resu
     });
     if let Some(workers) = &server.workers {
         workers.end();
+    }
+    #[cfg(feature = "share")]
+    if let Some(companion) = &mut server.companion {
+        companion.leave();
     }
     server.acceptors.iter().for_each(|acceptor| acceptor.listener.leave());
     ended
@@ -138,6 +160,8 @@ struct EventLoop<'a> {
     workers: Option<&'static mut Pool>,
     /// The process with which this one ends.
     parent: Option<Watched>,
+    #[cfg(feature = "share")]
+    companion: Beside,
     epoll: Epoll,
     /// Output not taken yet: a page for each row.
     pages: Vec<u8>,
@@ -178,6 +202,8 @@ impl<'a> EventLoop<'a> {
             switch,
             workers,
             parent,
+            #[cfg(feature = "share")]
+            companion: None,
             epoll,
             // Zeros from the kernel: those of arrays would be written, and all pages be memory in
             // use.
@@ -197,6 +223,8 @@ impl<'a> EventLoop<'a> {
         if let Some(parent) = &self.parent {
             watch(&self.epoll, parent.event(), PARENT)?;
         }
+        #[cfg(feature = "share")]
+        self.watch_companion()?;
         for listener in 0..self.acceptors.len() {
             self.accept_again(listener)?;
         }
@@ -223,6 +251,12 @@ impl<'a> EventLoop<'a> {
             match event.data() as u32 {
                 SIGNAL => self.signalled(signals),
                 PARENT => self.end_with_parent(),
+                #[cfg(feature = "share")]
+                token if (COMPANION..FIRST_WORKER).contains(&token) => {
+                    if let Some(companion) = &mut self.companion {
+                        companion.on_event((token - COMPANION) as usize);
+                    }
+                }
                 token if token >= FIRST_LISTENER => {
                     let listener = (token - FIRST_LISTENER) as usize;
                     if let Some(accepts) = accepts.get_mut(listener) {
@@ -237,6 +271,12 @@ impl<'a> EventLoop<'a> {
         }
         // Those who have asked, and those whose turn was over, as many as there are now.
         self.serve(self.queue.len());
+        #[cfg(feature = "share")]
+        if let Some(companion) = &mut self.companion {
+            if companion.due() <= millis() {
+                companion.attend(self.switch);
+            }
+        }
         if self.next_deadline != NEVER && millis() >= self.next_deadline {
             self.close_late();
         }
@@ -287,6 +327,8 @@ impl<'a> EventLoop<'a> {
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
         let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look()).min(until);
         let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
+        #[cfg(feature = "share")]
+        let next = self.companion.as_ref().map_or(next, |one| next.min(one.due()));
         if next == NEVER {
             return EpollTimeout::NONE;
         }
@@ -357,6 +399,18 @@ impl<'a> EventLoop<'a> {
                 server.close(row, why::ENDING);
             }
         });
+    }
+
+    #[cfg(feature = "share")]
+    fn watch_companion(&self) -> Result<(), Errno> {
+        for which in 0..WATCHED {
+            let watched = self.companion.as_ref().and_then(|one| one.watched(which));
+            if let Some((fd, events)) = watched {
+                let data = epoll::EventData::new_u64(u64::from(COMPANION + which as u32));
+                epoll::add(&self.epoll.0, fd, data, events)?;
+            }
+        }
+        Ok(())
     }
 
     /// Does something with all rows, of which some may be free.

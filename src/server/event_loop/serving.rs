@@ -6,6 +6,8 @@ use crate::server::acceptor::named;
 use crate::server::conversation::{End, Need, Wait};
 use crate::server::session::Phase;
 use crate::sys::clock::{NEVER, millis};
+#[cfg(feature = "share")]
+use crate::sys::passed::send_with;
 use crate::sys::stream::drain;
 use nix::sys::epoll::EpollFlags;
 use rustix::event::epoll;
@@ -108,6 +110,24 @@ impl EventLoop<'_> {
             } else {
                 conversation.go_on(self.switch, &mut self.out, *budget)
             };
+            #[cfg(feature = "share")]
+            let need = match need {
+                Need::Errand(errand) => {
+                    let peer = session.peer;
+                    let companion = self.companion.as_mut();
+                    let lent = companion.and_then(|one| one.run(errand, peer, &mut self.out));
+                    let is_sent = lent.map(|lent| {
+                        let sent = send_with(&session.socket, self.out.pending(), lent).is_ok();
+                        self.out.clear();
+                        sent
+                    });
+                    Need::Close(match is_sent.unwrap_or(!self.out.pending().is_empty()) {
+                        true => End::Answered,
+                        false => End::Refused,
+                    })
+                }
+                need => need,
+            };
             *budget = conversation.budget_left();
             if !self.out.pending().is_empty() {
                 *budget = budget.saturating_sub(PIECE_SENT);
@@ -134,6 +154,8 @@ impl EventLoop<'_> {
                 }
                 Need::Input if session.leaving => return self.close(row, why::ENDING),
                 Need::Input => return self.wait(row, false),
+                #[cfg(feature = "share")]
+                Need::Errand(_) => return,
             }
         }
     }

@@ -192,6 +192,9 @@ fn answer(
             // The request was not whole, or nobody else can know more.
             Need::Input | Need::Worker(_) => return Word::Ended(End::Failed),
             Need::Close(end) => return Word::Ended(end),
+            // It has no companion.
+            #[cfg(feature = "share")]
+            Need::Errand(_) => return Word::Ended(End::Refused),
         }
     }
 }

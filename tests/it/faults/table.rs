@@ -92,6 +92,8 @@ fn no_deadline_depends_on_the_time_of_day() {
     let of_maps = ["groups", "registry", "scan"].map(|module| format!("backend/map/{module}.rs"));
     let may = |own: &str| {
         ["backend/stamp.rs", "backend/unix/file.rs", "backend/password/mod.rs"].contains(&own)
+            // By which glibc tells whether the server of a map is alive.
+            || own == "server/share/file.rs"
             || of_maps.iter().any(|m| m == own)
     };
     let src = root().join("src");

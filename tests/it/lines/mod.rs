@@ -3,7 +3,7 @@
 #![cfg(all(feature = "getent", feature = "nscd", feature = "nsssd-unix"))]
 
 mod model;
-mod odd;
+pub mod odd;
 
 use crate::support::{TempDir, have_program, is_root, nssbox, run_to_end, skip};
 use model::{Ask, answer, is_garbled, questions};

@@ -10,5 +10,6 @@ mod map;
 mod nsss;
 mod password;
 mod service;
+mod share;
 mod slow;
 mod wire;

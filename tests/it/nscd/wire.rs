@@ -55,7 +55,7 @@ fn recorded_exchanges_are_matched_from_etc() {
         return;
     }
     let bench = bench();
-    let command = bench.scripted(&[], &[(3, &["nsssd-unix"])]);
+    let command = bench.scripted(&["--no-share"], &[(3, &["nsssd-unix"])]);
     let mounts = ["passwd", "group"].map(|name| (Path::new(INPUT).join(name), name));
     let command = over_etc(&mounts, &command);
     matches_recorded(&Server::start_command(command, &bench.socket()), |reply| reply);
@@ -69,7 +69,7 @@ fn recorded_exchanges_are_matched_from_a_second_directory() {
         return;
     }
     let bench = bench();
-    let command = bench.scripted(&[], &[(3, &["nsssd-unix", "-d", INPUT])]);
+    let command = bench.scripted(&["--no-share"], &[(3, &["nsssd-unix", "-d", INPUT])]);
     let shadow = (bench.dir.write("shadow", ""), "shadow");
     let command = over_etc(&[shadow], &command);
     matches_recorded(&Server::start_command(command, &bench.socket()), |mut reply| {
@@ -178,7 +178,7 @@ fn refused() -> Vec<Vec<u8>> {
 #[test]
 fn odd_requests_are_closed_without_a_reply_or_an_error() {
     let bench = bench();
-    let server = bench.serve(&[]);
+    let server = bench.serve(&["--no-share"]);
     for bytes in refused() {
         let got = asked(server.socket(), &bytes);
         assert_eq!(got, b"", "{}", bytes[..bytes.len().min(40)].escape_ascii());

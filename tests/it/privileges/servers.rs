@@ -388,6 +388,11 @@ fn a_server_has_open_what_it_needs_and_what_it_was_given() {
         (0..epolls).for_each(|_| take(&mut open, "anon_inode:[eventpoll]"));
         // Kept for the files, until one is opened.
         (0..files).for_each(|_| take(&mut open, "anon_inode:[eventfd]"));
+        if socket == &nscd_socket {
+            // By which it will know whether a shared map holds.
+            take(&mut open, "anon_inode:inotify");
+            take(&mut open, "/proc/");
+        }
         // It reads signals there.
         take(&mut open, "anon_inode:[signalfd]");
         // It listens here.

@@ -1,5 +1,6 @@
 //! The codecs against recorded exchanges.
 
+mod map;
 mod nscd;
 mod nsss;
 mod supervise;

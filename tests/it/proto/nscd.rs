@@ -2,7 +2,7 @@
 //! tests/vectors/nscd/input, byte for byte. They were recorded on a little-endian machine.
 #![cfg(target_endian = "little")]
 
-use nssproto::entry::{Group, Passwd, Record};
+use nssproto::entry::{Db, Group, Passwd, Record};
 use nssproto::line::{parse_group, parse_passwd};
 use nssproto::nscd::{
     Password, ReplyKind, Request, encode, encode_initgroups, encode_not_found, encode_unserved,
@@ -146,8 +146,12 @@ fn odd_requests_are_refused_and_control_is_told_apart() {
             "ctl-invalidate-root" => {
                 assert_eq!(got.unwrap().value, Request::Invalidate(b"group"));
             }
-            "fd-group-glibc" | "fd-hosts-glibc" | "fd-passwd-glibc" => {
-                assert_eq!(got.unwrap().value, Request::Descriptor);
+            "fd-group-glibc" => {
+                assert_eq!(got.unwrap().value, Request::Descriptor(Some(Db::Group)));
+            }
+            "fd-hosts-glibc" => assert_eq!(got.unwrap().value, Request::Descriptor(None)),
+            "fd-passwd-glibc" => {
+                assert_eq!(got.unwrap().value, Request::Descriptor(Some(Db::Passwd)));
             }
             _ => assert!(got.is_ok(), "{}", v.name),
         }

@@ -34,6 +34,7 @@ const LOOKS: [&str; 20] = [
     "faccessat2",
     "fstatat64",
     "getcwd",
+    "inotify_add_watch",
     "lstat",
     "lstat64",
     "newfstatat",

@@ -13,6 +13,7 @@ mod cache;
 mod lines;
 mod map_files;
 mod nscd;
+mod nscd_map;
 mod nslcd;
 mod nsss;
 mod script;
@@ -25,6 +26,7 @@ pub use cache::{cache_index, cache_lines, cache_lookup};
 pub use lines::lines;
 pub use map_files::{nssmap_conf, registry};
 pub use nscd::{nscd_request, nscd_session};
+pub use nscd_map::nscd_map;
 pub use nslcd::nslcd_reply;
 pub use nsss::{nsss_reply, nsss_request};
 pub use script::switch_script;
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("cache_lines", cache_lines),
     ("cache_lookup", cache_lookup),
     ("lines", lines),
+    ("nscd_map", nscd_map),
     ("nscd_request", nscd_request),
     ("nscd_session", nscd_session),
     ("nslcd_reply", nslcd_reply),
