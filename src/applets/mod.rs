@@ -89,7 +89,6 @@ const VERSION: &str = concat!(" (nssbox ", env!("CARGO_PKG_VERSION"), ")\n");
 
 const USAGE: &str = "\
 Usage: nssbox APPLET [ARGUMENT]..., or by a link: APPLET [ARGUMENT]...
-Users and groups for small machines. APPLET --help tells what that one does.
   --list              the names of the applets; --help, --version: also of each
   --install [-s] DIR  make hard links to them in DIR, with -s symbolic ones
 ";
