@@ -121,8 +121,8 @@ fn automount(config: &MapConfig<'_>, options: Options, outcome: &mut Outcome, lo
     let mut good = true;
     for place in places {
         let name = place.shown(config.map);
-        let done = Job::new(config, place, options, log)
-            .and_then(|mut job| job.update(source.as_mut()));
+        let done =
+            Job::new(config, place, options, log).and_then(|mut job| job.update(source.as_mut()));
         match done {
             Ok(changed) => outcome.changed |= changed,
             Err(failure) => {
@@ -181,12 +181,7 @@ fn attempts<T>(
 }
 
 impl<'a> Job<'a> {
-    fn new(
-        config: &'a MapConfig<'a>,
-        place: Place,
-        options: Options,
-        log: &'a Log,
-    ) -> Done<Self> {
+    fn new(config: &'a MapConfig<'a>, place: Place, options: Options, log: &'a Log) -> Done<Self> {
         let folder = Folder::open(config.dir()?.as_bytes())?;
         let stamps = place.stamps(config)?;
         Ok(Job { config, place, folder, stamps, options, log })
@@ -249,7 +244,9 @@ impl<'a> Job<'a> {
         };
         if came == 0 && !self.options.force_write {
             judge.report(log);
-            return Err(Failure::refused(format!("{origin} has no entries; --force-write accepts that")));
+            return Err(Failure::refused(format!(
+                "{origin} has no entries; --force-write accepts that"
+            )));
         }
         let ready = set.ready(&mut judge);
         judge.report(log);
@@ -302,12 +299,7 @@ impl<'a> Job<'a> {
     }
 
     /// How the new set differs from the one that is there. An error if it shrank too much.
-    fn counts(
-        &self,
-        path: &[u8],
-        ready: &mut ReadyMap<'_>,
-        entries: u64,
-    ) -> Done<Option<Counts>> {
+    fn counts(&self, path: &[u8], ready: &mut ReadyMap<'_>, entries: u64) -> Done<Option<Counts>> {
         let Ok(old) = open_path(path, OFlags::RDONLY, Mode::empty()) else { return Ok(None) };
         let counts = compare(self.config.map, &File::from(old), ready.data()?)?;
         let before = counts.before;
@@ -401,8 +393,9 @@ impl<'a> Job<'a> {
             }
             None => format!("{entries} added, 0 changed, 0 removed"),
         };
-        let text =
-            format!("{shown}: {entries} entries from {origin}: {differs}, {seconds} s, {bytes} bytes");
+        let text = format!(
+            "{shown}: {entries} entries from {origin}: {differs}, {seconds} s, {bytes} bytes"
+        );
         self.log.info("update", text);
     }
 }

@@ -83,7 +83,9 @@ impl<'a> NewSet<'a> {
         if ready.report.bad > 0 {
             // Each line was checked before it was written.
             let bad = ready.report.bad;
-            return Err(Failure::refused(format!("{bad} lines of the new file cannot be read back")));
+            return Err(Failure::refused(format!(
+                "{bad} lines of the new file cannot be read back"
+            )));
         }
         Ok(ready)
     }
@@ -232,14 +234,7 @@ fn plan(folder: &Folder, map: Map, data: &File, by: By, judge: &mut Judge) -> Do
 }
 
 /// Notes a name or an id that several have.
-fn note(
-    plan: &mut Plan,
-    by: By,
-    first: u64,
-    last: u64,
-    key: &[u8],
-    judge: &mut Judge,
-) -> Done {
+fn note(plan: &mut Plan, by: By, first: u64, last: u64, key: &[u8], judge: &mut Judge) -> Done {
     match by {
         By::Name => {
             plan.moved.insert(first, last);

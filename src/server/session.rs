@@ -152,9 +152,7 @@ impl Sessions {
 
     /// The rows of a listener that were ever used; others are free.
     pub fn rows(&self, listener: usize) -> Range<usize> {
-        self.tables
-            .get(listener)
-            .map_or(0..0, |table| table.first..table.first + table.rows.len())
+        self.tables.get(listener).map_or(0..0, |table| table.first..table.first + table.rows.len())
     }
 
     /// The listener of a row.

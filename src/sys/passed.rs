@@ -63,7 +63,9 @@ pub fn send_with(socket: &OwnedFd, bytes: &[u8], passed: BorrowedFd<'_>) -> Resu
     let passed = [passed];
     control.push(SendAncillaryMessage::ScmRights(&passed));
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    let sent = retry_on_intr(|| rustix::net::sendmsg(socket, &[rustix::io::IoSlice::new(bytes)], &mut control, flags))?;
+    let sent = retry_on_intr(|| {
+        rustix::net::sendmsg(socket, &[rustix::io::IoSlice::new(bytes)], &mut control, flags)
+    })?;
     if sent == bytes.len() { Ok(()) } else { Err(Errno::AGAIN) }
 }
 

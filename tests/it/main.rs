@@ -17,12 +17,12 @@
 mod support;
 
 mod cache;
+#[cfg(feature = "nsscache")]
+mod directory;
 #[cfg(feature = "dt")]
 mod dt;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
-#[cfg(feature = "nsscache")]
-mod directory;
 mod faults;
 mod getent;
 mod id;

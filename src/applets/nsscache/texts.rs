@@ -61,14 +61,11 @@ anything is.
 ",
             MAP,
         ],
-        b"help" => &[
-            "\
+        b"help" => &["\
 Usage: nsscache help [COMMAND]
 Tells what a command does, or which ones there are.
-",
-        ],
-        b"index" | b"sshkey" | b"automount" => &[
-            "\
+"],
+        b"index" | b"sshkey" | b"automount" => &["\
 Usage: nsscache index [-d DIR] [-s SUFFIX] [-v] [MAP]...
        nsscache sshkey [-d DIR] [-s SUFFIX] USER
        nsscache automount [-d DIR] [-s SUFFIX] MAP KEY
@@ -77,8 +74,7 @@ Work on the files alone, and read no configuration.
   -d DIR     the files are in DIR, not in /etc
   -s SUFFIX  they end with .SUFFIX, not with .cache; empty: with nothing
   -v         tell what was done
-",
-        ],
+"],
         _ => {
             use std::os::unix::ffi::OsStrExt;
             let name = std::ffi::OsStr::from_bytes(name);

@@ -213,7 +213,9 @@ mod tests {
         assert!(decoded(0, b"a\0a\0").is_err());
         assert_eq!(decoded(6, &[127, 0, 0, 1]), Ok(Request::Unserved(32)));
         assert_eq!(decoded(11, b"passwd\0"), Ok(Request::Descriptor(Some(Db::Passwd))));
-        for (kind, key) in [(11, &b"group\0"[..]), (12, b"passwd\0"), (11, b"passwd"), (13, b"hosts\0")] {
+        for (kind, key) in
+            [(11, &b"group\0"[..]), (12, b"passwd\0"), (11, b"passwd"), (13, b"hosts\0")]
+        {
             assert_eq!(decoded(kind, key), Ok(Request::Descriptor(None)), "{kind}");
         }
     }

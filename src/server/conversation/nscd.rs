@@ -4,9 +4,9 @@
 //! connection, which sends glibc to its own sources, and only what was looked for everywhere is
 //! "not found".
 
-use super::groups::Groups;
 #[cfg(feature = "share")]
 use super::Errand;
+use super::groups::Groups;
 use super::{Conversation, End, Need, Output, Patience, Wait, Which, spend};
 use crate::backend::switch::{Answer, ClientState, Found, FoundGroups, Pieces, Shown, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, REPLY_PIECE};

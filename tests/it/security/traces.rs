@@ -482,7 +482,9 @@ fn each_applet_touches_what_the_page_says_and_nothing_else() {
         return;
     }
     let mut watch = Watch::new();
-    for case in [files, cache, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, services, itself] {
+    for case in
+        [files, cache, switch, map, nslcd, ipcserver, nscd, userdb, by_hand, services, itself]
+    {
         case(&mut watch);
     }
     println!("{} deeds", watch.count);
