@@ -260,6 +260,8 @@ impl Files {
             "ipcserver",
             "nscd",
             "userdb",
+            "nsscache",
+            "nsssd-cache",
             "nsssd-map",
             "nsssd-nslcd",
             "nsssd-switch",

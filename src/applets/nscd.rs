@@ -20,7 +20,7 @@ use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::listener::Limits;
-use crate::server::public::{Endpoint, Server, WORKER};
+use crate::server::public::{Endpoint, NSCD_NAMES, NSSS_NAMES, Server, WORKER};
 use crate::server::setup::{Connections, Identity, clamp, with_room};
 use crate::server::signals::settle;
 use crate::server::sources::Sources;
@@ -67,7 +67,7 @@ As glibc: -i TABLE, -K, -g alone (none), -d is -v; -F, -f FILE are ignored.
 /// Its options: ours, and those of glibc's nscd.
 pub const SPEC: Spec = Spec {
     flags: if cfg!(feature = "userdb") { "qv1dFKLWXZD" } else { "qv1dFKLWXZ" },
-    values: if cfg!(feature = "userdb") { "StcCGgusPNifTMD" } else { "StcCGgusPNifTM" },
+    values: if cfg!(feature = "userdb") { "StcCGgusPNifTYD" } else { "StcCGgusPNifTY" },
     cancels: &["qv", "vq", "qd", "dq"],
     alias: &[
         ("--listen", b'S'),
@@ -159,7 +159,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         protocol: Protocol::Nsss,
         socket,
         limits: Limits { patience, ..connections.limits(u32::MAX) },
-        may_be_passed: false,
+        names: NSSS_NAMES,
         makes_directory: false,
         hides_lock: false,
     });
@@ -177,7 +177,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         protocol: Protocol::Nscd,
         socket,
         limits: public,
-        may_be_passed: true,
+        names: NSCD_NAMES,
         makes_directory: true,
         hides_lock: false,
     };

@@ -168,7 +168,8 @@ impl<'a, C: Conversation> Peer<'a, C> {
         match need {
             Need::Flush | Need::Turn => {}
             Need::Worker(_) => panic!("files do not block"),
-            Need::Close(_) => (self.closed, self.done) = (true, true),
+            // Nobody is there to lend anything.
+            Need::Close(_) | Need::Errand(_) => (self.closed, self.done) = (true, true),
             Need::Input => {
                 assert!(self.conversation.waits_for_input());
                 let rest = &self.scene.requests[self.sent..];
