@@ -65,8 +65,8 @@ fn second_format(text: &[u8]) {
 
 /// What a configuration without errors promises.
 fn check(config: &Config) {
-    let range = |lowest: u32, lo: u32, hi: u32| {
-        assert!(lowest <= lo && lo <= hi && hi <= i32::MAX as u32, "{lo}-{hi}");
+    let range = |lo: u32, hi: u32| {
+        assert!(500 <= lo && lo <= hi && hi <= i32::MAX as u32, "{lo}-{hi}");
         assert!(hi < 65534 || lo > 65535, "{lo}-{hi}");
     };
     let one = |id: u32| assert!(id >= 500 && ![65534, 65535, u32::MAX].contains(&id), "{id}");
@@ -80,7 +80,7 @@ fn check(config: &Config) {
             Ids::One(id) => one(id),
             Ids::Range { .. } => {
                 let (lo, hi) = section.template.ids.bounds().unwrap();
-                range(500, lo, hi);
+                range(lo, hi);
                 assert!(config.key.is_some(), "derived without a key");
             }
             Ids::Asked => panic!("a name has no number to ask for"),
@@ -101,8 +101,7 @@ fn check(config: &Config) {
     assert!(numbers.len() <= 8);
     for section in numbers {
         template(&section.template);
-        // They give names to what is there, and no ids.
-        range(1, section.numbers.0, section.numbers.1);
+        range(section.numbers.0, section.numbers.1);
         let top = section.numbers.1.to_string();
         let name = section.template.name.pieces(top.as_bytes()).concat();
         assert!(naive_fits(&name, true), "{name:?}");

@@ -9,29 +9,25 @@
     reason = "a target finds by panicking"
 )]
 
-mod cache;
 mod lines;
 mod map_files;
 mod nscd;
-mod nscd_map;
 mod nslcd;
 mod nsss;
 mod script;
 mod session;
 mod stage;
-mod supervise;
+mod userdb;
 mod varlink;
 
-pub use cache::{cache_index, cache_lines, cache_lookup};
 pub use lines::lines;
 pub use map_files::{nssmap_conf, registry};
 pub use nscd::{nscd_request, nscd_session};
-pub use nscd_map::nscd_map;
 pub use nslcd::nslcd_reply;
 pub use nsss::{nsss_reply, nsss_request};
 pub use script::switch_script;
 pub use session::nsss_session;
-pub use supervise::service_status;
+pub use userdb::userdb_session;
 pub use varlink::varlink;
 
 /// A target: its name, and what it does with the bytes.
@@ -39,11 +35,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, sorted.
 pub const TARGETS: &[Target] = &[
-    ("cache_index", cache_index),
-    ("cache_lines", cache_lines),
-    ("cache_lookup", cache_lookup),
     ("lines", lines),
-    ("nscd_map", nscd_map),
     ("nscd_request", nscd_request),
     ("nscd_session", nscd_session),
     ("nslcd_reply", nslcd_reply),
@@ -52,8 +44,8 @@ pub const TARGETS: &[Target] = &[
     ("nsss_request", nsss_request),
     ("nsss_session", nsss_session),
     ("registry", registry),
-    ("service_status", service_status),
     ("switch_script", switch_script),
+    ("userdb_session", userdb_session),
     ("varlink", varlink),
 ];
 
