@@ -260,8 +260,6 @@ impl Files {
             "ipcserver",
             "nscd",
             "userdb",
-            "nsscache",
-            "nsssd-cache",
             "nsssd-map",
             "nsssd-nslcd",
             "nsssd-switch",

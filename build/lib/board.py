@@ -194,29 +194,14 @@ def workfolder():
         yield Path(path)
 
 
-def git(*words):
-    """What git prints of this tree; nothing where it is not git's, as an unpacked release."""
-    def told(*words):
-        try:
-            done = subprocess.run(["git", "-C", str(TREE), *words], stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, text=True, check=False)
-        except FileNotFoundError:
-            return ""
-        return done.stdout if done.returncode == 0 else ""
-    # It may lie in a tree of somebody else's.
-    return told(*words) if told("rev-parse", "--show-toplevel").rstrip("\n") == str(TREE) else ""
-
-
 def commit():
     """The commit of the tree, with + for changes that are not in it; `unknown` outside git."""
-    head = git("rev-parse", "--short=10", "HEAD").strip()
-    return head + ("+" if git("status", "--porcelain", "--untracked-files=no") else "") if head else "unknown"
-
-
-def time():
-    """Seconds since 1970 that stand for all dates in what is made: SOURCE_DATE_EPOCH, else the commit's
-    time, else that of the sources, which have it from the release."""
-    told = os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct").strip()
-    if told and not told.isdigit():
-        raise Fatal(f"SOURCE_DATE_EPOCH is no number of seconds: {told}")
-    return int(told or (TREE / "Cargo.toml").stat().st_mtime)
+    def git(*words):
+        return subprocess.run(["git", "-C", str(TREE), *words], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=False)
+    try:
+        head = git("rev-parse", "--short=10", "HEAD")
+        changes = git("status", "--porcelain", "--untracked-files=no")
+    except FileNotFoundError:
+        return "unknown"
+    return head.stdout.strip() + ("+" if changes.stdout else "") if head.returncode == 0 else "unknown"

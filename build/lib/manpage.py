@@ -4,9 +4,9 @@ blocks, `code`, **strong**, *emphasis* and links. Nothing else is used there."""
 import re
 
 # Names that Debian has, too: their pages are in sections of their own.
-DEBIANS = ("getent", "groups", "id", "nscd", "sv", "svstat", "whoami")
+DEBIANS = ("getent", "groups", "id", "nscd", "whoami")
 # What is run by hand is in section 1; these are in section 8.
-DAEMONS = re.compile(r"nsssd-|nscd$|ipcserver$|userdb$")
+DAEMONS = re.compile(r"nsssd-|nscd$|ipcserver$")
 INLINE = re.compile(r"(`+)(.+?)\1|\*\*(.+?)\*\*|(?<![\w*])\*([^*]+)\*(?![\w*])|\[([^\]]+)\]\(([^)\s]+)\)", re.S)
 ITEM = re.compile(r"^( *)(?:[-*]|(\d+)\.) +(.*)$")
 MANUAL = re.compile(r"(?:.*/)?([\w-]+)\.md(#.*)?$")
@@ -41,8 +41,7 @@ def about_file(name, folder):
 
 
 def page(text, title, section, date, sections):
-    """The page. `sections` has the section of each page that a link can lead to; behind "" the folder in
-    which all other documents are installed, if that is not DOCUMENTS."""
+    """The page. `sections` has the section of each page that a link can lead to."""
     blocks = list(split(text))
     if not blocks or blocks[0][0] != "heading":
         raise ValueError("the first line is no heading")
@@ -180,7 +179,7 @@ def link(words, target, sections):
         return f"{shown} <{quiet(target)}>"
     target = re.sub(r"#.*", "", target)
     # As they lie in the tree, whose documents are installed as they lie there.
-    path = sections.get("", DOCUMENTS) + (target[3:] if target.startswith("../") else f"doc/{target}")
+    path = DOCUMENTS + (target[3:] if target.startswith("../") else f"doc/{target}")
     return shown if plain(words) == target else f"{shown} ({quiet(path)})"
 
 

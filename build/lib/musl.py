@@ -55,25 +55,6 @@ def built(target):
     return folder
 
 
-def headers(target):
-    """The folder with musl's headers, for what is compiled from C (ring), made at the first call."""
-    clang = board.newest("clang", "clang-22")
-    source = debs.source("musl")
-    triple, _, flags = target.libc.partition(" ")
-    key = zlib.crc32("\n".join([triple, str(source), Path(__file__).read_text()]).encode())
-    folder = board.output("cross", "musl", f"{target.name}-headers-{key:08x}")
-    if not folder.exists():
-        say(f"musl's headers for {target.name}")
-        with staged(folder) as new:
-            env = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-            env.update(LC_ALL="C", CC=f"{clang} --target={triple}", CFLAGS=f"{flags} {FLAGS}")
-            shutil.copytree(source, new / "source", symlinks=True)
-            run(["./configure", f"--target={triple}", "--disable-shared", "--prefix=/"], new / "source", env)
-            run(["make", "-s", "install-headers", f"DESTDIR={new}"], new / "source", env)
-            shutil.rmtree(new / "source")
-    return folder / "include"
-
-
 def run(step, folder, env):
     """Runs a step quietly; if it fails, its last line is told."""
     done = subprocess.run([str(word) for word in step], cwd=folder, env=env, text=True,

@@ -1,1 +1,0 @@
-include $(sort $(wildcard $(BR2_EXTERNAL_NSSBOX_PATH)/package/*/*.mk))
