@@ -18,6 +18,10 @@ pub const MIN_UID: u32 = 1000;
 /// A reply up to this size is sent as one piece; a larger record is streamed.
 pub const REPLY_PIECE: usize = 4096;
 
+/// What is sent of a list at a time to who takes it: a system call costs as much as some ten
+/// records of it.
+pub const LIST_PIECE: usize = 32 * 1024;
+
 /// What is kept of a file, and read of a larger one at a time.
 pub const WINDOW: usize = 32 * 1024;
 
@@ -130,6 +134,9 @@ pub const KEPT_IDLE_MILLIS: u64 = 1000;
 /// Milliseconds for a whole reply of a source that may block, after its deadline: a client that
 /// reads slowly keeps one of the few workers.
 pub const SLOW_REPLY_MILLIS: u32 = 5000;
+
+/// The largest file of ssh keys of one user, in bytes: some hundred keys.
+pub const KEY_FILE: u64 = 64 * 1024;
 
 /// Milliseconds for a whole exchange with nslcd, by default; nsss's has none. nslcd itself
 /// waits 10 s for an LDAP server that is away before it says so.

@@ -51,6 +51,11 @@ pub fn own_executable() -> io::Result<Command> {
 pub struct Daemon(Child);
 
 impl Daemon {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Starts it.
     pub fn start(command: &mut Command) -> io::Result<Daemon> {
         let child = command

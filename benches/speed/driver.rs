@@ -78,6 +78,7 @@ fn serve(args: &[OsString]) -> io::Result<()> {
     match args {
         [what] if what == "pingpong" => reference::serve_pingpong(),
         [what, socket] if what == "accept" => reference::serve_accept(OsStr::new(socket)),
+        [what, socket] if what == "list" => reference::read_list(OsStr::new(socket)),
         [what, socket] if what == "echo" => reference::serve_echo(OsStr::new(socket)),
         _ => {
             Err(io::Error::other("--serve pingpong | --serve accept SOCKET | --serve echo SOCKET"))

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::event::epoll;
 
 use crate::daemon::{Daemon, Link, own_executable};
+use crate::files::MANY;
 
 /// What is asked of a reference: as long as PWD_GETBYNAME of a name of five letters.
 pub const PING: [u8; 10] = *b"0123456789";
@@ -105,6 +106,32 @@ pub fn serve_echo(socket: &OsStr) -> io::Result<()> {
             }
         }
     }
+}
+
+/// Asks a userdb for all users of the long file, and counts what it says.
+pub fn read_list(socket: &OsStr) -> io::Result<()> {
+    let service = Path::new(socket).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let call = format!(
+        "{{\"method\":\"io.systemd.UserDatabase.GetUserRecord\",\"more\":true,\
+         \"parameters\":{{\"service\":\"{service}\"}}}}\0"
+    );
+    let mut server = UnixStream::connect(socket)?;
+    server.write_all(call.as_bytes())?;
+    // The uids 65534 and 65535 are nobody's.
+    let (mut buf, mut left) = (vec![0; 256 * 1024], MANY as usize - 2);
+    while left > 0 {
+        let len = server.read(&mut buf)?;
+        let got = buf.get(..len).unwrap_or_default();
+        let told = memchr::memchr_iter(0, got).count();
+        if len == 0 || told > left {
+            return Err(io::Error::other(format!("{left} of the list are missing")));
+        }
+        left -= told;
+        if left == 0 && !got.ends_with(b"}}\0") {
+            return Err(io::Error::other("a list that has no end"));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a file from end to end and counts its newlines: what a search of the whole file costs at

@@ -32,6 +32,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "nscd-memory", limit: Limit::Bytes(200 * 1024), run: nscd_memory },
     Row { name: "nscd-waiting", limit: Limit::Bytes(6 * 1024), run: nscd_waiting },
     Row { name: "userdb-connect", limit: Limit::Ratio(1.6), run: userdb_connect },
+    Row { name: "userdb-list", limit: Limit::Ratio(3.0), run: userdb_list },
     Row { name: "userdb-memory", limit: Limit::Bytes(220 * 1024), run: userdb_memory },
     Row { name: "userdb-waiting", limit: Limit::Bytes(6 * 1024), run: userdb_waiting },
     Row { name: "peer-nscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Nscd) },
@@ -194,6 +195,21 @@ fn userdb_connect(bench: &Bench) -> io::Result<Finding> {
             || Connection::open(&bare)?.ask_and_end(&PING, &PONG),
             || Connection::open(&socket)?.ask(&question.request, &question.reply),
         )
+    })
+}
+
+/// A whole list of users, read raw by a process that is not root's, where glibc's getent prints those of such
+/// a file.
+fn userdb_list(bench: &Bench) -> io::Result<Finding> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Finding::Absent("needs root".into()));
+    }
+    let plan = bench.plan(6, 1);
+    let machine = bench.machine_of_many()?;
+    rounds(plan, || {
+        let (_server, socket) = bench.userdb_behind_own(&bench.files.many())?;
+        let list = || bench.list_by_userdb(&machine, &socket);
+        turns(plan, || bench.getent_of_many(&machine), list)
     })
 }
 

@@ -1,10 +1,10 @@
 //! The daemons that are measured, as the rows start them.
 #![allow(dead_code, reason = "two benches share it, and each uses a part")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::daemon::{Daemon, Link};
 use crate::files::Files;
@@ -84,6 +84,39 @@ impl Bench {
         Ok((daemon, socket, service))
     }
 
+    /// `userdb -1 -S SOCKET 3 nsssd-unix "" 0 nsssd-unix -d DIR ""`.
+    pub fn userdb_behind_own(&self, dir: &Path) -> io::Result<(Daemon, OsString)> {
+        let socket = self.files.socket("userdb");
+        let mut command = self.applet("userdb");
+        command.args(["-1", "-q", "-S"]).arg(&socket);
+        command.arg("3").arg(self.files.applet("nsssd-unix")).arg("");
+        self.add_script(&mut command, dir);
+        Ok((Daemon::start_and_wait(&mut command)?, socket))
+    }
+
+    /// A mount namespace whose /etc/passwd is the long file, kept by a process.
+    pub fn machine_of_many(&self) -> io::Result<Daemon> {
+        let script = "mount --make-rprivate / && mount --bind \"$1\" /etc/passwd &&
+            echo 'passwd: files' >\"$2\" && mount --bind \"$2\" /etc/nsswitch.conf && echo && exec sleep 1000";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script, "sh"]).arg(self.files.many().join("passwd"));
+        command.arg(self.files.many().join("nsswitch.conf"));
+        Daemon::start_and_wait(&mut command)
+    }
+
+    /// glibc's getent there, to /dev/null.
+    pub fn getent_of_many(&self, machine: &Daemon) -> io::Result<()> {
+        let mut command = inside(machine);
+        succeed(command.args(["/usr/bin/getent", "passwd"]).stdout(Stdio::null()))
+    }
+
+    /// A reader of a whole list there, who is not root.
+    pub fn list_by_userdb(&self, machine: &Daemon, socket: &OsStr) -> io::Result<()> {
+        let mut command = inside(machine);
+        command.args(["--setuid", "1500", "--setgid", "1500"]);
+        succeed(command.arg(std::env::current_exe()?).args(["--serve", "list"]).arg(socket))
+    }
+
     /// The same where /etc/shadow and /etc/nsswitch.conf are those of [`Files::few_x`].
     pub fn nscd_x(&self) -> io::Result<(Daemon, OsString)> {
         let socket = self.files.socket("nscd");
@@ -105,5 +138,19 @@ impl Bench {
         command.args(["-1", "-q", "-C", "256", "-S"]).arg(&socket);
         self.add_script(&mut command, dir);
         Ok((Daemon::start_and_wait(&mut command)?, socket))
+    }
+}
+
+/// Runs a program in a daemon's mount namespace.
+fn inside(machine: &Daemon) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["-m", "-t", &machine.pid().to_string()]);
+    command
+}
+
+fn succeed(command: &mut Command) -> io::Result<()> {
+    match command.status()? {
+        status if status.success() => Ok(()),
+        status => Err(io::Error::other(format!("{command:?}: {status}"))),
     }
 }

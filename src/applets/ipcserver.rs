@@ -16,7 +16,7 @@ use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::Protocol;
 use crate::server::event_loop::{Service, serve};
-use crate::server::listener::{Listener, Place};
+use crate::server::listener::{self, Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
 use crate::server::signals::settle;
 use crate::server::spawned;
@@ -86,7 +86,6 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         patience,
         // s6-sudod and its like are passed theirs.
         takes_descriptors: own_command(command, NAMES).is_none(),
-        may_be_passed: true,
         lengthens: false,
         hides_lock: false,
     };
@@ -106,7 +105,8 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let verbose = server_options.log.verbosity > 0;
     let switch = if options.flag(b'S') { None } else { in_process(command, verbose)? };
 
-    let listener = Listener::open(&place, limits)?;
+    let passed = listener::passed()?.into_iter().next();
+    let listener = Listener::open(&place, limits, passed.map(|passed| passed.socket))?;
     identity.assume()?;
     match switch {
         Some(mut switch) => {

@@ -22,7 +22,7 @@ use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol};
 use crate::server::listener::Limits;
-use crate::server::public::{Endpoint, Server, WORKER};
+use crate::server::public::{Endpoint, NSCD_NAMES, NSSS_NAMES, Server, WORKER};
 use crate::server::setup::{Connections, Identity, clamp, with_room};
 #[cfg(feature = "share")]
 use crate::server::share::{Share, Wanted, Wish};
@@ -98,7 +98,7 @@ pub const SPEC: Spec = Spec {
         ("--no-files", b'L'),
         ("--share", b'E'),
         ("--no-share", b'O'),
-        ("--share-max", b'Y'),
+        ("--share-max", b'M'),
         ("--check", check::OPTION),
         (control::STATISTICS, b'Z'),
         ("--version", b'V'),
@@ -135,7 +135,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         server_options.log.verbosity = 2;
     }
     #[cfg(not(feature = "share"))]
-    if options.flag(b'E') || options.word(b'Y').is_some() {
+    if options.flag(b'E') || options.word(b'M').is_some() {
         return Err(Error::lacking("--share"));
     }
     #[cfg(feature = "share")]
@@ -145,7 +145,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
             (false, true) => Wanted::Yes,
             (false, false) => Wanted::Maybe,
         },
-        max: options.number(b'Y', u64::from(SHARED_MIB))?.map(|mib| (mib as usize) << 20),
+        max: options.number(b'M', u64::from(SHARED_MIB))?.map(|mib| (mib as usize) << 20),
         tells: (server_options.log.verbosity > 0).then_some("nscd"),
     };
     let sources = sources(server, !options.flag(b'L'), options.rest, min_uid(&options)?)?;
@@ -188,7 +188,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         protocol: Protocol::Nsss,
         socket,
         limits: Limits { patience, ..connections.limits(u32::MAX) },
-        may_be_passed: false,
+        names: NSSS_NAMES,
         makes_directory: false,
         hides_lock: false,
     });
@@ -206,7 +206,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         protocol: Protocol::Nscd,
         socket,
         limits: public,
-        may_be_passed: true,
+        names: NSCD_NAMES,
         makes_directory: true,
         hides_lock: false,
     };

@@ -12,14 +12,16 @@ use crate::server::ServerOptions;
 use crate::server::check;
 use crate::server::conversation::{Patience, Protocol, userdb};
 use crate::server::listener::Limits;
-use crate::server::public::{Endpoint, Server, WORKER, make_directory};
+use crate::server::public::make_directory;
+use crate::server::public::{Endpoint, MULTIPLEXER_NAMES, Server, USERDB_NAMES, WORKER};
 use crate::server::setup::{Connections, Identity, clamp, with_room};
 use crate::server::signals::settle;
 use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit};
+use crate::sys::file::directory;
 use crate::sys::no_huge_pages;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// What `--help` prints.
 pub const USAGE: &[&str] = &[
@@ -35,6 +37,8 @@ from the first bitfield on, but not those of the machine's own files:
              part is the name of the service
   -t MS      a slow source has MS milliseconds for a lookup (200)
   -C MAX     most calls of one user that are answered at once (64); others wait
+  -M         serve io.systemd.Multiplexer, too, the own files included, for
+             programs that ask systemd-userdbd alone
   --min-uid ID   uids below it (1000) and gid 0 are those of nsssd-unix alone
 ",
     help::SERVER,
@@ -47,8 +51,8 @@ const SOCKET: &str = "/run/systemd/userdb/org.nssbox.Users";
 
 /// Its options.
 const SPEC: Spec = Spec {
-    flags: "qv1WX",
-    values: "StcCGguM",
+    flags: "qv1WXM",
+    values: "StcCGguY",
     cancels: &["qv", "vq"],
     alias: &[
         ("--listen", b'S'),
@@ -79,16 +83,30 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     if options.flag(check::OPTION) {
         return check::answer(|| check::run(&sources.lines(), &mut *sources.far()?));
     }
-    let limits = with_room(Limits { patience, ..connections.limits(NSCD_PER_UID) }, 0);
+    let as_multiplexer = options.flag(b'M');
+    let own = Limits { patience, ..connections.limits(NSCD_PER_UID) };
+    // A client may have a list open besides its socket.
+    let taken = if as_multiplexer { own.max * 2 + USERDB_ROOM } else { 0 };
+    let limits = with_room(own, taken);
     let limits = Limits { room: limits.room.min(USERDB_ROOM), ..limits };
-    let endpoint = Endpoint { may_be_passed: true, ..endpoint(options.word(b'S'), limits)? };
+    let endpoint = endpoint(options.word(b'S'), limits)?;
+    let beside = beside(endpoint.socket);
+    let mut endpoints = vec![endpoint];
+    if as_multiplexer {
+        let socket = beside.as_os_str();
+        let (protocol, names) = (Protocol::Multiplexer, MULTIPLEXER_NAMES);
+        endpoints.push(Endpoint { protocol, socket, names, ..endpoint });
+    }
     let server = Server {
         name: "userdb",
         sources: &sources,
         identity: &identity,
         patience,
         // No password is told that shadow does not have.
-        prepare: |_| false,
+        prepare: |switch| {
+            switch.tell_ssh_keys();
+            false
+        },
         look: || {},
         #[cfg(feature = "share")]
         companion: &|_| None,
@@ -98,7 +116,12 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         return Ok(Exit::SUCCESS);
     }
     prepare(&sources, &endpoint)?;
-    server.serve(&[endpoint], &server_options, None, args)?;
+    if as_multiplexer && !sources.kinds()?.0 {
+        return Err(Error::options(
+            "-M needs the local files, too: who asks there asks nobody else",
+        ));
+    }
+    server.serve(&endpoints, &server_options, None, args)?;
     Ok(Exit::SUCCESS)
 }
 
@@ -110,20 +133,31 @@ pub fn endpoint(socket: Option<&OsStr>, limits: Limits) -> Result<Endpoint<'_>, 
     if service.is_empty() || service.starts_with('.') {
         return Err(Error::options("no name of a service:").about(socket));
     }
+    if service.starts_with("io.systemd.") {
+        return Err(Error::options("a name of systemd's own:").about(socket));
+    }
     userdb::name_service(service);
     Ok(Endpoint {
         protocol: Protocol::Userdb,
         socket,
         limits,
-        may_be_passed: false,
+        names: USERDB_NAMES,
         makes_directory: true,
         hides_lock: true,
     })
 }
 
+/// Where systemd-userdbd has its socket, if ours is of the same directory.
+fn beside(socket: &OsStr) -> OsString {
+    let mut path = directory(socket.as_bytes()).to_vec();
+    path.extend_from_slice(if path.is_empty() { b"" } else { b"/" });
+    path.extend_from_slice(userdb::MULTIPLEXER.as_bytes());
+    OsString::from_vec(path)
+}
+
 /// What has to be there for it: something to tell, and the directories.
 pub fn prepare(sources: &Sources, endpoint: &Endpoint<'_>) -> Result<(), Error> {
-    if sources.are_own_files()? {
+    if !sources.kinds()?.1 {
         return Err(Error::options("nothing but local files, which are told by glibc itself"));
     }
     if endpoint.socket == SOCKET {

@@ -88,6 +88,15 @@ pub struct Search {
     pub probe: u32,
 }
 
+/// Where the line of shadow begins that stands behind the last one that was found in a list.
+#[derive(Clone, Copy, Default)]
+pub struct Sequel {
+    /// In this version of the file.
+    pub of: Digest,
+    /// Its offset.
+    pub at: u64,
+}
+
 /// The part of a line that was read.
 #[derive(Clone, Copy)]
 pub struct LongLine {
@@ -110,6 +119,11 @@ impl Search {
         }
         *self = Search { begun: true, version, restarts, ..Search::default() };
         Ok(false)
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Begins at an offset, unless it has begun.

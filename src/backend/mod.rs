@@ -21,19 +21,21 @@ pub mod switch;
 #[cfg(any(feature = "nsssd-map", feature = "nscd"))]
 pub mod text;
 pub mod unix;
+pub mod window;
 
-use crate::limits::WINDOW;
 use crate::sys::access::{Peer, Rights};
 use crate::sys::sandbox::Sandbox;
-use crate::sys::untouched;
-use client::{Enumerations, Hit, Search};
+use client::{Enumerations, Hit, Search, Sequel};
 use gids::Gids;
 use nssproto::entry::{Db, Record};
 use nssproto::line::Rules;
 use nssproto::nsss::{Head, Request};
 use rustix::io::Errno;
+#[cfg(feature = "userdb")]
+use stamp::Digest;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::BorrowedFd;
+use window::Window;
 
 /// Something that answers. What it does not need it leaves out.
 ///
@@ -45,8 +47,38 @@ pub trait Source {
     /// Serves one request, or as much of it as fits the client's budget.
     fn ask(&mut self, step: Step<'_>, request: &Request<'_>) -> Outcome;
 
+    /// From now on [`Source::ssh_keys`] is asked.
+    #[cfg(feature = "userdb")]
+    fn tell_ssh_keys(&mut self) {}
+
+    /// Puts the next bytes of the files with a user's ssh keys to the front of `out`, who was found here:
+    /// how many; 0: there are no more. The last byte of a file is LF.
+    #[cfg(feature = "userdb")]
+    fn ssh_keys(
+        &mut self,
+        rights: Rights,
+        name: &[u8],
+        place: &mut KeyPlace,
+        out: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let _ = (rights, name, place, out);
+        Ok(0)
+    }
+
+    /// Whether it is known without a search that nobody has the key of `request`.
+    fn lacks(&mut self, step: Step<'_>, request: &Request<'_>) -> bool {
+        let _ = (step, request);
+        false
+    }
+
     /// The record that was found, if it is whole.
     fn record<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<Record<'a>> {
+        let _ = (window, hit);
+        None
+    }
+
+    /// Name and number of the user or group that was found, where they are had without the record.
+    fn key<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<(Db, &'a [u8], u32)> {
         let _ = (window, hit);
         None
     }
@@ -333,7 +365,7 @@ impl Outcome {
 /// What all backends of a switch share, so that a client costs little.
 pub struct Shared {
     /// What is read of files larger than what is kept of them.
-    pub window: &'static mut [u8],
+    pub window: Window,
     /// The groups of one user.
     pub gids: Gids,
     /// All requests that are asked while it stays the same had come before the first of them was
@@ -348,13 +380,25 @@ pub struct Shared {
 impl Shared {
     /// 32 KiB of window; untouched pages cost nothing.
     pub fn new(gids: Gids) -> Self {
-        Shared { window: untouched(WINDOW), gids, batch: 0, waiting: 1, holds_files: false }
+        Shared { window: Window::default(), gids, batch: 0, waiting: 1, holds_files: false }
     }
 }
 
 /// Takes what was done, in bytes of files, from what may still be read in a turn.
 pub fn spend(budget: &mut u64, bytes: usize) {
     *budget = budget.saturating_sub(bytes as u64);
+}
+
+/// How far the files with a user's ssh keys have been read.
+#[cfg(feature = "userdb")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyPlace {
+    /// Which of them.
+    pub file: u8,
+    /// The offset there.
+    pub at: u32,
+    /// Which version of it.
+    pub version: Digest,
 }
 
 /// What a backend is given for one step.
@@ -365,12 +409,16 @@ pub struct Step<'a> {
     pub rights: Rights,
     /// By whose rules files are read for this question.
     pub rules: Rules,
+    /// It is one of many questions, as they come in a list.
+    pub lists: bool,
     /// Bytes of files that may still be read in this step.
     pub budget: &'a mut u64,
     /// Where the search of this request stands.
     pub search: &'a mut Search,
     /// The client's enumerations in this backend.
     pub enumerations: &'a mut Enumerations,
+    /// Where the next line of shadow may be.
+    pub sequel: &'a mut Sequel,
     /// Where the record stands that was found.
     pub hit: &'a mut Hit,
 }
@@ -382,9 +430,11 @@ impl Step<'_> {
             shared: self.shared,
             rights: self.rights,
             rules: self.rules,
+            lists: self.lists,
             budget: self.budget,
             search: self.search,
             enumerations: self.enumerations,
+            sequel: self.sequel,
             hit: self.hit,
         }
     }

@@ -4,7 +4,7 @@ use super::conversation::Patience;
 use crate::sys::clock::{millis, timespec};
 use crate::sys::error::{Error, not_made, unable};
 use crate::sys::file::path;
-use crate::sys::passed::from_supervisor;
+use crate::sys::passed::{Passed, from_supervisor};
 use crate::sys::socket::{self, address, take_descriptors};
 use crate::sys::stat::{Stat, fstat, lstat};
 use rustix::event::poll;
@@ -34,8 +34,6 @@ pub struct Place<'a> {
     pub patience: u64,
     /// Clients may pass descriptors: a program is started that may want them.
     pub takes_descriptors: bool,
-    /// The one that the supervisor passed is taken instead, if there is one.
-    pub may_be_passed: bool,
     /// As many clients may wait there, too: a C library whose connect fails asks nobody.
     pub lengthens: bool,
     /// What is made beside it has a name that begins with a dot, and is no socket for those who look
@@ -95,18 +93,16 @@ pub const LOOK: u64 = 5;
 const PATH_MAX: usize = 107;
 
 impl Listener {
-    /// The socket that the supervisor passed (LISTEN_FDS), or a new one. Errors exit 111.
-    pub fn open(place: &Place<'_>, limits: Limits) -> Result<Self, Error> {
-        if place.may_be_passed {
-            let socket = passed().map_err(unable("unable to use the socket in $LISTEN_FDS"))?;
-            if let Some(socket) = socket {
-                take_descriptors(&socket, place.takes_descriptors);
-                if place.lengthens {
-                    let _ = listen(&socket, place.backlog);
-                }
-                let refuses_late = !place.takes_descriptors;
-                return Ok(Listener { socket, limits, refuses_late, made: None });
+    /// The socket that the supervisor `passed`, or a new one. Errors exit 111.
+    pub fn open(place: &Place<'_>, limits: Limits, passed: Option<OwnedFd>) -> Result<Self, Error> {
+        if let Some(socket) = passed {
+            use_passed(&socket).map_err(unable(NOT_USABLE))?;
+            take_descriptors(&socket, place.takes_descriptors);
+            if place.lengthens {
+                let _ = listen(&socket, place.backlog);
             }
+            let refuses_late = !place.takes_descriptors;
+            return Ok(Listener { socket, limits, refuses_late, made: None });
         }
         let (socket, made) = make(place)?;
         Ok(Listener { socket, limits, refuses_late: false, made: Some(made) })
@@ -135,15 +131,20 @@ impl Listener {
     }
 }
 
-fn passed() -> Result<Option<OwnedFd>, Errno> {
-    let Some(socket) = from_supervisor().map_err(|_| Errno::NOTSOCK)? else { return Ok(None) };
-    let fits = socket_domain(&socket) == Ok(AddressFamily::UNIX)
-        && socket_type(&socket) == Ok(SocketType::STREAM);
+const NOT_USABLE: &str = "unable to use the socket in $LISTEN_FDS";
+
+/// The sockets that the supervisor passed (LISTEN_FDS).
+pub fn passed() -> Result<Vec<Passed>, Error> {
+    from_supervisor().map_err(|_| unable(NOT_USABLE)(Errno::NOTSOCK))
+}
+
+fn use_passed(socket: &OwnedFd) -> Result<(), Errno> {
+    let fits = socket_domain(socket) == Ok(AddressFamily::UNIX)
+        && socket_type(socket) == Ok(SocketType::STREAM);
     if !fits {
         return Err(Errno::NOTSOCK);
     }
-    fcntl_setfl(&socket, OFlags::NONBLOCK)?;
-    Ok(Some(socket))
+    fcntl_setfl(socket, OFlags::NONBLOCK)
 }
 
 fn stream() -> Result<OwnedFd, Error> {

@@ -6,7 +6,7 @@ use super::conversation::{Patience, Protocol};
 #[cfg(feature = "share")]
 use super::event_loop::Beside;
 use super::event_loop::{self, Service};
-use super::listener::{Limits, Listener, Place};
+use super::listener::{Limits, Listener, Place, passed};
 use super::log::Log;
 use super::setup::{Identity, ready};
 use super::sources::{Others, Sources};
@@ -18,6 +18,7 @@ use crate::sys::access::shared_ids;
 use crate::sys::error::{Error, not_made};
 use crate::sys::file::{directory, path};
 use crate::sys::message::Message;
+use crate::sys::passed::Passed;
 use crate::sys::privilege;
 use crate::sys::stat::{Stat, stat};
 use crate::sys::watch::Watched;
@@ -25,6 +26,7 @@ use rustix::fs::{Mode, mkdir};
 use rustix::io::Errno;
 use rustix::process::{geteuid, umask};
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// Makes a worker of this process, for another one of the same command line. (Nothing to be called by
@@ -34,10 +36,23 @@ pub const WORKER: &str = "--worker";
 /// Clients that the kernel lets connect before they are accepted; its own limit is the same.
 const BACKLOG: i32 = 4096;
 
+/// What a supervisor calls a socket where nscd's protocol is spoken.
+pub const NSCD_NAMES: &[&str] = &["nscd"];
+/// The same of nsss's.
+pub const NSSS_NAMES: &[&str] = &["nsss"];
+/// The same of systemd's user database; the second is systemd's own for varlink.
+pub const USERDB_NAMES: &[&str] = &["userdb", "varlink"];
+/// The same in the place of systemd-userdbd.
+pub const MULTIPLEXER_NAMES: &[&str] = &["multiplexer"];
+
+/// All of them.
+const NAMES: [&str; 5] = ["nscd", "nsss", "userdb", "varlink", "multiplexer"];
+
 /// How long a server of ours that has been told to end may take for it.
 const ENDING_MILLIS: u64 = 500;
 
 /// A socket to serve, and how.
+#[derive(Clone, Copy)]
 pub struct Endpoint<'a> {
     /// What is spoken.
     pub protocol: Protocol,
@@ -45,8 +60,8 @@ pub struct Endpoint<'a> {
     pub socket: &'a OsStr,
     /// How clients are admitted.
     pub limits: Limits,
-    /// The one that the supervisor passed is taken instead, if there is one.
-    pub may_be_passed: bool,
+    /// What the supervisor calls one that it passes (LISTEN_FDNAMES): that is taken instead.
+    pub names: &'static [&'static str],
     /// Its directory is made if it is not there: clients look for the socket there and nowhere else.
     pub makes_directory: bool,
     /// Clients take everything beside it for a socket but what begins with a dot.
@@ -89,7 +104,8 @@ impl Server<'_> {
         if options.log.verbosity > 0 {
             self.sources.name_refused(self.name);
         }
-        let (mut services, mut most) = (Vec::new(), 0);
+        let (mut services, mut most) = (Vec::<Service>::new(), 0);
+        let mut passed = Sockets::passed_for(endpoints)?;
         for endpoint in endpoints {
             if endpoint.makes_directory {
                 let directory = directory(endpoint.socket.as_bytes());
@@ -99,7 +115,14 @@ impl Server<'_> {
                 }
             }
             most += endpoint.limits.rows();
-            services.push(endpoint.open()?);
+            match endpoint.open(passed.take(endpoint)) {
+                Ok(service) => services.push(service),
+                Err(error) => {
+                    // Those that were made stand for nobody.
+                    services.iter().for_each(|service| service.listener.leave());
+                    return Err(error);
+                }
+            }
         }
         #[cfg(feature = "share")]
         let companion = (self.companion)(&mut near);
@@ -166,8 +189,48 @@ impl Server<'_> {
     }
 }
 
+/// Sockets that the supervisor passed.
+struct Sockets(Vec<Passed>);
+
+impl Sockets {
+    /// Those for these endpoints. One that is called as none of them is for the first, since the
+    /// supervisor calls it by its unit where nobody says otherwise. The error: one is called as a
+    /// protocol that is not served. Whoever connects there would wait for ever.
+    fn passed_for(endpoints: &[Endpoint<'_>]) -> Result<Self, Error> {
+        let mut sockets = passed()?;
+        let is_of = |endpoint: &Endpoint<'_>, name: &[u8]| {
+            endpoint.names.iter().any(|own| own.as_bytes() == name)
+        };
+        let Some(first) = endpoints.first() else { return Ok(Sockets(sockets)) };
+        let has_own = sockets.iter().any(|socket| is_of(first, &socket.name));
+        let is_only = endpoints.len() == 1 && sockets.len() == 1;
+        let mut needs_one = !has_own;
+        for socket in &mut sockets {
+            let is_known = NAMES.iter().any(|name| name.as_bytes() == socket.name);
+            if needs_one && (is_only || !is_known) {
+                socket.name = first.names.first().map_or(&b""[..], |name| name.as_bytes()).into();
+                needs_one = false;
+            } else if is_known && !endpoints.iter().any(|endpoint| is_of(endpoint, &socket.name)) {
+                let name = OsStr::from_bytes(&socket.name);
+                return Err(
+                    Error::options("a socket is passed for what is not served:").about(name)
+                );
+            }
+        }
+        Ok(Sockets(sockets))
+    }
+
+    /// That of an endpoint, if there is one.
+    fn take(&mut self, endpoint: &Endpoint<'_>) -> Option<OwnedFd> {
+        let is_its =
+            |socket: &Passed| endpoint.names.iter().any(|name| name.as_bytes() == socket.name);
+        let at = self.0.iter().position(is_its)?;
+        Some(self.0.remove(at).socket)
+    }
+}
+
 impl Endpoint<'_> {
-    fn open(&self) -> Result<Service, Error> {
+    fn open(&self, passed: Option<OwnedFd>) -> Result<Service, Error> {
         let place = Place {
             path: self.socket,
             mode: 0o666,
@@ -177,11 +240,10 @@ impl Endpoint<'_> {
             // One that ends, with its program or by `-K`, needs a moment for it.
             patience: ENDING_MILLIS,
             takes_descriptors: false,
-            may_be_passed: self.may_be_passed,
             lengthens: true,
             hides_lock: self.hides_lock,
         };
-        let listener = Listener::open(&place, self.limits)?;
+        let listener = Listener::open(&place, self.limits, passed)?;
         Ok(Service { protocol: self.protocol, listener, sources: 0..BACKENDS })
     }
 }

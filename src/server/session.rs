@@ -79,14 +79,13 @@ impl Session {
         Ok(sent)
     }
 
-    /// Sends `bytes`, at most a page of them, and puts aside in `page` what the client does not take
-    /// now.
+    /// Sends `bytes`, and puts aside in `page` what the client does not take now, at most a page:
+    /// see [`takes`](crate::sys::stream::takes).
     pub fn send(&mut self, bytes: &[u8], page: &mut [u8]) -> Result<(), Errno> {
         let sent = if bytes.is_empty() { 0 } else { send_some(&self.socket, bytes)? };
         let rest = bytes.get(sent..).unwrap_or_default();
-        if let Some(room) = page.get_mut(..rest.len()) {
-            room.copy_from_slice(rest);
-        }
+        // Where the kernel had no memory for what it had room for.
+        page.get_mut(..rest.len()).ok_or(Errno::NOBUFS)?.copy_from_slice(rest);
         self.unsent = (0, rest.len() as u16);
         Ok(())
     }

@@ -91,13 +91,12 @@ impl Sources {
         self.switch()
     }
 
-    /// Whether all of them are the machine's own files.
-    pub fn are_own_files(&self) -> Result<bool, Error> {
+    /// Whether some of them are the machine's own files, and whether others are.
+    pub fn kinds(&self) -> Result<(bool, bool), Error> {
         let mut switch = self.switch()?;
-        Ok(switch
-            .slots()
-            .iter()
-            .all(|slot| slot.origin.is_none() && slot.backend.teller() == Teller::Own))
+        let is_own = |slot: &Slot| slot.origin.is_none() && slot.backend.teller() == Teller::Own;
+        let own = switch.slots().iter().any(is_own);
+        Ok((own, !switch.slots().iter().all(is_own)))
     }
 
     /// A line for each, as it is understood.

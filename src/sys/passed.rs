@@ -16,32 +16,46 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// What tells of sockets from the supervisor; for us, and not for what we start.
-pub const VARIABLES: [&str; 2] = ["LISTEN_FDS", "LISTEN_PID"];
+pub const VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
 /// The number of the first one, by the protocol.
 const FIRST: RawFd = 3;
 
-/// The first descriptor that the supervisor passed, as sd_listen_fds(3) has it; `None`: it passed
-/// none. The error: there is no such descriptor.
-pub fn from_supervisor() -> Result<Option<OwnedFd>, Errno> {
+/// A socket that the supervisor passed.
+pub struct Passed {
+    /// What it calls it; empty: nothing.
+    pub name: Vec<u8>,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// The descriptors that the supervisor passed, as sd_listen_fds_with_names(3) has them: the first one,
+/// and of the others those that listen. The error: there is no first one.
+pub fn from_supervisor() -> Result<Vec<Passed>, Errno> {
     let text = |name| std::env::var_os(name).unwrap_or_default();
     let count = decimal_u64(text("LISTEN_FDS").as_bytes()).unwrap_or(0);
     let pid = text("LISTEN_PID");
     let ours = decimal_u32(pid.as_bytes()) == Some(getpid().as_raw_nonzero().get().unsigned_abs());
-    if count == 0 || !(pid.is_empty() || ours) {
-        return Ok(None);
+    let mut all = Vec::new();
+    if !(pid.is_empty() || ours) {
+        return Ok(all);
     }
-    let first = copy(FIRST)?;
-    let _ = nix::unistd::close(FIRST);
-    // Programs that are started have no use for the others. Nothing of ours listens yet.
-    for number in (FIRST + 1..).take((count - 1).min(1 << 20) as usize) {
+    let names = text("LISTEN_FDNAMES");
+    let mut names = names.as_bytes().split(|byte| *byte == b':');
+    for number in (FIRST..).take(count.min(1 << 20) as usize) {
+        let name = names.next().unwrap_or_default().to_vec();
         match copy(number) {
-            Ok(other) if socket_acceptconn(&other) == Ok(true) => drop(nix::unistd::close(number)),
-            Ok(_) => {}
+            Err(errno) if number == FIRST => return Err(errno),
             Err(_) => break,
+            // Programs that are started have no use for it. Nothing of ours listens yet.
+            Ok(socket) if number == FIRST || socket_acceptconn(&socket) == Ok(true) => {
+                let _ = nix::unistd::close(number);
+                all.push(Passed { name, socket });
+            }
+            Ok(_) => {}
         }
     }
-    Ok(Some(first))
+    Ok(all)
 }
 
 /// A copy of an open descriptor, by its number. There is no safe call for that; but what a process

@@ -3,6 +3,7 @@
 use super::clock::{millis, timespec};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, write};
+use rustix::net::sockopt::socket_send_buffer_size;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -20,6 +21,12 @@ pub fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 /// Whether the peer takes more now: less than a quarter of what fits is waiting for it.
 pub fn takes_more(socket: &OwnedFd) -> bool {
     !matches!(wait_for(socket, PollFlags::OUT, Some(0)), Ok(false))
+}
+
+/// Whether the peer takes so many bytes now, all of them: see unix_writable() and
+/// unix_stream_sendmsg() in Linux's net/unix/af_unix.c.
+pub fn takes(socket: &OwnedFd, bytes: usize) -> bool {
+    socket_send_buffer_size(socket).is_ok_and(|size| size / 4 >= bytes) && takes_more(socket)
 }
 
 /// Sends all of `bytes` until `deadline`, in milliseconds of the clock; ETIMEDOUT if it has passed.

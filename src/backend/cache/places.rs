@@ -164,13 +164,13 @@ impl Placed for Places {
                 Err(_) => table.drop(),
             }
         }
-        let room = &mut *step.shared.window;
+        let room = step.shared.window.room();
         let (_, (second, _)) = data.size_and_mtime();
         let Some(open) = ix.get(version, |path| Ix::open(path, second, *other, room)) else {
             return Ok(Place::Unknown);
         };
         spend(step.budget, WINDOW);
-        match open.find(key, step.shared.window) {
+        match open.find(key, step.shared.window.room()) {
             Ok(Told::At(at)) => line(step, file, at, want),
             // It was written, or another one came, while it was being read.
             Ok(Told::Absent) if open.is_still() && file.is_still() => Ok(Place::Absent),
@@ -212,7 +212,7 @@ fn line(step: &mut Step<'_>, file: &mut DbFile, at: u64, want: Want<'_>) -> Resu
     }
     // With the byte in front of it.
     let front = usize::from(at > 0);
-    let room = step.shared.window.get_mut(..LIKELY_LINE).unwrap_or_default();
+    let room = step.shared.window.room().get_mut(..LIKELY_LINE).unwrap_or_default();
     let size = room.len();
     let len = pread_full(file.reopen()?, room, at - front as u64)?;
     spend(step.budget, len + CANDIDATE);
@@ -250,7 +250,7 @@ fn groups(
     };
     let told = match table.find(user) {
         Ok(None) => return Place::Groups,
-        Ok(Some(at)) => record(&table.file, at, step.shared.window),
+        Ok(Some(at)) => record(&table.file, at, step.shared.window.room()),
         Err(errno) => Err(errno),
     };
     let Ok(record) = told else {

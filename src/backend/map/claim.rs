@@ -5,7 +5,7 @@ use super::config::{Config, SectionKind};
 use super::evidence::{Look, Room, look_for};
 use super::plan::planned;
 use super::{Account, Login, Map, fill};
-use crate::backend::client::{Enumerations, Hit, Search};
+use crate::backend::client::{Enumerations, Hit, Search, Sequel};
 use crate::backend::gids::Gids;
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::access::Rights;
@@ -48,7 +48,7 @@ impl Map {
             Err(Errno::ROFS) => return Ok(()),
             Err(errno) => return Err(Outcome::failed(errno)),
         }
-        let appended = registry.append(name, uid, &mut self.known, step.shared.window);
+        let appended = registry.append(name, uid, &mut self.known, step.shared.window.room());
         appended.map_err(Outcome::failed)?;
         self.judge(name, uid)
     }
@@ -83,7 +83,7 @@ impl Map {
     fn read_on(&mut self, step: &mut Step<'_>) -> Result<(), Outcome> {
         let Some(registry) = &mut self.registry else { return Ok(()) };
         step.shared.holds_files = true;
-        let read = registry.refresh(&mut self.known, step.shared.window);
+        let read = registry.refresh(&mut self.known, step.shared.window.room());
         read.map_err(Outcome::failed)
     }
 
@@ -159,9 +159,11 @@ impl Map {
             shared: &mut Shared::new(Gids::NONE),
             rights: Rights::Own,
             rules: Rules::Nsss,
+            lists: false,
             budget: &mut { u64::MAX },
             search: &mut Search::default(),
             enumerations: &mut Enumerations::default(),
+            sequel: &mut Sequel::default(),
             hit: &mut Hit::None,
         };
         self.claim(&mut step, name, uid, false)

@@ -2,7 +2,7 @@
 
 use super::config::NamedGroup;
 use super::problem::{Level, tell_line};
-use crate::backend::client::{Enumerations, Hit, Search};
+use crate::backend::client::{Enumerations, Hit, Search, Sequel};
 use crate::backend::unix::Unix;
 use crate::backend::{Outcome, Shared, Source, Step};
 use crate::sys::access::Rights;
@@ -77,9 +77,11 @@ fn look_up(files: &mut Unix, name: Name<'_>, shared: &mut Shared) -> Result<Opti
         shared,
         rights: Rights::Own,
         rules: Rules::Nsss,
+        lists: false,
         budget: &mut { u64::MAX },
         search: &mut Search::default(),
         enumerations: &mut Enumerations::default(),
+        sequel: &mut Sequel::default(),
         hit: &mut Hit::None,
     };
     match files.ask(step.again(), &Request::ByName(Db::Group, name)) {

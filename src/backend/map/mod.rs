@@ -10,6 +10,8 @@ pub mod config;
 mod evidence;
 mod groups;
 pub mod key;
+#[cfg(feature = "userdb")]
+mod key_files;
 mod kinds;
 mod list;
 pub mod names;
@@ -27,6 +29,8 @@ pub mod start;
 pub mod template;
 mod trust;
 
+#[cfg(feature = "userdb")]
+use super::KeyPlace;
 use super::client::Hit;
 use super::{Outcome, Source, Step, Teller};
 use crate::sys::access::{Peer, Rights};
@@ -76,6 +80,9 @@ pub struct Map {
     groups: groups::SectionGroups,
     /// Evidence can block.
     slow: bool,
+    /// Files that are required are told as ssh keys.
+    #[cfg(feature = "userdb")]
+    tells_keys: bool,
     // What is large is elsewhere, so that the rest is near: that makes smaller code.
     /// A path that is being looked at.
     room: Box<evidence::Room>,
@@ -146,6 +153,22 @@ impl Source for Map {
         self.record_of(&hit.head()?)
     }
 
+    #[cfg(feature = "userdb")]
+    fn tell_ssh_keys(&mut self) {
+        self.tells_keys = true;
+    }
+
+    #[cfg(feature = "userdb")]
+    fn ssh_keys(
+        &mut self,
+        rights: Rights,
+        name: &[u8],
+        place: &mut KeyPlace,
+        out: &mut [u8],
+    ) -> Result<usize, Errno> {
+        self.key_files(rights, name, place, out)
+    }
+
     fn may_block(&self) -> bool {
         self.slow
     }
@@ -191,6 +214,11 @@ impl Source for Map {
             for dir in scan.directories() {
                 sandbox.list_later(|| path(dir.to_bytes()).into());
             }
+        }
+        #[cfg(feature = "userdb")]
+        for file in self.files_of_keys() {
+            let dir = || scan::directory(file).map_or(file.before, |(dir, ..)| dir);
+            sandbox.list_later(|| path(dir()).into());
         }
         for section in self.config.sections.iter().filter(|s| s.rc) {
             let home = &section.template.home;
@@ -374,7 +402,7 @@ impl Map {
         if section.rc {
             let home = evidence::path(&section.template.home, name, room);
             let home = home.map_err(Outcome::failed)?;
-            if let Some(gid) = rc::gid(home, !config.compat, look, shared.window)? {
+            if let Some(gid) = rc::gid(home, !config.compat, look, shared.window.room())? {
                 shared.gids.add(gid);
             }
         }

@@ -154,6 +154,8 @@ impl Map {
             refused: None,
             groups,
             slow: false,
+            #[cfg(feature = "userdb")]
+            tells_keys: false,
             room: Box::default(),
             look: Look::Wait,
             area: Box::default(),
@@ -166,7 +168,7 @@ impl Map {
             map.slow = slow::find(config, &mut Near::new());
         }
         let shared = &mut Shared::new(Gids::NONE);
-        map.read_registry(plan.file, host, shared.window)?;
+        map.read_registry(plan.file, host, shared.window.room())?;
         map.groups.check(plan.file, tells, shared).map_err(|outcome| {
             fail("unable to read", groups::FILE, errno_of(outcome).unwrap_or(Errno::IO))
         })?;

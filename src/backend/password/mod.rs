@@ -5,7 +5,7 @@
 
 pub mod rule;
 
-use super::client::{Enumerations, Hit, Search};
+use super::client::{Enumerations, Hit, Search, Sequel};
 use super::gids::Gids;
 use super::stamp::{Reading, Stamp};
 use super::unix::Unix;
@@ -130,7 +130,7 @@ impl Passwords {
         let mut hit = Hit::None;
         let (search, budget) = (&mut Search::default(), &mut { u64::MAX });
         match self.ask(Db::Passwd, subject.name, search, &mut hit, budget) {
-            Outcome::Found => match self.own.record(self.shared.window, &hit) {
+            Outcome::Found => match self.own.record(self.shared.window.bytes(), &hit) {
                 Some(Record::Passwd(own)) if own.password == subject.field => OwnPasswd::SameField,
                 _ => OwnPasswd::Name,
             },
@@ -176,9 +176,11 @@ impl Passwords {
             shared,
             rights: Rights::Own,
             rules: Rules::Glibc,
+            lists: false,
             budget,
             search,
             enumerations,
+            sequel: &mut Sequel::default(),
             hit,
         };
         own.ask(step, &Request::ByName(db, name))

@@ -38,17 +38,17 @@ pub struct Settings {
 /// The options of nsssd-switch.
 pub const SWITCH: Spec = Spec {
     flags: "mSX",
-    values: "tM",
+    values: "tY",
     alias: &[("--spawn", b'S'), ("--check", b'X'), MIN_UID_OPTION],
     ..Spec::NONE
 };
 
 /// Below which uid local files alone are believed.
-pub const MIN_UID_OPTION: (&str, u8) = ("--min-uid", b'M');
+pub const MIN_UID_OPTION: (&str, u8) = ("--min-uid", b'Y');
 
 /// The value of `--min-uid`. Uid 0 always is among them.
 pub fn min_uid(options: &Options<'_>) -> Result<u32, Error> {
-    let given = options.number(b'M', u64::from(u32::MAX))?;
+    let given = options.number(b'Y', u64::from(u32::MAX))?;
     Ok(given.map_or(MIN_UID, |number| (number as u32).max(1)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::ClientState;
 use super::decision::stop;
-use super::{Report, Slot, Switch};
+use super::{Answer, Report, Slot, Switch};
 use crate::backend::client::{Hit, Search};
 use crate::backend::{Outcome, Teller};
 use nssproto::bytes::copy_front;
@@ -65,7 +65,7 @@ pub(super) enum Judging {
 /// What is asked about: one record at a time, since few need more than a turn.
 pub(super) struct Claim {
     client: Option<u32>,
-    name: heapless::Vec<u8, { Name::MAX }>,
+    name: KeptName,
     /// Its user or group number; shadow has none.
     id: Option<u32>,
 }
@@ -80,6 +80,9 @@ impl Claim {
         }
     }
 }
+
+/// A name that is kept while others are asked for it.
+type KeptName = heapless::Vec<u8, { Name::MAX }>;
 
 /// What becomes of a record.
 pub(super) enum Verdict {
@@ -295,19 +298,32 @@ impl Switch {
         (outcome, id)
     }
 
+    /// [`Switch::ask`], without losing what is in the window.
+    pub fn ask_aside<T>(
+        &mut self,
+        client: &mut ClientState,
+        request: &Request<'_>,
+        with: impl FnOnce(Answer<'_>) -> T,
+    ) -> T {
+        std::mem::swap(&mut self.shared.window, &mut self.aside);
+        let result = with(self.ask(client, request, 0));
+        std::mem::swap(&mut self.shared.window, &mut self.aside);
+        result
+    }
+
     /// Whether the machine's own files have the name or the number of the record that a client's request
     /// has found elsewhere, in one turn. The error: they cannot be asked.
     pub(super) fn own_has(&mut self, client: &mut ClientState) -> Result<bool, Errno> {
         let (found_at, found, budget) = (client.slot, client.hit, client.budget);
-        let (uid, gid) = self.numbers(client).ok_or(Errno::IO)?;
-        let name = self.name(client).ok_or(Errno::IO)?;
-        let (db, by_id) = match (uid, gid) {
-            (Some(uid), _) => (Db::Passwd, Request::ByUid(Uid(uid))),
-            (None, gid) => (Db::Group, Request::ByGid(Gid(gid.ok_or(Errno::IO)?))),
+        let (db, name, id) = self.key(client).ok_or(Errno::IO)?;
+        let by_id = match db {
+            Db::Passwd => Request::ByUid(Uid(id)),
+            _ => Request::ByGid(Gid(id)),
         };
         // A name that cannot be asked for is longer than any that is told.
         let by_name = Name::new(&name).map(|name| Request::ByName(db, name));
         let mut has = Ok(false);
+        client.budget = u64::MAX;
         for at in (0..self.slots.len()).filter(|at| *at != found_at) {
             let slot = self.slots.get(at).filter(|slot| slot.backend.teller() == Teller::Own);
             if slot.is_none() {
@@ -315,7 +331,9 @@ impl Switch {
             }
             for question in by_name.iter().chain([&by_id]) {
                 (client.slot, client.search) = (at, Search::default());
-                client.budget = u64::MAX;
+                if self.step(client).is_some_and(|(backend, step)| backend.lacks(step, question)) {
+                    continue;
+                }
                 has = match self.look_aside(client, question).0 {
                     Outcome::Found => Ok(true),
                     Outcome::NotFound => continue,
@@ -332,6 +350,21 @@ impl Switch {
         client.budget = budget.saturating_sub(spent);
         (client.slot, client.hit, client.search) = (found_at, found, Search::default());
         has
+    }
+
+    /// Whether it is a user or a group that was found, its name, of which the beginning may be all, and its
+    /// number.
+    fn key(&mut self, client: &mut ClientState) -> Option<(Db, KeptName, u32)> {
+        let slot = self.slots.get(client.slot)?;
+        if let Some((db, name, id)) = slot.backend.key(self.shared.window.bytes(), &client.hit) {
+            let name = name.get(..Name::MAX).unwrap_or(name);
+            return Some((db, KeptName::from_slice(name).ok()?, id));
+        }
+        let (db, id) = match self.numbers(client)? {
+            (Some(uid), _) => (Db::Passwd, uid),
+            (None, gid) => (Db::Group, gid?),
+        };
+        Some((db, self.name(client)?, id))
     }
 
     /// The uid and the gid of the record that was found.
@@ -352,10 +385,7 @@ impl Switch {
     }
 
     /// Its name; of one that is longer than any that can be asked for, the beginning.
-    pub(super) fn name(
-        &mut self,
-        client: &mut ClientState,
-    ) -> Option<heapless::Vec<u8, { Name::MAX }>> {
+    pub(super) fn name(&mut self, client: &mut ClientState) -> Option<KeptName> {
         let mut room = [0; Name::MAX];
         let len = match self.whole(client) {
             Some(record) => copy_front(record.name(), &mut room),
@@ -372,6 +402,6 @@ impl Switch {
     /// It, if it is not to be taken in pieces.
     pub(super) fn whole(&self, client: &ClientState) -> Option<Record<'_>> {
         let slot = self.slots.get(client.slot)?;
-        slot.backend.record(self.shared.window, &client.hit)
+        slot.backend.record(self.shared.window.bytes(), &client.hit)
     }
 }

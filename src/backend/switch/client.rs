@@ -3,7 +3,7 @@
 
 use super::Progress;
 use super::belief::Judging;
-use crate::backend::client::{Enumerations, Hit, Search};
+use crate::backend::client::{Enumerations, Hit, Search, Sequel};
 use crate::limits::BACKENDS;
 use crate::sys::access::Rights;
 use nssproto::line::Rules;
@@ -15,6 +15,12 @@ pub struct ClientState {
     pub rights: Rights,
     /// By whose rules files are read for his questions; nsss's, until they are set.
     pub rules: Rules,
+    /// He asks for all there are, and much of it in each turn: it is read ahead for him.
+    pub(super) lists: bool,
+    /// The backends before it have no further entry for him.
+    pub(super) lists_at: usize,
+    /// Where he is in shadow then.
+    pub(super) sequel: Sequel,
     /// Tells clients of one switch apart.
     pub number: u32,
     /// Bytes of files that may still be read before others are served.
@@ -47,6 +53,9 @@ impl ClientState {
         ClientState {
             rights,
             rules: Rules::Nsss,
+            lists: false,
+            lists_at: 0,
+            sequel: Sequel::default(),
             number,
             budget: 0,
             backends: 0..enumerations.len() as u8,
@@ -75,6 +84,11 @@ impl ClientState {
     /// The backends that he may ask.
     pub fn backends(&self) -> Range<usize> {
         self.backends.start.into()..self.backends.end.into()
+    }
+
+    /// From now on he asks for all there are, or does so no more.
+    pub fn set_lists(&mut self, lists: bool) {
+        (self.lists, self.lists_at) = (lists, 0);
     }
 
     /// Closes the files of enumerations that he has not gone on with for a while; whether others are

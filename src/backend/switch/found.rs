@@ -46,7 +46,7 @@ impl Found<'_> {
     /// The record, if it is whole.
     pub fn record(&self) -> Option<Record<'_>> {
         let ClientState { slot, hit, .. } = &*self.client;
-        self.switch.slots.get(*slot)?.backend.record(self.switch.shared.window, hit)
+        self.switch.slots.get(*slot)?.backend.record(self.switch.shared.window.bytes(), hit)
     }
 
     /// The place of the backend that told it.
@@ -104,7 +104,7 @@ impl Found<'_> {
         if slot.backend.asks_others() {
             return true;
         }
-        let (db, field) = match (slot.backend.record(self.switch.shared.window, hit), hit) {
+        let (db, field) = match (slot.backend.record(self.switch.shared.window.bytes(), hit), hit) {
             (Some(Record::Passwd(record)), _) => (Db::Passwd, record.password),
             (Some(Record::Group(record)), _) => (Db::Group, record.password),
             // Of a long one only the head is at hand.
@@ -123,7 +123,7 @@ impl Found<'_> {
         let ClientState { slot, hit, rights, budget, number, .. } = &mut *self.client;
         let Switch { slots, shared, passwords, .. } = &mut *self.switch;
         let source = &*slots.get(*slot)?.backend;
-        let record = source.record(shared.window, hit)?;
+        let record = source.record(shared.window.bytes(), hit)?;
         let (db, name, field) = match record {
             Record::Passwd(record) => (Db::Passwd, record.name, record.password),
             Record::Group(record) => (Db::Group, record.name, record.password),

@@ -7,17 +7,19 @@ mod found;
 mod sharing;
 mod upkeep;
 
+#[cfg(feature = "userdb")]
+use super::KeyPlace;
 use super::child::Origin;
 use super::client::Search;
 use super::gids::Gids;
+use super::window::Window;
 use super::{Backend, Outcome, Shared, Source, Step};
 #[cfg(feature = "nscd")]
 use super::{Teller, password::Passwords};
-use crate::limits::{IDLE_LOOK_MILLIS, MIN_UID, WINDOW};
+use crate::limits::{IDLE_LOOK_MILLIS, MIN_UID};
 use crate::sys::access::Rights;
 use crate::sys::clock::{self, NEVER};
 use crate::sys::sandbox::Sandbox;
-use crate::sys::untouched;
 use belief::{Claim, Judging, Verdict};
 use decision::{Next, any_of};
 use nssproto::entry::{Db, Name};
@@ -69,7 +71,7 @@ pub struct Switch {
     slots: Vec<Slot>,
     shared: Shared,
     /// The window while a record is in the other one.
-    aside: &'static mut [u8],
+    aside: Window,
     claim: Claim,
     /// Uids below it are believed from local files.
     pub min_uid: u32,
@@ -91,7 +93,7 @@ impl Switch {
         let mut switch = Box::new(Switch {
             slots,
             shared: Shared::new(Gids::new(merge)),
-            aside: untouched(WINDOW),
+            aside: Window::default(),
             claim: Claim::NONE,
             min_uid: MIN_UID,
             next_look: NEVER,
@@ -171,7 +173,30 @@ impl Switch {
         if let Some(passwords) = &mut self.passwords {
             passwords.tells_shadow = true;
         }
+        #[cfg(feature = "userdb")]
+        self.tell_ssh_keys();
         judges
+    }
+
+    /// From now on [`Switch::ssh_keys`] is asked.
+    #[cfg(feature = "userdb")]
+    pub fn tell_ssh_keys(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.backend.tell_ssh_keys());
+    }
+
+    /// The next bytes of the files with the ssh keys of a user whom the backend at `source` has told: see
+    /// [`Source::ssh_keys`].
+    #[cfg(feature = "userdb")]
+    pub fn ssh_keys(
+        &mut self,
+        client: &ClientState,
+        source: usize,
+        name: &[u8],
+        place: &mut KeyPlace,
+        out: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let slot = self.slots.get_mut(source).ok_or(Errno::INVAL)?;
+        slot.backend.ssh_keys(client.rights, name, place, out)
     }
 
     /// What must stay allowed once all has been started.
@@ -253,6 +278,9 @@ impl Switch {
     ) -> Answer<'a> {
         if !client.pending {
             client.begin();
+            if client.lists && matches!(request, Request::Next(_)) {
+                client.slot = client.slot.max(client.lists_at);
+            }
             if !self.tell_again(client, request) {
                 return Answer::NeedsWorker;
             }
@@ -264,6 +292,13 @@ impl Switch {
         client.pending = outcome == Outcome::Pending;
         match outcome {
             Outcome::Done => Answer::Done,
+            Outcome::Found if client.lists && matches!(request, Request::Next(_)) => {
+                // One that has failed is to be missed at the end.
+                if !client.has_failed() {
+                    client.lists_at = client.slot;
+                }
+                Answer::Found(Found { switch: self, client, in_pieces: false })
+            }
             Outcome::Found => Answer::Found(Found { switch: self, client, in_pieces: false }),
             Outcome::Groups => Answer::Groups(FoundGroups { switch: self, client }),
             Outcome::NotFound => Answer::NotFound,
@@ -454,10 +489,11 @@ impl Switch {
         client: &'a mut ClientState,
     ) -> Option<(&'a mut dyn Source, Step<'a>)> {
         let ClientState { slot, enumerations, search, hit, budget, rights, rules, .. } = client;
+        let (lists, sequel) = (client.lists, &mut client.sequel);
         let enumerations = enumerations.get_mut(*slot)?;
         let slot = self.slots.get_mut(*slot)?;
         let (shared, rights, rules) = (&mut self.shared, *rights, *rules);
-        let step = Step { shared, rights, rules, budget, search, enumerations, hit };
+        let step = Step { shared, rights, rules, lists, budget, search, enumerations, sequel, hit };
         Some((&mut *slot.backend, step))
     }
 }

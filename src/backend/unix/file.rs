@@ -6,6 +6,7 @@ use super::pass::Pass;
 use super::recent::Recent;
 use super::report;
 use crate::backend::stamp::{Reading, Stamp};
+use crate::backend::window::Window;
 use crate::limits::{IDLE_LOOKS, WINDOW};
 use crate::sys::access::Rights;
 use crate::sys::clock::file_time;
@@ -182,7 +183,7 @@ impl DbFile {
             let is_new = *self.reading.stamp() != stamp;
             self.reading = Reading::new(stamp, clock);
             self.recent.clear();
-            self.index.outdate(is_new);
+            self.index.outdate(is_new, before.st_size as u64);
             self.kept = whole.then_some(len);
             if is_new {
                 self.version = self.version.wrapping_add(1);
@@ -246,10 +247,19 @@ impl DbFile {
 
     /// Goes on with the index of a file that is not kept and settled; true if there is no more to do in
     /// this turn.
-    pub fn build_index(&mut self, window: &mut [u8], budget: &mut u64) -> Result<bool, Errno> {
+    pub fn build_index(&mut self, window: &mut Window, budget: &mut u64) -> Result<bool, Errno> {
         self.reopen()?;
         let file = self.file.as_ref().ok_or(Errno::BADF)?;
         self.index.build(self.db, file, window, budget)
+    }
+
+    /// Whether all lines are indexed. Of a file that is kept that is done now; of another one, lookups
+    /// see to it.
+    pub fn has_index(&mut self, budget: &mut u64) -> bool {
+        match self.kept.and_then(|len| self.content.get(..len)) {
+            Some(lines) => self.index.build_of(self.db, lines, budget),
+            None => self.index.is_ready() && self.is_settled(),
+        }
     }
 
     /// The stamp of what is known.

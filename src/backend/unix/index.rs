@@ -7,6 +7,7 @@
 use super::recent::{LookupKey, hash};
 use super::search::behind_last_lf;
 use crate::backend::spend;
+use crate::backend::window::Window;
 use crate::limits::{INDEX_SLOTS, INDEXED_FILE};
 use crate::sys::file::pread_full;
 use crate::sys::stat::fstat;
@@ -74,7 +75,12 @@ impl Index {
 
     /// The file was read again, which is due now and then. If it `is_new`, what is asked of it has to
     /// show that it needs an index; else one that was of use is built again.
-    pub fn outdate(&mut self, is_new: bool) {
+    /// `size`: of the file, which may be too large for one.
+    pub fn outdate(&mut self, is_new: bool, size: u64) {
+        if size > INDEXED_FILE || self.state == State::Useless && !is_new {
+            self.state = State::Useless;
+            return;
+        }
         let was_ready = self.is_ready() && !is_new;
         self.state = State::Searched(if was_ready { SEARCHES } else { 0 });
     }
@@ -82,6 +88,11 @@ impl Index {
     /// Whether it knows all lines.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
+    }
+
+    /// Whether there cannot be one of this version of the file.
+    pub fn is_useless(&self) -> bool {
+        self.state == State::Useless
     }
 
     /// A lookup did without it.
@@ -98,7 +109,7 @@ impl Index {
         &mut self,
         db: Db,
         file: &OwnedFd,
-        window: &mut [u8],
+        window: &mut Window,
         budget: &mut u64,
     ) -> Result<bool, Errno> {
         self.unused = 0;
@@ -114,6 +125,7 @@ impl Index {
             if *budget == 0 {
                 return Ok(false);
             }
+            let window = window.room();
             let len = pread_full(file, window, at)?;
             spend(budget, len * WORK + 1);
             let ended = len < window.len();
@@ -130,6 +142,21 @@ impl Index {
             }
         }
         Ok(true)
+    }
+
+    /// Goes on with building it from lines that are all there are and at hand; whether it is ready.
+    pub fn build_of(&mut self, db: Db, lines: &[u8], budget: &mut u64) -> bool {
+        if let State::Searched(_) = self.state {
+            spend(budget, lines.len() * WORK);
+            self.begin(lines.len() / 20);
+        }
+        while let State::Building(_) = self.state {
+            match self.add_lines(db, lines, 0) {
+                true => self.state = State::Ready,
+                false => self.begin(self.slots.len() * 2),
+            }
+        }
+        self.is_ready()
     }
 
     /// Begins with at least so many empty slots.

@@ -5,6 +5,7 @@
 //! enumeration keeps the file that it began with. Small files are kept in memory, of larger
 //! ones the places of recent answers.
 
+mod ahead;
 pub(super) mod file;
 mod index;
 mod pass;
@@ -12,9 +13,10 @@ pub(super) mod recent;
 mod report;
 pub mod search;
 
-use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Streamed};
+use super::client::{Enumeration, Enumerations, Hit, Line, ReadFrom, Sequel, Streamed};
 
 use super::stamp::Stamp;
+use super::window::Window;
 use super::{Backend, Outcome, PerDb, RunsIn, Source, Step, Teller, spend};
 use crate::limits::{CROWD, RESTARTS};
 use crate::options::{Options, Spec};
@@ -142,10 +144,12 @@ impl Source for Unix {
         let answer = match *request {
             Request::SetTimeout { .. } => Ok(Outcome::Done),
             Request::End(db) => {
+                step.shared.window.forget();
                 *step.enumerations.get_mut(db) = None;
                 Ok(Outcome::Done)
             }
             Request::Rewind(db) => {
+                step.shared.window.forget();
                 self.rewind_list(step.enumerations, db, step.rights);
                 Ok(Outcome::Done)
             }
@@ -169,6 +173,20 @@ impl Source for Unix {
 
     fn has_plain_files(&self) -> bool {
         self.layout.rules.is_none() && self.layout.places.is_none()
+    }
+
+    fn lacks(&mut self, step: Step<'_>, request: &Request<'_>) -> bool {
+        let (db, key) = match request {
+            Request::ByName(db, name) => (*db, LookupKey::Name(name.bytes())),
+            Request::ByUid(uid) => (Db::Passwd, LookupKey::Id(uid.0)),
+            Request::ByGid(gid) => (Db::Group, LookupKey::Id(gid.0)),
+            _ => return false,
+        };
+        let file = self.files.get_mut(db);
+        step.lists
+            && file.refresh(step.rights, step.shared.batch).is_ok()
+            && file.has_index(step.budget)
+            && file.index.candidate(step.rules, key, 0).is_none()
     }
 
     fn takes_long_names(&self) -> bool {
@@ -197,6 +215,11 @@ impl Source for Unix {
         line.parsed.record(self.text(window, line)?)
     }
 
+    fn key<'a>(&'a self, window: &'a [u8], hit: &Hit) -> Option<(Db, &'a [u8], u32)> {
+        let Hit::Line(line) = hit else { return None };
+        Some((line.db, line.parsed.name(self.text(window, line)?)?, line.parsed.id()?))
+    }
+
     fn begin_pieces(&mut self, step: Step<'_>) -> Option<Head> {
         if let Hit::Line(line) = step.hit {
             // What is kept of the file may be that of another version by the next piece.
@@ -205,12 +228,15 @@ impl Source for Unix {
                 ReadFrom::Content | ReadFrom::File => ReadFrom::File,
             };
             let mut meter = LineScanner::new(line.parsed.rules(), line.db);
-            meter.feed(self.text(step.shared.window, line)?, b"");
+            meter.feed(self.text(step.shared.window.bytes(), line)?, b"");
             let mut streamed = Streamed::new(line.db, from, line.at, meter.finish(b"").ok()?);
             let version = match from {
                 ReadFrom::Enumeration => {
                     let list = step.enumerations.get_mut(line.db).as_mut()?;
-                    Stamp::of_open(self.list_file(list, line.db, step.rights).ok()?.0).ok()?
+                    Stamp::of_open(
+                        self.list_file(list, &mut step.shared.window, line.db, step.rights).ok()?.0,
+                    )
+                    .ok()?
                 }
                 _ => self.files.get(line.db).stamp(),
             };
@@ -232,7 +258,7 @@ impl Source for Unix {
         let file = match (streamed.from, step.enumerations.get_mut(db)) {
             (ReadFrom::Enumeration, list) => {
                 let list = list.as_mut().ok_or(Errno::BADF)?;
-                self.list_file(list, db, step.rights)?.0
+                self.list_file(list, &mut step.shared.window, db, step.rights)?.0
             }
             (ReadFrom::Content | ReadFrom::File, _) => {
                 let own = self.files.get_mut(db);
@@ -245,7 +271,7 @@ impl Source for Unix {
             }
         };
         let is_first = streamed.copier.taken() == 0;
-        let given = copy(streamed, file, step.shared.window, out)?;
+        let given = copy(streamed, file, step.shared.window.room(), out)?;
         let is_last = streamed.copier.done();
         if is_first || is_last {
             let same = match streamed.from {
@@ -357,6 +383,12 @@ impl Unix {
                 })
             }
             None => {
+                if let (Some(LookupKey::Name(name)), None) = (key, known) {
+                    if let Some(line) = step.next_in_order(file, name)? {
+                        *step.hit = Hit::Line(line);
+                        return Ok(Outcome::Found);
+                    }
+                }
                 let told = match (key, known) {
                     (Some(key), None) => locate(&mut step, file, key, version)?,
                     (_, Some(Location::At(at))) => {
@@ -372,6 +404,9 @@ impl Unix {
                     Told::Look(_) | Told::Alone => search_file(&mut step, file, want)?,
                 };
                 let Some(found) = found else { return Ok(Outcome::Pending) };
+                if found != Location::Absent && db == Db::Shadow && step.lists {
+                    *step.sequel = Sequel { of: file.stamp().digest(), at: step.search.at };
+                }
                 found
             }
         };
@@ -387,7 +422,10 @@ impl Unix {
     fn next(&mut self, mut step: Step<'_>, db: Db) -> Result<Outcome, Errno> {
         let mut enumeration = match step.enumerations.get_mut(db).take() {
             Some(enumeration) => enumeration,
-            None => self.enumerate(db, step.rights)?,
+            None => {
+                step.shared.window.forget();
+                self.enumerate(db, step.rights)?
+            }
         };
         step.shared.holds_files = true;
         let found = self.next_entry(&mut step, &mut enumeration, db);
@@ -401,13 +439,20 @@ impl Unix {
         enumeration: &mut Enumeration,
         db: Db,
     ) -> Result<Option<Location>, Errno> {
-        let (file, at) = self.list_file(enumeration, db, step.rights)?;
+        if let Enumeration::Open { file, idle, at } = enumeration {
+            if let Some(line) = step.next_read(file, at, db) {
+                *idle = 0;
+                *step.hit = Hit::Line(line);
+                return Ok(Some(Location::At(line.at)));
+            }
+        }
+        let (file, at) = self.list_file(enumeration, &mut step.shared.window, db, step.rights)?;
         if step.rights != Rights::Own {
             step.rights.check_read_open(&fstat(file)?, file.as_fd(), db == Db::Shadow)?;
         }
         step.search.begin_at(*at);
         let finder = Finder::for_guess(step.rules, db, Want::Any);
-        let found = search(step, file, ReadFrom::Enumeration, &finder, true)?;
+        let found = search(step, file, ReadFrom::Enumeration, &finder, !step.reads_ahead())?;
         if step.search.is_between_lines() {
             *at = step.search.at;
         }
@@ -422,10 +467,12 @@ impl Unix {
     fn list_file<'a>(
         &self,
         enumeration: &'a mut Enumeration,
+        window: &mut Window,
         db: Db,
         rights: Rights,
     ) -> Result<(&'a OwnedFd, &'a mut u64), Errno> {
         if let Enumeration::Closed { was, at } = *enumeration {
+            window.forget();
             let file = match self.files.get(db).open_to_enumerate(rights) {
                 Err(Errno::NOENT) => None,
                 file => Some(file?),
@@ -508,7 +555,7 @@ fn locate(
     if !step.search.is_fresh() || !file.is_settled() {
         return Ok(Told::Alone);
     }
-    if !file.build_index(step.shared.window, step.budget)? {
+    if !file.build_index(&mut step.shared.window, step.budget)? {
         return Ok(Told::Wait);
     }
     if file.index.is_ready() {
@@ -517,7 +564,7 @@ fn locate(
     let join = step.shared.waiting >= CROWD;
     let mut told = file.pass.ask(version, key, join);
     if let Told::Wait = told {
-        file.go_on_with_pass(step.shared.window, step.budget)?;
+        file.go_on_with_pass(step.shared.window.room(), step.budget)?;
         told = file.pass.ask(version, key, join);
     }
     if let Told::Look(Location::At(at)) = told {

@@ -3,6 +3,7 @@
 use super::recent::{Location, LookupKey};
 use crate::backend::client::{Hit, Line, LongLine, ReadFrom, Streamed};
 use crate::backend::gids::Gids;
+use crate::backend::window::Of;
 use crate::backend::{Step, spend};
 use crate::limits::{CANDIDATE, ONE_LINE, WINDOW};
 use crate::sys::file::pread_full;
@@ -22,7 +23,7 @@ use nssproto::line::{Parsed, Rules, parse_by};
 use nssproto::nsss::Head;
 use rustix::io::Errno;
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Which lines are looked for.
 #[derive(Clone, Copy)]
@@ -355,7 +356,7 @@ pub fn search(
         if *step.budget == 0 {
             return Ok(None);
         }
-        let room = step.shared.window.get_mut(..size).ok_or(Errno::NOBUFS)?;
+        let room = step.shared.window.room().get_mut(..size).ok_or(Errno::NOBUFS)?;
         let len = pread_full(file, room, search.at)?;
         spend(step.budget, len + 1);
         let ended = len < size;
@@ -404,6 +405,11 @@ pub fn search(
         if let Some((Span { start, end, next }, parsed)) = found {
             search.at = base + next as u64;
             let at = base + start as u64;
+            let whole = lines.len();
+            if from == ReadFrom::Enumeration && step.reads_ahead() {
+                let (of, batch) = (Of::List(file.as_raw_fd()), step.shared.batch);
+                step.shared.window.hold(of, batch, base, whole);
+            }
             *step.hit = Hit::Line(Line { db, from, start, end, at, parsed });
             return Ok(Some(Location::At(at)));
         }

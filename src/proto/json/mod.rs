@@ -21,6 +21,7 @@ mod write;
 
 pub use text::{Number, Text};
 pub(crate) use write::is_character;
+pub(crate) use write::is_plain;
 pub use write::{ESCAPED_MAX, Escaper, Message};
 
 use crate::Malformed;

@@ -42,13 +42,22 @@ impl Escaper {
     /// as [`ESCAPED_MAX`] bytes are free.
     pub fn feed(&mut self, input: &[u8], out: &mut [u8]) -> (usize, usize) {
         let mut out = Out { room: out, len: 0 };
-        for (taken, byte) in input.iter().enumerate() {
-            if out.room.len() - out.len < ESCAPED_MAX {
-                return (taken, out.len);
+        let mut rest = input;
+        while let Some((byte, behind)) = rest.split_first() {
+            let Some(free) = (out.room.len() - out.len).checked_sub(ESCAPED_MAX) else { break };
+            // Most bytes stand for themselves, and all in a row are copied.
+            let most = rest.get(..=free).unwrap_or(rest);
+            let plain = if self.len == 0 { plain(most) } else { 0 };
+            if plain > 0 {
+                let (row, behind) = rest.split_at_checked(plain).unwrap_or_default();
+                out.put(row);
+                rest = behind;
+            } else {
+                self.push(*byte, &mut out);
+                rest = behind;
             }
-            self.push(*byte, &mut out);
         }
-        (input.len(), out.len)
+        (input.len() - rest.len(), out.len)
     }
 
     /// The string ends: what stands for a character that was not complete; bytes written, at most
@@ -102,6 +111,17 @@ impl Escaper {
     }
 }
 
+/// Whether all bytes stand for themselves in a string.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    plain(bytes) == bytes.len()
+}
+
+/// How many bytes at the front stand for themselves.
+fn plain(bytes: &[u8]) -> usize {
+    let is_other = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    bytes.iter().position(is_other).unwrap_or(bytes.len())
+}
+
 fn escape(byte: u8, out: &mut Out<'_>) {
     match byte {
         0 => out.put(REPLACEMENT),
@@ -142,18 +162,26 @@ impl<'a> Message<'a> {
         self
     }
 
+    /// Appends a string that is at hand, with its quotes.
+    pub fn string(&mut self, bytes: &[u8]) -> &mut Self {
+        let (front, rest) = bytes.split_at_checked(plain(bytes)).unwrap_or_default();
+        self.put(b"\"").put(front).escaped(rest.iter().copied()).put(b"\"")
+    }
+
     /// Appends a string, with its quotes.
     pub fn text(&mut self, bytes: impl IntoIterator<Item = u8>) -> &mut Self {
+        self.put(b"\"").escaped(bytes).put(b"\"")
+    }
+
+    fn escaped(&mut self, bytes: impl IntoIterator<Item = u8>) -> &mut Self {
         let mut escaper = Escaper::default();
         let mut piece = [0; ESCAPED_MAX];
-        self.put(b"\"");
         for byte in bytes {
             let (_, written) = escaper.feed(&[byte], &mut piece);
             self.put(piece.get(..written).unwrap_or_default());
         }
         let written = escaper.finish(&mut piece);
-        self.put(piece.get(..written).unwrap_or_default());
-        self.put(b"\"")
+        self.put(piece.get(..written).unwrap_or_default())
     }
 
     /// Appends a number.

@@ -26,6 +26,7 @@
 //! assert_eq!(question, Question::User(Keys { name: None, id: Some(1000) }));
 //! ```
 
+pub mod keys;
 mod path;
 mod read;
 pub mod record;
@@ -330,6 +331,15 @@ pub fn is_name(name: &[u8]) -> bool {
         || matches!(name, b"." | b".." | b"root" | b"nobody")
         || text.contains(|c: char| matches!(c, ':' | '/') || c.is_ascii_control())
         || !text.chars().all(crate::json::is_character))
+}
+
+/// Whether it is a name that may be told, of letters, digits, `_`, `-` and `.`, as most are.
+fn is_plain_name(name: &[u8]) -> bool {
+    let is_usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    name.len() <= NAME_MAX
+        && name.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && name.iter().all(is_usual)
+        && !matches!(name, b"root" | b"nobody")
 }
 
 /// Whether a user or group of this number may be told: not root's, not those of nobody, and none that

@@ -25,14 +25,32 @@ pub(super) struct Check {
     /// Components that are left when it is mended.
     components: usize,
     bad: bool,
+    /// It is told in another way than it stands.
+    mends: bool,
     /// The front of a character.
     held: [u8; 4],
     holds: usize,
 }
 
+/// Whether a path is told as it stands, as most are: short, of usual letters, nothing to be left out.
+pub(super) fn is_plain(path: &[u8]) -> bool {
+    let mut before = 0;
+    path.len() <= COMPONENT_MAX
+        && path.first() == Some(&b'/')
+        && path.iter().all(|byte| {
+            let behind_slash = core::mem::replace(&mut before, *byte) == b'/';
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'_' | b'-')
+                || matches!(byte, b'/' | b'.') && !behind_slash
+        })
+        && before != b'/'
+}
+
 /// What is told of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
+    /// The path as it stands.
+    Plain,
     /// The path, mended.
     Mended,
     /// This in its place.
@@ -42,8 +60,19 @@ pub(super) enum Told {
 impl Check {
     /// Takes the next bytes.
     pub fn feed(&mut self, piece: &[u8]) {
-        for byte in piece {
-            self.push(*byte);
+        let mut rest = piece;
+        while let Some((byte, behind)) = rest.split_first() {
+            // Most of a path needs no look of its own.
+            let is_other = |byte: &u8| !byte.is_ascii_alphanumeric();
+            let plain = rest.iter().position(is_other).unwrap_or(rest.len());
+            if plain > 0 && self.len > 0 && self.holds == 0 {
+                (self.len, self.component) = (self.len + plain, self.component + plain);
+                self.dots = false;
+                rest = rest.get(plain..).unwrap_or_default();
+            } else {
+                self.push(*byte);
+                rest = behind;
+            }
         }
     }
 
@@ -52,6 +81,7 @@ impl Check {
         self.bad |= byte == b':' || byte.is_ascii_control();
         self.len += 1;
         if byte == b'/' {
+            self.mends |= self.component == 0 && self.len > 1;
             self.end_component();
         } else {
             self.dots = byte == b'.' && (self.component == 0 || self.dots);
@@ -64,6 +94,7 @@ impl Check {
         self.bad |= self.component > COMPONENT_MAX || (self.dots && self.component == 2);
         let left = self.component > 0 && !(self.dots && self.component == 1);
         self.components += usize::from(left);
+        self.mends |= self.dots && self.component == 1;
         (self.component, self.dots) = (0, false);
     }
 
@@ -89,13 +120,15 @@ impl Check {
 
     /// The path ends: what is told of it.
     pub fn finish(mut self, kind: Kind) -> Told {
+        self.mends |= self.component == 0;
         self.end_component();
         let bad = self.bad || self.holds > 0 || self.len > PATH_MAX;
         match kind {
             Kind::Home if bad || self.len == 0 => Told::Instead("/"),
             Kind::Shell if self.len == 0 => Told::Instead("/bin/sh"),
             Kind::Shell if bad || self.components == 0 => Told::Instead("/usr/sbin/nologin"),
-            _ => Told::Mended,
+            _ if self.mends => Told::Mended,
+            _ => Told::Plain,
         }
     }
 }
@@ -177,6 +210,7 @@ mod tests {
         };
         match check.finish(kind) {
             Told::Instead(path) => add(path.as_bytes()),
+            Told::Plain => add(path),
             Told::Mended => {
                 let mut mender = Mender::default();
                 path.iter().for_each(|byte| add(mender.push(*byte).bytes()));
@@ -189,6 +223,38 @@ mod tests {
     fn assert_told(path: &str, kind: Kind, want: &str) {
         let mut room = [0; 512];
         assert_eq!(told(path.as_bytes(), kind, &mut room), want.as_bytes(), "{path:?}");
+        // What needs no closer look is told as it stands.
+        assert!(!is_plain(path.as_bytes()) || path == want, "{path:?}");
+    }
+
+    #[test]
+    fn a_path_is_plain_if_nothing_of_it_is_left_out() {
+        for (path, plain) in [
+            ("/", false),
+            ("/a", true),
+            ("/a/.b/..c/d.", true),
+            ("//a", false),
+            ("/a//b", false),
+            ("/./a", false),
+            ("/a/", false),
+            ("/a/.", false),
+        ] {
+            let mut check = Check::default();
+            check.feed(path.as_bytes());
+            let told = if plain { Told::Plain } else { Told::Mended };
+            assert_eq!(check.finish(Kind::Home), told, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn most_paths_need_no_closer_look() {
+        for path in ["/home/ada", "/a", "/srv/x_1-2/b.c", "/bin/sh", "/usr/sbin/nologin"] {
+            assert!(is_plain(path.as_bytes()), "{path}");
+        }
+        for path in ["", "/", "a", "/a/", "/.", "/..", "/a//b", "/a/./b", "/a:", "/a\u{7f}", "/ü"]
+        {
+            assert!(!is_plain(path.as_bytes()), "{path}");
+        }
     }
 
     #[test]
@@ -215,6 +281,10 @@ mod tests {
             ("/Größe", "/Größe"),
             ("/a\u{fffe}", "/"),
             ("/a.b/c.", "/a.b/c."),
+            ("/a/..", "/"),
+            ("/a/.b", "/a/.b"),
+            ("/a b", "/a b"),
+            ("/a\"b\\c", "/a\"b\\c"),
         ] {
             assert_told(home, Kind::Home, want);
         }
@@ -234,7 +304,7 @@ mod tests {
             check.feed(path);
             check.finish(Kind::Home)
         };
-        assert_eq!(verdict(&deep[..PATH_MAX]), Told::Mended);
+        assert_eq!(verdict(&deep[..PATH_MAX]), Told::Plain);
         assert_eq!(verdict(&deep), Told::Instead("/"));
     }
 

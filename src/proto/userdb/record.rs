@@ -5,10 +5,10 @@
 //! [`UserCheck`], which finds what of it may be told, then to [`UserWriter`]. Nothing is kept of them.
 
 use super::path::{Check, Kind, Mender, Told};
-use super::{NAME_MAX, is_id, is_name, is_primary_gid};
+use super::{NAME_MAX, is_id, is_name, is_plain_name, is_primary_gid, path};
 use crate::EncodeError;
-use crate::entry::{Gid, Shadow, Uid};
-use crate::json::{ESCAPED_MAX, Escaper, Message};
+use crate::entry::{Gid, Passwd, Shadow, Uid};
+use crate::json::{ESCAPED_MAX, Escaper, Message, is_plain};
 
 /// What a peer is told of a user's password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +85,11 @@ impl UserCheck {
             match self.field {
                 Field::Name => {
                     // A longer one is none.
-                    for byte in piece {
-                        if let Some(place) = self.name.get_mut(self.name_len) {
-                            *place = *byte;
-                        }
-                        self.name_len += 1;
+                    let end = self.name_len.saturating_add(piece.len());
+                    if let Some(place) = self.name.get_mut(self.name_len..end) {
+                        place.copy_from_slice(piece);
                     }
+                    self.name_len = end;
                 }
                 Field::Home => self.home.feed(piece),
                 Field::Shell => self.shell.feed(piece),
@@ -161,12 +160,17 @@ impl UserWriter {
                 self.begun = true;
                 continue;
             }
-            let Some((byte, behind)) = rest.split_first() else { break };
-            rest = behind;
-            len += match byte {
-                0 => self.end(room),
-                _ => self.push(*byte, room),
-            };
+            let (piece, _, ended) = split(rest);
+            if !piece.is_empty() {
+                let (taken, written) = self.push(piece, room);
+                rest = rest.get(taken..).unwrap_or_default();
+                len += written;
+            } else if ended {
+                rest = rest.get(1..).unwrap_or_default();
+                len += self.end(room);
+            } else {
+                break;
+            }
         }
         (input.len() - rest.len(), len)
     }
@@ -191,16 +195,20 @@ impl UserWriter {
         message.finish().unwrap_or_default()
     }
 
-    fn push(&mut self, byte: u8, out: &mut [u8]) -> usize {
+    /// Bytes of a string: of its front those taken, and those written. At least one is taken.
+    fn push(&mut self, piece: &[u8], out: &mut [u8]) -> (usize, usize) {
         let told = match self.field {
-            Field::Name | Field::Gecos => return self.escaper.feed(&[byte], out).1,
+            Field::Name | Field::Gecos => Told::Plain,
             Field::Home => self.home,
             Field::Shell => self.shell,
-            Field::Password | Field::End => return 0,
+            Field::Password | Field::End => return (piece.len(), 0),
         };
-        match told {
-            Told::Mended => self.escaper.feed(self.mender.push(byte).bytes(), out).1,
-            Told::Instead(_) => 0,
+        match (told, piece.first()) {
+            (Told::Plain, _) => self.escaper.feed(piece, out),
+            (Told::Mended, Some(byte)) => {
+                (1, self.escaper.feed(self.mender.push(*byte).bytes(), out).1)
+            }
+            _ => (piece.len(), 0),
         }
     }
 
@@ -214,7 +222,7 @@ impl UserWriter {
         match path {
             Some(Told::Instead(path)) => len = self.escaper.feed(path.as_bytes(), out).1,
             Some(Told::Mended) => len = self.escaper.feed(self.mender.finish().bytes(), out).1,
-            None => {}
+            Some(Told::Plain) | None => {}
         }
         len += self.escaper.finish(out.get_mut(len..).unwrap_or_default());
         self.mender = Mender::default();
@@ -222,6 +230,23 @@ impl UserWriter {
         self.field = self.field.next();
         len
     }
+}
+
+/// Writes a user's record up to its `service`, as [`UserWriter`] does, if it is at hand and like most: a
+/// name, a comment and paths of plain letters. The number of bytes; `None`: it is not to be told, or in
+/// need of a closer look, or there is no room.
+pub fn encode_plain_user(record: &Passwd<'_>, out: &mut [u8]) -> Option<usize> {
+    let Passwd { name, uid, gid, gecos, home, shell, .. } = *record;
+    let is_told = is_id(uid.0) && is_primary_gid(gid.0) && is_plain_name(name);
+    if !is_told || !is_plain(gecos) || !path::is_plain(home) || !path::is_plain(shell) {
+        return None;
+    }
+    let mut message = Message::new(out);
+    message.put(b"{\"parameters\":{\"record\":{\"userName\":\"").put(name);
+    message.put(b"\",\"uid\":").number(uid.0.into()).put(b",\"gid\":").number(gid.0.into());
+    message.put(b",\"realName\":\"").put(gecos);
+    message.put(b"\",\"homeDirectory\":\"").put(home);
+    message.put(b"\",\"shell\":\"").put(shell).finish().ok()
 }
 
 /// What ends each reply that tells something, once it is known whether `more` replies to the same call
@@ -238,16 +263,37 @@ pub fn encode_user_end(
     out: &mut [u8],
 ) -> Result<usize, EncodeError> {
     let mut message = Message::new(out);
-    message.put(b"\",\"service\":").text(service.bytes());
-    if let Privileged::Shadow(shadow) = privileged {
-        aging(shadow, &mut message);
-        message.put(b",\"privileged\":{\"hashedPassword\":[");
-        message.text(shadow.password.iter().copied()).put(b"]}");
+    shadow(service, privileged, &mut message);
+    if let Privileged::Shadow(_) = privileged {
+        message.put(b"}");
     }
     end_record(matches!(privileged, Privileged::Hidden), &mut message)
 }
 
-fn end_record(incomplete: bool, message: &mut Message<'_>) -> Result<usize, EncodeError> {
+/// The same, but that [`KeysWriter`] goes on with the user's ssh keys, and ends it.
+pub fn encode_user_shadow(
+    service: &str,
+    privileged: &Privileged<'_>,
+    out: &mut [u8],
+) -> Result<usize, EncodeError> {
+    let mut message = Message::new(out);
+    shadow(service, privileged, &mut message);
+    message.finish()
+}
+
+fn shadow(service: &str, privileged: &Privileged<'_>, message: &mut Message<'_>) {
+    message.put(b"\",\"service\":").string(service.as_bytes());
+    if let Privileged::Shadow(shadow) = privileged {
+        aging(shadow, message);
+        message.put(b",\"privileged\":{\"hashedPassword\":[");
+        message.string(shadow.password).put(b"]");
+    }
+}
+
+pub(super) fn end_record(
+    incomplete: bool,
+    message: &mut Message<'_>,
+) -> Result<usize, EncodeError> {
     message.put(b"},\"incomplete\":").put(if incomplete { b"true}" } else { b"false}" }).finish()
 }
 
@@ -265,7 +311,7 @@ fn aging(shadow: &Shadow<'_>, message: &mut Message<'_>) {
     for (name, days) in NAMES.iter().zip(shadow.numbers) {
         // More days than microseconds have room for, an empty field and a negative number are "never".
         if let Some(microseconds) = days.checked_mul(DAY) {
-            message.put(b",").text(name.bytes()).put(b":").number(microseconds);
+            message.put(b",").string(name.as_bytes()).put(b":").number(microseconds);
         }
     }
     if shadow.numbers.first() == Some(&0) {
@@ -286,9 +332,9 @@ pub fn encode_group(
         return Err(EncodeError::Unrepresentable("a group that is not to be told"));
     }
     let mut message = Message::new(out);
-    message.put(b"{\"parameters\":{\"record\":{\"groupName\":").text(name.iter().copied());
+    message.put(b"{\"parameters\":{\"record\":{\"groupName\":").string(name);
     message.put(b",\"gid\":").number(gid.0.into());
-    message.put(b",\"service\":").text(service.bytes());
+    message.put(b",\"service\":").string(service.as_bytes());
     end_record(incomplete, &mut message)
 }
 
@@ -298,6 +344,6 @@ pub fn encode_membership(user: &[u8], group: &[u8], out: &mut [u8]) -> Result<us
         return Err(EncodeError::Unrepresentable("a membership that is not to be told"));
     }
     let mut message = Message::new(out);
-    message.put(b"{\"parameters\":{\"userName\":").text(user.iter().copied());
-    message.put(b",\"groupName\":").text(group.iter().copied()).put(b"}").finish()
+    message.put(b"{\"parameters\":{\"userName\":").string(user);
+    message.put(b",\"groupName\":").string(group).put(b"}").finish()
 }

@@ -5,15 +5,14 @@ mod groups;
 mod hidden;
 
 use crate::backend::switch::{ClientState, Switch};
-use crate::limits::{REPLY_PIECE, SLOW_REPLY_MILLIS};
+use crate::limits::{LIST_PIECE, REPLY_PIECE, SLOW_REPLY_MILLIS};
+use crate::sys::untouched;
 #[cfg(feature = "share")]
 use nssproto::entry::Db;
 
-/// A line adds a protocol: its module, and its row of the table.
+/// A line adds a protocol: how its conversations begin, and its row of the table.
 macro_rules! protocols {
-    ($($(#[$gate:meta])* $protocol:ident => $module:ident;)*) => {
-        $($(#[$gate])* pub mod $module;)*
-
+    ($($(#[$gate:meta])* $protocol:ident => $module:ident::$conversation:ident::$begin:ident;)*) => {
         /// What is spoken at a socket.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Protocol {
@@ -33,9 +32,10 @@ macro_rules! protocols {
                 match self {
                     $(
                         $(#[$gate])*
-                        Protocol::$protocol => {
-                            Box::new(Vec::<Option<$module::$protocol>>::with_capacity(max))
-                        }
+                        Protocol::$protocol => Box::new(Rows {
+                            rows: Vec::with_capacity(max),
+                            begin: $module::$conversation::$begin,
+                        }),
                     )*
                 }
             }
@@ -43,29 +43,44 @@ macro_rules! protocols {
     };
 }
 
+#[cfg(feature = "nscd")]
+pub mod nscd;
+pub mod nsss;
+#[cfg(feature = "userdb")]
+pub mod userdb;
+
 protocols! {
-    Nsss => nsss;
+    Nsss => nsss::Nsss::new;
     #[cfg(feature = "nscd")]
-    Nscd => nscd;
+    Nscd => nscd::Nscd::new;
     #[cfg(feature = "userdb")]
-    Userdb => userdb;
+    Userdb => userdb::Userdb::new;
+    #[cfg(feature = "userdb")]
+    Multiplexer => userdb::Userdb::multiplexer;
 }
 
 /// What there is to send. One is enough for all connections: it is empty whenever one begins.
 pub struct Output {
-    /// All of them are there from the start.
-    bytes: Vec<u8>,
+    /// All of them are there from the start, and memory once they are used.
+    bytes: &'static mut [u8],
     len: usize,
+    /// As many may be put there.
+    most: usize,
 }
 
 impl Default for Output {
     /// Nothing to send.
     fn default() -> Self {
-        Output { bytes: vec![0; REPLY_PIECE], len: 0 }
+        Output { bytes: untouched(LIST_PIECE), len: 0, most: REPLY_PIECE }
     }
 }
 
 impl Output {
+    /// From now on a piece is one of a list, for somebody who takes so much, or the usual one.
+    pub fn set_large(&mut self, large: bool) {
+        self.most = if large { LIST_PIECE } else { REPLY_PIECE };
+    }
+
     /// What is to be sent.
     pub fn pending(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -78,12 +93,12 @@ impl Output {
 
     /// Where more can be put.
     pub fn room(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.len..).unwrap_or_default()
+        self.bytes.get_mut(self.len..self.most).unwrap_or_default()
     }
 
     /// So many bytes were put there.
     pub fn add(&mut self, len: usize) {
-        self.len = (self.len + len).min(REPLY_PIECE);
+        self.len = (self.len + len).min(self.most);
     }
 
     /// These bytes, where there is room for all of them.
@@ -251,6 +266,11 @@ pub trait Conversation {
         false
     }
 
+    /// Whether so much is to come that large pieces are of use.
+    fn is_long(&self) -> bool {
+        false
+    }
+
     /// Milliseconds that a worker may take for the rest of a reply that it has begun.
     fn reply_millis(&self) -> u32 {
         SLOW_REPLY_MILLIS
@@ -283,23 +303,29 @@ pub trait Conversations {
     fn end(&mut self, at: usize);
 }
 
-impl<C: Conversation + 'static> Conversations for Vec<Option<C>> {
+/// As many rows as there may be conversations, and how one begins.
+struct Rows<C> {
+    rows: Vec<Option<C>>,
+    begin: fn(ClientState) -> C,
+}
+
+impl<C: Conversation + 'static> Conversations for Rows<C> {
     fn begin(&mut self, at: usize, client: ClientState) {
-        if at == self.len() {
+        if at == self.rows.len() {
             // As many as there may be, so there is room.
-            self.push(None);
+            self.rows.push(None);
         }
-        if let Some(place @ None) = self.get_mut(at) {
-            *place = Some(C::new(client));
+        if let Some(place @ None) = self.rows.get_mut(at) {
+            *place = Some((self.begin)(client));
         }
     }
 
     fn at(&mut self, at: usize) -> Option<&mut dyn Conversation> {
-        Some(self.get_mut(at)?.as_mut()?)
+        Some(self.rows.get_mut(at)?.as_mut()?)
     }
 
     fn end(&mut self, at: usize) {
-        if let Some(place) = self.get_mut(at) {
+        if let Some(place) = self.rows.get_mut(at) {
             // Not taken: that would move two kilobytes first.
             *place = None;
         }

@@ -1,14 +1,14 @@
 //! One session's turn: what its client sent is served, and what he does not take is put aside.
 
 use super::{EventLoop, why};
-use crate::limits::{PIECE_SENT, REPLY_PIECE, TURN};
+use crate::limits::{LIST_PIECE, PIECE_SENT, REPLY_PIECE, TURN};
 use crate::server::acceptor::named;
 use crate::server::conversation::{End, Need, Wait};
 use crate::server::session::Phase;
 use crate::sys::clock::{NEVER, millis};
 #[cfg(feature = "share")]
 use crate::sys::passed::send_with;
-use crate::sys::stream::drain;
+use crate::sys::stream::{drain, takes};
 use nix::sys::epoll::EpollFlags;
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -105,6 +105,9 @@ impl EventLoop<'_> {
             if session.has_unsent() {
                 return self.wait(row, true);
             }
+            // What is put aside of a large piece would not fit the page: it is for who takes all of it.
+            let large = conversation.is_long() && takes(&session.socket, LIST_PIECE);
+            self.out.set_large(large);
             let need = if std::mem::take(&mut session.unanswered) {
                 conversation.unanswered(&mut self.out)
             } else {
@@ -129,9 +132,8 @@ impl EventLoop<'_> {
                 need => need,
             };
             *budget = conversation.budget_left();
-            if !self.out.pending().is_empty() {
-                *budget = budget.saturating_sub(PIECE_SENT);
-            }
+            let pieces = self.out.pending().len().div_ceil(REPLY_PIECE);
+            *budget = budget.saturating_sub(pieces as u64 * PIECE_SENT);
             let sent = session.send(self.out.pending(), page);
             self.out.clear();
             if sent.is_err() {

@@ -168,6 +168,8 @@ fn answer(
     switch.limit(lookup_millis, deadline);
     let mut begun = false;
     loop {
+        // The first piece is due soon.
+        out.set_large(begun && conversation.is_long());
         let need = conversation.go_on(switch, out, u64::MAX);
         let whole = matches!(need, Need::Close(_)) || conversation.waits_for_input();
         if !out.pending().is_empty() {

@@ -14,3 +14,5 @@ mod machine;
 mod map;
 mod own;
 mod second;
+#[cfg(feature = "userdb")]
+mod userdb;

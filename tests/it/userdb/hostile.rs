@@ -202,3 +202,28 @@ fn a_call_over_the_limit_waits_for_its_turn() {
         }
     }
 }
+
+/// What JSON cannot hold as it stands, or systemd's clients refuse.
+#[test]
+fn odd_bytes_are_told_as_they_can_be_or_not_at_all() {
+    let bench = Bench::new("", "", "");
+    let passwd: &[u8] = b"jo:x:72001:1:J\xf6rg, \"x\" \\ \x01\x7f:/home/j\xf6:/bin/sh\n\
+        J\xf6rg:x:72002:1::/:/bin/sh\nq\"\\q:x:72003:1::/:/bin/sh\n\xef\xbf\xbe:x:72004:1::/:/\n\
+        bell\x07:x:72005:1::/:/\n blank:x:72006:1::/:/\nKing.of-Kings$:x:72007:1:\xf0\x9f\x98\x80:/k:/k\n";
+    bench.dir.write("passwd", passwd);
+    let server = bench.serve(&[]);
+    let all = ask(&server.connect(), "GetUserRecord", json!({}), true);
+    let fields = |field: &str| -> Vec<Value> {
+        all.iter().map(|reply| reply["parameters"]["record"][field].clone()).collect()
+    };
+    assert_eq!(fields("userName"), ["jo", "q\"\\q", "King.of-Kings$"]);
+    assert_eq!(fields("realName"), ["J\u{fffd}rg, \"x\" \\ \u{1}\u{7f}", "", "\u{1f600}"]);
+    assert_eq!(fields("homeDirectory"), ["/", "/", "/k"]);
+    for key in [json!({"userName": "q\"\\q"}), json!({"uid": 72003})] {
+        let user = ask_one(&server.connect(), "GetUserRecord", key);
+        assert_eq!(user["parameters"]["record"]["userName"], "q\"\\q");
+    }
+    for key in [json!({"uid": 72002}), json!({"uid": 72004}), json!({"userName": "bell\u{7}"})] {
+        assert_eq!(ask_one(&server.connect(), "GetUserRecord", key), error("NoRecordFound"));
+    }
+}

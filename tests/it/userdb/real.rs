@@ -164,6 +164,38 @@ fn userdbctl_shows_them() {
     m.expect("\"$CTL\" user nosuch >/dev/null 2>&1; echo $?", "1\n");
 }
 
+/// As sshd's AuthorizedKeysCommand asks for them.
+#[cfg(feature = "nsssd-map")]
+#[test]
+fn userdbctl_gives_sshd_the_keys_of_a_map() {
+    let Some(m) = Machine::new("userdbctl_gives_sshd_the_keys_of_a_map") else { return };
+    m.expect(
+        "kill $server; wait $server\nmkdir /etc/ssh-keys\n\
+         printf '# carl\\nssh-ed25519 AAAA carl@x\\n\\nfrom=\"*.a\" ssh-rsa BBBB\\n' >/etc/ssh-keys/carl\n\
+         : >/etc/ssh-keys/none\n\
+         printf 'nssmap 2\\nmap *\\n template u:x:15000:15000:g:/home:/bin/sh\\n require file /etc/ssh-keys/%%u\\n' \
+         >/etc/nssmap.conf\n\
+         \"$BOX\" userdb -1 3 nsssd-unix '' 0 nsssd-map '' >/run/ready & server=$!\n\
+         read -r _ </run/ready\n\
+         for u in carl none nosuch; do \"$CTL\" ssh-authorized-keys $u 2>/dev/null; echo $?; done",
+        "ssh-ed25519 AAAA carl@x\nfrom=\"*.a\" ssh-rsa BBBB\n0\n0\n1\n",
+    );
+}
+
+/// Programs that ask systemd-userdbd alone find it, and the machine's own users by it.
+#[test]
+fn userdbctl_asks_our_multiplexer() {
+    let Some(m) = Machine::new("userdbctl_asks_our_multiplexer") else { return };
+    m.expect(
+        "kill $server; wait $server\n\
+         \"$BOX\" userdb -M -1 3 nsssd-unix '' 0 nsssd-unix -d \"$DIR\" '' >/run/ready & server=$!\n\
+         read -r _ </run/ready\nls /run/systemd/userdb\n\
+         for u in ada local; do \"$CTL\" user $u | sed -n 's/^ *UID: //p'; done\n\
+         \"$CTL\" groups-of-user --no-legend ada; getent passwd ada local | cut -d: -f1,3",
+        "io.systemd.Multiplexer\norg.nssbox.Users\n72001\n777\nada staff\nada:72001\nlocal:777\n",
+    );
+}
+
 /// Whatever lies beside the socket is a service to the clients, but what begins with a dot.
 #[test]
 fn beside_the_socket_lies_nothing_that_they_would_ask() {

@@ -200,3 +200,47 @@ fn a_list_of_a_program_waits_for_a_slow_reader() {
     }
     assert!(!String::from_utf8_lossy(&bytes).ends_with("continues\":true}\0"));
 }
+
+/// A source that takes upper and lower case for the same has somebody of another name: of the one that was
+/// asked for nobody is told, and that is no failure. (nscd tells him in the source's spelling.)
+#[cfg(feature = "nsssd-nslcd")]
+#[test]
+fn a_name_in_other_letters_is_nobodys() {
+    use crate::support::nslcd::{self, FakeNslcd, action};
+    let bench = Bench::new(ADA, "", "");
+    let path = bench.dir.join("nslcd");
+    let answer = |action, argument: &[u8], entries: &[Vec<u8>]| {
+        (nslcd::request(action, argument), nslcd::reply(action, entries))
+    };
+    let (john, staff) =
+        (nslcd::user("john", 72005, 72006), nslcd::group("staff", 72007, &["john"]));
+    let id = |id: u32| nslcd::words(&[id]);
+    let _nslcd = FakeNslcd::with_table(
+        &path,
+        vec![
+            answer(action::USER, &nslcd::text("john"), std::slice::from_ref(&john)),
+            answer(action::USER, &nslcd::text("JOHN"), std::slice::from_ref(&john)),
+            answer(action::USER, &nslcd::text("jane"), std::slice::from_ref(&john)),
+            answer(action::UID, &id(72005), &[john]),
+            answer(action::GROUP, &nslcd::text("Staff"), std::slice::from_ref(&staff)),
+            answer(action::GROUP, &nslcd::text("staff"), &[staff]),
+        ],
+    );
+    let script = ["3", "nsssd-unix", "-d", bench.dir.as_str(), ""];
+    let script = [&script[..], &["0", "nsssd-nslcd", path.to_str().unwrap(), ""]].concat();
+    let server = bench.serve_script(&["-t", "4000"], &script);
+    let one = |method, key| ask_one(&server.connect(), method, key);
+    let john = one("GetUserRecord", json!({"userName": "john"}));
+    assert_eq!(john["parameters"]["record"]["uid"], 72005);
+    let none = error("NoRecordFound");
+    assert_eq!(one("GetUserRecord", json!({"userName": "JOHN"})), none);
+    assert_eq!(one("GetGroupRecord", json!({"groupName": "Staff"})), none);
+    let members = |group: &str| json!({"groupName": group, "userName": "john"});
+    assert_eq!(one("GetMemberships", members("Staff")), none);
+    assert_eq!(one("GetMemberships", members("staff"))["parameters"]["groupName"], "staff");
+    // The number is another's.
+    let both = one("GetUserRecord", json!({"userName": "JOHN", "uid": 72005}));
+    assert_eq!(both, error("ConflictingRecordFound"));
+    // One who is called otherwise altogether: the source errs.
+    assert_eq!(one("GetUserRecord", json!({"userName": "jane"})), error("ServiceNotAvailable"));
+}

@@ -20,28 +20,39 @@ pub(super) enum Wanted<'a> {
     Nobody,
 }
 
-/// Whether a record may be told as far as the machine's own files are concerned: not if these have it, or
-/// somebody of its name or number. systemd's programs ask here before they look at those.
-pub(super) fn may_be_told(found: &mut Found<'_>) -> Result<(), NotTold> {
-    match found.is_own() || found.is_owns().map_err(|_| NotTold::Failed)? {
-        true => Err(NotTold::Hidden),
-        false => Ok(()),
-    }
+/// Who is told something, and what of it is for him.
+pub(super) struct Audience {
+    /// Whose connection it is.
+    pub peer: Option<Peer>,
+    /// A source, and whether he may see what it says in shadow, as it was judged in this call.
+    pub judged: Option<(usize, bool)>,
+    /// He asks nobody else, so that what the machine's own files have is told, too.
+    pub asks_us_alone: bool,
 }
 
-/// Whether a peer may see what the source of a record says in shadow. One look at that file and the
-/// directories above does for a call, as for who opens it; the file itself is judged at each entry.
-pub(super) fn sees_shadow(
-    found: &Found<'_>,
-    (peer, judged): (Option<Peer>, &mut Option<(usize, bool)>),
-) -> bool {
-    let source = found.source();
-    match *judged {
-        Some((same, sees)) if same == source => sees,
-        _ => {
-            let sees = peer.is_some_and(|peer| found.shows_shadow(peer));
-            *judged = Some((source, sees));
-            sees
+impl Audience {
+    /// Whether a record may be told as far as the machine's own files are concerned: not by others if
+    /// these have it, or somebody of its name or number. systemd's programs ask here before they look at
+    /// those.
+    pub fn may_be_told(&self, found: &mut Found<'_>) -> Result<(), NotTold> {
+        let hidden = match found.is_own() {
+            true => !self.asks_us_alone,
+            false => found.is_owns().map_err(|_| NotTold::Failed)?,
+        };
+        if hidden { Err(NotTold::Hidden) } else { Ok(()) }
+    }
+
+    /// Whether he may see what the source of a record says in shadow. One look at that file and the
+    /// directories above does for a call, as for who opens it; the file itself is judged at each entry.
+    pub fn sees_shadow(&mut self, found: &Found<'_>) -> bool {
+        let source = found.source();
+        match self.judged {
+            Some((same, sees)) if same == source => sees,
+            _ => {
+                let sees = self.peer.is_some_and(|peer| found.shows_shadow(peer));
+                self.judged = Some((source, sees));
+                sees
+            }
         }
     }
 }
@@ -49,11 +60,25 @@ pub(super) fn sees_shadow(
 /// Whether a record is the one that was asked for, by its name if that was given. Sources in other
 /// processes may err, and the clients hold nothing against what they asked.
 pub(super) fn keys_fit(keys: &Keys<'_>, name: &[u8], id: u32) -> Result<(), NotTold> {
-    let is_named = keys.name.map(|key| key.bytes().eq(name.iter().copied()));
+    let is_named = keys.name.map(|key| same_name(key, name));
     match (is_named, keys.id.map(|key| key == id)) {
-        (Some(false), _) | (None, Some(false)) => Err(NotTold::Failed),
-        (Some(true), Some(false)) => Err(NotTold::Conflicts),
+        (Some(Err(why)), _) => Err(why),
+        (None, Some(false)) => Err(NotTold::Failed),
+        (Some(Ok(())), Some(false)) => Err(NotTold::Conflicts),
         _ => Ok(()),
+    }
+}
+
+/// Whether a name is that of a key. In other letters it is another name, which a source that takes
+/// upper and lower case for the same has: of the asked one nobody is told. Else its source errs.
+pub(super) fn same_name(key: Text<'_>, name: &[u8]) -> Result<(), NotTold> {
+    if key.bytes().eq(name.iter().copied()) {
+        return Ok(());
+    }
+    let lower = |byte: u8| byte.to_ascii_lowercase();
+    match key.bytes().map(lower).eq(name.iter().copied().map(lower)) {
+        true => Err(NotTold::OtherName),
+        false => Err(NotTold::Failed),
     }
 }
 
@@ -96,6 +121,8 @@ pub(super) fn by_id(question: &Question<'_>) -> Option<Request<'static>> {
 pub(super) enum NotTold {
     /// Nobody is to know of it from us.
     Hidden,
+    /// It is somebody else's, who has the name in other letters.
+    OtherName,
     /// It is not the one that was asked for: its source errs.
     Failed,
     /// It has one of two keys.

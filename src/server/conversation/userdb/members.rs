@@ -1,14 +1,12 @@
 //! Groups, and who is in which: a membership is a reply of its own.
 
 use super::{
-    Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, name_of, sees_shadow,
-    service,
+    Audience, Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, name_of, same_name, service,
 };
 use crate::backend::gids::{HASH_START, hash};
 use crate::backend::switch::{self, Answer, Pieces, Switch};
 use crate::limits::MERGED_GROUPS;
 use crate::server::conversation::{Need, Output, Which, spend};
-use crate::sys::access::Peer;
 use nssproto::entry::{Gid, Name};
 use nssproto::nsss::{Head, Request};
 use nssproto::userdb::record::{encode_group, encode_membership, end};
@@ -85,14 +83,14 @@ impl Default for Gids {
 pub(super) fn group(
     mut found: switch::Found<'_>,
     keys: &Keys<'_>,
-    peer: (Option<Peer>, &mut Option<(usize, bool)>),
+    audience: &mut Audience,
     open: bool,
     out: &mut Output,
 ) -> Found {
-    if let Err(why) = may_be_told(&mut found) {
+    if let Err(why) = audience.may_be_told(&mut found) {
         return Found::Not(why);
     }
-    let incomplete = !sees_shadow(&found, peer);
+    let incomplete = !audience.sees_shadow(&found);
     let mut room = [0; NAME_ROOM];
     let Some((name, gid)) = found.group_name(&mut room) else {
         return Found::Not(NotTold::Hidden);
@@ -115,14 +113,14 @@ pub(super) fn group(
 }
 
 /// Begins with the members of a group that was found.
-pub(super) fn begin(mut found: switch::Found<'_>) -> Found {
-    if let Err(why) = may_be_told(&mut found) {
+pub(super) fn begin(mut found: switch::Found<'_>, audience: &Audience, stage: &mut Stage) -> Found {
+    if let Err(why) = audience.may_be_told(&mut found) {
         return Found::Not(why);
     }
     let Some((Head::Group { gid, .. }, pieces)) = found.into_pieces() else {
         return Found::Not(NotTold::Failed);
     };
-    Found::Members(Members {
+    *stage = Stage::Members(Members {
         pieces,
         gid,
         group: NameBuffer::EMPTY,
@@ -133,7 +131,8 @@ pub(super) fn begin(mut found: switch::Found<'_>) -> Found {
         piece: [0; PIECE],
         range: (0, 0),
         ended: false,
-    })
+    });
+    Found::Begun
 }
 
 impl Members {
@@ -201,8 +200,10 @@ impl Reply {
             members.strings += 1;
             members.member.len = 0;
             let name = members.group.get();
-            if group.is_some_and(|key| !key.bytes().eq(name.iter().copied())) {
-                return Step::Failed;
+            match group.map_or(Ok(()), |key| same_name(key, name)) {
+                Ok(()) => {}
+                Err(NotTold::OtherName) => return self.group_ended(),
+                Err(_) => return Step::Failed,
             }
             let told = is_name(name) && is_id(members.gid.0);
             return if told { Step::Again } else { self.group_ended() };
@@ -243,7 +244,9 @@ impl Reply {
         let Question::Memberships { user: Some(key), .. } = question else { return Step::Failed };
         let mut room = [0; NAME_ROOM];
         let Some(user) = name_of(*key, &mut room) else { return Step::Done };
-        let Reply { stage: Stage::Gids(gids), client, .. } = self else { return Step::Failed };
+        let Reply { stage: Stage::Gids(gids), client, audience, .. } = self else {
+            return Step::Failed;
+        };
         let Some(gid) = gids.batch.get(gids.at..gids.len).and_then(|left| left.first()).copied()
         else {
             return match gids.total {
@@ -254,7 +257,7 @@ impl Reply {
         let mut room = [0; NAME_ROOM];
         let group = match switch.ask(client, &Request::ByGid(Gid(gid)), 0) {
             Answer::Pending => return Step::Need(Need::Turn),
-            Answer::Found(mut found) => match may_be_told(&mut found) {
+            Answer::Found(mut found) => match audience.may_be_told(&mut found) {
                 Ok(()) => match found.group_name(&mut room) {
                     Some((name, number)) if number == gid => Some(name),
                     Some(_) => return Step::Failed,

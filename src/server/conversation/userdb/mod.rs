@@ -12,11 +12,9 @@ use super::{Conversation, End, Need, Output, Patience, Wait, Which};
 use crate::backend::switch::{Answer, ClientState, Switch};
 use crate::limits::{NSCD_ANSWER_MILLIS, SLOW_REPLY_MILLIS, USERDB_IDLE_MILLIS};
 use crate::limits::{USERDB_LIST_MILLIS, USERDB_WHOLE_LIST_MILLIS};
-use crate::sys::access::{Peer, Rights};
+use crate::sys::access::Rights;
 use crate::sys::clock::{NEVER, millis};
-use asked::{
-    NAME_ROOM, NotTold, Wanted, by_id, keys_fit, may_be_told, name_of, sees_shadow, wanted,
-};
+use asked::{Audience, NAME_ROOM, NotTold, Wanted, by_id, keys_fit, name_of, same_name, wanted};
 use members::{Gids, Members};
 use nssproto::DecodeError;
 use nssproto::entry::Db;
@@ -47,10 +45,8 @@ struct Reply {
     is_list: bool,
     /// An enumeration was begun in the sources, and is to be ended there.
     lists: Option<Db>,
-    /// Whose connection it is.
-    peer: Option<Peer>,
-    /// A source, and whether he may see what it says in shadow, as it was judged in this call.
-    judged: Option<(usize, bool)>,
+    /// Who asks.
+    audience: Audience,
     client: ClientState,
 }
 
@@ -96,6 +92,9 @@ const REPLY_ROOM: usize = 2048;
 /// The name of the service: one for the process, since its clients know it by one socket.
 static SERVICE: OnceLock<Box<str>> = OnceLock::new();
 
+/// What systemd's userdbd is asked as, which asks all services and the machine's own files.
+pub const MULTIPLEXER: &str = "io.systemd.Multiplexer";
+
 /// Names the service, once and before anybody is served.
 pub fn name_service(name: &str) {
     let _ = SERVICE.set(name.into());
@@ -120,8 +119,7 @@ impl Conversation for Userdb {
             open: false,
             is_list: false,
             lists: None,
-            peer,
-            judged: None,
+            audience: Audience { peer, judged: None, asks_us_alone: false },
             client,
         };
         Userdb { input: [0; CALL_MAX], have: 0, since: millis(), answered: false, reply }
@@ -191,6 +189,10 @@ impl Conversation for Userdb {
         self.reply.client.close_idle()
     }
 
+    fn is_long(&self) -> bool {
+        self.reply.is_list
+    }
+
     fn reply_millis(&self) -> u32 {
         if self.reply.is_list { USERDB_WHOLE_LIST_MILLIS } else { SLOW_REPLY_MILLIS }
     }
@@ -222,7 +224,8 @@ impl Conversation for Userdb {
         if let Stage::Reading = self.reply.stage {
             self.reply.stage = Stage::Beginning;
         }
-        let need = match Question::decode(&call.value, service()) {
+        let own = if self.reply.audience.asks_us_alone { MULTIPLEXER } else { service() };
+        let need = match Question::decode(&call.value, own) {
             // Whatever it asks, nobody is told.
             _ if call.value.oneway => None,
             Err(error) => self.reply.refuse(&error, out),
@@ -234,6 +237,13 @@ impl Conversation for Userdb {
 }
 
 impl Userdb {
+    /// A connection of somebody who takes this for systemd's userdbd.
+    pub fn multiplexer(client: ClientState) -> Self {
+        let mut new = Userdb::new(client);
+        new.reply.audience.asks_us_alone = true;
+        new
+    }
+
     /// The call at the front of the input is done, unless it has a need.
     fn answer(&mut self, len: usize, need: Option<Need>) -> Need {
         if need.is_none() {
@@ -249,6 +259,7 @@ impl Userdb {
         let reply = &mut self.reply;
         (reply.stage, reply.open, reply.is_list, reply.lists) =
             (Stage::Reading, false, false, None);
+        reply.client.set_lists(false);
     }
 }
 
@@ -314,7 +325,7 @@ impl Reply {
 
     /// What needs no source is told at once.
     fn begin(&mut self, question: &Question<'_>, out: &mut Output) -> Step {
-        self.judged = None;
+        self.audience.judged = None;
         let written = match question {
             Question::Info => {
                 encode_info("nssbox", "userdb", env!("CARGO_PKG_VERSION"), out.room())
@@ -350,19 +361,20 @@ impl Reply {
         let request = match wanted(question, &mut room) {
             Wanted::One(request) => request,
             Wanted::All(db) => {
+                if self.lists.is_none() {
+                    self.client.set_lists(true);
+                }
                 (self.lists, self.is_list) = (Some(db), true);
                 Request::Next(db)
             }
             Wanted::Nobody => return self.not_found(question),
         };
-        let Reply { client, peer, judged, .. } = self;
+        let Reply { client, audience, open, stage, .. } = self;
         let next = match switch.ask(client, &request, 0) {
             Answer::Found(found) => match question {
-                Question::User(keys) => users::found(found, keys, (*peer, judged), self.open, out),
-                Question::Group(keys) => {
-                    members::group(found, keys, (*peer, judged), self.open, out)
-                }
-                _ => members::begin(found),
+                Question::User(keys) => users::found(found, keys, audience, stage, (*open, out)),
+                Question::Group(keys) => members::group(found, keys, audience, *open, out),
+                _ => members::begin(found, audience, stage),
             },
             Answer::Pending => return Step::Need(Need::Turn),
             Answer::NeedsWorker => return Step::Need(Need::Worker(Which::Any)),
@@ -370,7 +382,7 @@ impl Reply {
             Answer::Failed(_) | Answer::Done | Answer::Groups(_) => Found::Not(NotTold::Failed),
         };
         match next {
-            Found::None => self.not_found(question),
+            Found::None | Found::Not(NotTold::OtherName) => self.not_found(question),
             found => self.take_found(found),
         }
     }
@@ -379,12 +391,11 @@ impl Reply {
     fn take_found(&mut self, found: Found) -> Step {
         match found {
             Found::Told => self.open = true,
-            Found::User(user) => self.stage = Stage::User(user),
-            Found::Members(members) => self.stage = Stage::Members(members),
+            Found::Begun => return Step::Again,
             Found::Not(NotTold::Failed) => return Step::Failed,
             Found::Not(NotTold::Conflicts) => return Step::Refused(Error::ConflictingRecordFound),
             Found::Not(NotTold::Hidden) if self.lists.is_some() => {}
-            Found::Not(NotTold::Hidden) | Found::None => return Step::Done,
+            Found::Not(NotTold::Hidden | NotTold::OtherName) | Found::None => return Step::Done,
         }
         match self.stage {
             Stage::Asking if self.lists.is_none() => Step::Done,
@@ -410,8 +421,9 @@ impl Reply {
 
     fn ask_other_key(&mut self, question: &Question<'_>, switch: &mut Switch) -> Step {
         let Some(request) = by_id(question) else { return Step::Done };
-        let found = match switch.ask(&mut self.client, &request, 0) {
-            Answer::Found(mut found) => match may_be_told(&mut found) {
+        let Reply { client, audience, .. } = self;
+        let found = match switch.ask(client, &request, 0) {
+            Answer::Found(mut found) => match audience.may_be_told(&mut found) {
                 Ok(()) => true,
                 Err(NotTold::Hidden) => false,
                 Err(_) => return Step::Failed,
@@ -437,6 +449,7 @@ impl Reply {
 
     /// Ends the answer: with an error, if a source `failed` or nothing was told.
     fn finish(&mut self, failed: bool, switch: &mut Switch, out: &mut Output) -> Option<Need> {
+        self.client.set_lists(false);
         if let Some(db) = self.lists.take() {
             switch.ask(&mut self.client, &Request::End(db), 0);
         }
@@ -453,7 +466,6 @@ impl Reply {
 }
 
 /// What has become of what was asked for.
-#[expect(clippy::large_enum_variant, reason = "nothing is allocated while it serves")]
 enum Found {
     /// There is none, or no further one.
     None,
@@ -461,8 +473,6 @@ enum Found {
     Told,
     /// There is one, and it is not told.
     Not(NotTold),
-    /// It is told bit by bit.
-    User(User),
-    /// Its members are.
-    Members(Members),
+    /// It is told bit by bit: that is the next stage.
+    Begun,
 }

@@ -1,15 +1,17 @@
 //! A user, as systemd's clients are told one: the record, and what its peer may know of shadow.
 
-use super::{
-    Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, may_be_told, sees_shadow, service,
-};
+use super::{Audience, Found, NAME_ROOM, NotTold, Reply, Stage, Step, keys_fit, service};
+use crate::backend::KeyPlace;
 use crate::backend::switch::{self, Answer, Pieces, Switch};
 use crate::server::conversation::{Need, Output, spend};
-use crate::sys::access::{Peer, Rights};
+use crate::sys::access::Rights;
+use nssproto::EncodeError;
 use nssproto::entry::{Db, Gid, Name, Passwd, Record, Uid};
 use nssproto::json::ESCAPED_MAX;
 use nssproto::nsss::{Head, Request};
-use nssproto::userdb::record::{Privileged, UserCheck, UserWriter, encode_user_end, end};
+use nssproto::userdb::keys::KeysWriter;
+use nssproto::userdb::record::{Privileged, UserCheck, UserWriter, end};
+use nssproto::userdb::record::{encode_plain_user, encode_user_end, encode_user_shadow};
 use nssproto::userdb::{Keys, Question};
 use rustix::io::Errno;
 
@@ -34,6 +36,18 @@ enum Part {
     Writing(Pieces, UserWriter),
     /// Shadow is asked.
     Shadow,
+    /// His ssh keys are.
+    Keys(KeysWriter, KeyPlace),
+}
+
+/// What became of the question for shadow.
+enum Shadowed {
+    /// It goes on in another turn.
+    Pending,
+    /// It was written, or there was no room: bytes, and what goes on.
+    Told(Result<(usize, KeysWriter), EncodeError>),
+    /// It cannot be read.
+    Hidden,
 }
 
 /// What is read of a long record at a time.
@@ -43,35 +57,69 @@ const PIECE: usize = 256;
 pub(super) fn found(
     mut found: switch::Found<'_>,
     keys: &Keys<'_>,
-    peer: (Option<Peer>, &mut Option<(usize, bool)>),
-    open: bool,
-    out: &mut Output,
+    audience: &mut Audience,
+    stage: &mut Stage,
+    (open, out): (bool, &mut Output),
 ) -> Found {
-    if let Err(why) = may_be_told(&mut found) {
+    if let Err(why) = audience.may_be_told(&mut found) {
         return Found::Not(why);
     }
-    let (source, sees_shadow) = (found.source(), sees_shadow(&found, peer));
-    let mut user = User { check: UserCheck::default(), source, sees_shadow, part: Part::Shadow };
+    let (source, sees_shadow) = (found.source(), audience.sees_shadow(&found));
+    let mut check = UserCheck::default();
     let Some(Record::Passwd(record)) = found.record() else {
         let Some((head, pieces)) = found.into_pieces() else { return Found::Not(NotTold::Failed) };
-        user.part = Part::Checking(pieces, head);
-        return Found::User(user);
+        let part = Part::Checking(pieces, head);
+        *stage = Stage::User(User { check, source, sees_shadow, part });
+        return Found::Begun;
     };
-    for text in strings(&record) {
-        user.check.feed(text);
-        user.check.feed(&[0]);
-    }
-    let writer = match user.judge(record.uid, record.gid, keys) {
-        Ok(writer) => writer,
-        Err(why) => return Found::Not(why),
+    let before = if open { end(true) } else { b"" };
+    let room = out.room().get_mut(before.len()..).unwrap_or_default();
+    let plain = match keys_fit(keys, record.name, record.uid.0) {
+        Ok(()) => encode_plain_user(&record, room),
+        Err(_) => None,
     };
-    if let Some(len) = write_whole(&record, writer.clone(), open, out.room()) {
+    let part = if let Some(len) = plain {
+        out.put(before);
         out.add(len);
-        return Found::User(user);
+        if !sees_shadow && write_hidden(out) {
+            return Found::Told;
+        }
+        check.feed(record.name);
+        Part::Shadow
+    } else {
+        for text in strings(&record) {
+            check.feed(text);
+            check.feed(&[0]);
+        }
+        let writer = match judge(&check, record.uid, record.gid, keys) {
+            Ok(writer) => writer,
+            Err(why) => return Found::Not(why),
+        };
+        if let Some(len) = write_whole(&record, writer.clone(), before, out.room()) {
+            out.add(len);
+            Part::Shadow
+        } else {
+            let Some((_, pieces)) = found.into_pieces() else { return Found::Not(NotTold::Failed) };
+            Part::Writing(pieces, writer)
+        }
+    };
+    *stage = Stage::User(User { check, source, sees_shadow, part });
+    Found::Begun
+}
+
+/// Writes the end of a record whose peer may know nothing of shadow; whether there was room.
+fn write_hidden(out: &mut Output) -> bool {
+    let written = encode_user_end(service(), &Privileged::Hidden, out.room());
+    if let Ok(len) = written {
+        out.add(len);
     }
-    let Some((_, pieces)) = found.into_pieces() else { return Found::Not(NotTold::Failed) };
-    user.part = Part::Writing(pieces, writer);
-    Found::User(user)
+    written.is_ok()
+}
+
+/// How a record is written, if it is that of the keys and may be told.
+fn judge(check: &UserCheck, uid: Uid, gid: Gid, keys: &Keys<'_>) -> Result<UserWriter, NotTold> {
+    keys_fit(keys, check.name(), uid.0)?;
+    check.finish(uid, gid).ok_or(NotTold::Hidden)
 }
 
 fn strings<'a>(record: &Passwd<'a>) -> [&'a [u8]; 5] {
@@ -82,10 +130,9 @@ fn strings<'a>(record: &Passwd<'a>) -> [&'a [u8]; 5] {
 fn write_whole(
     record: &Passwd<'_>,
     mut writer: UserWriter,
-    open: bool,
+    before: &[u8],
     out: &mut [u8],
 ) -> Option<usize> {
-    let before = if open { end(true) } else { b"" };
     out.get_mut(..before.len())?.copy_from_slice(before);
     let mut len = before.len();
     for text in strings(record) {
@@ -98,14 +145,6 @@ fn write_whole(
         }
     }
     Some(len)
-}
-
-impl User {
-    /// How the record is written, if it is that of the keys and may be told.
-    fn judge(&self, uid: Uid, gid: Gid, keys: &Keys<'_>) -> Result<UserWriter, NotTold> {
-        keys_fit(keys, self.check.name(), uid.0)?;
-        self.check.finish(uid, gid).ok_or(NotTold::Hidden)
-    }
 }
 
 impl Reply {
@@ -122,6 +161,7 @@ impl Reply {
             Part::Again(..) => self.ask_again(question, switch),
             Part::Writing(..) => self.write_pieces(switch, out),
             Part::Shadow => self.tell_shadow(switch, out),
+            Part::Keys(..) => self.tell_keys(switch, out),
         }
     }
 
@@ -144,7 +184,7 @@ impl Reply {
             return Step::Failed;
         };
         let can_rewind = pieces.rewind(switch, client);
-        let writer = match user.judge(uid, gid, keys) {
+        let writer = match judge(&user.check, uid, gid, keys) {
             Ok(writer) => writer,
             Err(why) => {
                 self.stage = Stage::Asking;
@@ -209,54 +249,90 @@ impl Reply {
 
     /// Asks the source of the record for shadow, on behalf of who asks, and ends the record.
     fn tell_shadow(&mut self, switch: &mut Switch, out: &mut Output) -> Step {
-        let Reply { stage: Stage::User(user), client, peer, .. } = self else {
+        let Reply { stage: Stage::User(user), client, audience, .. } = self else {
             return Step::Failed;
         };
         let name = Name::new(user.check.name());
-        let (Some(peer), Some(name), true) = (*peer, name, user.sees_shadow) else {
+        let (Some(peer), Some(name), true) = (audience.peer, name, user.sees_shadow) else {
             return self.hide_shadow(out);
         };
         let (rights, backends) = (client.rights, client.backends());
         client.rights = Rights::Peer(peer);
         client.limit_to(user.source..user.source + 1);
-        let mut end = |told| Some(encode_user_end(service(), &told, out.room()));
-        let written = match switch.ask(client, &Request::ByName(Db::Shadow, name), 0) {
-            Answer::Pending => None,
-            Answer::Found(found) => end(match found.record() {
-                Some(Record::Shadow(shadow)) => Privileged::Shadow(shadow),
-                _ => Privileged::Hidden,
-            }),
+        let mut end = |told: Privileged<'_>| {
+            let written = encode_user_shadow(service(), &told, out.room());
+            Shadowed::Told(written.map(|len| (len, KeysWriter::new(&told))))
+        };
+        let request = Request::ByName(Db::Shadow, name);
+        let written = switch.ask_aside(client, &request, |answer| match answer {
+            Answer::Pending => Shadowed::Pending,
+            Answer::Found(found) => match found.record() {
+                Some(Record::Shadow(shadow)) => end(Privileged::Shadow(shadow)),
+                _ => Shadowed::Hidden,
+            },
             Answer::NotFound => end(Privileged::None),
             // A file that is not there has no lines.
             Answer::Failed(errno) if i32::from(errno) == Errno::NOENT.raw_os_error() => {
                 end(Privileged::None)
             }
             Answer::NeedsWorker | Answer::Failed(_) | Answer::Done | Answer::Groups(_) => {
-                end(Privileged::Hidden)
+                Shadowed::Hidden
             }
-        };
+        });
         client.rights = rights;
         client.limit_to(backends);
         match written {
-            None => Step::Need(Need::Turn),
-            Some(Ok(len)) => {
+            Shadowed::Pending => Step::Need(Need::Turn),
+            Shadowed::Told(Ok((len, keys))) => {
                 out.add(len);
-                self.user_ended()
+                user.part = Part::Keys(keys, KeyPlace::default());
+                Step::Again
             }
-            Some(Err(_)) if !out.pending().is_empty() => Step::Need(Need::Flush),
+            Shadowed::Told(Err(_)) if !out.pending().is_empty() => Step::Need(Need::Flush),
             // A hash that is larger than a buffer is none.
-            Some(Err(_)) => self.hide_shadow(out),
+            Shadowed::Told(Err(_)) | Shadowed::Hidden => self.hide_shadow(out),
         }
     }
 
-    fn hide_shadow(&mut self, out: &mut Output) -> Step {
-        match encode_user_end(service(), &Privileged::Hidden, out.room()) {
+    /// Goes on with the ssh keys that the source of the record has of him, and ends the record.
+    fn tell_keys(&mut self, switch: &mut Switch, out: &mut Output) -> Step {
+        let Reply { stage: Stage::User(user), client, .. } = self else { return Step::Failed };
+        let User { check, source, part: Part::Keys(keys, place), .. } = user else {
+            return Step::Failed;
+        };
+        let most = out.room().len().saturating_sub(KeysWriter::ROOM) / ESCAPED_MAX;
+        let mut piece = [0; PIECE];
+        let area = piece.get_mut(..most.min(PIECE)).unwrap_or_default();
+        if area.is_empty() {
+            return Step::Need(Need::Flush);
+        }
+        let read = switch.ssh_keys(client, *source, check.name(), place, area);
+        let len = match read {
+            Ok(len) => len,
+            Err(_) if keys.is_in_key() => return Step::Need(self.broken(out)),
+            Err(_) => 0,
+        };
+        if len > 0 {
+            spend(client, len);
+            let (taken, written) = keys.feed(area.get(..len).unwrap_or_default(), out.room());
+            out.add(written);
+            return match taken < len {
+                true => Step::Need(self.broken(out)),
+                false if client.budget == 0 => Step::Need(Need::Flush),
+                false => Step::Again,
+            };
+        }
+        match keys.finish(read.is_err(), out.room()) {
             Ok(len) => {
                 out.add(len);
                 self.user_ended()
             }
             Err(_) => Step::Need(Need::Flush),
         }
+    }
+
+    fn hide_shadow(&mut self, out: &mut Output) -> Step {
+        if write_hidden(out) { self.user_ended() } else { Step::Need(Need::Flush) }
     }
 
     fn user_ended(&mut self) -> Step {

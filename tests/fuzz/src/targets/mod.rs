@@ -20,6 +20,7 @@ mod script;
 mod session;
 mod stage;
 mod supervise;
+mod userdb;
 mod varlink;
 
 pub use cache::{cache_index, cache_lines, cache_lookup};
@@ -32,6 +33,7 @@ pub use nsss::{nsss_reply, nsss_request};
 pub use script::switch_script;
 pub use session::nsss_session;
 pub use supervise::service_status;
+pub use userdb::userdb_session;
 pub use varlink::varlink;
 
 /// A target: its name, and what it does with the bytes.
@@ -54,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     ("registry", registry),
     ("service_status", service_status),
     ("switch_script", switch_script),
+    ("userdb_session", userdb_session),
     ("varlink", varlink),
 ];
 

@@ -48,7 +48,7 @@ const FILE_MAX: usize = 160 * 1024;
 
 /// What a session begins with: how bytes are moved, the three files, and the requests.
 pub struct Scene<'a> {
-    /// Bits, for the target to use.
+    /// Bits, for the target to use: the lowest two and from bit 4 on for how it is served.
     pub flags: u8,
     /// How many bytes each read gives, in turn.
     chunks: &'a [u8],
@@ -161,6 +161,7 @@ impl<'a, C: Conversation> Peer<'a, C> {
     }
 
     fn step(&mut self, switch: &mut Switch, out: &mut Output) {
+        out.set_large(self.scene.flags & 32 != 0 && self.conversation.is_long());
         let need = self.conversation.go_on(switch, out, self.scene.turn(self.waited));
         self.waited = need == Need::Turn;
         self.replies.extend_from_slice(out.pending());
@@ -192,6 +193,10 @@ pub fn serve<C: Conversation>(peers: &mut [Peer<'_, C>], switch: &mut Switch) {
     for _ in 0..20_000_000 {
         if peers.iter().all(|peer| peer.done) {
             return;
+        }
+        if peers.iter().any(|peer| peer.scene.flags & 16 != 0) {
+            // One look at a file does for all of them, and a list is read ahead.
+            switch.begin_batch(peers.len());
         }
         for peer in peers.iter_mut().filter(|peer| !peer.done) {
             peer.step(switch, &mut out);

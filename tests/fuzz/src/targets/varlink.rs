@@ -61,7 +61,7 @@ fn tree<'a>(reader: &mut Reader<'a>, token: Token<'a>) -> Result<Value, &'static
     })
 }
 
-fn string(text: Text<'_>) -> String {
+pub fn string(text: Text<'_>) -> String {
     let string = String::from_utf8(text.bytes().collect()).expect("UTF-8");
     assert!(text.is(&string));
     string
@@ -127,7 +127,8 @@ fn calls(document: &[u8]) {
     }
 }
 
-fn escapes(text: &[u8], size: usize) {
+/// What is told of a text that may be no UTF-8.
+pub fn told(text: &[u8]) -> String {
     let mut wanted = String::new();
     for chunk in text.utf8_chunks() {
         wanted.extend(chunk.valid().chars().map(|character| match u32::from(character) {
@@ -137,6 +138,11 @@ fn escapes(text: &[u8], size: usize) {
         }));
         wanted.extend(repeat_n('\u{fffd}', chunk.invalid().len()));
     }
+    wanted
+}
+
+fn escapes(text: &[u8], size: usize) {
+    let wanted = told(text);
     let mut escaper = Escaper::default();
     let mut all = b"\"".to_vec();
     for mut piece in text.chunks(size) {
