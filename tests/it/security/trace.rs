@@ -173,9 +173,7 @@ fn paths(args: &str) -> Vec<String> {
         let Some((text, behind)) = quoted(from) else { break };
         let relative = !text.starts_with('/');
         found.push(match descriptor(before) {
-            Some(dir) if relative => {
-                format!("{dir}/{text}").trim_end_matches("/.").trim_end_matches('/').to_owned()
-            }
+            Some(dir) if relative => format!("{dir}/{text}").trim_end_matches('/').to_owned(),
             _ => text,
         });
         rest = behind;

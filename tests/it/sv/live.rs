@@ -265,7 +265,9 @@ impl Live {
     /// All that a command may change.
     pub fn seen(&mut self) -> (Option<State>, String, bool) {
         let ended = self.has_ended();
-        (self.state(), self.got(), ended)
+        // Whether CONT still finds the process that TERM was sent to is chance.
+        let got = self.got().replace("CONT\n", "");
+        (self.state(), got, ended)
     }
 
     pub fn shows(&mut self, after: After) -> bool {

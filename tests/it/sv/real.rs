@@ -112,7 +112,10 @@ fn try_pair(tools: &Tools, (before, ours, theirs, after): Pair) -> Option<String
     let (at_first, got_at_first, _) = by_them.seen();
     assert_eq!(
         (at_first, got_at_first),
-        (by_us.state(), by_us.got()),
+        {
+            let (state, got, _) = by_us.seen();
+            (state, got)
+        },
         "{before:?} is not the same twice"
     );
     by_them.run(&tools.control, theirs, "./svc");
