@@ -8,7 +8,6 @@ fn a_wrong_command_line_exits_as_the_original() {
     for (words, code) in [
         (&[][..], 64),
         (&["list-maps"], 70),
-        (&["update"], 70),
         (&["index", "-x"], 2),
         (&["index", "-d"], 2),
         (&["index", "-s", "../x"], 2),
@@ -28,6 +27,8 @@ fn a_wrong_command_line_exits_as_the_original() {
         command.arg("nsscache").args(words);
         let done = run_to_end(command);
         assert_eq!(done.code, Some(code), "{words:?}: {}", done.stderr);
-        assert_eq!(done.stdout.is_empty(), code != 0, "{words:?}");
+        // Without a command, and for an unknown one, the original prints its help.
+        let prints = matches!(code, 0 | 64 | 70);
+        assert_eq!(done.stdout.is_empty(), !prints, "{words:?}");
     }
 }
