@@ -103,7 +103,7 @@ fn thousands_of_clients_are_answered() {
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n\
         again = 0\n\
         def ask(n):\n\
-        \x20 c = socket.socket(socket.AF_UNIX); c.settimeout(40); c.connect(sys.argv[1])\n\
+        \x20 c = socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]); c.settimeout(40)\n\
         \x20 c.sendall(sys.argv[2].replace('77', str(100000 + n % 100)).encode() + b'\\0')\n\
         \x20 return c\n\
         clients = [ask(n) for n in range(count)]\n\
