@@ -93,9 +93,9 @@ mod tests {
     fn file(text: &str) -> File {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("nssbox-diff.{}.{number}", std::process::id()));
-        let mut file =
-            File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let path =
+            std::env::temp_dir().join(format!("nssbox-diff.{}.{number}", std::process::id()));
+        let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
         file

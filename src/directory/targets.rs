@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_master_has_mount_points_and_perhaps_options() {
-        let master = read("/home /etc/auto.home\n# x\n/usr/proj auto.proj -ro\n/a\tnfs:/b/auto.a  --x y\n");
+        let master =
+            read("/home /etc/auto.home\n# x\n/usr/proj auto.proj -ro\n/a\tnfs:/b/auto.a  --x y\n");
         let found: Vec<_> =
             master.listed.iter().map(|l| (l.mount.as_str(), l.name.as_str(), l.flat())).collect();
         assert_eq!(
@@ -198,7 +199,15 @@ mod tests {
 
     #[test]
     fn nothing_leads_out_of_the_directory() {
-        for line in ["+auto.master", "home auto.home", "/home", "/home -hosts", "/home ..", "/home /", "/home /x/."] {
+        for line in [
+            "+auto.master",
+            "home auto.home",
+            "/home",
+            "/home -hosts",
+            "/home ..",
+            "/home /",
+            "/home /x/.",
+        ] {
             let master = read(&format!("{line}\n"));
             assert_eq!((master.listed.len(), master.bad.len()), (0, 1), "{line}");
         }

@@ -33,6 +33,8 @@ pub struct Options {
     pub force_write: bool,
     /// A map that shrank too much is accepted.
     pub accept_shrink: bool,
+    /// The most entries that the map had of late: it is measured against them, too.
+    pub most_entries: Option<u64>,
 }
 
 /// What became of a run.
@@ -82,6 +84,24 @@ pub fn run(config: &Config, maps: &[MapConfig<'_>], options: Options, log: &Log)
     outcome
 }
 
+/// Updates one map from a source that is open; whether a file is new.
+pub fn one(
+    config: &MapConfig<'_>,
+    source: &mut dyn Source,
+    options: Options,
+    log: &Log,
+) -> Done<bool> {
+    if config.map != Map::Automount {
+        return Job::new(config, Place::Map, options, log)?.update(source);
+    }
+    let mut outcome = Outcome::default();
+    automount(config, options, &mut outcome, log)?;
+    match outcome.refused || outcome.unavailable {
+        true => Err(Failure::unavailable("a map that the master lists failed")),
+        false => Ok(outcome.changed),
+    }
+}
+
 /// The source of a map.
 pub fn source<'a>(config: &'a MapConfig<'a>, log: &'a Log) -> Done<Box<dyn Source + 'a>> {
     let name = config.source()?;
@@ -121,8 +141,8 @@ fn automount(config: &MapConfig<'_>, options: Options, outcome: &mut Outcome, lo
     let mut good = true;
     for place in places {
         let name = place.shown(config.map);
-        let done = Job::new(config, place, options, log)
-            .and_then(|mut job| job.update(source.as_mut()));
+        let done =
+            Job::new(config, place, options, log).and_then(|mut job| job.update(source.as_mut()));
         match done {
             Ok(changed) => outcome.changed |= changed,
             Err(failure) => {
@@ -181,12 +201,7 @@ fn attempts<T>(
 }
 
 impl<'a> Job<'a> {
-    fn new(
-        config: &'a MapConfig<'a>,
-        place: Place,
-        options: Options,
-        log: &'a Log,
-    ) -> Done<Self> {
+    fn new(config: &'a MapConfig<'a>, place: Place, options: Options, log: &'a Log) -> Done<Self> {
         let folder = Folder::open(config.dir()?.as_bytes())?;
         let stamps = place.stamps(config)?;
         Ok(Job { config, place, folder, stamps, options, log })
@@ -249,12 +264,16 @@ impl<'a> Job<'a> {
         };
         if came == 0 && !self.options.force_write {
             judge.report(log);
-            return Err(Failure::refused(format!("{origin} has no entries; --force-write accepts that")));
+            return Err(Failure::refused(format!(
+                "{origin} has no entries; --force-write accepts that"
+            )));
         }
         let ready = set.ready(&mut judge);
         judge.report(log);
         let mut ready = ready?;
         let entries = ready.report.entries;
+        // Names that come again have one line for several entries.
+        let as_handed = entries + ready.report.bad == came && !style.key_lines;
         let counts = self.counts(&path, &mut ready, entries)?;
         let keeps = counts.is_some_and(|counts| counts.same) && !self.options.full;
         if keeps {
@@ -263,6 +282,7 @@ impl<'a> Job<'a> {
         } else {
             ready.put_in_place()?;
         }
+        source.stands(self.object(), as_handed)?;
         if came > 0
             && let Some(modified) = modified
         {
@@ -302,15 +322,10 @@ impl<'a> Job<'a> {
     }
 
     /// How the new set differs from the one that is there. An error if it shrank too much.
-    fn counts(
-        &self,
-        path: &[u8],
-        ready: &mut ReadyMap<'_>,
-        entries: u64,
-    ) -> Done<Option<Counts>> {
+    fn counts(&self, path: &[u8], ready: &mut ReadyMap<'_>, entries: u64) -> Done<Option<Counts>> {
         let Ok(old) = open_path(path, OFlags::RDONLY, Mode::empty()) else { return Ok(None) };
         let counts = compare(self.config.map, &File::from(old), ready.data()?)?;
-        let before = counts.before;
+        let before = counts.before.max(self.options.most_entries.unwrap_or(0));
         let most = self.config.number("max_shrink", MAX_SHRINK)?;
         let lost = before.saturating_sub(entries);
         let accepted = self.options.accept_shrink || self.options.force_write;
@@ -401,8 +416,9 @@ impl<'a> Job<'a> {
             }
             None => format!("{entries} added, 0 changed, 0 removed"),
         };
-        let text =
-            format!("{shown}: {entries} entries from {origin}: {differs}, {seconds} s, {bytes} bytes");
+        let text = format!(
+            "{shown}: {entries} entries from {origin}: {differs}, {seconds} s, {bytes} bytes"
+        );
         self.log.info("update", text);
     }
 }

@@ -118,7 +118,9 @@ fn cache(config: &MapConfig<'_>, log: &Log) -> Done {
     }
     match missing {
         0 => Ok(()),
-        _ => Err(Failure::refused(format!("{missing} entries are not seen by getent, {first} first"))),
+        _ => Err(Failure::refused(format!(
+            "{missing} entries are not seen by getent, {first} first"
+        ))),
     }
 }
 

@@ -80,10 +80,13 @@ impl<'a> NewSet<'a> {
             let [_, first] = &ready.report.first_repeated;
             judge.note_many(Reason::SharedId, first, ready.report.repeated_ids);
         }
-        if ready.report.bad > 0 {
+        // Odd names are allowed where nobody is to read them as entries.
+        if ready.report.bad > 0 && !judge.allow_odd_names {
             // Each line was checked before it was written.
             let bad = ready.report.bad;
-            return Err(Failure::refused(format!("{bad} lines of the new file cannot be read back")));
+            return Err(Failure::refused(format!(
+                "{bad} lines of the new file cannot be read back"
+            )));
         }
         Ok(ready)
     }
@@ -232,14 +235,7 @@ fn plan(folder: &Folder, map: Map, data: &File, by: By, judge: &mut Judge) -> Do
 }
 
 /// Notes a name or an id that several have.
-fn note(
-    plan: &mut Plan,
-    by: By,
-    first: u64,
-    last: u64,
-    key: &[u8],
-    judge: &mut Judge,
-) -> Done {
+fn note(plan: &mut Plan, by: By, first: u64, last: u64, key: &[u8], judge: &mut Judge) -> Done {
     match by {
         By::Name => {
             plan.moved.insert(first, last);

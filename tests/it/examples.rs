@@ -174,8 +174,7 @@ fn systemd_understands_its_units() {
         return skip(test, "needs root, unshare and systemd-analyze");
     }
     let mut command = Command::new("unshare");
-    let check =
-        "systemd-analyze verify --man=no \"$0\"/systemd/*.service \"$0\"/systemd/*.socket \
+    let check = "systemd-analyze verify --man=no \"$0\"/systemd/*.service \"$0\"/systemd/*.socket \
          \"$0\"/systemd/*.timer\n";
     command.args(["-m", "sh", "-c"]).arg(installed() + check).arg(EXAMPLES);
     let finished = run_to_end(command);

@@ -17,17 +17,24 @@
 mod support;
 
 mod cache;
+<<<<<<< HEAD
 #[cfg(feature = "dt")]
 mod dt;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
+=======
+>>>>>>> 2d4b420 (wip: fuzz, docs)
 #[cfg(feature = "nsscache")]
 mod directory;
+#[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
+mod examples;
 mod faults;
 mod getent;
 mod id;
 mod install;
 mod ipcserver;
+#[cfg(feature = "nsscache")]
+mod ldap;
 mod lines;
 mod login;
 mod map;

@@ -62,7 +62,9 @@ impl Http {
         Http::new(move |request, stream| {
             let path = dir.join(request.path.trim_start_matches('/'));
             match fs::read(path) {
-                Ok(_) if request.headers.get("if-modified-since").is_some_and(|s| s == MODIFIED) => {
+                Ok(_)
+                    if request.headers.get("if-modified-since").is_some_and(|s| s == MODIFIED) =>
+                {
                     let _ = stream.write_all(b"HTTP/1.1 304 Not Modified\r\n\r\n");
                 }
                 Ok(body) => send(stream, "200 OK", &[("Last-Modified", MODIFIED)], &body),

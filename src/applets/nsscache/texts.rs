@@ -22,6 +22,18 @@ Fetches the maps, or what has changed of them, and replaces their files.
   --force-lock       end whoever has the lock, if it is an nsscache
 ",
         ],
+        b"watch" => &[
+            "\
+Usage: nsscache watch [OPTION]...
+Stays, and keeps the maps current: sources that tell of changes are followed,
+others are asked every watch_interval seconds. SIGHUP reads nsscache.conf anew,
+SIGUSR1 updates now.
+
+",
+            MAP,
+            "  -1  print a newline once all maps were tried
+",
+        ],
         b"verify" => &[
             "\
 Usage: nsscache verify [OPTION]...
@@ -61,14 +73,11 @@ anything is.
 ",
             MAP,
         ],
-        b"help" => &[
-            "\
+        b"help" => &["\
 Usage: nsscache help [COMMAND]
 Tells what a command does, or which ones there are.
-",
-        ],
-        b"index" | b"sshkey" | b"automount" => &[
-            "\
+"],
+        b"index" | b"sshkey" | b"automount" => &["\
 Usage: nsscache index [-d DIR] [-s SUFFIX] [-v] [MAP]...
        nsscache sshkey [-d DIR] [-s SUFFIX] USER
        nsscache automount [-d DIR] [-s SUFFIX] MAP KEY
@@ -77,8 +86,7 @@ Work on the files alone, and read no configuration.
   -d DIR     the files are in DIR, not in /etc
   -s SUFFIX  they end with .SUFFIX, not with .cache; empty: with nothing
   -v         tell what was done
-",
-        ],
+"],
         _ => {
             use std::os::unix::ffi::OsStrExt;
             let name = std::ffi::OsStr::from_bytes(name);

@@ -90,7 +90,8 @@ impl<'a> Values<'a> {
     /// The next value, whatever it is.
     pub fn any(&mut self) -> Result<(u8, &'a [u8]), DecodeError> {
         let mut reader = Reader::new(self.rest);
-        let complete = |error| if matches!(error, DecodeError::Incomplete(_)) { CUT } else { error };
+        let complete =
+            |error| if matches!(error, DecodeError::Incomplete(_)) { CUT } else { error };
         let head = head(&mut reader).map_err(complete)?;
         let value = reader.take(head.len as usize).map_err(complete)?;
         self.rest = self.rest.get(reader.taken()..).unwrap_or_default();
@@ -172,7 +173,8 @@ impl<'a> Back<'a> {
         let before = self.len;
         self.len = before.saturating_add(bytes.len());
         let size = self.out.len();
-        let (Some(start), Some(end)) = (size.checked_sub(self.len), size.checked_sub(before)) else {
+        let (Some(start), Some(end)) = (size.checked_sub(self.len), size.checked_sub(before))
+        else {
             return;
         };
         if let Some(room) = self.out.get_mut(start..end) {

@@ -1,7 +1,7 @@
 //! Controls, and the values of those that are known here.
 
-use super::ber::{BOOLEAN, Back, ENUMERATED, INTEGER, OCTETS, SEQUENCE, SET, Values};
 use super::Names;
+use super::ber::{BOOLEAN, Back, ENUMERATED, INTEGER, OCTETS, SEQUENCE, SET, Values};
 use crate::{DecodeError, EncodeError};
 
 /// Something that goes with a message.

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn names_are_taken_out_of_dns() {
-        let of = |dn: &str| -> Vec<u8> { unescape(first(dn.as_bytes()).unwrap_or_default()).collect() };
+        let of =
+            |dn: &str| -> Vec<u8> { unescape(first(dn.as_bytes()).unwrap_or_default()).collect() };
         assert_eq!(of("uid=ada,ou=people"), b"ada");
         assert_eq!(of("uid=corp\\5Csvc,ou=people"), b"corp\\svc");
         assert_eq!(of("cn=Doe\\, Jane,ou=people"), b"Doe, Jane");

@@ -272,7 +272,8 @@ fn extensible(left: &[u8], value: &[u8], back: &mut Back<'_>) -> Result<(), Enco
 /// The name of an attribute or a rule, with options.
 fn description(text: &[u8]) -> Result<&[u8], EncodeError> {
     let text = text.trim_ascii();
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b';' | b'_');
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b';' | b'_');
     if !text.is_empty() && text.iter().all(plain) { Ok(text) } else { Err(BAD) }
 }
 
@@ -321,14 +322,40 @@ mod tests {
         assert_eq!(of("(cn=a)").unwrap(), b"\xa3\x07\x04\x02cn\x04\x01a");
         assert_eq!(of("(cn>=a)").unwrap(), b"\xa5\x07\x04\x02cn\x04\x01a");
         assert_eq!(of("(!(cn=a))").unwrap(), b"\xa2\x09\xa3\x07\x04\x02cn\x04\x01a");
-        assert_eq!(of("(&(cn=a) (sn=\\2a))").unwrap(), b"\xa0\x12\xa3\x07\x04\x02cn\x04\x01a\xa3\x07\x04\x02sn\x04\x01*");
+        assert_eq!(
+            of("(&(cn=a) (sn=\\2a))").unwrap(),
+            b"\xa0\x12\xa3\x07\x04\x02cn\x04\x01a\xa3\x07\x04\x02sn\x04\x01*"
+        );
         assert_eq!(of("(&)").unwrap(), b"\xa0\x00");
-        assert_eq!(of("(cn=a*b*c)").unwrap(), b"\xa4\x0f\x04\x02cn\x30\x09\x80\x01a\x81\x01b\x82\x01c");
+        assert_eq!(
+            of("(cn=a*b*c)").unwrap(),
+            b"\xa4\x0f\x04\x02cn\x30\x09\x80\x01a\x81\x01b\x82\x01c"
+        );
         assert_eq!(of("(cn=*b*)").unwrap(), b"\xa4\x09\x04\x02cn\x30\x03\x81\x01b");
         assert_eq!(of("(a:=x)").unwrap(), b"\xa9\x06\x82\x01a\x83\x01x");
-        assert_eq!(of("(a:dn:1.2:=x)").unwrap(), b"\xa9\x0e\x81\x031.2\x82\x01a\x83\x01x\x84\x01\xff");
-        for bad in ["", "(", ")", "(cn=a", "cn=a)", "((cn=a))", "(cn)", "(=a)", "(!)", "(!(a=b)(c=d))",
-            "(cn=a)(sn=b)", "(&(cn=a)x)", "(cn=\\zz)", "(cn=a\\)", "(c n=a)", "(:=x)", "(cn>=a*)"] {
+        assert_eq!(
+            of("(a:dn:1.2:=x)").unwrap(),
+            b"\xa9\x0e\x81\x031.2\x82\x01a\x83\x01x\x84\x01\xff"
+        );
+        for bad in [
+            "",
+            "(",
+            ")",
+            "(cn=a",
+            "cn=a)",
+            "((cn=a))",
+            "(cn)",
+            "(=a)",
+            "(!)",
+            "(!(a=b)(c=d))",
+            "(cn=a)(sn=b)",
+            "(&(cn=a)x)",
+            "(cn=\\zz)",
+            "(cn=a\\)",
+            "(c n=a)",
+            "(:=x)",
+            "(cn>=a*)",
+        ] {
             assert_eq!(of(bad), None, "{bad}");
         }
         let deep = |levels: usize| "(!".repeat(levels) + "(a=b)" + &")".repeat(levels);

@@ -131,10 +131,14 @@ pub fn front(input: &[u8]) -> Result<Front, DecodeError> {
     Ok(Front { len, head: reader.taken(), id, operation })
 }
 
-/// A whole message at the front of `input`: its number, its operation, its controls, its length.
-fn whole(input: &[u8]) -> Result<Decoded<(u32, Head, &[u8], Controls<'_>)>, DecodeError> {
+/// A message taken apart: its number, its operation, the value of that, its controls.
+type Parts<'a> = (u32, Head, &'a [u8], Controls<'a>);
+
+/// A whole message at the front of `input`.
+fn whole(input: &[u8]) -> Result<Decoded<Parts<'_>>, DecodeError> {
     let front = front(input)?;
-    let len = usize::try_from(front.len).map_err(|_| DecodeError::malformed("a message too long"))?;
+    let len =
+        usize::try_from(front.len).map_err(|_| DecodeError::malformed("a message too long"))?;
     let Some(message) = input.get(..len) else {
         return Err(DecodeError::Incomplete(len - input.len()));
     };
