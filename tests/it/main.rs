@@ -17,15 +17,10 @@
 mod support;
 
 mod cache;
-<<<<<<< HEAD
-#[cfg(feature = "dt")]
-mod dt;
-#[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
-mod examples;
-=======
->>>>>>> 2d4b420 (wip: fuzz, docs)
 #[cfg(feature = "nsscache")]
 mod directory;
+#[cfg(feature = "dt")]
+mod dt;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
 mod faults;
