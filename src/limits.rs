@@ -171,6 +171,56 @@ pub const DIRECTORY_RATIO: u64 = 200;
 /// Entries of a map whose name comes again: more are no slips.
 pub const DIRECTORY_REPEATED: usize = 100_000;
 
+/// Seconds that a directory may be silent, where ldap_timelimit does not say.
+pub const LDAP_SECONDS: u64 = 60;
+
+/// Seconds for a connection to a directory.
+pub const LDAP_CONNECT_SECONDS: u64 = 10;
+
+/// Bytes that are received of a directory at a time.
+pub const LDAP_WINDOW: usize = 32 * 1024;
+
+/// Bytes of a message that is no entry, and of a value in an entry.
+pub const LDAP_MESSAGE: usize = 1024 * 1024;
+
+/// Bytes of an entry: a group of some three million members.
+pub const LDAP_ENTRY: u64 = 256 * 1024 * 1024;
+
+/// Bytes of a filter as it goes over the wire.
+pub const LDAP_FILTER: usize = 16 * 1024;
+
+/// Bytes of a cookie of synchronization: OpenLDAP's have some 60 for each of its servers.
+pub const LDAP_COOKIE: usize = 16 * 1024;
+
+/// Entries of a page: Active Directory allows no more.
+pub const LDAP_PAGE: u32 = 1000;
+
+/// Groups whose members are looked up by DN: 8 bytes each are kept.
+pub const LDAP_GROUPS: usize = 1_000_000;
+
+/// Members that are looked up one by one, since they are not where users are.
+pub const LDAP_STRAY: u64 = 10_000;
+
+/// Seconds between two looks at a source that does not tell of changes.
+pub const WATCH_SECONDS: u64 = 300;
+
+/// Milliseconds without a change that end a burst, and for which one is gathered at most.
+pub const WATCH_QUIET_MILLIS: u64 = 100;
+/// See there.
+pub const WATCH_BURST_MILLIS: u64 = 2000;
+
+/// Seconds until what failed is tried again, at most.
+pub const WATCH_BACKOFF_SECONDS: u64 = 300;
+
+/// Milliseconds that `nsscache watch` waits for an update of somebody else to end.
+pub const WATCH_LOCK_MILLIS: u64 = 60_000;
+
+/// Milliseconds that an update waits for `nsscache watch`, which has the lock while it writes.
+pub const UPDATE_LOCK_MILLIS: u64 = 10_000;
+
+/// Bytes of the stack of a map's thread.
+pub const WATCH_STACK: usize = 512 * 1024;
+
 /// Bytes of the head of an HTTP answer.
 pub const DIRECTORY_HEADER: usize = 32 * 1024;
 

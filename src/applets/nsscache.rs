@@ -5,6 +5,7 @@
 
 mod run;
 mod texts;
+mod watch;
 
 use self::run::Global;
 use crate::directory::folder::Folder;
@@ -29,6 +30,7 @@ which libnss-cache and nsssd-cache read.
   verify        look whether all fits together
   repair        verify, and fetch all anew
   check-config  tell what is wrong with nsscache.conf
+  watch         stay, and keep the maps current
   index [MAP]...     check files that are there, and write their indexes
   sshkey USER        print a user's public keys: for sshd
   automount MAP KEY  print an entry of an automount map: for autofs

@@ -232,6 +232,16 @@ impl MapConfig<'_> {
         }
     }
 
+    /// What is said for another map.
+    pub fn of_map(&self, map: Map) -> MapConfig<'_> {
+        MapConfig { map, config: self.config }
+    }
+
+    /// A key of the section `[suffix]`.
+    pub fn of_suffix(&self, name: &str) -> Done<Option<String>> {
+        Ok(self.config.value("suffix", name)?.filter(|value| !value.is_empty()))
+    }
+
     /// What is wrong with a key.
     pub fn wrong(&self, name: &str, what: &str) -> Failure {
         self.config.wrong(self.section(), name, what)

@@ -15,6 +15,10 @@ pub trait Entries {
     fn malformed(&mut self, what: &'static str, name: &[u8], place: u64) -> Done;
     /// An entry that must not be written.
     fn unsafe_entry(&mut self, what: &'static str, name: &[u8]) -> Done;
+    /// How many entries have a line so far, where that is known.
+    fn kept(&self) -> u64 {
+        0
+    }
 }
 
 /// What takes the lines of a new set.
@@ -115,5 +119,9 @@ impl Entries for Intake<'_> {
 
     fn unsafe_entry(&mut self, what: &'static str, name: &[u8]) -> Done {
         self.judge.note(Reason::Unsafe(what), name)
+    }
+
+    fn kept(&self) -> u64 {
+        self.entries
     }
 }

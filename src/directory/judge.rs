@@ -66,7 +66,8 @@ pub struct Judge {
     map: Map,
     allow_uid0: bool,
     allow_local_names: bool,
-    allow_odd_names: bool,
+    /// Whether names are allowed that readers pass over.
+    pub allow_odd_names: bool,
     /// Whether two may have the same id.
     pub allow_duplicate_ids: bool,
     refuse: bool,

@@ -51,6 +51,9 @@ pub const COMMON: &[Known] = &[
     key("max_shrink", Kind::Number),
     key("index_grace_ms", Kind::Number),
     key("post_update", Kind::Text),
+    key("watch_interval", Kind::Number),
+    key("watch_min_interval", Kind::Number),
+    key("watch_full_hours", Kind::Number),
 ];
 
 /// Keys of the cache `files`.

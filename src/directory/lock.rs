@@ -27,6 +27,21 @@ pub enum NotLocked {
 /// Where Google's nsscache keeps its lock if the configuration does not say.
 pub const DEFAULT: &str = "/var/run/nsscache";
 
+/// The lock that `nsscache watch` has for its life.
+pub fn of_watch(path: &str) -> String {
+    format!("{path}.watch")
+}
+
+/// Whether a process has the lock of this file.
+pub fn is_held(path: &str) -> bool {
+    let Ok(file) = open_path(path.as_bytes(), OFlags::RDWR | OFlags::NOFOLLOW, Mode::empty())
+    else {
+        return false;
+    };
+    let tried = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
+    matches!(tried, Err(Errno::AGAIN | Errno::ACCESS))
+}
+
 impl Lock {
     /// Takes the lock of this file, which is made if need be, without waiting. `force`: whoever has it
     /// is asked to end, if it is an nsscache, and the file is made anew.
@@ -35,6 +50,11 @@ impl Lock {
         match Lock::open(name) {
             Err(NotLocked::Held) if force => {}
             done => return done,
+        }
+        let watch = read_path(of_watch(path).as_bytes()).unwrap_or_default();
+        if is_held(&of_watch(path)) && read_path(name).is_ok_and(|holder| holder == watch) {
+            // It goes on, and the lock is free again as soon as it has written.
+            return Err(NotLocked::Held);
         }
         end_holder(name, log);
         unlink(os(name))

@@ -43,4 +43,5 @@ pub mod status;
 pub mod targets;
 pub mod update;
 pub mod verify;
+pub mod watch;
 pub mod write;

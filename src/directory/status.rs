@@ -2,6 +2,7 @@
 
 use super::config::MapConfig;
 use super::failure::{Done, Failure};
+use super::lock;
 use super::log::Log;
 use super::maps::Map;
 use super::stamp::{Stamps, Time, Which, asctime, iso, now};
@@ -136,10 +137,19 @@ fn object(config: &MapConfig<'_>, place: &Place, stamps: &Stamps, log: &Log) -> 
         ("age", number(checked.map(|time| now() - time))),
         ("failed", text(state.failed.map(iso))),
         ("error", text(state.error)),
+        ("watch", text(watched(config, stamps))),
     ];
     let members: Vec<String> =
         members.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", members.join(", "))
+}
+
+/// What `nsscache watch` does for a map, while it runs.
+fn watched(config: &MapConfig<'_>, stamps: &Stamps) -> Option<String> {
+    let lock = config.text("lockfile").ok()?.unwrap_or_else(|| lock::DEFAULT.to_owned());
+    lock::is_held(&lock::of_watch(&lock)).then_some(())?;
+    let text = crate::sys::file::read_path(&stamps.beside("watch")).ok()?;
+    Some(String::from_utf8_lossy(&text).trim_end().to_owned())
 }
 
 /// A string of JSON.

@@ -33,6 +33,8 @@ pub struct Options {
     pub force_write: bool,
     /// A map that shrank too much is accepted.
     pub accept_shrink: bool,
+    /// The most entries that the map had of late: it is measured against them, too.
+    pub most_entries: Option<u64>,
 }
 
 /// What became of a run.
@@ -80,6 +82,24 @@ pub fn run(config: &Config, maps: &[MapConfig<'_>], options: Options, log: &Log)
         log.warning("update", failure);
     }
     outcome
+}
+
+/// Updates one map from a source that is open; whether a file is new.
+pub fn one(
+    config: &MapConfig<'_>,
+    source: &mut dyn Source,
+    options: Options,
+    log: &Log,
+) -> Done<bool> {
+    if config.map != Map::Automount {
+        return Job::new(config, Place::Map, options, log)?.update(source);
+    }
+    let mut outcome = Outcome::default();
+    automount(config, options, &mut outcome, log)?;
+    match outcome.refused || outcome.unavailable {
+        true => Err(Failure::unavailable("a map that the master lists failed")),
+        false => Ok(outcome.changed),
+    }
 }
 
 /// The source of a map.
@@ -252,6 +272,8 @@ impl<'a> Job<'a> {
         judge.report(log);
         let mut ready = ready?;
         let entries = ready.report.entries;
+        // Names that come again have one line for several entries.
+        let as_handed = entries + ready.report.bad == came && !style.key_lines;
         let counts = self.counts(&path, &mut ready, entries)?;
         let keeps = counts.is_some_and(|counts| counts.same) && !self.options.full;
         if keeps {
@@ -260,6 +282,7 @@ impl<'a> Job<'a> {
         } else {
             ready.put_in_place()?;
         }
+        source.stands(self.object(), as_handed)?;
         if came > 0
             && let Some(modified) = modified
         {
@@ -302,7 +325,7 @@ impl<'a> Job<'a> {
     fn counts(&self, path: &[u8], ready: &mut ReadyMap<'_>, entries: u64) -> Done<Option<Counts>> {
         let Ok(old) = open_path(path, OFlags::RDONLY, Mode::empty()) else { return Ok(None) };
         let counts = compare(self.config.map, &File::from(old), ready.data()?)?;
-        let before = counts.before;
+        let before = counts.before.max(self.options.most_entries.unwrap_or(0));
         let most = self.config.number("max_shrink", MAX_SHRINK)?;
         let lost = before.saturating_sub(entries);
         let accepted = self.options.accept_shrink || self.options.force_write;

@@ -80,7 +80,8 @@ impl<'a> NewSet<'a> {
             let [_, first] = &ready.report.first_repeated;
             judge.note_many(Reason::SharedId, first, ready.report.repeated_ids);
         }
-        if ready.report.bad > 0 {
+        // Odd names are allowed where nobody is to read them as entries.
+        if ready.report.bad > 0 && !judge.allow_odd_names {
             // Each line was checked before it was written.
             let bad = ready.report.bad;
             return Err(Failure::refused(format!(

@@ -37,6 +37,7 @@ pub mod cache;
 pub mod entry;
 mod error;
 pub mod json;
+pub mod ldap;
 pub mod line;
 pub mod nscd;
 pub mod nslcd;

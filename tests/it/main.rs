@@ -28,6 +28,8 @@ mod getent;
 mod id;
 mod install;
 mod ipcserver;
+#[cfg(feature = "nsscache")]
+mod ldap;
 mod lines;
 mod login;
 mod map;

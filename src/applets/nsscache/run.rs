@@ -10,7 +10,9 @@ use crate::directory::lock::{self, Lock, NotLocked};
 use crate::directory::log::{Level, Log};
 use crate::directory::source::Object;
 use crate::directory::{maps::Map, status, update, verify};
+use crate::limits::UPDATE_LOCK_MILLIS;
 use crate::options::{Options, Spec};
+use crate::sys::clock::millis;
 use crate::sys::error::{Error, Exit};
 use crate::sys::output;
 use std::ffi::OsString;
@@ -27,9 +29,9 @@ const COUNTED: u32 = 125;
 /// What stands in front of the command.
 pub struct Global<'a> {
     /// `-v`, `-d`
-    level: Level,
+    pub level: Level,
     /// `-c`
-    config: Vec<u8>,
+    pub config: Vec<u8>,
     /// The command, and what is behind it.
     pub rest: &'a [OsString],
 }
@@ -80,6 +82,8 @@ const STATUS: Spec = Spec {
     ..Spec::NONE
 };
 
+const WATCH: Spec = Spec { flags: "h1", values: "m", alias: &[MAP, HELP], ..Spec::NONE };
+
 /// verify, repair and check-config.
 const MAPS: Spec = Spec { flags: "h", values: "m", alias: &[MAP, HELP], ..Spec::NONE };
 
@@ -118,6 +122,7 @@ pub fn run(name: &[u8], args: &[OsString], global: &Global<'_>) -> Result<Option
         b"verify" => (&MAPS, run_verify),
         b"repair" => (&MAPS, run_repair),
         b"check-config" => (&MAPS, run_check),
+        b"watch" => (&WATCH, run_watch),
         _ => return Ok(None),
     };
     // `--help` of a command is its own.
@@ -133,6 +138,7 @@ pub fn run(name: &[u8], args: &[OsString], global: &Global<'_>) -> Result<Option
         asked: maps_asked(&options)?,
         options,
         log: Log::new(global.level),
+        level: global.level,
         path: &global.config,
     };
     if let Some(word) = options.rest.first() {
@@ -145,11 +151,17 @@ pub fn run(name: &[u8], args: &[OsString], global: &Global<'_>) -> Result<Option
 type Work = fn(&Run<'_>) -> Result<Exit, Error>;
 
 /// A command under way.
-struct Run<'a> {
-    options: Options<'a>,
-    asked: Vec<String>,
-    log: Log,
-    path: &'a [u8],
+pub struct Run<'a> {
+    /// Those behind the command.
+    pub options: Options<'a>,
+    /// The maps that are named.
+    pub asked: Vec<String>,
+    /// Where it tells.
+    pub log: Log,
+    /// What it tells there.
+    pub level: Level,
+    /// Its configuration.
+    pub path: &'a [u8],
 }
 
 fn maps_asked(options: &Options<'_>) -> Result<Vec<String>, Error> {
@@ -163,7 +175,7 @@ fn maps_asked(options: &Options<'_>) -> Result<Vec<String>, Error> {
 
 impl Run<'_> {
     /// What a failure of the command as a whole means.
-    fn failed(&self, failure: &Failure) -> Exit {
+    pub fn failed(&self, failure: &Failure) -> Exit {
         self.log.error("nsscache", failure);
         Exit::FAILURE
     }
@@ -186,7 +198,17 @@ impl Run<'_> {
 /// The lock, and then `work`.
 fn locked(run: &Run<'_>, config: &Config, force: bool, work: impl FnOnce() -> Exit) -> Done<Exit> {
     let path = config.text("lockfile")?.unwrap_or_else(|| lock::DEFAULT.to_owned());
-    match Lock::take(&path, force, &run.log) {
+    let until = millis() + UPDATE_LOCK_MILLIS;
+    let taken = loop {
+        match Lock::take(&path, force, &run.log) {
+            // One that watches has it only while it writes.
+            Err(NotLocked::Held) if millis() < until && lock::is_held(&lock::of_watch(&path)) => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            taken => break taken,
+        }
+    };
+    match taken {
         Ok(_lock) => Ok(work()),
         Err(NotLocked::Held) => {
             run.log.error("nsscache", format!("another process has the lock {path}"));
@@ -211,6 +233,7 @@ fn run_update(run: &Run<'_>) -> Result<Exit, Error> {
         full: run.options.flag(b'f'),
         force_write: run.options.flag(b'W'),
         accept_shrink: run.options.flag(b'A'),
+        most_entries: None,
     };
     Ok(run.with_maps(|config, maps| {
         let (faults, _) = config.faults();
@@ -221,6 +244,10 @@ fn run_update(run: &Run<'_>) -> Result<Exit, Error> {
         let work = || exit_of(update::run(config, maps, options, &run.log));
         locked(run, config, run.options.flag(b'L'), work)
     }))
+}
+
+fn run_watch(run: &Run<'_>) -> Result<Exit, Error> {
+    super::watch::run(run)
 }
 
 fn run_status(run: &Run<'_>) -> Result<Exit, Error> {

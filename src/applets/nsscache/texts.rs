@@ -22,6 +22,18 @@ Fetches the maps, or what has changed of them, and replaces their files.
   --force-lock       end whoever has the lock, if it is an nsscache
 ",
         ],
+        b"watch" => &[
+            "\
+Usage: nsscache watch [OPTION]...
+Stays, and keeps the maps current: sources that tell of changes are followed,
+others are asked every watch_interval seconds. SIGHUP reads nsscache.conf anew,
+SIGUSR1 updates now.
+
+",
+            MAP,
+            "  -1  print a newline once all maps were tried
+",
+        ],
         b"verify" => &[
             "\
 Usage: nsscache verify [OPTION]...

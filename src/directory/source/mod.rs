@@ -6,6 +6,7 @@ mod files;
 mod gunzip;
 mod http;
 mod json;
+mod ldap;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
@@ -16,6 +17,7 @@ use super::intake::Entries;
 use super::log::Log;
 use super::stamp::Time;
 use super::state::Validators;
+use std::os::fd::BorrowedFd;
 
 /// A source.
 pub struct Row {
@@ -29,6 +31,7 @@ pub struct Row {
 pub const SOURCES: &[Row] = &[
     Row { name: "files", open: |config, log| Ok(Box::new(files::Files::new(config, log)?)) },
     Row { name: "http", open: |config, log| Ok(Box::new(http::Http::new(config, log)?)) },
+    Row { name: "ldap", open: |config, log| Ok(Box::new(ldap::Ldap::new(config, log)?)) },
 ];
 
 /// What of a map is asked for.
@@ -82,6 +85,39 @@ pub trait Source {
 
     /// Attempts in all, and seconds between them.
     fn retries(&self) -> (u32, u32);
+
+    /// The set that was handed over last is in its place. `as_handed`: each entry that was kept has its
+    /// line, in that order.
+    fn stands(&mut self, object: Object<'_>, as_handed: bool) -> Done {
+        let _ = (object, as_handed);
+        Ok(())
+    }
+
+    /// What tells of changes by itself; `None`: it has to be asked.
+    fn follow(&mut self) -> Option<&mut dyn Follow> {
+        None
+    }
+}
+
+/// A source that tells when something changes.
+pub trait Follow {
+    /// Begins to be told; what changed since the set that is in place counts. False: it has to be asked.
+    fn begin(&mut self) -> Done<bool>;
+
+    /// What is readable when there is something to be told.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Whether there is more to be read that the descriptor does not tell of.
+    fn has_more(&mut self) -> bool;
+
+    /// Reads what is there; whether something is to be fetched.
+    fn read(&mut self) -> Done<bool>;
+
+    /// Whether something is to be fetched.
+    fn is_changed(&self) -> bool;
+
+    /// What was told is in its place. False: it has to begin anew.
+    fn taken(&mut self) -> Done<bool>;
 }
 
 /// `PREFIX_retry_max` and `PREFIX_retry_delay`, as nsscache has them.

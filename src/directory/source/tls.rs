@@ -21,28 +21,72 @@ use ureq::tls::{
 /// Where distributions keep the certificates of public authorities.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// A chain of certificates, and the key that belongs to it.
+type Identity = (Vec<pki_types::CertificateDer<'static>>, pki_types::PrivateKeyDer<'static>);
+
+/// What the keys `PREFIX_tls_…` name, for whoever speaks TLS without HTTP.
+pub struct Files {
+    /// Whether anybody is believed.
+    pub unchecked: bool,
+    /// The authorities that are believed otherwise.
+    pub roots: Vec<pki_types::CertificateDer<'static>>,
+    /// Who we are.
+    pub client: Option<Identity>,
+}
+
+/// Reads them.
+pub fn files(config: &MapConfig<'_>, prefix: &str, log: &Log) -> Done<Files> {
+    let key = |name: &str| format!("{prefix}_tls_{name}");
+    let unchecked = unchecked(config, prefix, log)?;
+    let roots = roots(config, prefix, unchecked)?;
+    let roots = roots.iter().map(|one| pki_types::CertificateDer::from(one.der().to_vec()));
+    let client = match config.text(&key("certfile"))? {
+        Some(file) => {
+            let keyfile = config.text(&key("keyfile"))?.unwrap_or_else(|| file.clone());
+            let (chain, key) = client_files(&file, &keyfile, &provider())?;
+            let chain = chain
+                .iter()
+                .map(|one| pki_types::CertificateDer::from(one.der().to_vec()))
+                .collect();
+            Some((chain, private_key(&key, &keyfile)?))
+        }
+        None => None,
+    };
+    Ok(Files { unchecked, roots: roots.collect(), client })
+}
+
+/// Whether anybody is believed, which is said each time.
+fn unchecked(config: &MapConfig<'_>, prefix: &str, log: &Log) -> Done<bool> {
+    let key = format!("{prefix}_tls_require_cert");
+    let demand = config.one_of(&key, &["demand", "hard", "try", "never", "allow"])?;
+    let unchecked = matches!(demand, "never" | "allow");
+    if unchecked {
+        log.warning("tls", format!("{key} = {demand}: anybody may answer as the server"));
+    }
+    Ok(unchecked)
+}
+
+/// The authorities.
+fn roots(config: &MapConfig<'_>, prefix: &str, unchecked: bool) -> Done<Vec<Certificate<'static>>> {
+    let file = config.text(&format!("{prefix}_tls_cacertfile"))?;
+    match (unchecked, file, config.text(&format!("{prefix}_tls_cacertdir"))?) {
+        (true, _, _) => Ok(Vec::new()),
+        (_, Some(file), _) => certificates(file.as_bytes()),
+        (_, None, Some(dir)) => folder(&dir),
+        (_, None, None) => certificates(SYSTEM.as_bytes()),
+    }
+}
+
 /// TLS as the keys `PREFIX_tls_…` want it.
 pub fn config(config: &MapConfig<'_>, prefix: &str, log: &Log) -> Done<TlsConfig> {
     let key = |name: &str| format!("{prefix}_tls_{name}");
-    let words = ["demand", "hard", "try", "never", "allow"];
-    let demand = config.one_of(&key("require_cert"), &words)?;
-    let unchecked = matches!(demand, "never" | "allow");
-    if unchecked {
-        let key = key("require_cert");
-        log.warning("tls", format!("{key} = {demand}: anybody may answer as the server"));
-    }
+    let unchecked = unchecked(config, prefix, log)?;
     let provider = Arc::new(provider());
     let builder = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(Arc::clone(&provider))
         .disable_verification(unchecked);
-    let file = config.text(&key("cacertfile"))?;
-    let roots = match (unchecked, file, config.text(&key("cacertdir"))?) {
-        (true, _, _) => Vec::new(),
-        (_, Some(file), _) => certificates(file.as_bytes())?,
-        (_, None, Some(dir)) => folder(&dir)?,
-        (_, None, None) => certificates(SYSTEM.as_bytes())?,
-    };
+    let roots = roots(config, prefix, unchecked)?;
     let builder = builder.root_certs(RootCerts::Specific(Arc::new(roots)));
     let client = match config.text(&key("certfile"))? {
         Some(file) => {
@@ -55,7 +99,7 @@ pub fn config(config: &MapConfig<'_>, prefix: &str, log: &Log) -> Done<TlsConfig
 }
 
 /// ring. Where AES is slow, a server that leaves the choice to us is asked for ChaCha20 first.
-fn provider() -> CryptoProvider {
+pub fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     if cfg!(target_pointer_width = "32") {
         let rank = |name: String| match name {
@@ -102,6 +146,21 @@ fn folder(path: &str) -> Done<Vec<Certificate<'static>>> {
 
 /// Who we are: a chain, and the key that belongs to it.
 fn client(file: &str, keyfile: &str, provider: &CryptoProvider) -> Done<ClientCert> {
+    let (chain, key) = client_files(file, keyfile, provider)?;
+    Ok(ClientCert::new_with_certs(&chain, key))
+}
+
+fn private_key(key: &PrivateKey<'_>, file: &str) -> Done<pki_types::PrivateKeyDer<'static>> {
+    pki_types::PrivateKeyDer::try_from(key.der().to_vec())
+        .map_err(|_| Failure::refused(format!("no private key in {file}")))
+}
+
+/// The same, as it stands in the files.
+fn client_files(
+    file: &str,
+    keyfile: &str,
+    provider: &CryptoProvider,
+) -> Done<(Vec<Certificate<'static>>, PrivateKey<'static>)> {
     let chain = certificates(file.as_bytes())?;
     let (opened, stat) = secret::open(keyfile.as_bytes())?;
     if let Some(fault) = secret::fault(keyfile.as_bytes(), &stat) {
@@ -114,12 +173,10 @@ fn client(file: &str, keyfile: &str, provider: &CryptoProvider) -> Done<ClientCe
     // What does not fit would be found out in the middle of a handshake.
     let der: Vec<_> =
         chain.iter().map(|one| pki_types::CertificateDer::from(one.der().to_vec())).collect();
-    let private = pki_types::PrivateKeyDer::try_from(key.der().to_vec())
-        .map_err(|_| Failure::refused(format!("no private key in {keyfile}")))?;
-    CertifiedKey::from_der(der, private, provider).map_err(|error| {
+    CertifiedKey::from_der(der, private_key(&key, keyfile)?, provider).map_err(|error| {
         Failure::refused(format!("the key in {keyfile} does not fit {file}: {error}"))
     })?;
-    Ok(ClientCert::new_with_certs(&chain, key))
+    Ok((chain, key))
 }
 
 /// What an error means if TLS refused the server, or the server us: trying again does not help.
@@ -129,6 +186,11 @@ pub fn refusal(error: &ureq::Error) -> Option<Failure> {
         ureq::Error::Io(io) => io.get_ref()?.downcast_ref::<rustls::Error>()?,
         other => other.source()?.downcast_ref::<rustls::Error>()?,
     };
+    Some(refusal_of(found))
+}
+
+/// The same, of TLS's own error.
+pub fn refusal_of(found: &rustls::Error) -> Failure {
     use CertificateError as Cert;
     let text = match found {
         rustls::Error::InvalidCertificate(
@@ -152,5 +214,5 @@ pub fn refusal(error: &ureq::Error) -> Option<Failure> {
         ) => "the server's certificate is for another name".to_owned(),
         other => format!("TLS: {other}"),
     };
-    Some(Failure::refused(text))
+    Failure::refused(text)
 }

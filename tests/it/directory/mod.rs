@@ -7,4 +7,4 @@ mod nginx;
 mod safety;
 mod setups;
 mod sshd;
-mod vectors;
+pub mod vectors;

@@ -10,6 +10,7 @@
 )]
 
 mod cache;
+mod ldap;
 mod lines;
 mod map_files;
 mod nscd;
@@ -24,6 +25,7 @@ mod userdb;
 mod varlink;
 
 pub use cache::{cache_index, cache_lines, cache_lookup};
+pub use ldap::ldap;
 pub use lines::lines;
 pub use map_files::{nssmap_conf, registry};
 pub use nscd::{nscd_request, nscd_session};
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("cache_index", cache_index),
     ("cache_lines", cache_lines),
     ("cache_lookup", cache_lookup),
+    ("ldap", ldap),
     ("lines", lines),
     ("nscd_map", nscd_map),
     ("nscd_request", nscd_request),
