@@ -201,7 +201,6 @@ const REFUSED_MASTER: Differs = Differs {
     files: &[],
     not_compared: &[],
     absent: &["auto.home", "auto.master", "auto.usr_proj"],
-    ..SAME
 };
 const REFUSED_GROUP: Differs = Differs {
     exits: &[(0, 1)],
