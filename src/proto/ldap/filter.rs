@@ -38,7 +38,7 @@ impl<'a> Filter<'a> {
     ///
     /// let mut out = [0; 64];
     /// let filter = Filter::parse(b"(&(objectClass=*)(uid=a\\2ab))", &mut out).unwrap();
-    /// assert_eq!(filter.bytes().len(), 26);
+    /// assert_eq!(filter.bytes().len(), 27);
     /// assert!(Filter::parse(b"(uid=a", &mut out).is_err());
     /// ```
     pub fn parse(text: &[u8], out: &'a mut [u8]) -> Result<Self, EncodeError> {
