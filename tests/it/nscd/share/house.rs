@@ -153,7 +153,7 @@ impl Given {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let parts = &mut [IoSliceMut::new(&mut bytes)];
-        let got = recvmsg(client.stream(), parts, &mut control, RecvFlags::empty()).unwrap();
+        let got = recvmsg(client.stream(), parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
         let mut files: Vec<_> = control
             .drain()
             .flat_map(|message| match message {
