@@ -5,7 +5,6 @@
 
 mod run;
 mod texts;
-mod watch;
 
 use self::run::Global;
 use crate::directory::folder::Folder;

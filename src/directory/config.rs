@@ -5,7 +5,6 @@ use super::ini::{DEFAULT, Ini, Key};
 use super::keys::{self, Kind};
 use super::maps::Map;
 use super::secret;
-use super::source::SOURCES;
 use crate::limits::DIRECTORY_CONFIG;
 use crate::sys::file::read_all;
 use std::os::fd::AsFd;
@@ -245,16 +244,6 @@ impl MapConfig<'_> {
     /// What is wrong with a key.
     pub fn wrong(&self, name: &str, what: &str) -> Failure {
         self.config.wrong(self.section(), name, what)
-    }
-
-    /// The word of the source that the map has.
-    pub fn source(&self) -> Done<String> {
-        let name = self.required("source")?;
-        if SOURCES.iter().any(|row| row.name == name) {
-            return Ok(name);
-        }
-        let all: Vec<&str> = SOURCES.iter().map(|row| row.name).collect();
-        Err(self.wrong("source", &format!("this build has {}", all.join(", "))))
     }
 
     /// The directory of its files. A relative one begins where we were started.

@@ -104,11 +104,12 @@ pub fn one(
 
 /// The source of a map.
 pub fn source<'a>(config: &'a MapConfig<'a>, log: &'a Log) -> Done<Box<dyn Source + 'a>> {
-    let name = config.source()?;
-    match SOURCES.iter().find(|row| row.name == name) {
-        Some(row) => (row.open)(config, log),
-        None => Err(config.wrong("source", "there is none of that name")),
+    let name = config.required("source")?;
+    if let Some(row) = SOURCES.iter().find(|row| row.name == name) {
+        return (row.open)(config, log);
     }
+    let all: Vec<&str> = SOURCES.iter().map(|row| row.name).collect();
+    Err(config.wrong("source", &format!("this build has {}", all.join(", "))))
 }
 
 /// One file, which is to be what a source has.

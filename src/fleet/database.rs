@@ -2,7 +2,9 @@
 
 use super::complaint::{Complaint, tell};
 use super::host::Address;
-use super::inventory::{self, Format};
+pub mod inventory;
+
+use self::inventory::Format;
 use crate::sys::file::{join, read_all, read_path};
 use rustix::io::Errno;
 use rustix::stdio::stdin;

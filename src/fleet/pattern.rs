@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn tags_are_read_from_left_to_right() {
         let entries = |words: &str| -> Vec<Entry> {
-            let line = super::super::inventory::line;
+            let line = super::super::database::inventory::line;
             words.split(';').filter_map(line).collect()
         };
         let fleet = || entries("web1 linux web;web2 linux web;web3 bsd web old;db1 linux db;x a-b");

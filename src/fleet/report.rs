@@ -9,7 +9,7 @@ use super::escape::Escaper;
 use super::filter::{self, Filter};
 use super::host::field;
 use super::line::{Head, Message, Sink};
-use super::runner::Reason;
+use super::reason::Reason;
 use super::screen::Screen;
 use super::spool::Output;
 use crate::sys::message::errno_text;

@@ -3,6 +3,7 @@
 use super::complaint::failure;
 use super::database::Entry;
 use super::progress::Progress;
+use super::reason::Reason;
 use super::report::{Done, Report};
 use super::screen::{Came, Screen};
 use super::spool::Output;
@@ -26,25 +27,6 @@ const PIECE: usize = 64 * 1024;
 
 /// Most that is looked through for the mark of a host that was reached.
 const MARK_ROOM: usize = 16 * 1024;
-
-/// Why a host is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The command has ended by itself.
-    Exit(u8),
-    /// The program here was ended by a signal.
-    Signal(u8),
-    /// After so many seconds it was ended.
-    Timeout(u64),
-    /// ssh did not get there.
-    Unreachable,
-    /// dt was ended.
-    Interrupted,
-    /// Too many had failed before.
-    NotStarted,
-    /// The command's own error; it was not run.
-    Module(String),
-}
 
 /// How hosts are run.
 pub struct Limits {

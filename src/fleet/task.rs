@@ -1,11 +1,13 @@
 //! The commands of dt: what is started for a host, and what is made of its output.
 
+pub mod push;
+
+use self::push::Push;
 use super::client::{Client, Kind, SCP_VALUES, Wishes, required, split_options};
 use super::complaint::{Complaint, failure};
 use super::database::Entry;
 use super::host::field;
 use super::input::Input;
-use super::push::Push;
 use crate::sys::file::{base, join, open_path, read_all};
 use crate::sys::program::find;
 use rustix::fs::{Mode, OFlags};

@@ -340,7 +340,7 @@ mod tests {
                 }
                 _ => {}
             }
-            assert_eq!(q.len(), lanes.iter().map(|lane| lane.1.len()).sum());
+            assert_eq!(q.len(), lanes.iter().map(|lane| lane.1.len()).sum::<usize>());
         }
         assert_eq!(q.lanes.capacity(), capacity);
     }

@@ -3,6 +3,8 @@
 //! Options, messages' sense and exit codes are those of Google's nsscache (doc/nsscache.md lists what
 //! differs).
 
+mod watch;
+
 use super::texts;
 use crate::directory::config::{Config, MapConfig};
 use crate::directory::failure::{Done, Failure, shown};
@@ -247,7 +249,7 @@ fn run_update(run: &Run<'_>) -> Result<Exit, Error> {
 }
 
 fn run_watch(run: &Run<'_>) -> Result<Exit, Error> {
-    super::watch::run(run)
+    watch::run(run)
 }
 
 fn run_status(run: &Run<'_>) -> Result<Exit, Error> {

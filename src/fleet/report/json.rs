@@ -3,7 +3,7 @@
 use super::{Done, Report};
 use crate::fleet::escape::unfinished;
 use crate::fleet::line::Sink;
-use crate::fleet::runner::Reason;
+use crate::fleet::reason::Reason;
 use crate::fleet::screen::Screen;
 use crate::fleet::spool::Output;
 use base64::Engine as _;

@@ -5,7 +5,7 @@ use crate::fleet::database::Entry;
 use crate::fleet::escape::escaped;
 use crate::fleet::host::field;
 use crate::fleet::line::Sink;
-use crate::fleet::runner::Reason;
+use crate::fleet::reason::Reason;
 use crate::fleet::screen::Screen;
 use std::collections::HashMap;
 

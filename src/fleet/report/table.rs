@@ -4,7 +4,7 @@ use super::{Done, Report, Told};
 use crate::fleet::filter::Lines;
 use crate::fleet::line::{Message, Sink};
 use crate::fleet::names::fold;
-use crate::fleet::runner::Reason;
+use crate::fleet::reason::Reason;
 use crate::fleet::screen::Screen;
 use crate::fleet::spool::Spool;
 use crate::sys::clock::millis;

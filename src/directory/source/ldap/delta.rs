@@ -4,8 +4,8 @@
 //! number. They are merged with the table in the order of the UUIDs, and then with the file in the order
 //! of its lines.
 
+use super::entry::schema::FAULTS;
 use super::rows::{Collected, NO_LINE, Table, unkept};
-use super::schema::FAULTS;
 use crate::directory::failure::{Done, Failure};
 use crate::directory::fields::Fields;
 use crate::directory::folder::Folder;

@@ -1,7 +1,9 @@
 //! An entry as it comes: what of its attributes is wanted.
 
+pub mod schema;
+
+use self::schema::{Keep, Schema};
 use super::connection::Items;
-use super::schema::{Keep, Schema};
 use super::time;
 use crate::directory::failure::{Done, Failure, shown};
 use crate::directory::stamp::Time;

@@ -7,9 +7,9 @@
 use super::More;
 use super::connection::Connection;
 use super::entry::Raw;
+use super::entry::schema::{FAULTS, Members, Schema};
 use super::members::{BAD_MEMBER, is_member, push};
 use super::rows::unkept;
-use super::schema::{FAULTS, Members, Schema};
 use super::search::Query;
 use crate::directory::failure::{Done, Failure, Kind, shown};
 use crate::directory::fields::Fields;

@@ -2,7 +2,7 @@
 //! sorted through a temporary file.
 
 use super::entry::Raw;
-use super::schema::{Members, Schema};
+use super::entry::schema::{Members, Schema};
 use crate::directory::failure::{Done, Failure, shown};
 use crate::directory::fields::Fields;
 use crate::directory::folder::Folder;

@@ -1,6 +1,6 @@
 //! `nsscache watch`: a thread for each map, and one for signals and the supervisor.
 
-use super::run::Run;
+use super::Run;
 use crate::directory::config::Config;
 use crate::directory::failure::{Done, Failure};
 use crate::directory::lock::{self, Lock, NotLocked};

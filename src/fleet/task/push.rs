@@ -3,9 +3,9 @@
 //! The script (push.sh, without its comments and in one line) is tried with dash and busybox. It has no
 //! single quote, no exclamation mark and no newline inside, so that any login shell hands it on.
 
-use super::complaint::{Complaint, failure};
-use super::input::Input;
-use super::task::{opened, quoted};
+use super::{opened, quoted};
+use crate::fleet::complaint::{Complaint, failure};
+use crate::fleet::input::Input;
 use crate::options::Spec;
 use crate::sys::file::{join, pread_full};
 use crate::sys::program::SELF;

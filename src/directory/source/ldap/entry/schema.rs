@@ -1,7 +1,7 @@
 //! Which attributes of an entry are a map's fields (rfc2307, rfc2307bis, Active Directory).
 
-use super::entry::Raw;
-use super::expression::Expression;
+use super::super::expression::Expression;
+use super::Raw;
 use crate::directory::config::MapConfig;
 use crate::directory::failure::Done;
 use crate::directory::fields::Fields;

@@ -5,7 +5,7 @@ mod ansible;
 mod genders;
 mod ssh;
 
-use super::database::Entry;
+use super::Entry;
 
 /// How a list is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -127,7 +127,7 @@ fn hosts(inventory: &mut Inventory, group: &str, line: &str) {
     let Some((name, variables)) = words.split_first() else { return };
     let (name, port) = match name.rsplit_once(':') {
         Some((name, port))
-            if !name.contains(':') && super::super::host::port_of(port).is_some() =>
+            if !name.contains(':') && crate::fleet::host::port_of(port).is_some() =>
         {
             (name, Some(port))
         }
