@@ -270,7 +270,7 @@ pub fn encode_user_end(
     end_record(matches!(privileged, Privileged::Hidden), &mut message)
 }
 
-/// The same, but that [`KeysWriter`] goes on with the user's ssh keys, and ends it.
+/// The same, but that a writer of keys goes on with the user's ssh keys, and ends it.
 pub fn encode_user_shadow(
     service: &str,
     privileged: &Privileged<'_>,
