@@ -8,6 +8,7 @@
 mod build;
 mod file;
 mod watch;
+mod way;
 
 use super::companion::Companion;
 use super::conversation::{Errand, Output};

@@ -1,35 +1,45 @@
 //! Whether files are still what they were: by inotify, by the mount table, by their stamps, and by what
 //! is in them, since some writes are seen nowhere else.
 
+use super::way::Way;
 use crate::backend::stamp::Stamp;
-use crate::sys::file::{directory, open, path, pread_full};
+use crate::sys::file::{base, open, path, pread_full};
 use crate::sys::privilege::keep_secret;
 use crate::sys::stat::{fstat, stat};
 use nssproto::bytes::{Fnv1a, Reader};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, read, retry_on_intr};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A file that is watched.
 struct Place {
-    /// The file, and where it stands.
-    paths: [CString; 2],
-    /// What inotify calls the two.
-    watches: [i32; 2],
+    path: CString,
+    /// The way to it, and the file.
+    steps: heapless::Vec<Step, STEPS>,
     /// How it was; that of no file: it could not be looked at.
     stamp: Stamp,
 }
 
-/// No watch.
-const NONE: i32 = -1;
+/// Most names on the way to a file.
+const STEPS: usize = 64;
+
+/// What is watched of a file's way.
+#[derive(Clone, Copy)]
+struct Step {
+    /// What inotify calls it.
+    watch: i32,
+    /// Hash of the name that matters in a directory; `None`: whatever happens there does.
+    name: Option<u64>,
+}
 
 /// The files.
 pub struct Watch {
     inotify: OwnedFd,
     mounts: Option<OwnedFd>,
     places: Vec<Place>,
+    way: Box<Way>,
     sum: Sum,
 }
 
@@ -54,15 +64,13 @@ impl Watch {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         // Without it, what is mounted over a file is seen by its stamp, once a second.
         let mounts = open(c"/proc/self/mountinfo", OFlags::RDONLY, Mode::empty()).ok();
-        Ok(Watch { inotify, mounts, places: Vec::new(), sum: Sum::START })
+        Ok(Watch { inotify, mounts, places: Vec::new(), way: Box::default(), sum: Sum::START })
     }
 
     /// Adds a file, which need not be there.
     pub fn add(&mut self, file: &[u8]) -> Result<(), Errno> {
-        let front = directory(file);
-        let front = if front.is_empty() { b"." } else { front };
-        let paths = [path(file)?, path(front)?];
-        self.places.push(Place { paths, watches: [NONE; 2], stamp: Stamp::default() });
+        let path = path(file)?;
+        self.places.push(Place { path, steps: heapless::Vec::new(), stamp: Stamp::default() });
         Ok(())
     }
 
@@ -78,33 +86,18 @@ impl Watch {
 
     /// From now on each change of what is there now is noticed.
     pub fn arm(&mut self) -> Result<(), Errno> {
-        let flags = WatchFlags::MODIFY
-            | WatchFlags::ATTRIB
-            | WatchFlags::CLOSE_WRITE
-            | WatchFlags::MOVE
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF;
         for at in 0..self.places.len() {
-            for which in 0..2 {
-                let Some(place) = self.places.get_mut(at) else { continue };
-                let Place { paths, watches, .. } = place;
-                let (Some(path), Some(watch)) = (paths.get(which), watches.get_mut(which)) else {
-                    continue;
-                };
-                let new = match inotify::add_watch(&self.inotify, &**path, flags) {
-                    Ok(new) => new,
-                    // One that comes, or opens itself, is told of by what stands above it.
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => NONE,
-                    Err(errno) => return Err(errno),
-                };
-                let old = std::mem::replace(watch, new);
-                if old != new && !self.is_watch(old) {
+            let Watch { inotify, places, way, .. } = self;
+            let Some(place) = places.get_mut(at) else { continue };
+            let old = std::mem::take(&mut place.steps);
+            let armed = place.arm(inotify, way);
+            for step in old {
+                if !self.is_watch(step.watch) {
                     // It may be gone, with its file.
-                    let _ = inotify::remove_watch(&self.inotify, old);
+                    let _ = inotify::remove_watch(&self.inotify, step.watch);
                 }
             }
+            armed?;
         }
         self.places.iter_mut().for_each(|place| place.stamp = place.now());
         self.sum = Sum::START;
@@ -112,7 +105,7 @@ impl Watch {
     }
 
     fn is_watch(&self, watch: i32) -> bool {
-        self.places.iter().any(|place| place.watches.contains(&watch))
+        self.places.iter().any(|place| place.steps.iter().any(|step| step.watch == watch))
     }
 
     /// Whether a file is another one by its stamp than when it was armed.
@@ -141,10 +134,13 @@ impl Watch {
         {
             let Ok(name) = events.take(len as usize) else { return true };
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            let hash = hash(name);
+            let concerns = |step: &Step| {
+                let is_its = name.is_empty() || step.name.is_none_or(|own| own == hash);
+                step.watch == watch.cast_signed() && is_its
+            };
             let has_lost = what & OVERFLOW != 0;
-            let is_its = |place: &Place| name.is_empty() || place.name() == name;
-            let knows = |place: &Place| place.watches.contains(&watch.cast_signed());
-            if has_lost || self.places.iter().any(|place| knows(place) && is_its(place)) {
+            if has_lost || self.places.iter().any(|place| place.steps.iter().any(concerns)) {
                 return true;
             }
         }
@@ -186,22 +182,45 @@ impl Watch {
 /// IN_Q_OVERFLOW.
 const OVERFLOW: u32 = 0x4000;
 
+/// What happens to a file or directory itself.
+const ITSELF: WatchFlags =
+    WatchFlags::ATTRIB.union(WatchFlags::DELETE_SELF).union(WatchFlags::MOVE_SELF);
+/// In a directory, to its names.
+const NAMES: WatchFlags = WatchFlags::MOVE.union(WatchFlags::CREATE).union(WatchFlags::DELETE);
+/// To what is in a file.
+const CONTENT: WatchFlags = WatchFlags::MODIFY.union(WatchFlags::CLOSE_WRITE);
+
+fn hash(name: &[u8]) -> u64 {
+    let mut hash = Fnv1a::START;
+    hash.feed(name);
+    hash.value()
+}
+
 impl Place {
-    fn now(&self) -> Stamp {
-        let [path, _] = &self.paths;
-        stat(path).map_or(Stamp::default(), |now| Stamp::of(&now))
+    /// Watches the way to it, from its front to its end, and then itself.
+    fn arm(&mut self, inotify: &OwnedFd, way: &mut Way) -> Result<(), Errno> {
+        let Place { path, steps, .. } = self;
+        let mut add = |path: &CStr, flags, name| {
+            let watch = match inotify::add_watch(inotify, path, flags) {
+                Ok(watch) => watch,
+                // One that comes, or opens itself, is told of by what stands above it.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return Ok(()),
+                Err(errno) => return Err(errno),
+            };
+            steps.push(Step { watch, name }).map_err(|_| Errno::NAMETOOLONG)
+        };
+        way.walk(path.to_bytes(), &mut |dir, name| add(dir, ITSELF | NAMES, Some(hash(name))))?;
+        add(path, ITSELF | NAMES | CONTENT, None)
     }
 
-    fn name(&self) -> &[u8] {
-        let [path, _] = &self.paths;
-        path.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    fn now(&self) -> Stamp {
+        stat(&self.path).map_or(Stamp::default(), |now| Stamp::of(&now))
     }
 
     /// To be read to its end.
     fn open(&self) -> Result<OwnedFd, Errno> {
-        let [path, _] = &self.paths;
-        let file = open(path, OFlags::RDONLY, Mode::empty())?;
-        if self.name() == b"shadow" {
+        let file = open(&self.path, OFlags::RDONLY, Mode::empty())?;
+        if base(self.path.to_bytes()) == b"shadow" {
             keep_secret();
         }
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {

@@ -79,6 +79,23 @@ fn a_change_of_each_kind_turns_the_map_off_and_is_in_the_next_one() {
         fs::create_dir(&elsewhere).unwrap();
         fs::write(elsewhere.join("passwd"), user(n)).unwrap();
     });
+    change("a link on the way is turned over", &|n| {
+        // As a volume of Kubernetes is.
+        let version = dir.subdirectory(&format!("..{n}"));
+        fs::write(version.join("passwd"), user(n)).unwrap();
+        symlink(&version, dir.join("..new")).unwrap();
+        fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
+        let _ = fs::remove_file(&path);
+        symlink("..data/passwd", &path).unwrap();
+    });
+    change("and turned over again", &|n| {
+        let version = dir.subdirectory(&format!("..{n}"));
+        fs::write(version.join("passwd"), user(n)).unwrap();
+        symlink(&version, dir.join("..new")).unwrap();
+        fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
+    });
+    fs::remove_file(&path).unwrap();
+    dir.write("passwd", user(0));
     change("through a shared mapping", &|n| {
         let script = "import mmap, os, sys\n\
                       f = os.open(sys.argv[1], os.O_RDWR)\n\
@@ -87,6 +104,32 @@ fn a_change_of_each_kind_turns_the_map_off_and_is_in_the_next_one() {
         command.args(["-c", script]).arg(&path).arg(user(n));
         assert_eq!(run_to_end(command).code, Some(0));
     });
+}
+
+/// It is not left to the look at each second: whatever can turn the path is watched.
+#[test]
+fn links_and_directories_on_the_way_are_watched_where_they_stand() {
+    let test = "links_and_directories_on_the_way_are_watched_where_they_stand";
+    let Some(house) = house(test, Place::Disk) else { return };
+    let dir = &house.bench.dir;
+    dir.subdirectory("volume");
+    let version = dir.subdirectory("volume/..1");
+    fs::rename(dir.join("passwd"), version.join("passwd")).unwrap();
+    symlink("..1", dir.join("volume/..data")).unwrap();
+    symlink("volume/..data/passwd", dir.join("passwd")).unwrap();
+    let server = house.serve(&[]);
+    house.maps();
+    let above = [dir.join(".."), dir.join("."), dir.join("volume"), version];
+    for place in above {
+        use std::os::unix::fs::MetadataExt as _;
+        let inode = format!("ino:{:x} ", fs::metadata(&place).unwrap().ino());
+        let is_watched = |entry: fs::DirEntry| {
+            let info = fs::read_to_string(entry.path()).unwrap_or_default();
+            info.lines().any(|line| line.starts_with("inotify ") && line.contains(&inode))
+        };
+        let mut all = fs::read_dir(format!("/proc/{}/fdinfo", server.pid())).unwrap();
+        assert!(all.any(|entry| is_watched(entry.unwrap())), "{}", place.display());
+    }
 }
 
 #[test]
