@@ -2,7 +2,7 @@
 
 use super::age::Colour;
 use super::report::Told;
-use super::state::{Family, Phase, State, Want};
+use super::state::{Family, Phase, State};
 use super::text::push_shown;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::supervise::Stamp;
@@ -45,18 +45,9 @@ pub fn state(out: &mut Vec<u8>, name: &[u8], state: &State, normally_up: bool, s
     number(&mut seconds, age);
     seconds.push(b's');
     Colour::of_age(age, Colour::NONE).paint(out, style.colours, &seconds);
-    let up = state.pid != 0;
-    for (holds, word) in [
-        (up && !normally_up, ", normally down"),
-        (!up && normally_up, ", normally up"),
-        (up && state.paused, ", paused"),
-        (!up && state.want == Want::Up, ", want up"),
-        (up && state.want == Want::Down, ", want down"),
-        (up && state.got_term, ", got TERM"),
-    ] {
-        if holds {
-            text(out, word);
-        }
+    state.asides(normally_up).for_each(|word| text(out, word));
+    if state.pid != 0 && state.got_term {
+        text(out, ", got TERM");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state of a service, whatever family its supervisor is of.
 
-use nssproto::supervise::{Stamp, Status, encore, runit, s6};
+use nssproto::supervise::{Stamp, Status, daemontools, encore, runit, s6};
 
 /// A family of supervisors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,58 +126,50 @@ pub struct State {
 pub fn of(status: &Status) -> (State, Option<State>) {
     match status {
         Status::Runit(status) => (of_runit(status), None),
-        Status::Daemontools(status) => {
-            let phase = if status.pid == 0 { Phase::Down } else { Phase::Run };
-            let state = State {
-                family: Family::Daemontools,
-                since: status.stamp,
-                pid: status.pid,
-                phase,
-                paused: status.paused != 0,
-                want: Want::of(status.want),
-                got_term: false,
-                more: More::None,
-            };
-            (state, None)
-        }
+        Status::Daemontools(status) => (of_front(Family::Daemontools, status), None),
         Status::Encore { main, log } => (of_encore(main), log.as_ref().map(of_encore)),
         Status::S6(status) => (of_s6(status), None),
     }
 }
 
+/// What the files of three families begin with.
+fn of_front(family: Family, front: &daemontools::Status) -> State {
+    State {
+        family,
+        since: front.stamp,
+        pid: front.pid,
+        phase: if front.pid == 0 { Phase::Down } else { Phase::Run },
+        paused: front.paused != 0,
+        want: Want::of(front.want),
+        got_term: false,
+        more: More::None,
+    }
+}
+
 fn of_runit(status: &runit::Status) -> State {
     State {
-        family: Family::Runit,
-        since: status.stamp,
-        pid: status.pid,
         phase: match status.state {
             runit::DOWN => Phase::Down,
             runit::RUN => Phase::Run,
             runit::FINISH => Phase::Finish,
             _ => Phase::Unknown,
         },
-        paused: status.paused != 0,
-        want: Want::of(status.want),
         got_term: status.got_term != 0,
-        more: More::None,
+        ..of_front(Family::Runit, &status.front)
     }
 }
 
 fn of_encore(status: &encore::Status) -> State {
+    let front = of_front(Family::Encore, &status.front);
     State {
-        family: Family::Encore,
-        since: status.stamp,
-        pid: status.pid,
         phase: match status.state {
-            _ if status.pid == 0 => Phase::Down,
             // The script `stop` runs once the service is stopped.
-            encore::STOPPED => Phase::Finish,
-            _ => Phase::Run,
+            encore::STOPPED if front.phase == Phase::Run => Phase::Finish,
+            _ => front.phase,
         },
-        paused: status.paused != 0,
-        want: Want::of(status.want),
-        got_term: status.state == encore::STOPPING && status.pid != 0,
+        got_term: status.state == encore::STOPPING && status.front.pid != 0,
         more: More::Encore(status.word()),
+        ..front
     }
 }
 
@@ -200,6 +192,19 @@ fn of_s6(status: &s6::Status) -> State {
 }
 
 impl State {
+    /// What is not as it is by itself, or is to be otherwise, as runit's sv and daemontools' svstat say it.
+    pub fn asides(&self, normally_up: bool) -> impl Iterator<Item = &'static str> {
+        let up = self.pid != 0;
+        let words = [
+            (up && !normally_up, ", normally down"),
+            (!up && normally_up, ", normally up"),
+            (up && self.paused, ", paused"),
+            (!up && self.want == Want::Up, ", want up"),
+            (up && self.want == Want::Down, ", want down"),
+        ];
+        words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word)
+    }
+
     /// Seconds since it changed last. A stamp in the future, as of a machine whose clock was set
     /// back, is 0.
     pub fn age(&self, now: Stamp) -> u64 {

@@ -52,17 +52,7 @@ fn push(out: &mut Vec<u8>, state: &State, normally_up: bool, now: Stamp) {
     number(out, state.age(now));
     let mut text = |word: &str| out.extend_from_slice(word.as_bytes());
     text(" seconds");
-    for (holds, word) in [
-        (up && !normally_up, ", normally down"),
-        (!up && normally_up, ", normally up"),
-        (up && state.paused, ", paused"),
-        (!up && state.want == Want::Up, ", want up"),
-        (up && state.want == Want::Down, ", want down"),
-    ] {
-        if holds {
-            text(word);
-        }
-    }
+    state.asides(normally_up).for_each(&mut text);
     if let More::Encore(word) = state.more {
         if up && state.want == Want::Nothing {
             text(", once");

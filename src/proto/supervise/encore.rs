@@ -1,7 +1,7 @@
 //! daemontools-encore 1.10: supervise.c, `make_status`. A file has this once, or twice where the
 //! supervisor also runs `log`.
 
-use super::{Stamp, short};
+use super::{daemontools, short};
 use crate::bytes::{Reader, Writer};
 use crate::{EncodeError, Malformed};
 
@@ -26,14 +26,8 @@ pub const FAILED: u8 = 5;
 /// The 20 bytes. Numbers that supervise does not write are kept as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// When the pid changed last.
-    pub stamp: Stamp,
-    /// 0: no process. Little-endian in the file.
-    pub pid: u32,
-    /// 1: STOP was sent.
-    pub paused: u8,
-    /// `u` or `d`; 0: nothing is wanted, as after "once".
-    pub want: u8,
+    /// As daemontools' file.
+    pub front: daemontools::Status,
     /// [`STOPPED`] to [`FAILED`].
     pub state: u8,
     /// Byte 19, always 0.
@@ -46,10 +40,7 @@ impl Status {
         let mut reader = Reader::new(file);
         let mut read = || {
             Ok(Status {
-                stamp: Stamp::decode(&mut reader)?,
-                pid: reader.u32_le()?,
-                paused: reader.u8()?,
-                want: reader.u8()?,
+                front: daemontools::Status::read(&mut reader)?,
                 state: reader.u8()?,
                 last: reader.u8()?,
             })
@@ -60,9 +51,8 @@ impl Status {
     /// Writes 20 bytes; how many.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut out = Writer::new(out, LEN)?;
-        self.stamp.encode(&mut out);
-        out.put(&self.pid.to_le_bytes());
-        out.put(&[self.paused, self.want, self.state, self.last]);
+        self.front.put(&mut out);
+        out.put(&[self.state, self.last]);
         Ok(out.written())
     }
 

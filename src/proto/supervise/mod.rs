@@ -20,8 +20,8 @@
 //! ];
 //! let beside = Beside { ok: true, stat: &|| true };
 //! let Ok(Status::Runit(status)) = Status::decode(&file, beside) else { panic!("not runit's") };
-//! assert_eq!((status.pid, status.got_term, status.state), (13293, 1, runit::RUN));
-//! assert_eq!(status.stamp.unix_seconds(), 1795319412);
+//! assert_eq!((status.front.pid, status.got_term, status.state), (13293, 1, runit::RUN));
+//! assert_eq!(status.front.stamp.unix_seconds(), 1795319412);
 //! let mut out = [0; 20];
 //! assert_eq!(Status::Runit(status).encode(&mut out), Ok(20));
 //! assert_eq!(out, file);
@@ -119,7 +119,7 @@ impl Status {
             runit::LEN | 21 => {
                 let status = runit::Status::decode(file)?;
                 let is_encores = status.got_term > 1
-                    || status.got_term == 1 && status.state == runit::DOWN && status.pid != 0;
+                    || status.got_term == 1 && status.state == runit::DOWN && status.front.pid != 0;
                 if !is_encores && (status.state != runit::DOWN || (beside.stat)()) {
                     Ok(Status::Runit(status))
                 } else {

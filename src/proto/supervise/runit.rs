@@ -1,6 +1,6 @@
 //! runit 2.1.2 to 2.3: runsv.c, `update_status`.
 
-use super::{Stamp, short};
+use super::{daemontools, short};
 use crate::bytes::{Reader, Writer};
 use crate::{EncodeError, Malformed};
 
@@ -17,14 +17,9 @@ pub const FINISH: u8 = 2;
 /// The 20 bytes. Numbers that runsv does not write are kept as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// When `run` started, or the service went down; `finish` keeps that of `run`.
-    pub stamp: Stamp,
-    /// 0: no process. Little-endian in the file.
-    pub pid: u32,
-    /// 1: STOP was sent.
-    pub paused: u8,
-    /// `u` or `d`; runsv writes `d` for exit, too.
-    pub want: u8,
+    /// As daemontools' file. The stamp tells when `run` started, or the service went down; `finish` keeps
+    /// that of `run`.
+    pub front: daemontools::Status,
     /// 1: TERM was sent, and the process lives.
     pub got_term: u8,
     /// [`DOWN`], [`RUN`] or [`FINISH`].
@@ -37,10 +32,7 @@ impl Status {
         let mut reader = Reader::new(file);
         let mut read = || {
             Ok(Status {
-                stamp: Stamp::decode(&mut reader)?,
-                pid: reader.u32_le()?,
-                paused: reader.u8()?,
-                want: reader.u8()?,
+                front: daemontools::Status::read(&mut reader)?,
                 got_term: reader.u8()?,
                 state: reader.u8()?,
             })
@@ -51,9 +43,8 @@ impl Status {
     /// Writes the file; its length.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut out = Writer::new(out, LEN)?;
-        self.stamp.encode(&mut out);
-        out.put(&self.pid.to_le_bytes());
-        out.put(&[self.paused, self.want, self.got_term, self.state]);
+        self.front.put(&mut out);
+        out.put(&[self.got_term, self.state]);
         Ok(out.written())
     }
 }

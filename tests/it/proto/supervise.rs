@@ -1,6 +1,6 @@
 //! The codecs of status files against those of live supervisors: tests/vectors/runit and sv.
 
-use nssproto::supervise::{Beside, STATUS_MAX, Stamp, Status, encore, s6};
+use nssproto::supervise::{Beside, STATUS_MAX, Stamp, Status, daemontools, encore, s6};
 use serde_json::Value;
 use std::fs;
 
@@ -104,29 +104,22 @@ fn fields_are_what_the_vectors_say() {
             let recorded = fields["want"].as_str().unwrap_or_default();
             assert_eq!(recorded.trim_matches('\0'), want(byte), "{name}: want");
         };
+        let front = |s: daemontools::Status| {
+            stamp(s.stamp);
+            seconds(s.stamp);
+            wants(s.want);
+            same(&name, fields, "pid", s.pid);
+            same(&name, fields, "paused", s.paused);
+        };
         match status {
             Status::Runit(s) => {
-                stamp(s.stamp);
-                seconds(s.stamp);
-                wants(s.want);
-                same(&name, fields, "pid", s.pid);
-                same(&name, fields, "paused", s.paused);
+                front(s.front);
                 same(&name, fields, "got_term", s.got_term);
                 same(&name, fields, "state", s.state);
             }
-            Status::Daemontools(s) => {
-                stamp(s.stamp);
-                seconds(s.stamp);
-                wants(s.want);
-                same(&name, fields, "pid", s.pid);
-                same(&name, fields, "paused", s.paused);
-            }
+            Status::Daemontools(s) => front(s),
             Status::Encore { main: s, log } => {
-                stamp(s.stamp);
-                seconds(s.stamp);
-                wants(s.want);
-                same(&name, fields, "pid", s.pid);
-                same(&name, fields, "paused", s.paused);
+                front(s.front);
                 same(&name, fields, "state", s.state);
                 same(&name, fields, "byte_19", s.last);
                 let svstat = vector["own_tool_output"].as_str().unwrap();

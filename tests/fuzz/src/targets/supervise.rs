@@ -28,14 +28,14 @@ pub fn service_status(data: &[u8]) {
     }
     let pid = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
     match status {
-        Status::Runit(runit::Status { pid: told, state, .. }) => {
-            assert_eq!((told, state), (pid(12), file[19]));
+        Status::Runit(runit::Status { front, state, .. }) => {
+            assert_eq!((front.pid, state), (pid(12), file[19]));
             assert_ne!((state, asked.get(), stat), (0, true, false));
         }
         Status::Daemontools(status) => assert_eq!((status.pid, status.want), (pid(12), file[17])),
-        Status::Encore { main: encore::Status { pid: told, state, .. }, log } => {
-            assert_eq!((told, state), (pid(12), file[18]));
-            assert_eq!(log.map(|log| log.pid), (len == 40).then(|| pid(32)));
+        Status::Encore { main: encore::Status { front, state, .. }, log } => {
+            assert_eq!((front.pid, state), (pid(12), file[18]));
+            assert_eq!(log.map(|log| log.front.pid), (len == 40).then(|| pid(32)));
         }
         Status::S6(status) => {
             assert_eq!(status.pid, u64::from_be_bytes(file[24..32].try_into().unwrap()));
