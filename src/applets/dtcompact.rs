@@ -3,8 +3,8 @@
 //! Follows dtools' dtcompact. Differs: no text of a host drives the terminal, a last line without its
 //! newline counts.
 
+use super::filter;
 use crate::fleet::filter::Compact;
-use crate::fleet::stdio;
 use crate::options::Spec;
 use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
@@ -30,9 +30,5 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let options = SPEC.split(args)?;
-    if let Some(word) = options.rest.first() {
-        return Err(Error::options("no file is taken:").about(word));
-    }
-    stdio::run(&mut Compact::new(!options.flag(b'S')))
+    filter::run(&SPEC, args, &|options| Box::new(Compact::new(!options.flag(b'S'))))
 }

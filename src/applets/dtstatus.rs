@@ -3,9 +3,8 @@
 //! Follows dtools' dtstatus. Differs: no text of a host drives the terminal, a last line without its
 //! newline counts.
 
-use crate::fleet::filter::by_name;
-use crate::fleet::stdio;
-use crate::options::Spec;
+use super::filter;
+use crate::fleet::filter::ByStatus;
 use crate::sys::error::{Error, Exit};
 use std::ffi::OsString;
 
@@ -20,20 +19,7 @@ Reads dt's lines and prints those that are okay, then those that failed.
 Exit codes: 0 end of input, 1 not read or not written, 2 usage.
 "];
 
-const SPEC: Spec = Spec {
-    flags: "N",
-    alias: &[("--help", b'?'), ("--version", b'V'), ("--no-color", b'N')],
-    ..Spec::NONE
-};
-
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    let options = SPEC.split(args)?;
-    if let Some(word) = options.rest.first() {
-        return Err(Error::options("no file is taken:").about(word));
-    }
-    match by_name(b"status") {
-        Some(mut filter) => stdio::run(filter.as_mut()),
-        None => Err(Error::lacking("status")),
-    }
+    filter::run(&filter::SPEC, args, &|_| Box::new(ByStatus::default()))
 }

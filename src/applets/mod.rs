@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 mod daemon;
+#[cfg(any(feature = "dtcompact", feature = "dthost", feature = "dtstatus"))]
+mod filter;
 mod help;
 
 /// Exit code for an applet that does not exist.

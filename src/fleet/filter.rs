@@ -101,7 +101,7 @@ fn is_coded(head: &Head<'_>) -> bool {
 }
 
 /// A heading for each line, its message under it.
-struct ByHost;
+pub struct ByHost;
 
 impl Filter for ByHost {
     fn line(&mut self, head: &Head<'_>, message: &dyn Message, sink: &mut dyn Sink) {
@@ -117,7 +117,7 @@ impl Filter for ByHost {
 
 /// All that went well, then all that did not.
 #[derive(Default)]
-struct ByStatus {
+pub struct ByStatus {
     okay: Spool,
     fail: Spool,
 }
