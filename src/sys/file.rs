@@ -1,5 +1,6 @@
 //! Files, and their names.
 
+use heapless::VecView;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, pread, read, retry_on_intr};
 use std::ffi::{CStr, CString};
@@ -7,6 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What is read at a time.
 const PIECE: usize = 32 * 1024;
+
+/// The longest path, with its NUL.
+pub type PathRoom = heapless::Vec<u8, 4096>;
+
+/// As many links are followed in one path as the kernel follows.
+pub const LINKS: u32 = 40;
 
 /// Opens a file for ourselves only, and waits for nobody: a FIFO in its place does not block, a
 /// terminal does not become ours.
@@ -83,4 +90,18 @@ pub fn directory(path: &[u8]) -> &[u8] {
 /// A path as the kernel takes it. rustix makes one by itself, in its own code for each call.
 pub fn path(path: &[u8]) -> Result<CString, Errno> {
     CString::new(path).map_err(|_| Errno::INVAL)
+}
+
+/// Fills `room` with texts, the one behind the other. ENAMETOOLONG: it is too small.
+pub fn fill(room: &mut VecView<u8>, texts: &[&[u8]]) -> Result<(), Errno> {
+    room.clear();
+    for text in texts {
+        room.extend_from_slice(text).map_err(|_| Errno::NAMETOOLONG)?;
+    }
+    Ok(())
+}
+
+/// A path that ends with a NUL, as the kernel takes it. EINVAL: there is none.
+pub fn c_str(path: &[u8]) -> Result<&CStr, Errno> {
+    CStr::from_bytes_until_nul(path).map_err(|_| Errno::INVAL)
 }

@@ -4,11 +4,12 @@
 use super::config::{Config, SectionKind};
 use super::evidence::{Look, Room, look_for};
 use super::plan::planned;
-use super::{Account, Login, Map, fill};
+use super::{Account, Login, Map};
 use crate::backend::client::{Enumerations, Hit, Search, Sequel};
 use crate::backend::gids::Gids;
 use crate::backend::{Outcome, Shared, Step};
 use crate::sys::access::Rights;
+use crate::sys::file::fill;
 use crate::sys::message::Message;
 use nssproto::line::Rules;
 use rustix::io::Errno;

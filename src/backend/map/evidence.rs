@@ -4,7 +4,7 @@ use super::config::Require;
 use super::near::{LastLink, Near};
 use super::template::Pattern;
 use crate::backend::Outcome;
-use crate::sys::file::open;
+use crate::sys::file::{fill, open};
 use crate::sys::stat::{Stat, lstat, stat};
 use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
@@ -17,7 +17,7 @@ pub type Room = heapless::Vec<u8, { super::template::LINE_MAX + 300 }>;
 /// A pattern with a name in it, as the system wants it.
 pub fn path<'a>(pattern: &Pattern, name: &[u8], room: &'a mut Room) -> Result<&'a CStr, Errno> {
     let [before, slash, name, after] = pattern.pieces(name);
-    super::fill(room, &[before, slash, name, after, b"\0"])?;
+    fill(room, &[before, slash, name, after, b"\0"])?;
     CStr::from_bytes_with_nul(room).map_err(|_| Errno::INVAL)
 }
 

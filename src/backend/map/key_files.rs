@@ -11,11 +11,10 @@ use crate::backend::KeyPlace;
 use crate::backend::stamp::Stamp;
 use crate::limits::KEY_FILE;
 use crate::sys::access::Rights;
-use crate::sys::file::{directory, pread_full};
+use crate::sys::file::{c_str, directory, fill, pread_full};
 use crate::sys::stat::fstat;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use std::ffi::CStr;
 
 impl Map {
     /// The files that may be read so.
@@ -81,10 +80,10 @@ fn read(
 ) -> Result<usize, Errno> {
     let path = path(file, name, room)?.to_bytes();
     let mut above = Room::new();
-    super::fill(&mut above, &[directory(path), b"\0"])?;
+    fill(&mut above, &[directory(path), b"\0"])?;
     let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
     let mut last = Room::new();
-    super::fill(&mut last, &[path.get(start..).unwrap_or_default(), b"\0"])?;
+    fill(&mut last, &[path.get(start..).unwrap_or_default(), b"\0"])?;
     let opened = look
         .directory(c_str(&above)?, LastLink::Followed)
         .and_then(|dir| look.open_in(&dir, c_str(&last)?, OFlags::NOFOLLOW));
@@ -107,8 +106,4 @@ fn read(
     let len = pread_full(&opened, out, place.at.into())?;
     place.at += len as u32;
     Ok(len)
-}
-
-fn c_str(text: &[u8]) -> Result<&CStr, Errno> {
-    CStr::from_bytes_until_nul(text).map_err(|_| Errno::INVAL)
 }

@@ -34,10 +34,10 @@ use super::KeyPlace;
 use super::client::Hit;
 use super::{Outcome, Source, Step, Teller};
 use crate::sys::access::{Peer, Rights};
+use crate::sys::file::fill;
 use crate::sys::privilege::keep_secret;
 use crate::sys::sandbox::Sandbox;
 use config::{Config, Section, SectionKind};
-use heapless::VecView;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
 use nssproto::entry::{Db, Gid, Name, Record, Uid};
 use nssproto::nsss::{Head, Request};
@@ -445,13 +445,4 @@ impl Map {
         *hit = Hit::Head(Head::Group { gid: Gid(gid), len, members: 0 });
         Ok(())
     }
-}
-
-/// Fills `room` with texts, the one behind the other.
-fn fill(room: &mut VecView<u8>, texts: &[&[u8]]) -> Result<(), Errno> {
-    room.clear();
-    for text in texts {
-        room.extend_from_slice(text).map_err(|_| Errno::NAMETOOLONG)?;
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@
 //! To open a mounted directory as a path asks its file system nothing, to look at it may.
 
 use super::kinds;
-use crate::sys::file::{open, pread_full};
+use crate::sys::file::{LINKS, PathRoom, c_str, fill, open, pread_full};
 use crate::sys::stat::{Stat, fstat};
 use crate::sys::untouched;
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, write_decimal};
@@ -19,9 +19,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Where the kernel tells which mount a descriptor is on.
 pub const INFO: &str = "/proc/self/fdinfo";
-
-/// As many links are followed in one path as the kernel follows.
-const LINKS: u32 = 40;
 
 /// What is read of the mount table at a time; no line is longer.
 const TABLE: usize = 16 * 1024;
@@ -45,16 +42,13 @@ impl LastLink {
     }
 }
 
-/// The longest path, with its NUL.
-type Room = heapless::Vec<u8, 4096>;
-
 /// What is known of mounts, and room to walk a path.
 pub struct Near {
     mounts: Mounts,
     /// What is still to be walked.
-    rest: Box<Room>,
+    rest: Box<PathRoom>,
     /// Where a link leads, and then what is to be walked behind it.
-    target: Box<Room>,
+    target: Box<PathRoom>,
 }
 
 impl Near {
@@ -94,7 +88,7 @@ impl Near {
 
     fn walk(&mut self, path: &CStr, last: LastLink) -> Result<OwnedFd, Errno> {
         let Near { mounts, rest, target } = self;
-        super::fill(&mut **rest, &[path.to_bytes_with_nul()])?;
+        fill(&mut **rest, &[path.to_bytes_with_nul()])?;
         let (mut dir, mut links) = (start(rest)?, 0);
         loop {
             let slashes = rest.iter().take_while(|b| **b == b'/').count();
@@ -267,15 +261,11 @@ fn mount_of(file: &OwnedFd) -> Result<u32, Errno> {
     let mut path = heapless::Vec::<u8, 64>::new();
     let mut digits = [0; DECIMAL_MAX];
     let number = write_decimal(u64::from(file.as_raw_fd().unsigned_abs()), &mut digits);
-    super::fill(&mut path, &[INFO.as_bytes(), b"/", number, b"\0"])?;
+    fill(&mut path, &[INFO.as_bytes(), b"/", number, b"\0"])?;
     let info = open(c_str(&path)?, OFlags::RDONLY, Mode::empty())?;
     let mut text = [0; 256];
     let len = pread_full(&info, &mut text, 0)?;
     let mut lines = text.get(..len).unwrap_or_default().split(|b| *b == b'\n');
     let number = lines.find_map(|line| line.strip_prefix(b"mnt_id:\t"));
     number.and_then(decimal_u32).ok_or(Errno::NODATA)
-}
-
-fn c_str(text: &[u8]) -> Result<&CStr, Errno> {
-    CStr::from_bytes_until_nul(text).map_err(|_| Errno::INVAL)
 }

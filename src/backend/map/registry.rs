@@ -10,7 +10,7 @@ use crate::backend::text::cut;
 use crate::limits::IDLE_LOOKS;
 use crate::sys::clock;
 use crate::sys::errno;
-use crate::sys::file::{open, path as c_path};
+use crate::sys::file::{fill, open, path as c_path};
 use crate::sys::stat::{Stat, fstat, lstat};
 use nix::sys::resource::{Resource, getrlimit};
 use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
@@ -233,7 +233,7 @@ impl Registry {
             let uid_text = write_decimal(u64::from(uid), &mut digits);
             let seconds = write_decimal(clock::file_seconds(), &mut time);
             // All of it fits: 1 + 10 + 1 + 32 + 1 + 20 + 1.
-            super::fill(&mut line, &[start, uid_text, b" ", name, b" ", seconds, b"\n"])?;
+            fill(&mut line, &[start, uid_text, b" ", name, b" ", seconds, b"\n"])?;
             self.is_allowed()?;
             // One call, so that lines of two writers do not mix.
             let len = retry_on_intr(|| write(&self.file, &line))?;

@@ -2,17 +2,10 @@
 //! whatever makes the path lead elsewhere, links that are turned over and directories that are renamed
 //! above it, too.
 
+use crate::sys::file::{LINKS, PathRoom, c_str, fill};
 use rustix::fs::{CWD, readlinkat_raw};
 use rustix::io::Errno;
 use std::ffi::CStr;
-
-/// The longest path, with its NUL.
-const PATH_MAX: usize = 4096;
-
-/// As many links are followed in one path as the kernel follows.
-const LINKS: u32 = 40;
-
-type Text = heapless::Vec<u8, PATH_MAX>;
 
 /// Is given a directory, and a name in it.
 pub type Visit<'a> = dyn FnMut(&CStr, &[u8]) -> Result<(), Errno> + 'a;
@@ -21,93 +14,88 @@ pub type Visit<'a> = dyn FnMut(&CStr, &[u8]) -> Result<(), Errno> + 'a;
 #[derive(Default)]
 pub struct Way {
     /// Where the walk has come, without links and without a slash behind it.
-    done: Text,
+    done: PathRoom,
     /// What is to be walked behind it.
-    rest: Text,
+    rest: PathRoom,
     /// Where a link leads.
-    target: Text,
+    target: PathRoom,
 }
 
 impl Way {
     /// Walks `path`, and calls `each` with a directory and the name that is followed there next: first, so
     /// that it hears of what changes behind. Ends where nothing is there, or may be looked at.
     pub fn walk(&mut self, path: &[u8], each: &mut Visit<'_>) -> Result<(), Errno> {
-        self.start(path)?;
+        let start: &[u8] = if path.starts_with(b"/") { b"" } else { b"." };
+        fill(&mut self.done, &[start])?;
+        fill(&mut self.rest, &[path])?;
         let mut links = 0;
         loop {
             let slashes = self.rest.iter().take_while(|byte| **byte == b'/').count();
             self.rest.drain(..slashes);
-            let end = self.rest.iter().position(|byte| *byte == b'/').unwrap_or(self.rest.len());
-            let name = self.rest.get(..end).unwrap_or_default();
-            match name {
-                b"" => return Ok(()),
-                b"." => {}
-                b".." if self.done != b"." && !self.done.ends_with(b"..") => up(&mut self.done),
-                _ => {
-                    let before = self.done.len();
-                    if name != b".." {
-                        each(
-                            c_str(
-                                &mut self.target,
-                                &[&self.done, if before == 0 { b"/" } else { b"" }],
-                            )?,
-                            name,
-                        )?;
-                    }
-                    push(&mut self.done, b"/")?;
-                    push(&mut self.done, name)?;
-                    let path = c_str(&mut self.target, &[&self.done])?;
-                    let mut room = [0; PATH_MAX];
-                    match readlinkat_raw(CWD, path, &mut room[..]) {
-                        Ok(len) => {
-                            links += 1;
-                            if links > LINKS {
-                                return Err(Errno::LOOP);
-                            }
-                            let target = room.get(..len).unwrap_or_default();
-                            let behind = self.rest.get(end..).unwrap_or_default();
-                            fill(&mut self.target, &[target, behind])?;
-                            std::mem::swap(&mut self.rest, &mut self.target);
-                            self.done.truncate(if target.starts_with(b"/") { 0 } else { before });
-                            continue;
-                        }
-                        // No link.
-                        Err(Errno::INVAL) => {}
-                        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return Ok(()),
-                        Err(errno) => return Err(errno),
-                    }
-                }
+            let before = self.done.len();
+            if !self.step(each)? {
+                return Ok(());
             }
-            self.rest.drain(..end);
+            if self.done.len() <= before {
+                continue;
+            }
+            match self.read_link() {
+                Ok(()) => {}
+                // No link.
+                Err(Errno::INVAL) => continue,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+            links += 1;
+            if links > LINKS {
+                return Err(Errno::LOOP);
+            }
+            self.done.truncate(if self.target.starts_with(b"/") { 0 } else { before });
+            for part in [b"/", self.rest.as_slice()] {
+                push(&mut self.target, part)?;
+            }
+            std::mem::swap(&mut self.rest, &mut self.target);
         }
     }
 
-    fn start(&mut self, path: &[u8]) -> Result<(), Errno> {
-        fill(&mut self.rest, &[path])?;
-        let done: &[u8] = if path.starts_with(b"/") { b"" } else { b"." };
-        fill(&mut self.done, &[done])
+    /// Goes on by a name; false: there is none.
+    fn step(&mut self, each: &mut Visit<'_>) -> Result<bool, Errno> {
+        let Way { done, rest, target } = self;
+        let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        match rest.get(..end).unwrap_or_default() {
+            b"" => return Ok(false),
+            b"." => {}
+            // What stands above where we were started is not known by name.
+            b".." if done == b"." || done.ends_with(b"..") => push(done, b"/..")?,
+            b".." => done.truncate(done.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
+            name => {
+                let root: &[u8] = if done.is_empty() { b"/" } else { b"" };
+                fill(target, &[done.as_slice(), root, b"\0"])?;
+                each(c_str(target)?, name)?;
+                push(done, b"/")?;
+                push(done, name)?;
+            }
+        }
+        rest.drain(..end);
+        Ok(true)
+    }
+
+    /// Reads where a link leads. EINVAL: it is none.
+    fn read_link(&mut self) -> Result<(), Errno> {
+        let Way { done, target, .. } = self;
+        target.clear();
+        // Filled with zeros, so that there is a place to read into: it has room for so many.
+        let _ = target.resize_default(target.capacity());
+        push(done, b"\0")?;
+        let len = readlinkat_raw(CWD, c_str(done)?, target.as_mut_slice());
+        done.pop();
+        target.truncate(len?);
+        Ok(())
     }
 }
 
-/// Takes the last name off.
-fn up(done: &mut Text) {
-    let end = done.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-    done.truncate(end);
-}
-
-fn push(text: &mut Text, part: &[u8]) -> Result<(), Errno> {
+fn push(text: &mut PathRoom, part: &[u8]) -> Result<(), Errno> {
     text.extend_from_slice(part).map_err(|_| Errno::NAMETOOLONG)
-}
-
-fn fill(text: &mut Text, parts: &[&[u8]]) -> Result<(), Errno> {
-    text.clear();
-    parts.iter().try_for_each(|part| push(text, part))
-}
-
-fn c_str<'a>(text: &'a mut Text, parts: &[&[u8]]) -> Result<&'a CStr, Errno> {
-    fill(text, parts)?;
-    push(text, b"\0")?;
-    CStr::from_bytes_with_nul(text).map_err(|_| Errno::INVAL)
 }
 
 #[cfg(test)]
