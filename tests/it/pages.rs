@@ -1,5 +1,6 @@
 //! README.md and the pages of doc/ can be pasted, from top to bottom, and again.
 
+use crate::support::ldap::Unpacked;
 use crate::support::page::{Block, blocks, indented_commands, pages, paste_twice};
 use crate::support::{have_program, is_root, peer, skip};
 
@@ -71,9 +72,8 @@ fn paste(test: &str, page: &str) {
     }
     let mut before = String::new();
     if here.iter().any(|block| block.needs == "slapd") {
-        let Ok(unpacked) = std::env::var("NSSBOX_TEST_LDAP") else {
-            return skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/peers");
-        };
+        let Some(unpacked) = Unpacked::find(test) else { return };
+        let unpacked = unpacked.root().display();
         // As if the packages were installed.
         before = format!(
             "mkdir /etc/ldap && cp -R '{unpacked}/etc/ldap/schema' /etc/ldap\n\

@@ -15,6 +15,7 @@ pub mod injection;
 pub mod ipcserver;
 #[cfg(feature = "sandbox")]
 pub mod landlock;
+pub mod ldap;
 pub mod map;
 pub mod naive;
 pub mod nscd;

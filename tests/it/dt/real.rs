@@ -6,12 +6,13 @@ use crate::support::{TempDir, have_program, is_root, link_farm, run_to_end, skip
 use std::process::Command;
 
 /// What makes the machine: a network, keys, and both servers. Each address h1 to h50 is one host with
-/// a folder of its own, in which its commands run (WHERE names it); `dead` takes connections and says nothing, nobody listens at `down`, `drop1` and
-/// `drop2` are dropbear's.
+/// a folder of its own, in which its commands run (WHERE names it); `dead` takes connections and says
+/// nothing, nobody listens at `down`, `drop1` and `drop2` are dropbear's.
 const MACHINE: &str = r##"
 set -e
-mount --make-rprivate / && mount -t tmpfs -o mode=700 none /root && mount -t tmpfs -o mode=755 none /run
-mkdir -p /root/.ssh /run/sshd /run/hosts && chmod 700 /root/.ssh && cd /run
+home=~root
+mount --make-rprivate / && mount -t tmpfs -o mode=700 none "$home" && mount -t tmpfs -o mode=755 none /run
+mkdir -p "$home/.ssh" /run/sshd /run/hosts && chmod 700 "$home/.ssh" && cd /run
 ip link set lo up
 {
     echo "127.0.0.1 localhost"
@@ -30,9 +31,9 @@ ip link set lo up
     echo "127.0.2.2 drop2"
 } >names
 mount --bind names /etc/hosts
-ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+ssh-keygen -q -t ed25519 -N '' -f "$home/.ssh/id_ed25519"
 ssh-keygen -q -t ed25519 -N '' -f hostkey
-cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+cp "$home/.ssh/id_ed25519.pub" "$home/.ssh/authorized_keys"
 cat >where <<'END'
 #!/bin/sh
 set -- $SSH_CONNECTION
@@ -45,7 +46,7 @@ END
 chmod 755 where
 {
     echo "HostKey /run/hostkey"
-    echo "AuthorizedKeysFile /root/.ssh/authorized_keys"
+    echo "AuthorizedKeysFile $home/.ssh/authorized_keys"
     echo "PermitRootLogin yes"
     echo "StrictModes no"
     echo "UsePAM no"
@@ -62,13 +63,13 @@ for first in 1 17 33 49; do
     SSHD -D -e -f sshd_config.$first 2>>sshd.log &
 done
 dropbearkey -t ed25519 -f dropkey >/dev/null 2>&1
-dropbearkey -t ed25519 -f clientkey 2>/dev/null | grep '^ssh-' >>/root/.ssh/authorized_keys
+dropbearkey -t ed25519 -f clientkey 2>/dev/null | grep '^ssh-' >>"$home/.ssh/authorized_keys"
 dropbear -F -E -r dropkey -p 127.0.2.1:22 -p 127.0.2.2:22 2>dropbear.log &
 # Takes connections, and never says a word.
 python3 -c 'import socket, time; held = socket.create_server(("127.0.3.1", 22)); time.sleep(1e6)' &
-n=1; while [ $n -le 50 ]; do echo "h$n linux n$n"; n=$((n + 1)); done >/root/.dtdb
-printf 'drop1 drop\nroot@drop2:22 drop\n' >>/root/.dtdb
-export PATH="$BIN:$PATH" HOME=/root USER=root
+n=1; while [ $n -le 50 ]; do echo "h$n linux n$n"; n=$((n + 1)); done >"$home/.dtdb"
+printf 'drop1 drop\nroot@drop2:22 drop\n' >>"$home/.dtdb"
+export PATH="$BIN:$PATH" HOME="$home" USER=root
 # All answer.
 for host in h1 h17 h33 h50 drop1; do
     n=0; until ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new $host true 2>ssh.log; do

@@ -2,6 +2,7 @@
 //! NSSBOX_TEST_LDAP says where; ldapmodify comes from the same place, from NSSBOX_PEERS, or from PATH.
 
 use crate::directory::vectors::folder;
+use crate::support::ldap::Unpacked;
 use crate::support::{Captured, Finished, TempDir, run_to_end, skip, wait_for_exit, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
@@ -15,7 +16,7 @@ pub const ADMIN: &str = "cn=admin,dc=example,dc=org";
 
 /// A server, which ends when it is dropped.
 pub struct Slapd {
-    unpacked: PathBuf,
+    unpacked: Unpacked,
     dir: TempDir,
     child: Option<Child>,
     stderr: Captured,
@@ -35,16 +36,13 @@ impl Slapd {
     /// One with the vectors' directory and `more` behind it. `None`, which is said: there is none.
     #[track_caller]
     pub fn start(test: &str, sync: Sync, more: &str) -> Option<Slapd> {
-        let Some(unpacked) = env::var_os("NSSBOX_TEST_LDAP").map(PathBuf::from) else {
-            skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/peers");
-            return None;
-        };
+        let unpacked = Unpacked::find(test)?;
         let dir = TempDir::new();
         dir.subdirectory("db");
         let text = |name: &str| fs::read_to_string(folder("ldap").join(name)).unwrap();
         dir.write("local.schema", text("local.schema"));
         dir.write("ldif", text("directory.ldif") + more);
-        let root = unpacked.to_str().unwrap();
+        let root = unpacked.root().to_str().unwrap();
         let mut conf = text("slapd.conf")
             .replace("work/db", &format!("{}/db", dir.as_str()))
             .replace("work/slapd.pid", &format!("{}/pid", dir.as_str()))
@@ -63,25 +61,9 @@ impl Slapd {
         // Free now: nobody else is likely to take it at once.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut slapd = Slapd { unpacked, dir, child: None, stderr: Captured::new(), port };
-        let mut add = slapd.program("usr/sbin/slapadd");
-        add.arg("-q").arg("-f").arg(slapd.dir.join("slapd.conf"));
-        add.arg("-l").arg(slapd.dir.join("ldif"));
-        let added = run_to_end(add);
-        assert_eq!(added.code, Some(0), "slapadd: {}", added.stderr);
+        slapd.unpacked.add_entries(&slapd.dir);
         slapd.resume();
         Some(slapd)
-    }
-
-    fn program(&self, path: &str) -> Command {
-        let mut command = Command::new(self.unpacked.join(path));
-        command.env("LD_LIBRARY_PATH", self.libraries());
-        command
-    }
-
-    fn libraries(&self) -> String {
-        let root = self.unpacked.to_str().expect("a plain name");
-        let triple = format!("{}-linux-gnu", env::consts::ARCH);
-        format!("{root}/usr/lib/{triple}:{root}/lib/{triple}")
     }
 
     /// Its URI.
@@ -92,7 +74,7 @@ impl Slapd {
     /// Starts it (again).
     #[track_caller]
     pub fn resume(&mut self) {
-        let mut command = self.program("usr/sbin/slapd");
+        let mut command = self.unpacked.program("usr/sbin/slapd");
         command.args(["-d", "0", "-h", &self.uri(), "-f"]).arg(self.dir.join("slapd.conf"));
         command.stdin(Stdio::null()).stdout(self.stderr.stdio()).stderr(self.stderr.stdio());
         self.child = Some(command.spawn().expect("slapd"));
@@ -126,11 +108,11 @@ impl Slapd {
         self.dir.write("changes", ldif);
         let tool = "usr/bin/ldapmodify";
         let peers = env::var_os("NSSBOX_PEERS").map(|dir| PathBuf::from(dir).join("ldap-utils"));
-        let places = [Some(self.unpacked.clone()), peers];
+        let places = [Some(self.unpacked.root().to_owned()), peers];
         let found =
             places.into_iter().flatten().map(|dir| dir.join(tool)).find(|path| path.exists());
         let mut command = Command::new(found.unwrap_or_else(|| "ldapmodify".into()));
-        command.env("LD_LIBRARY_PATH", self.libraries()).env("LDAPNOINIT", "1");
+        command.env("LD_LIBRARY_PATH", self.unpacked.libraries()).env("LDAPNOINIT", "1");
         command.args(["-x", "-H", &self.uri(), "-D", ADMIN, "-w", "vector-secret", "-f"]);
         command.arg(self.dir.join("changes"));
         let done = run_to_end(command);

@@ -1,10 +1,9 @@
 //! Users of nslcd.
 
 use super::machine::{HASH, Machine, passwd, shadow};
-use crate::support::skip;
+use crate::support::ldap::Unpacked;
 use std::env;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// Users of an nslcd that is not the real one, as lines of passwd.
 pub fn with_nslcd(test: &'static str) -> Option<Machine> {
@@ -70,11 +69,7 @@ const REAL: &str = "
 
 /// A machine whose users come from slapd by way of nslcd, with the module that asks it.
 fn with_ldap(test: &'static str) -> Option<Machine> {
-    let Some(root) = env::var_os("NSSBOX_TEST_LDAP") else {
-        skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/peers");
-        return None;
-    };
-    let root = Path::new(&root).display().to_string();
+    let root = Unpacked::find(test)?.root().display().to_string();
     let mut machine = Machine::new(test)?;
     let mut ldif = "dn: dc=example\nobjectClass: domain\ndc: example\n\n".to_owned();
     for (uid, (name, class)) in

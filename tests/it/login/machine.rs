@@ -55,6 +55,15 @@ pub fn shadow(users: &[(&str, &str)]) -> String {
     users.iter().map(line).collect()
 }
 
+/// Accounts with a line in shadow, and what stands there.
+pub const SHADOWED: [(&str, &str); 5] = [
+    ("in-shadow", "HASH"),
+    ("s-bang", "!HASH"),
+    ("s-star", "*"),
+    ("s-empty", ""),
+    ("expired", "HASH"),
+];
+
 const IN_PASSWD: [(&str, &str); 6] = [
     ("in-passwd", "HASH"),
     ("bang", "!"),
@@ -107,17 +116,10 @@ socket.socket(socket.AF_UNIX).connect(sys.argv[1])' \"$1\" 2>/dev/null; do kill 
     /// `OWN`'s accounts.
     pub fn with_shadow(test: &'static str) -> Option<Machine> {
         let mut machine = Machine::new(test)?;
-        let shadowed = [
-            ("in-shadow", "HASH"),
-            ("s-bang", "!HASH"),
-            ("s-star", "*"),
-            ("s-empty", ""),
-            ("expired", "HASH"),
-        ];
-        let x = shadowed.map(|(name, _)| (name, "x"));
+        let x = SHADOWED.map(|(name, _)| (name, "x"));
         let users = [&[("root", "x")], &IN_PASSWD[..], &x, &[("in-both", "HASH")]].concat();
         machine.etc("passwd", &users, "");
-        let lines = [&[("root", "HASH")], &shadowed[..], &[("in-both", "*")]].concat();
+        let lines = [&[("root", "HASH")], &SHADOWED[..], &[("in-both", "*")]].concat();
         machine.dir.write("etc/shadow", shadow(&lines));
         Some(machine)
     }

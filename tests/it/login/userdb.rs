@@ -1,6 +1,6 @@
 //! Accounts that only systemd's user database has, served by userdb: there is no nscd.
 
-use super::machine::{Machine, passwd, shadow};
+use super::machine::{Machine, SHADOWED, passwd, shadow};
 use crate::support::peer;
 
 /// With libnss_systemd, and users of a second directory.
@@ -9,17 +9,10 @@ fn with_userdb(test: &'static str) -> Option<Machine> {
     let module = peer(test, "libnss-systemd", &library)?;
     let mut machine = Machine::new(test)?;
     machine.second("d2", 2000, &[]);
-    let shadowed = [
-        ("in-shadow", "HASH"),
-        ("s-bang", "!HASH"),
-        ("s-star", "*"),
-        ("s-empty", ""),
-        ("expired", "HASH"),
-    ];
-    let x = shadowed.map(|(name, _)| (name, "x"));
+    let x = SHADOWED.map(|(name, _)| (name, "x"));
     let users = [&x[..], &[("no-line", "x"), ("in-passwd", "HASH"), ("empty", "")]].concat();
     machine.dir.write("mnt/d2/passwd", passwd(2000, &users));
-    machine.dir.write("mnt/d2/shadow", shadow(&shadowed));
+    machine.dir.write("mnt/d2/shadow", shadow(&SHADOWED));
     machine.switch("passwd: files systemd\ngroup: files systemd\nshadow: files systemd\n");
     // By the linker's cache: a set-uid program takes no LD_LIBRARY_PATH.
     let dir = module.parent().unwrap().display();

@@ -3,6 +3,7 @@
 //! Neither is installed: tests/peers puts their packages into a folder, which
 //! NSSBOX_TEST_LDAP names.
 
+use crate::support::ldap::Unpacked;
 use crate::support::{
     Captured, Finished, TempDir, have_program, is_root, run_to_end, skip, wait_for_exit, wait_until,
 };
@@ -11,7 +12,7 @@ use std::fmt::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::{env, fs};
+use std::fs;
 
 /// What every program in the namespace knows by itself.
 pub const LOCAL_PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nlocal:x:777:777:Local:/:/bin/sh\n";
@@ -31,7 +32,7 @@ const BASE: &str = "dc=example,dc=org";
 
 /// The two daemons. Both are killed when dropped.
 pub struct Directory {
-    unpacked: PathBuf,
+    unpacked: Unpacked,
     /// Their files: `etc`, `run` with the socket of nslcd, the database.
     pub dir: TempDir,
     slapd: Option<Child>,
@@ -43,21 +44,17 @@ impl Directory {
     /// Makes the directory and starts both. `None` where that cannot be, which is said.
     #[track_caller]
     pub fn start(test: &str) -> Option<Directory> {
-        let Some(unpacked) = env::var_os("NSSBOX_TEST_LDAP") else {
-            skip(test, "NSSBOX_TEST_LDAP names no folder made by tests/peers");
-            return None;
-        };
+        let unpacked = Unpacked::find(test)?;
         if !is_root() || !have_program("unshare") {
             skip(test, "needs root and unshare");
             return None;
         }
-        let unpacked = PathBuf::from(unpacked);
         let dir = TempDir::new();
         for name in ["etc", "run", "db"] {
             dir.subdirectory(name);
         }
         let ldapi = format!("ldapi://{}", dir.as_str().replace('/', "%2F") + "%2Fldapi");
-        dir.write("slapd.conf", slapd_conf(&unpacked, &dir));
+        dir.write("slapd.conf", slapd_conf(unpacked.root(), &dir));
         dir.write("ldif", ldif());
         dir.write("etc/passwd", LOCAL_PASSWD);
         dir.write("etc/group", LOCAL_GROUP);
@@ -68,12 +65,8 @@ impl Directory {
         let retry = "reconnect_sleeptime 1\nreconnect_retrytime 1\n";
         dir.write("etc/nslcd.conf", format!("uri {ldapi}\nbase {BASE}\n{retry}"));
         let stderr = Captured::new();
+        unpacked.add_entries(&dir);
         let mut directory = Directory { unpacked, dir, slapd: None, nslcd: None, stderr };
-        let mut add = directory.program("usr/sbin/slapadd");
-        add.arg("-f").arg(directory.dir.join("slapd.conf"));
-        add.arg("-l").arg(directory.dir.join("ldif"));
-        let added = run_to_end(add);
-        assert_eq!(added.code, Some(0), "slapadd: {}", added.stderr);
         let probe = directory.inside("true");
         if probe.code != Some(0) {
             skip(test, &format!("no private mounts: {}", probe.stderr));
@@ -82,19 +75,6 @@ impl Directory {
         directory.start_slapd();
         directory.start_nslcd();
         Some(directory)
-    }
-
-    /// One of the unpacked programs, with the libraries that were unpacked beside it.
-    fn program(&self, path: &str) -> Command {
-        let mut command = Command::new(self.unpacked.join(path));
-        command.env("LD_LIBRARY_PATH", self.libraries());
-        command
-    }
-
-    fn libraries(&self) -> String {
-        let root = self.unpacked.to_str().expect("a plain name");
-        let triple = format!("{}-linux-gnu", env::consts::ARCH);
-        format!("{root}/usr/lib/{triple}:{root}/lib/{triple}")
     }
 
     /// Where nslcd listens, as seen from outside.
@@ -117,7 +97,7 @@ impl Directory {
         );
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-c"]).arg(mounts + script);
-        command.env("LD_LIBRARY_PATH", self.libraries()).env("LC_ALL", "C");
+        command.env("LD_LIBRARY_PATH", self.unpacked.libraries()).env("LC_ALL", "C");
         command
     }
 
@@ -132,7 +112,7 @@ impl Directory {
     pub fn start_slapd(&mut self) {
         let socket = self.dir.join("ldapi");
         let url = format!("ldapi://{}", socket.to_str().unwrap().replace('/', "%2F"));
-        let mut command = self.program("usr/sbin/slapd");
+        let mut command = self.unpacked.program("usr/sbin/slapd");
         command.args(["-d", "0", "-h", &url, "-f"]).arg(self.dir.join("slapd.conf"));
         self.slapd = Some(self.spawn(command));
         self.await_socket("slapd", &socket);
@@ -147,7 +127,7 @@ impl Directory {
     /// Starts nslcd, and waits until it can be asked.
     #[track_caller]
     pub fn start_nslcd(&mut self) {
-        let program = self.unpacked.join("usr/sbin/nslcd");
+        let program = self.unpacked.root().join("usr/sbin/nslcd");
         let command = self.namespace(&format!("exec {} -n", program.display()));
         self.nslcd = Some(self.spawn(command));
         self.await_socket("nslcd", &self.socket());
