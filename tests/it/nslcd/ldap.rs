@@ -9,10 +9,10 @@ use crate::support::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::fs;
 
 /// What every program in the namespace knows by itself.
 pub const LOCAL_PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nlocal:x:777:777:Local:/:/bin/sh\n";
