@@ -32,6 +32,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+// Tests alone may allocate.
+#[cfg(test)]
+extern crate std;
+
 pub mod bytes;
 pub mod cache;
 pub mod entry;

@@ -163,7 +163,6 @@ fn check_words(name: &[u8], texts: &[&[u8]]) -> Result<(), Malformed> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::*;
     use crate::entry::{Gid, Group, Members, Passwd, Uid};
     use std::vec::Vec;

@@ -167,7 +167,6 @@ pub fn write_list<'a>(
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::*;
     use std::vec::Vec;
 

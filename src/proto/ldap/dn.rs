@@ -89,8 +89,6 @@ pub fn plain(dn: &[u8]) -> impl Iterator<Item = u8> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-
     use super::*;
     use std::vec::Vec;
 
