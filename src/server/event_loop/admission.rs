@@ -21,7 +21,7 @@ const TOGETHER: usize = 16;
 
 /// So many events at a time are no crowd: whoever is answered at once, on a processor that he shares
 /// with us, may well be back before we look again.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// Milliseconds from a client's connect until his request is late, where there is little room.
 const ABOUT_TO_ASK: u64 = 100;

@@ -9,6 +9,7 @@ mod admission;
 mod offload;
 mod serving;
 
+use self::admission::FEW;
 use super::ServerOptions;
 use super::acceptor::Acceptor;
 #[cfg(feature = "share")]
@@ -298,15 +299,16 @@ impl<'a> EventLoop<'a> {
 
     /// How many clients may be accepted at once when there are so many events: epoll tells of a
     /// listener once in a round through all that have something to say or to do, where one at a time
-    /// would wait for long.
+    /// would wait for long. Where few have, it is one for each of them: a client that asks again and
+    /// again, on a new connection each time, may be back before we look again, and each time before
+    /// the end of his last one is seen he would take one more row.
     fn accepted_in_round(&self, listener: usize, events: usize) -> u32 {
         let limits = self.acceptors.get(listener).map(|acceptor| acceptor.listener.limits);
-        match limits {
-            Some(limits) if events > 1 || !self.queue.is_empty() => {
-                accepted_in_round(limits.max_per_uid, limits.room)
-            }
-            _ => 1,
+        let most = limits.map_or(1, |limits| accepted_in_round(limits.max_per_uid, limits.room));
+        if events > FEW || !self.queue.is_empty() {
+            return most;
         }
+        most.min(events.saturating_sub(1).max(1) as u32)
     }
 
     /// Closes files that nobody has used for a while.
