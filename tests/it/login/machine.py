@@ -239,6 +239,14 @@ def status(name):
     return text.split()[1] if code == 0 else "none"
 
 
+def aging(name):
+    """Whether `chage -l` knows a user."""
+    code, text = run(["chage", "-l", name])
+    if code:
+        return "no" if "does not exist in /etc/passwd" in text else f"failed-{code}"
+    return "yes" if "Last password change" in text else "odd"
+
+
 def field(name, asker, database="passwd"):
     code, text = run(["getent", database, name], asker)
     if code:
@@ -262,6 +270,7 @@ PROGRAMS = {
     "sudo": lambda n: sudo(n, ["-n", "echo", "welcome"]),
     "sudo-password": lambda n: sudo(n, ["-S", "printf", "welcome"], PASSWORD + "\n"),
     "passwd-S": status,
+    "chage-l": aging,
     "root-sees": lambda n: field(n, None),
     "nobody-sees": lambda n: field(n, SOMEBODY),
     "answer": lambda n: answer(n),

@@ -41,3 +41,17 @@ fn accounts_of_userdb_alone() {
 ",
     );
 }
+
+/// chage looks into /etc/passwd itself, whatever nsswitch.conf says; so does it with any other service.
+#[test]
+fn chage_knows_accounts_of_the_files_alone() {
+    let Some(machine) = with_userdb("chage_knows_accounts_of_the_files_alone") else { return };
+    machine.expect_columns(
+        &["passwd-S", "chage-l"],
+        "
+    root       P    yes
+    in-shadow  P    no
+    unknown    none no
+",
+    );
+}
