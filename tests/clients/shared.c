@@ -8,6 +8,9 @@
  *                         parts disagree is wrong: gecos, home and shell end with the same number, and
  *                         the group has as many members "m" as its password says. BACK: it was older
  *                         than the one before
+ *   c MILLIS NAME   looks the user up, again and again, for so long after the last change: a line
+ *                   "NANOSECONDS GECOS" (of CLOCK_MONOTONIC, when the lookup began; "-": there is none) for
+ *                   each answer that is another than the one before, then "end COUNT"
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -140,6 +143,32 @@ static void watch(double millis, const char *name, const char *of_group)
     printf("%lu %lu %lu %lu", count, wrong, back, changes);
 }
 
+static void tell_changes(double millis, const char *name)
+{
+    struct passwd user, *found_user;
+    static char last[1 << 12];
+    unsigned long count = 0;
+    double until = now() + millis;
+
+    for (;; count++) {
+        struct timespec begun;
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        int error = getpwnam_r(name, &user, room, sizeof room, &found_user);
+        const char *gecos = error ? "!" : found_user ? user.pw_gecos : "-";
+        if (strcmp(gecos, last)) {
+            snprintf(last, sizeof last, "%s", gecos);
+            printf("%lld %s\n", begun.tv_sec * 1000000000LL + begun.tv_nsec, gecos);
+            fflush(stdout);
+            until = now() + millis;
+        } else if (now() >= until) {
+            break;
+        }
+        /* Others need the processor, too. */
+        nanosleep(&(struct timespec){0, 50000}, NULL);
+    }
+    printf("end %lu", count);
+}
+
 int main(void)
 {
     static char line[1 << 16];
@@ -164,6 +193,10 @@ int main(void)
             name = strtok(name, " ");
             group = strtok(NULL, " ");
             watch(millis, name, group);
+        } else if (line[0] == 'c') {
+            char *name = NULL;
+            double millis = strtod(line + 2, &name);
+            tell_changes(millis, strtok(name, " "));
         } else {
             look(line, 1);
         }
