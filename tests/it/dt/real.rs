@@ -41,6 +41,7 @@ export WHERE=h${3##*.}
 cd /run/hosts/$3 || exit 1
 [ ! -e /run/late.$WHERE ] || sleep "$(cat /run/late.$WHERE)"
 [ ! -e /run/feed.$WHERE ] || { { head -c 100000; until [ -e /run/go ]; do sleep 0.1; done; cat; } | sh -c "$SSH_ORIGINAL_COMMAND"; exit; }
+[ ! -e /run/busybox.$WHERE ] || exec env -i WHERE=$WHERE PATH=/run/busybox busybox sh -c "$SSH_ORIGINAL_COMMAND"
 exec sh -c "$SSH_ORIGINAL_COMMAND"
 END
 chmod 755 where
@@ -54,6 +55,7 @@ chmod 755 where
     echo "KbdInteractiveAuthentication no"
     echo "MaxStartups 200"
     echo "PidFile none"
+    echo "LogLevel VERBOSE"
     echo "ForceCommand /run/where"
 } >sshd_config
 # One of them listens at 16 addresses at most.
@@ -149,7 +151,8 @@ fn openssh_runs_commands_on_fifty_hosts() {
         dt 'sys:root@h3:22' ssh 'echo "a   b"'
         dt -q 'sys:h3' ssh echo 'a   b' '$HOME' "c'd"
         dt -l nobodyhere sys:h4 ssh true; echo $?
-        dt 'sys:h5|h6' ssh 'echo $WHERE' 2>&1 | grep -c 'h5|h6'
+        met() { grep -ac 'Connection from .* on 127.0.1.6 ' sshd.log; }
+        before=$(met); dt 'sys:h5|h6' ssh 'echo $WHERE'; echo $(($(met) - before))
         printf 'echo $# $1 $WHERE\n' >s; dt sys:h9 script s 'x y'
         printf 'text\n' >f; dt 'sys:h[1-3]' scp -O f g | sort; cat hosts/127.0.1.2/g; dt 'sys:h[1-3]' rscp -O g got | sort; cat got.h3
         yes 0123456789 | head -n 9000 >big; dt --stdin sys:h2 ssh 'wc -c' <big
@@ -175,6 +178,7 @@ fn openssh_runs_commands_on_fifty_hosts() {
         "okay::dt:ssh:h3:a   b $HOME c'd",
         "fail::dt:ssh:h4:nobodyhere@h4: Permission denied (publickey).",
         "1",
+        "okay::dt:ssh:h5|h6:h5",
         "1",
         "okay::dt:script:h9:1 x y h9",
         "okay::dt:scp:h1:",
@@ -235,6 +239,42 @@ fn a_file_is_pushed_to_fifty_hosts_with_a_full_a_dead_and_a_slow_one() {
          46\n755 3:4\n\
          okay::dt:push:h9:written (sha256)\ndst\nit's; $(touch bad) \"x\"\n\
          fail::dt:push:h9:*\n1\n";
+    assert_lines(&printed, wanted);
+}
+
+/// Boards have busybox's programs and nothing else: with its sha256sum, with cksum alone, with neither.
+#[test]
+fn a_file_is_pushed_to_hosts_that_have_busybox_alone() {
+    let test = "a_file_is_pushed_to_hosts_that_have_busybox_alone";
+    if !have_program("busybox") {
+        return skip(test, "no busybox");
+    }
+    let script = r#"
+        head -c 300000 /dev/urandom >file; chmod 640 file
+        mkdir busybox; busybox --install -s /run/busybox; ln -s "$(command -v busybox)" busybox/busybox
+        for n in 1 2 3 4 5; do touch busybox.h$n; done
+        echo old >hosts/127.0.1.1/dst; chown 7:8 hosts/127.0.1.1/dst; chmod 4711 hosts/127.0.1.1/dst
+        cp file hosts/127.0.1.2/dst; mkdir hosts/127.0.1.4/dst
+        mount -t tmpfs -o size=64k none hosts/127.0.1.5
+        dt 'sys:h[1-5]' push file dst | sort; ls hosts/127.0.1.5
+        for n in 1 3; do cmp file hosts/127.0.1.$n/dst; stat -c '%a %u:%g' hosts/127.0.1.$n/dst; done
+        dt sys:h3 push -m 755 -o 3:4 file 'it'"'"'s; $(touch bad)'; ls hosts/127.0.1.3
+        stat -c '%a %u:%g' hosts/127.0.1.3/it*
+        rm busybox/sha256sum; ln -sf "$(command -v cksum)" busybox/cksum
+        dt sys:h1 push file dst; echo new >file; dt 'sys:h[1-2]' push file dst | sort
+        rm busybox/cksum
+        echo newer >file; dt sys:h2 push file dst; cat hosts/127.0.1.2/dst
+        ls hosts/*/dst.* 2>/dev/null
+    "#;
+    let Some(printed) = there(test, script) else { return };
+    let wanted = "fail::dt:push:h4:dst is a folder\n\
+        fail::dt:push:h5:cat: write error: No space left on device\\ncannot write dst.*\n\
+        okay::dt:push:h1:written (sha256)\nokay::dt:push:h2:already there (sha256)\n\
+        okay::dt:push:h3:written (sha256)\n4711 7:8\n640 0:0\n\
+        okay::dt:push:h3:written (sha256)\ndst\nit's; $(touch bad)\n755 3:4\n\
+        okay::dt:push:h1:already there (cksum)\n\
+        okay::dt:push:h1:written (cksum)\nokay::dt:push:h2:written (cksum)\n\
+        fail::dt:push:h2:neither sha256sum nor cksum is there\nnew\n";
     assert_lines(&printed, wanted);
 }
 
