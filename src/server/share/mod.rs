@@ -20,7 +20,7 @@ use crate::sys::clock::{NEVER, millis};
 use crate::sys::file::{directory, join, path};
 use crate::sys::message::Message;
 use crate::sys::stat::stat;
-use build::{Build, Directory, MAPPED, Trouble};
+use build::{Build, Directory, MAPPED, Trouble, telling};
 use file::{File, Place};
 use nix::sys::sysinfo::sysinfo;
 use nssproto::entry::Db;
@@ -130,7 +130,7 @@ impl Share {
         }
         let made = directories(switch).ok_or("these sources cannot be shared").and_then(|found| {
             let mut paths = found.iter().flat_map(|directory| &directory.paths);
-            if paths.any(|path| statfs(&**path).is_ok_and(|there| !build::tells(&there))) {
+            if paths.any(|path| statfs(&**path).is_ok_and(|there| !telling::tells(&there))) {
                 return Err(FOREIGN);
             }
             let watch = watch(&found, switch).map_err(|_| "unable to watch files")?;
@@ -457,7 +457,7 @@ fn place(directory: &[u8], db: Db) -> Option<Place> {
 /// can write there.
 fn is_in_memory(directory: &[u8]) -> bool {
     let Ok(directory) = path(directory) else { return false };
-    let is_tmpfs = statfs(&*directory).is_ok_and(|there| build::kind(&there) == build::TMPFS);
+    let is_tmpfs = statfs(&*directory).is_ok_and(|there| telling::kind(&there) == telling::TMPFS);
     let is_ours = |there: &crate::sys::stat::Stat| {
         there.st_mode & 0o022 == 0 && there.st_uid == geteuid().as_raw()
     };

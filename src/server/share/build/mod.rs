@@ -2,23 +2,27 @@
 //! and the same encoder. Whom the socket does not tell everybody the same of, or only with a look at
 //! something else, has no entry: for such keys the socket is asked.
 
+mod members;
+mod room;
+pub mod telling;
+
+use self::room::{NOTHING, add, begun, grow};
+use self::telling::judge;
 use super::file::{File, Place};
 use crate::backend::password::rule::Field;
 use crate::backend::switch::Switch;
-use crate::limits::{MERGED_GROUPS, SHARED_MILLIS, SHARED_USERS};
+use crate::limits::{SHARED_MILLIS, SHARED_USERS};
 use crate::sys::clock::cpu_micros;
 use crate::sys::file::{open, pread_full};
 use crate::sys::may_alloc;
-use crate::sys::stat::fstat;
 use memchr::memchr;
-use nssproto::EncodeError;
 use nssproto::bytes::{DECIMAL_MAX, write_decimal};
 use nssproto::entry::{Db, Name, Record};
-use nssproto::line::glibc::{has_key, parse_membership};
+use nssproto::line::glibc::has_key;
 use nssproto::line::{Rules, parse_by};
 use nssproto::nscd::map::{Builder, Header, Key, kind, module_for, table_size};
 use nssproto::nscd::{self, KEY_MAX};
-use rustix::fs::{FileType, Mode, OFlags, StatFs, fstatfs};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::ops::Range;
@@ -74,34 +78,9 @@ enum Stage {
     Done,
 }
 
-/// Buckets while records are looked for.
-const BUCKETS: usize = 4093;
-
 /// Bytes that are read or written in a turn, and lines or entries that are looked at.
 const PIECE: usize = 64 * 1024;
 const LINES: usize = 256;
-
-/// An empty place of the lists.
-const NOTHING: u32 = u32::MAX;
-
-/// File systems that tell of each change: ext2 to 4, xfs, btrfs, f2fs, tmpfs, ramfs, overlayfs,
-/// squashfs, erofs, ubifs, jffs2.
-const TELLING: [u32; 11] = [
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0xf2f5_2010,
-    TMPFS,
-    0x8584_58f6,
-    0x794c_7630,
-    0x7371_7368,
-    0xe0f5_e1e2,
-    0x2405_1905,
-    0x72b6,
-];
-
-/// tmpfs.
-pub const TMPFS: u32 = 0x0102_1994;
 
 /// How far it has come. It has memory while it is under way.
 pub struct Build {
@@ -375,117 +354,6 @@ impl Build {
         Ok(true)
     }
 
-    /// Notes who is a member by a line of group.
-    fn membership(&mut self, line: Range<usize>) -> Result<(), Trouble> {
-        let text = self.texts.get(line).unwrap_or_default();
-        let Ok(group) = parse_membership(text) else { return Ok(()) };
-        for name in group.members {
-            // Nobody can ask for a longer one.
-            if name.len() >= KEY_MAX {
-                continue;
-            }
-            let member = match self.aside.find(kind::GROUPS, name) {
-                Some(at) => number(self.aside.payload(at)),
-                None => {
-                    let member = self.lists.len() as u32;
-                    let record = self.aside.data().len() as u32;
-                    let words = [NOTHING, NOTHING, 0, NOTHING, record, name.len() as u32];
-                    push(&mut self.lists, &words, self.max)?;
-                    let write = |room: &mut [u8]| {
-                        let place = room.first_chunk_mut().ok_or(EncodeError::NoSpace(4))?;
-                        *place = member.to_ne_bytes();
-                        Ok(4)
-                    };
-                    add(&mut self.aside, self.left, &write, &[(kind::GROUPS, Key::Behind(name))])?;
-                    if self.last == NOTHING {
-                        self.first = member;
-                    } else {
-                        set(&mut self.lists, self.last as usize + 3, member);
-                    }
-                    self.last = member;
-                    member
-                }
-            } as usize;
-            // A gid counts once, whoever names it.
-            let mut at = get(&self.lists, member);
-            while at != NOTHING && get(&self.lists, at as usize) != group.gid.0 {
-                at = get(&self.lists, at as usize + 1);
-            }
-            if at != NOTHING {
-                continue;
-            }
-            let new = self.lists.len() as u32;
-            push(&mut self.lists, &[group.gid.0, NOTHING], self.max)?;
-            let last = get(&self.lists, member + 1);
-            let before = if last == NOTHING { member } else { last as usize + 1 };
-            set(&mut self.lists, before, new);
-            set(&mut self.lists, member + 1, new);
-            let count = get(&self.lists, member + 2) + 1;
-            set(&mut self.lists, member + 2, count);
-        }
-        Ok(())
-    }
-
-    /// Writes the groups of members.
-    fn members(&mut self) -> Result<(), Trouble> {
-        for _ in 0..LINES {
-            if self.first == NOTHING {
-                (self.file, self.at, self.stage) = (0, 0, Stage::Users);
-                return Ok(());
-            }
-            let (lists, member) = (&self.lists, self.first as usize);
-            let [first, count, next, record, len] = [0, 2, 3, 4, 5].map(|n| get(lists, member + n));
-            self.first = next;
-            // Of a user with more, no source tells any.
-            if count as usize > MERGED_GROUPS {
-                continue;
-            }
-            // His name is the key behind the payload.
-            let name = self.aside.payload(record as usize).get(4..4 + len as usize);
-            let key = Key::Behind(name.unwrap_or_default());
-            let write = |room: &mut [u8]| {
-                let front = nscd::encode_initgroups(count, room)?;
-                let size = front + 4 * count as usize;
-                let gids = room.get_mut(front..size).ok_or(EncodeError::NoSpace(size))?;
-                let mut at = first;
-                for place in gids.chunks_exact_mut(4) {
-                    place.copy_from_slice(&get(lists, at as usize).to_ne_bytes());
-                    at = get(lists, at as usize + 1);
-                }
-                Ok(size)
-            };
-            add(&mut self.map, self.left, &write, &[(kind::GROUPS, key)])?;
-        }
-        Ok(())
-    }
-
-    /// Writes for users who are members of no group that they have none.
-    fn groupless(&mut self, count: usize) -> Result<(), Trouble> {
-        for _ in 0..LINES {
-            let Some(line) = self.next_line() else {
-                (self.file, self.at) = (self.file + 1, 0);
-                if self.file == count {
-                    self.stage = self.link(1)?;
-                }
-                return Ok(());
-            };
-            let line = self.texts.get(line).unwrap_or_default();
-            let Ok(user) = parse_by(Rules::Glibc, Db::Passwd, line) else { continue };
-            let name = user.name();
-            let is_known = |builder: &Builder<_>| builder.find(kind::GROUPS, name).is_some();
-            if !has_key(name)
-                || name.len() >= KEY_MAX
-                || is_known(&self.map)
-                || is_known(&self.aside)
-            {
-                continue;
-            }
-            let write = |room: &mut [u8]| nscd::encode_initgroups(0, room);
-            add(&mut self.map, self.left, &write, &[(kind::GROUPS, Key::Behind(name))])?;
-        }
-        Ok(())
-    }
-
     /// Begins with the table of a file.
     fn link(&mut self, db: usize) -> Result<Stage, Trouble> {
         let module = module_for(self.map.entries());
@@ -533,95 +401,6 @@ impl Build {
         self.map = begun(data, table)?;
         self.stage = Stage::Records(1);
         Ok(())
-    }
-}
-
-/// Whether it may be told what is in a file.
-fn judge(file: &OwnedFd) -> Result<(), Trouble> {
-    let there = fstat(file)?;
-    let is_regular = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile;
-    if !is_regular || there.st_mode & 0o444 != 0o444 {
-        return Err(Trouble::Unreadable);
-    }
-    if tells(&fstatfs(file)?) { Ok(()) } else { Err(Trouble::Foreign) }
-}
-
-/// Whether a file system tells of each change.
-pub fn tells(there: &StatFs) -> bool {
-    TELLING.contains(&kind(there))
-}
-
-/// Which kind it is.
-#[allow(clippy::unnecessary_cast, reason = "another type on other targets")]
-pub fn kind(there: &StatFs) -> u32 {
-    there.f_type as u32
-}
-
-/// A builder in these buffers, which are made larger as they need be.
-fn begun(data: Vec<u8>, mut table: Vec<u8>) -> Result<Builder<Vec<u8>>, Trouble> {
-    grow(&mut table, 4 * BUCKETS, usize::MAX)?;
-    table.truncate(4 * BUCKETS);
-    Ok(Builder::new(data, table))
-}
-
-/// Makes a list at least so long, but not longer than that.
-fn grow<T: Copy + Default>(list: &mut Vec<T>, len: usize, max: usize) -> Result<(), Trouble> {
-    if len > max {
-        return Err(Trouble::TooLarge);
-    }
-    if list.len() < len {
-        if list.capacity() < len {
-            let room = (2 * list.len()).clamp(len, max) - list.len();
-            may_alloc(|| list.try_reserve_exact(room)).map_err(|_| Errno::NOMEM)?;
-        }
-        list.resize(list.capacity().min(max).max(len), T::default());
-    }
-    Ok(())
-}
-
-fn push(list: &mut Vec<u32>, words: &[u32], max: usize) -> Result<(), Trouble> {
-    let len = list.len();
-    if list.capacity() < len + words.len() {
-        grow(list, len + words.len(), max / 4)?;
-        list.truncate(len);
-    }
-    list.extend_from_slice(words);
-    Ok(())
-}
-
-fn get(list: &[u32], at: usize) -> u32 {
-    list.get(at).copied().unwrap_or(NOTHING)
-}
-
-fn set(list: &mut [u32], at: usize, word: u32) {
-    if let Some(place) = list.get_mut(at) {
-        *place = word;
-    }
-}
-
-fn number(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(NOTHING, |word| u32::from_ne_bytes(*word))
-}
-
-/// Adds a record, in as much room as it needs.
-fn add(
-    builder: &mut Builder<Vec<u8>>,
-    max: usize,
-    write: &dyn Fn(&mut [u8]) -> Result<usize, EncodeError>,
-    keys: &[(u8, Key<'_>)],
-) -> Result<(), Trouble> {
-    loop {
-        let have = builder.data().len();
-        let written = write(builder.room()).map_err(|error| match error {
-            // And its front.
-            EncodeError::NoSpace(size) => EncodeError::NoSpace(have + size + 32),
-            error => error,
-        });
-        match written.and_then(|len| builder.add(len, keys)) {
-            Ok(()) => return Ok(()),
-            Err(EncodeError::NoSpace(size)) => grow(builder.data_room(), size.max(4096), max)?,
-            Err(_) => return Err(Trouble::TooLarge),
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Runs a command on hosts, so many at a time: an event loop over their output, without a thread.
 
+mod job;
+
+use self::job::{Cause, GRACE, Job};
 use super::complaint::failure;
 use super::database::Entry;
 use super::progress::Progress;
@@ -14,19 +17,12 @@ use crate::sys::spawn::Command;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, retry_on_intr};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use rustix::process::{kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, WaitStatus};
 use rustix::stdio::stdin;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Milliseconds between TERM and KILL, and between KILL and letting go of a pipe that somebody holds.
-const GRACE: u64 = 2000;
-
 /// What is read at a time.
 const PIECE: usize = 64 * 1024;
-
-/// Most that is looked through for the mark of a host that was reached.
-const MARK_ROOM: usize = 16 * 1024;
 
 /// How hosts are run.
 pub struct Limits {
@@ -57,35 +53,6 @@ pub enum Failures {
     Count(usize),
     /// So many of a hundred of a batch.
     Percent(usize),
-}
-
-/// Why a program is ended by us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    Whole,
-    Connect,
-    Interrupt,
-}
-
-/// A program that runs.
-struct Job<'a> {
-    entry: &'a Entry,
-    stage: usize,
-    /// Nobody else's number until its status is taken.
-    pid: Pid,
-    status: Option<WaitStatus>,
-    /// It does not end, and is not waited for any more.
-    left: bool,
-    pipes: [Option<OwnedFd>; 2],
-    outputs: [Output; 2],
-    began: u64,
-    /// What says that the host was reached, while it is looked for, and what was read so far.
-    mark: Option<(&'a [u8], Vec<u8>)>,
-    reached: bool,
-    cause: Option<Cause>,
-    /// When the next step against it is due, and how many there were.
-    due: u64,
-    steps: u32,
 }
 
 /// A run.
@@ -453,110 +420,6 @@ impl<'a> Runner<'a> {
             self.closed |= is_over;
         }
         report.done(done, screen);
-    }
-}
-
-impl<'a> Job<'a> {
-    /// Takes what was read of a stream.
-    fn take(
-        &mut self,
-        stream: usize,
-        bytes: &[u8],
-        limits: &Limits,
-        report: &mut dyn Report,
-        screen: &mut Screen,
-    ) {
-        let Some((mark, held)) = self.mark.as_mut().filter(|_| stream == 0) else {
-            return self.keep(stream, bytes, limits, report, screen);
-        };
-        held.extend_from_slice(bytes);
-        let found = memchr::memmem::find(held, mark);
-        let end = found.map(|at| at + mark.len()).filter(|end| held.get(*end).is_some());
-        let Some(end) = end else {
-            if held.len() > MARK_ROOM {
-                self.give_up_mark(limits, report, screen);
-            }
-            return;
-        };
-        // In front of it is what the client said of the host's key.
-        let rest = held.get(end + 1..).unwrap_or_default().to_vec();
-        self.mark = None;
-        self.reached = true;
-        if self.cause.is_none() {
-            self.due = if limits.whole == 0 { NEVER } else { self.began + limits.whole };
-        }
-        if !rest.is_empty() {
-            self.keep(stream, &rest, limits, report, screen);
-        }
-    }
-
-    /// No mark will come: what was held is output.
-    fn give_up_mark(&mut self, limits: &Limits, report: &mut dyn Report, screen: &mut Screen) {
-        let is_open = self.pipes.first().is_some_and(Option::is_some);
-        if is_open && self.mark.as_ref().is_some_and(|(_, held)| held.len() <= MARK_ROOM) {
-            return;
-        }
-        let held = self.mark.take().map(|(_, held)| held).unwrap_or_default();
-        if !held.is_empty() {
-            self.keep(0, &held, limits, report, screen);
-        }
-    }
-
-    fn keep(
-        &mut self,
-        stream: usize,
-        bytes: &[u8],
-        limits: &Limits,
-        report: &mut dyn Report,
-        screen: &mut Screen,
-    ) {
-        if limits.live {
-            report.live(self.entry, stream, bytes, screen);
-        }
-        if let Some(output) = self.outputs.get_mut(stream) {
-            output.push(bytes);
-        }
-    }
-
-    /// Whether nothing more comes of it.
-    fn has_ended(&mut self) -> bool {
-        if self.left {
-            return true;
-        }
-        if self.status.is_none() && self.pipes.iter().all(Option::is_none) {
-            let ended = waitpid(Some(self.pid), WaitOptions::NOHANG);
-            self.status = ended.ok().flatten().map(|(_, status)| status);
-            self.left = ended.is_err();
-        }
-        self.status.is_some()
-    }
-
-    /// Begins to end it.
-    fn end(&mut self, cause: Cause, only_it: bool) {
-        if self.cause.is_none() {
-            self.cause = Some(cause);
-            self.press(only_it);
-        }
-    }
-
-    /// TERM first, KILL then, and then what it held open is let go.
-    fn press(&mut self, only_it: bool) {
-        let signal = match self.steps {
-            0 => Signal::TERM,
-            1 => Signal::KILL,
-            _ => {
-                self.pipes = [None, None];
-                self.left = true;
-                return;
-            }
-        };
-        self.steps += 1;
-        self.due = millis() + GRACE;
-        // Its group is there as long as one of it is; the number is nobody else's until we have waited.
-        let _ = match only_it {
-            true => kill_process(self.pid, signal),
-            false => kill_process_group(self.pid, signal),
-        };
     }
 }
 
