@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 
 use crate::daemon::{Connection, Daemon, Link};
 use crate::driver::Row;
@@ -33,6 +34,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "nscd-waiting", limit: Limit::Bytes(6 * 1024), run: nscd_waiting },
     Row { name: "userdb-connect", limit: Limit::Ratio(1.6), run: userdb_connect },
     Row { name: "userdb-list", limit: Limit::Ratio(3.0), run: userdb_list },
+    Row { name: "three-memory", limit: Limit::Bytes(220 * 1024), run: three_memory },
     Row { name: "userdb-memory", limit: Limit::Bytes(220 * 1024), run: userdb_memory },
     Row { name: "userdb-waiting", limit: Limit::Bytes(6 * 1024), run: userdb_waiting },
     Row { name: "peer-nscd", limit: Limit::None, run: |b| peer_connect(b, Peer::Nscd) },
@@ -211,6 +213,20 @@ fn userdb_list(bench: &Bench) -> io::Result<Finding> {
         let list = || bench.list_by_userdb(&machine, &socket);
         turns(plan, || bench.getent_of_many(&machine), list)
     })
+}
+
+/// Private memory of one process that serves nscd's protocol, nsss's and userdb, each asked thirty times.
+fn three_memory(bench: &Bench) -> io::Result<Finding> {
+    let (server, [nscd, nsss, userdb]) = bench.nscd_of_three(&bench.files.few())?;
+    let service = Path::new(&userdb).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (by_nscd, by_nsss) = (files::last_of_few_by_nscd(), files::last_of_few());
+    let by_userdb = files::last_of_few_by_userdb(&service);
+    for _ in 0..30 {
+        Connection::open(&nscd)?.ask_and_end(&by_nscd.request, &by_nscd.reply)?;
+        Connection::open(&nsss)?.ask(&by_nsss.request, &by_nsss.reply)?;
+        Connection::open(&userdb)?.ask(&by_userdb.request, &by_userdb.reply)?;
+    }
+    Ok(Finding::Bytes(server.memory("Anonymous")?))
 }
 
 /// Private memory after a hundred answers.

@@ -139,6 +139,17 @@ impl Bench {
         self.add_script(&mut command, dir);
         Ok((Daemon::start_and_wait(&mut command)?, socket))
     }
+
+    /// The same, with sockets for nsss and userdb; those three.
+    pub fn nscd_of_three(&self, dir: &Path) -> io::Result<(Daemon, [OsString; 3])> {
+        let sockets = ["nscd", "nsss", "userdb"].map(|name| self.files.socket(name));
+        let [nscd, nsss, userdb] = &sockets;
+        let mut command = self.applet("nscd");
+        command.args(["-1", "-q", "-S"]).arg(nscd).arg("--nsss").arg(nsss);
+        command.arg(format!("--userdb={}", userdb.to_string_lossy()));
+        self.add_script(&mut command, dir);
+        Ok((Daemon::start_and_wait(&mut command)?, sockets))
+    }
 }
 
 /// Runs a program in a daemon's mount namespace.
