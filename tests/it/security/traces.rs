@@ -500,9 +500,14 @@ fn each_applet_touches_what_the_page_says_and_nothing_else() {
         |path: &str| path.starts_with("/etc/ld.so") || path.contains("maps") || path == "LIBRARY";
     // The map was not run otherwise.
     let was_run = |who: &str| support::is_root() || !who.starts_with("nsssd-map");
-    // Nor does an ordinary user's strace see what is executed by one who has read shadow.
-    let is_read =
-        |who: &str, path: &str| support::is_root() || (who, path) != ("userdb", "/proc/self/exe");
+    // Nor does an ordinary user's strace see the paths of one who has read shadow.
+    let is_hidden = |who: &str, path: &str| match who {
+        "userdb" => path == "/proc/self/exe",
+        "nsssd-cache" => path.ends_with(".cache.NAME"),
+        "nscd" => matches!(path, "/proc/self/fd/NAME" | "/memfd:nscd"),
+        _ => false,
+    };
+    let is_read = |who: &str, path: &str| support::is_root() || !is_hidden(who, path);
     let mut unseen = watch.table.unseen();
     unseen.retain(|entry| {
         !is_libc(&entry.path) && was_run(&entry.who) && is_read(&entry.who, &entry.path)
