@@ -224,6 +224,16 @@ pub const WATCH_STACK: usize = 512 * 1024;
 /// Bytes of the head of an HTTP answer.
 pub const DIRECTORY_HEADER: usize = 32 * 1024;
 
+/// Bytes that are read of what a server says of an error, and of an answer that is no map.
+pub const DIRECTORY_ANSWER: u64 = 64 * 1024;
+
+/// Changes that a source tells of and that are held until they are written: their bytes. More: the map
+/// is fetched whole.
+pub const DIRECTORY_CHANGES: usize = 16 * 1024 * 1024;
+
+/// Pages of a source that hands out a map by pages: with 100 users a page 10 million.
+pub const DIRECTORY_PAGES: u64 = 100_000;
+
 /// Seconds for a whole HTTP exchange, as in Google's nsscache.
 pub const HTTP_SECONDS: u64 = 60;
 

@@ -1,6 +1,7 @@
 //! Where maps come from: a source is a file here, and a row.
 
 mod body;
+mod client;
 mod command;
 mod files;
 mod gunzip;

@@ -53,8 +53,42 @@ impl Url {
 
     /// Without user and password.
     pub fn bare(&self) -> String {
+        format!("{}{}", self.origin(), self.path)
+    }
+
+    /// `SCHEME://HOST[:PORT]`
+    pub fn origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.authority, self.path)
+        format!("{scheme}://{}", self.authority)
+    }
+
+    /// `HOST[:PORT]`, as it goes into a request.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The path, and behind it the query.
+    pub fn path_and_query(&self) -> (&str, &str) {
+        self.path.split_once('?').unwrap_or((&self.path, ""))
+    }
+
+    /// With one more parameter of the query. A name alone has no value.
+    pub fn with(&self, name: &str, value: Option<&str>) -> Url {
+        let separator = match self.path.split_once('?') {
+            None => "?",
+            Some((_, "")) => "",
+            Some(_) => "&",
+        };
+        let value = value.map_or(String::new(), |value| format!("={}", encoded(value)));
+        Url { path: format!("{}{separator}{}{value}", self.path, encoded(name)), ..self.clone() }
+    }
+
+    /// What lies under it: names with slashes between them.
+    pub fn under(&self, path: &str) -> Url {
+        let (front, _) = self.path_and_query();
+        let front = front.trim_end_matches('/');
+        let names: Vec<String> = path.split('/').map(encoded).collect();
+        Url { path: format!("{front}/{}", names.join("/")), ..self.clone() }
     }
 
     /// The host, without a port and without brackets.
@@ -100,8 +134,8 @@ fn decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// A name as a part of a path.
-fn encoded(name: &str) -> String {
+/// A name as a part of a path or a query: all but unreserved characters as `%XX` (RFC 3986).
+pub fn encoded(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         match byte {
@@ -132,6 +166,19 @@ mod tests {
         assert_eq!(url.beside("auto.master").bare(), "http://[::1]:80/auto.master");
         let url = Url::parse("http://h/dir/").unwrap();
         assert_eq!(url.beside("a").bare(), "http://h/dir/a");
+    }
+
+    #[test]
+    fn paths_and_queries_are_put_together() {
+        let url = Url::parse("https://h:1/v1/kv/org").unwrap();
+        let asked = url.with("recurse", None).with("dc", Some("a&b c"));
+        assert_eq!(asked.bare(), "https://h:1/v1/kv/org?recurse&dc=a%26b%20c");
+        assert_eq!(asked.path_and_query(), ("/v1/kv/org", "recurse&dc=a%26b%20c"));
+        assert_eq!(asked.origin(), "https://h:1");
+        let url = Url::parse("http://h/?").unwrap();
+        assert_eq!(url.with("a", Some("b")).bare(), "http://h/?a=b");
+        assert_eq!(url.under("b/x y/../z").bare(), "http://h/b/x%20y/../z");
+        assert_eq!(Url::parse("http://h/v2/").unwrap().under("U").bare(), "http://h/v2/U");
     }
 
     #[test]
