@@ -30,6 +30,9 @@ pub struct Known {
     pub kind: Kind,
 }
 
+/// How far a server's certificate is checked.
+const VERIFY: Kind = Kind::OneOf(&["never", "hard", "demand", "allow", "try"]);
+
 const fn key(name: &'static str, kind: Kind) -> Known {
     Known { name, kind }
 }
@@ -173,6 +176,13 @@ pub const CONSUL: &[Known] = &[
     key("consul_retry_delay", Kind::Number),
     key("consul_tls_cacertfile", Kind::Text),
     key("consul_http_proxy", Kind::Url),
+    // Ours.
+    key("consul_sshkey_url", Kind::Url),
+    key("consul_timelimit", Kind::Number),
+    key("consul_tls_cacertdir", Kind::Text),
+    key("consul_tls_certfile", Kind::Text),
+    key("consul_tls_keyfile", Kind::Text),
+    key("consul_tls_require_cert", VERIFY),
 ];
 
 /// Keys of the sources `s3` and `gcs`.
@@ -182,6 +192,16 @@ pub const S3: &[Known] = &[
     key("s3_group_object", Kind::Text),
     key("s3_shadow_object", Kind::Text),
     key("s3_sshkey_object", Kind::Text),
+    // Ours.
+    key("s3_endpoint_url", Kind::Url),
+    key("s3_region", Kind::Text),
+    key("s3_retry_max", Kind::Number),
+    key("s3_retry_delay", Kind::Number),
+    key("s3_timelimit", Kind::Number),
+    key("s3_http_proxy", Kind::Url),
+    key("s3_tls_cacertfile", Kind::Text),
+    key("s3_tls_cacertdir", Kind::Text),
+    key("s3_tls_require_cert", VERIFY),
 ];
 
 /// Keys of the source `gcs`.
@@ -190,6 +210,83 @@ pub const GCS: &[Known] = &[
     key("gcs_passwd_object", Kind::Text),
     key("gcs_group_object", Kind::Text),
     key("gcs_shadow_object", Kind::Text),
+    // Ours.
+    key("gcs_netgroup_object", Kind::Text),
+    key("gcs_sshkey_object", Kind::Text),
+    key("gcs_token", Kind::Secret),
+    key("gcs_hmac_key_id", Kind::Text),
+    key("gcs_hmac_secret", Kind::Secret),
+    key("gcs_endpoint_url", Kind::Url),
+    key("gcs_retry_max", Kind::Number),
+    key("gcs_retry_delay", Kind::Number),
+    key("gcs_timelimit", Kind::Number),
+    key("gcs_http_proxy", Kind::Url),
+    key("gcs_tls_cacertfile", Kind::Text),
+    key("gcs_tls_cacertdir", Kind::Text),
+    key("gcs_tls_require_cert", VERIFY),
+];
+
+/// Keys of the source `scim`: those of CoreWeave's fork of nsscache, and ours.
+pub const SCIM: &[Known] = &[
+    key("scim_base_url", Kind::Url),
+    key("scim_auth_token", Kind::Secret),
+    key("scim_users_endpoint", Kind::Text),
+    key("scim_groups_endpoint", Kind::Text),
+    key("scim_users_parameters", Kind::Text),
+    key("scim_groups_parameters", Kind::Text),
+    key("scim_timeout", Kind::Number),
+    key("scim_verify_ssl", Kind::Bool),
+    key("scim_retry_max", Kind::Number),
+    key("scim_retry_delay", Kind::Number),
+    key("scim_default_shell", Kind::Text),
+    key("scim_override_home_directory", Kind::Text),
+    key("scim_path_username", Kind::Text),
+    key("scim_path_uid", Kind::Text),
+    key("scim_path_gid", Kind::Text),
+    key("scim_path_home_directory", Kind::Text),
+    key("scim_path_login_shell", Kind::Text),
+    key("scim_path_ssh_keys", Kind::Text),
+    key("scim_shadow_default_lstchg", Kind::Text),
+    key("scim_shadow_default_min", Kind::Text),
+    key("scim_shadow_default_max", Kind::Text),
+    key("scim_shadow_default_warn", Kind::Text),
+    key("scim_shadow_default_inact", Kind::Text),
+    key("scim_shadow_default_expire", Kind::Text),
+    key("scim_shadow_default_flag", Kind::Text),
+    // Ours.
+    key("scim_paging", Kind::OneOf(&["index", "cursor"])),
+    key("scim_page_size", Kind::Number),
+    key("scim_path_gecos", Kind::Text),
+    key("scim_path_groupname", Kind::Text),
+    key("scim_path_members", Kind::Text),
+    key("scim_resolve_members", Kind::Bool),
+    key("scim_keep_inactive", Kind::Bool),
+    key("scim_derive_key", Kind::Text),
+    key("scim_derive_range", Kind::Text),
+    key("scim_http_proxy", Kind::Url),
+    key("scim_tls_cacertfile", Kind::Text),
+    key("scim_tls_cacertdir", Kind::Text),
+    key("scim_tls_certfile", Kind::Text),
+    key("scim_tls_keyfile", Kind::Text),
+    key("scim_tls_require_cert", VERIFY),
+];
+
+/// Keys of the source `etcd`, all of them ours.
+pub const ETCD: &[Known] = &[
+    key("etcd_endpoints", Kind::Url),
+    key("etcd_prefix", Kind::Text),
+    key("etcd_user", Kind::Text),
+    key("etcd_password", Kind::Secret),
+    key("etcd_page_size", Kind::Number),
+    key("etcd_timelimit", Kind::Number),
+    key("etcd_retry_max", Kind::Number),
+    key("etcd_retry_delay", Kind::Number),
+    key("etcd_http_proxy", Kind::Url),
+    key("etcd_tls_cacertfile", Kind::Text),
+    key("etcd_tls_cacertdir", Kind::Text),
+    key("etcd_tls_certfile", Kind::Text),
+    key("etcd_tls_keyfile", Kind::Text),
+    key("etcd_tls_require_cert", VERIFY),
 ];
 
 /// Each table, and the word of `source` that it belongs to; empty: always read.
@@ -202,6 +299,8 @@ pub const TABLES: &[(&str, &[Known])] = &[
     ("consul", CONSUL),
     ("s3", S3),
     ("gcs", GCS),
+    ("scim", SCIM),
+    ("etcd", ETCD),
 ];
 
 /// The source that a key belongs to (empty: none), and its kind; `None`: nobody reads such a key.

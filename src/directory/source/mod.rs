@@ -3,14 +3,17 @@
 mod body;
 mod client;
 mod command;
+mod consul;
 mod files;
 mod gunzip;
 mod http;
 mod json;
 mod ldap;
+mod records;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
+mod wait;
 
 use super::config::MapConfig;
 use super::failure::Done;
@@ -30,6 +33,7 @@ pub struct Row {
 
 /// The sources of this build.
 pub const SOURCES: &[Row] = &[
+    Row { name: "consul", open: |config, log| Ok(Box::new(consul::Consul::new(config, log)?)) },
     Row { name: "files", open: |config, log| Ok(Box::new(files::Files::new(config, log)?)) },
     Row { name: "http", open: |config, log| Ok(Box::new(http::Http::new(config, log)?)) },
     Row { name: "ldap", open: |config, log| Ok(Box::new(ldap::Ldap::new(config, log)?)) },
