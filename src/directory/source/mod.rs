@@ -5,11 +5,16 @@ mod client;
 mod command;
 mod consul;
 mod files;
+mod gcs;
 mod gunzip;
 mod http;
 mod json;
 mod ldap;
 mod records;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod sigv4;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
@@ -35,8 +40,11 @@ pub struct Row {
 pub const SOURCES: &[Row] = &[
     Row { name: "consul", open: |config, log| Ok(Box::new(consul::Consul::new(config, log)?)) },
     Row { name: "files", open: |config, log| Ok(Box::new(files::Files::new(config, log)?)) },
+    Row { name: "gcs", open: |config, log| Ok(Box::new(gcs::Gcs::new(config, log)?)) },
     Row { name: "http", open: |config, log| Ok(Box::new(http::Http::new(config, log)?)) },
     Row { name: "ldap", open: |config, log| Ok(Box::new(ldap::Ldap::new(config, log)?)) },
+    #[cfg(feature = "s3")]
+    Row { name: "s3", open: |config, log| Ok(Box::new(s3::S3::new(config, log)?)) },
 ];
 
 /// What of a map is asked for.
