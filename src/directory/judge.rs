@@ -105,7 +105,9 @@ impl Judge {
             allow_uid0: config.flag("allow_uid0", false)?,
             allow_local_names: config.flag("allow_local_names", false)?,
             allow_odd_names: config.flag("allow_odd_names", false)?,
-            allow_duplicate_ids: config.flag("allow_duplicate_ids", true)?,
+            // Of two names that have the same derived id the second is somebody else.
+            allow_duplicate_ids: config
+                .flag("allow_duplicate_ids", config.text("scim_derive_key")?.is_none())?,
             refuse: config.one_of("on_bad_entry", &["drop", "refuse"])? == "refuse",
             min_uid: config.number("min_uid", MIN_UID)?,
             local: local.filter(|name| !name.is_empty()).collect(),

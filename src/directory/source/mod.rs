@@ -13,6 +13,7 @@ mod ldap;
 mod records;
 #[cfg(feature = "s3")]
 mod s3;
+mod scim;
 #[cfg(feature = "s3")]
 mod sigv4;
 #[cfg(feature = "tls")]
@@ -45,6 +46,7 @@ pub const SOURCES: &[Row] = &[
     Row { name: "ldap", open: |config, log| Ok(Box::new(ldap::Ldap::new(config, log)?)) },
     #[cfg(feature = "s3")]
     Row { name: "s3", open: |config, log| Ok(Box::new(s3::S3::new(config, log)?)) },
+    Row { name: "scim", open: |config, log| Ok(Box::new(scim::Scim::new(config, log)?)) },
 ];
 
 /// What of a map is asked for.

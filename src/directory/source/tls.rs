@@ -59,9 +59,13 @@ pub fn files(config: &MapConfig<'_>, prefix: &str, log: &Log) -> Done<Files> {
 fn unchecked(config: &MapConfig<'_>, prefix: &str, log: &Log) -> Done<bool> {
     let key = format!("{prefix}_tls_require_cert");
     let demand = config.one_of(&key, &["demand", "hard", "try", "never", "allow"])?;
-    let unchecked = matches!(demand, "never" | "allow");
+    let mut unchecked = matches!(demand, "never" | "allow");
     if unchecked {
         log.warning("tls", format!("{key} = {demand}: anybody may answer as the server"));
+    }
+    if prefix == "scim" && !config.flag("scim_verify_ssl", true)? {
+        unchecked = true;
+        log.warning("tls", "scim_verify_ssl = false: anybody may answer as the server");
     }
     Ok(unchecked)
 }
