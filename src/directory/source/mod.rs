@@ -4,6 +4,7 @@ mod body;
 mod client;
 mod command;
 mod consul;
+mod etcd;
 mod files;
 mod gcs;
 mod gunzip;
@@ -40,6 +41,7 @@ pub struct Row {
 /// The sources of this build.
 pub const SOURCES: &[Row] = &[
     Row { name: "consul", open: |config, log| Ok(Box::new(consul::Consul::new(config, log)?)) },
+    Row { name: "etcd", open: |config, log| Ok(Box::new(etcd::Etcd::new(config, log)?)) },
     Row { name: "files", open: |config, log| Ok(Box::new(files::Files::new(config, log)?)) },
     Row { name: "gcs", open: |config, log| Ok(Box::new(gcs::Gcs::new(config, log)?)) },
     Row { name: "http", open: |config, log| Ok(Box::new(http::Http::new(config, log)?)) },
