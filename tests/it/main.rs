@@ -21,6 +21,8 @@ mod cache;
 mod directory;
 #[cfg(feature = "dt")]
 mod dt;
+#[cfg(feature = "nsscache")]
+mod engines;
 #[cfg(all(feature = "nscd", feature = "ipcserver", feature = "nsssd-switch"))]
 mod examples;
 mod faults;

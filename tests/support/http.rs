@@ -19,6 +19,8 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: HashMap<String, String>,
+    /// As long as its head says.
+    pub body: Vec<u8>,
 }
 
 /// What answers: it may write anything, and the connection is closed behind it.
@@ -132,6 +134,10 @@ fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut words = lines.next()?.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-    Some(Request { method, path, headers })
+    let headers: HashMap<String, String> =
+        headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let length = headers.get("content-length").and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    Some(Request { method, path, headers, body })
 }

@@ -196,7 +196,7 @@ fn paths(map: Map) -> Paths {
 fn is_empty(element: &[u8]) -> bool {
     let Ok(object) = object_of(element) else { return false };
     let Value::Object(raw) = object else { return false };
-    let key = text_at(object, &["Key".to_owned()]).ok().flatten();
+    let Ok(key) = text_at(object, &["Key".to_owned()]) else { return false };
     let value = Members::of(raw).ok().and_then(|members| {
         members.flatten().find(|(name, _)| name.is("Value")).map(|(_, value)| value)
     });
@@ -286,6 +286,8 @@ mod tests {
             assert!(is_empty(text.as_bytes()), "{text}");
         }
         assert!(!is_empty(br#"{"Key":"a","Value":{"uid":1}}"#));
+        // Those are told of.
+        assert!(!is_empty(br#"{"Key":"a","Key":"b","Value":{"uid":1}}"#));
         assert!(!is_empty(b"broken"));
     }
 }

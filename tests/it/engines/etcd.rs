@@ -1,0 +1,595 @@
+//! The source `etcd`: Debian's etcd (package etcd-server), which tests/peers unpacks; and a stand-in for
+//! what a real one does not do.
+
+use super::{Running, config, fails, is_known, secret};
+use crate::support::directory::{Machine, no_machine};
+use crate::support::http::{Http, send};
+use crate::support::{Captured, TempDir, peer, wait_for_exit, wait_until};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A member, which ends when it is dropped.
+struct Etcd {
+    program: PathBuf,
+    dir: TempDir,
+    /// For clients, for peers.
+    ports: (u16, u16),
+    /// What it is started with besides.
+    more: Vec<String>,
+    child: Option<Child>,
+    stderr: Captured,
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn encoded(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+impl Etcd {
+    /// One alone. `None`, which is said: there is none.
+    #[track_caller]
+    fn start(test: &str) -> Option<Etcd> {
+        let mut etcd = Etcd::prepare(test)?;
+        let peer = format!("alone=http://127.0.0.1:{}", etcd.ports.1);
+        etcd.more = vec!["--name".into(), "alone".into(), "--initial-cluster".into(), peer];
+        etcd.resume();
+        etcd.wait();
+        Some(etcd)
+    }
+
+    #[track_caller]
+    fn prepare(test: &str) -> Option<Etcd> {
+        let program = peer(test, "etcd-server", "usr/bin/etcd")?;
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let held = (free(), free());
+        let ports = (held.0.local_addr().unwrap().port(), held.1.local_addr().unwrap().port());
+        let (dir, stderr) = (TempDir::new(), Captured::new());
+        Some(Etcd { program, dir, ports, more: Vec::new(), child: None, stderr })
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.0)
+    }
+
+    /// Starts it (again).
+    #[track_caller]
+    fn resume(&mut self) {
+        let peers = format!("http://127.0.0.1:{}", self.ports.1);
+        let mut command = Command::new(&self.program);
+        command.arg("--data-dir").arg(self.dir.join("data")).arg("--unsafe-no-fsync");
+        command.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+        if !self.more.iter().any(|word| word == "--listen-client-urls") {
+            command.args(["--listen-client-urls", &self.url()]);
+            command.args(["--advertise-client-urls", &self.url()]);
+        }
+        command.args(&self.more).stdin(Stdio::null());
+        command.stdout(self.stderr.stdio()).stderr(self.stderr.stdio());
+        self.child = Some(command.spawn().expect("etcd"));
+    }
+
+    /// Until it answers.
+    #[track_caller]
+    fn wait(&self) {
+        wait_until("etcd is ready", || {
+            self.try_call("kv/range", &json!({"key": encoded("a")}), None)
+                .is_some_and(|answer| answer["header"].is_object() || answer["code"].is_number())
+        });
+    }
+
+    #[track_caller]
+    fn stop(&mut self) {
+        let mut child = self.child.take().expect("a running etcd");
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("a child takes a signal");
+        wait_for_exit(&mut child);
+    }
+
+    fn try_call(&self, path: &str, body: &Value, token: Option<&str>) -> Option<Value> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports.0)).ok()?;
+        let body = body.to_string();
+        let token = token.map_or(String::new(), |token| format!("Authorization: {token}\r\n"));
+        let head = format!(
+            "POST /v3/{path} HTTP/1.1\r\nHost: etcd\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).ok()?;
+        let mut answer = BufReader::new(stream);
+        let mut line = String::new();
+        while answer.read_line(&mut line).ok()? > 2 {
+            line.clear();
+        }
+        let mut text = String::new();
+        answer.read_to_string(&mut text).ok()?;
+        // A long one is chunked.
+        let begin = text.find('{')?;
+        serde_json::from_str(text[begin..=text.rfind('}')?].trim()).ok()
+    }
+
+    /// Asks something that it has to grant.
+    #[track_caller]
+    fn call(&self, path: &str, body: &Value, token: Option<&str>) -> Value {
+        let answer = self.try_call(path, body, token).expect("an answer");
+        assert!(answer.get("error").is_none(), "{path} {body}: {answer}");
+        answer
+    }
+
+    fn put(&self, key: &str, value: &str) {
+        self.call("kv/put", &json!({"key": encoded(key), "value": encoded(value)}), None);
+    }
+
+    fn put_user(&self, name: &str, uid: u32, gecos: &str) {
+        self.put(&format!("/accounts/passwd/{name}"), &line(name, uid, gecos));
+    }
+
+    fn delete(&self, key: &str) {
+        self.call("kv/deleterange", &json!({"key": encoded(key)}), None);
+    }
+
+    /// So many users, 100 at a time.
+    fn fill(&self, count: u32) {
+        let all: Vec<u32> = (0..count).collect();
+        for some in all.chunks(100) {
+            let puts = some.iter().map(|at| {
+                let name = format!("user{at}");
+                let (key, value) =
+                    (format!("/accounts/passwd/{name}"), line(&name, 20_000 + at, ""));
+                json!({"request_put": {"key": encoded(&key), "value": encoded(&value)}})
+            });
+            self.call("kv/txn", &json!({"success": puts.collect::<Vec<_>>()}), None);
+        }
+    }
+
+    fn revision(&self) -> u64 {
+        let answer = self.call("kv/range", &json!({"key": encoded("x")}), None);
+        answer["header"]["revision"].as_str().unwrap().parse().unwrap()
+    }
+
+    fn compact(&self) {
+        self.call("kv/compaction", &json!({"revision": self.revision().to_string()}), None);
+    }
+}
+
+fn line(name: &str, uid: u32, gecos: &str) -> String {
+    format!("{name}:x:{uid}:20000:{gecos}:/home/{name}:/bin/sh")
+}
+
+fn house(url: &str, more: &str) -> Machine {
+    let more = format!("etcd_endpoints = {url}\netcd_prefix = /accounts\n{more}");
+    Machine::with(&config("etcd", "passwd", &more))
+}
+
+/// What an update that asks anew makes of it.
+#[track_caller]
+fn as_whole(machine: &Machine) {
+    let sorted = || {
+        let mut lines: Vec<String> =
+            machine.text("passwd.cache").lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = sorted();
+    machine.expect(0, &["update", "--full"]);
+    assert_eq!(before, sorted());
+}
+
+/// 2,000 users; 1,000 changes are seen in their order; a compaction, a restart, and another one while the
+/// watch is away.
+#[test]
+fn changes_are_seen_in_their_order() {
+    let test = "engines::etcd::changes_are_seen_in_their_order";
+    if no_machine(test) {
+        return;
+    }
+    let Some(mut etcd) = Etcd::start(test) else { return };
+    etcd.fill(2000);
+    let machine = house(&etcd.url(), "etcd_page_size = 300\nwatch_interval = 5\n");
+    let watch = Running::start(&machine);
+    let text = || machine.text("passwd.cache");
+    assert_eq!(text().lines().count(), 2000);
+    let seen = || -> u32 {
+        let text = text();
+        let line = text.lines().find(|line| line.starts_with("user7:")).unwrap();
+        line.split(':').nth(4).unwrap().parse().unwrap_or(0)
+    };
+    let mut last = 0;
+    for at in 1..=1000 {
+        etcd.put_user("user7", 20_007, &at.to_string());
+        let now = seen();
+        assert!(now >= last && now <= at, "{last} {now} {at}");
+        last = now;
+    }
+    wait_until("the last change is there", || seen() == 1000);
+    assert_eq!(text().lines().count(), 2000);
+    // Each kind of change, and one that comes and goes.
+    etcd.put_user("new", 30_000, "");
+    etcd.delete("/accounts/passwd/user9");
+    etcd.put_user("flash", 30_001, "");
+    etcd.delete("/accounts/passwd/flash");
+    let has = |name: &str| text().lines().any(|line| line.starts_with(&format!("{name}:")));
+    wait_until("one is new and one is gone", || has("new") && !has("user9") && !has("flash"));
+    // None of it was fetched whole once more.
+    let whole = || watch.log().matches("entries from").count();
+    etcd.compact();
+    etcd.put_user("after", 30_002, "");
+    wait_until("the watch goes on over a compaction", || has("after"));
+    // Away, while what it was told last is compacted.
+    etcd.stop();
+    etcd.resume();
+    etcd.wait();
+    etcd.put_user("away", 30_003, "");
+    etcd.delete("/accounts/passwd/user10");
+    etcd.compact();
+    watch.wake();
+    wait_until("what happened meanwhile is there", || has("away") && !has("user10"));
+    etcd.put_user("again", 30_004, "");
+    wait_until("it is followed again", || has("again"));
+    assert!(whole() > 0);
+    // Somebody else updates meanwhile.
+    as_whole(&machine);
+    etcd.put_user("later", 30_005, "");
+    wait_until("it is followed from there", || has("later"));
+    let status = machine.expect(0, &["status", "--json"]).stdout;
+    let status: Value = serde_json::from_slice(&status).unwrap();
+    assert_eq!(status[0]["watch"], "follows the source");
+    drop(watch);
+    as_whole(&machine);
+    is_known(&machine);
+}
+
+/// Updates without a watch ask for what is newer, and know when a key is gone.
+#[test]
+fn updates_ask_for_what_is_newer() {
+    let test = "engines::etcd::updates_ask_for_what_is_newer";
+    if no_machine(test) {
+        return;
+    }
+    let Some(etcd) = Etcd::start(test) else { return };
+    etcd.fill(150);
+    let machine = house(&etcd.url(), "");
+    let update = || machine.expect(0, &["-v", "update"]).stderr;
+    let bytes = |text: &str| -> u64 {
+        let (_, rest) = text.rsplit_once(" s, ").unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    let all = bytes(&update());
+    assert!(update().contains("nothing new"));
+    // Others write elsewhere in the store.
+    etcd.put("/other", "x");
+    assert!(update().contains("nothing new"));
+    etcd.put_user("user3", 20_003, "changed");
+    etcd.put_user("new", 30_000, "");
+    let text = update();
+    assert!(
+        text.contains("151 entries") && text.contains("1 added, 1 changed, 0 removed"),
+        "{text}"
+    );
+    assert!(bytes(&text) < all / 10, "{text}");
+    // One is gone, one came back under its name, one came.
+    etcd.delete("/accounts/passwd/user5");
+    etcd.delete("/accounts/passwd/user6");
+    etcd.put_user("user6", 20_006, "again");
+    etcd.put_user("newer", 30_001, "");
+    etcd.compact();
+    let text = update();
+    assert!(
+        text.contains("151 entries") && text.contains("1 added, 1 changed, 1 removed"),
+        "{text}"
+    );
+    as_whole(&machine);
+    // What is allowed now was not then: the lines that are there do not tell.
+    let config = machine.text("nsscache.conf");
+    machine.config(&config.replacen('\n', "\nallow_local_names = yes\n", 1));
+    assert!(!update().contains("nothing new"));
+}
+
+#[test]
+fn keys_that_are_no_names_and_values_that_are_no_lines_are_dropped() {
+    let test = "engines::etcd::keys_that_are_no_names_and_values_that_are_no_lines_are_dropped";
+    if no_machine(test) {
+        return;
+    }
+    let Some(etcd) = Etcd::start(test) else { return };
+    etcd.fill(30);
+    let machine = house(&etcd.url(), "watch_interval = 5\n");
+    for (key, value) in [
+        ("a/b", line("a/b", 1000, "")),
+        ("", line("", 1000, "")),
+        ("../../root", line("../../root", 1000, "")),
+        ("mallory", line("user1", 1000, "")),
+        ("two", format!("{}\n{}", line("two", 1000, ""), line("root", 0, ""))),
+        ("word", "word".to_owned()),
+        ("binary", "\u{1}\u{0}binary".to_owned()),
+        ("zero", line("zero", 0, "")),
+        ("object", r#"{"uid": 1000, "gid": 1000, "gecos": "An object"}"#.to_owned()),
+        ("broken", r#"{"uid": 1000, "gid""#.to_owned()),
+        ("other", r#"{"name": "root", "uid": 1000, "gid": 1}"#.to_owned()),
+        ("twice", r#"{"uid": 1000, "uid": 0, "gid": 1}"#.to_owned()),
+    ] {
+        etcd.put(&format!("/accounts/passwd/{key}"), &value);
+    }
+    // Not of this map.
+    etcd.put("/accounts/passwd0", "x");
+    etcd.put("/accounts/passwdx/user1", &line("user1", 0, ""));
+    let finished = machine.expect(0, &["update"]);
+    let text = machine.text("passwd.cache");
+    assert_eq!(text.lines().count(), 31, "{text}");
+    assert!(text.contains("object:x:1000:1000:An object::\n"));
+    for told in [
+        "3 dropped: a key that is no name: , ../../root, a/b",
+        "2 dropped: a key whose value has another name: mallory, other",
+        "a value that is no line: binary, word",
+        "a line break or NUL in a field: two",
+        "uid 0 (allow_uid0): zero",
+        "a name that comes twice in an object: twice",
+    ] {
+        assert!(finished.stderr.contains(told), "{told}: {}", finished.stderr);
+    }
+    // The same by a watch; and a good one that becomes bad is no user any more.
+    let _watch = Running::start(&machine);
+    etcd.put("/accounts/passwd/user2", &line("root", 0, ""));
+    etcd.put_user("mallory", 30_000, "");
+    let has = |name: &str| {
+        machine.text("passwd.cache").lines().any(|line| line.starts_with(&format!("{name}:")))
+    };
+    wait_until("the changes are there", || has("mallory") && !has("user2"));
+    assert!(!has("root"));
+}
+
+/// Rights of another user, tokens that are not taken any more, and a member without the others.
+#[test]
+fn users_have_passwords_and_rights() {
+    let test = "engines::etcd::users_have_passwords_and_rights";
+    if no_machine(test) {
+        return;
+    }
+    let Some(mut etcd) = Etcd::start(test) else { return };
+    etcd.fill(20);
+    let grant = |role: &str, prefix: &str| {
+        etcd.call("auth/role/add", &json!({"name": role}), None);
+        let end = format!("{}0", prefix.trim_end_matches('/'));
+        let perm = json!({"permType": "READ", "key": encoded(prefix), "range_end": encoded(&end)});
+        etcd.call("auth/role/grant", &json!({"name": role, "perm": perm}), None);
+    };
+    grant("reader", "/accounts/");
+    grant("stranger", "/elsewhere/");
+    for (user, role) in [("root", "root"), ("nss", "reader"), ("other", "stranger")] {
+        if user == "root" {
+            etcd.call("auth/role/add", &json!({"name": "root"}), None);
+        }
+        etcd.call("auth/user/add", &json!({"name": user, "password": "pass\"word"}), None);
+        etcd.call("auth/user/grant", &json!({"user": user, "role": role}), None);
+    }
+    etcd.call("auth/enable", &json!({}), None);
+    let root = |etcd: &Etcd| {
+        let who = json!({"name": "root", "password": "pass\"word"});
+        etcd.call("auth/authenticate", &who, None)["token"].as_str().unwrap().to_owned()
+    };
+    let machine = house(
+        &etcd.url(),
+        "etcd_user = nss\netcd_password_file = /etc/etcd.secret\nwatch_interval = 1\n",
+    );
+    secret(&machine, "etcd.secret", "pass\"word\n");
+    machine.expect(0, &["update"]);
+    assert_eq!(machine.text("passwd.cache").lines().count(), 20);
+    let good = machine.text("nsscache.conf");
+    machine.config(&good.replace("etcd_user = nss", "etcd_user = other"));
+    fails(&machine, 1, "permission denied", &[]);
+    machine.config(&good.replace("etcd_user = nss\n", ""));
+    fails(&machine, 1, "user name is empty (etcd_user)", &[]);
+    machine.config(&good);
+    secret(&machine, "etcd.secret", "wrong");
+    fails(&machine, 1, "authentication failed", &[]);
+    secret(&machine, "etcd.secret", "pass\"word");
+    is_known(&machine);
+
+    let watch = Running::start(&machine);
+    let put = |etcd: &Etcd, name: &str| {
+        let (key, value) = (format!("/accounts/passwd/{name}"), line(name, 30_000, ""));
+        let put = json!({"key": encoded(&key), "value": encoded(&value)});
+        etcd.call("kv/put", &put, Some(&root(etcd)));
+    };
+    let has = |name: &str| {
+        machine.text("passwd.cache").lines().any(|line| line.starts_with(&format!("{name}:")))
+    };
+    put(&etcd, "one");
+    wait_until("one is there", || has("one"));
+    // With a restart all tokens are gone.
+    etcd.stop();
+    etcd.resume();
+    etcd.wait();
+    put(&etcd, "two");
+    watch.wake();
+    wait_until("two is there", || has("two"));
+    // Rights that are taken away, while it watches: the last good set stays.
+    let revoke = json!({"name": "nss", "role": "reader"});
+    etcd.call("auth/user/revoke", &revoke, Some(&root(&etcd)));
+    wait_until("it is told", || watch.log().contains("permission denied"));
+    assert!(has("two"));
+    assert!(!watch.log().contains("pass\"word"));
+}
+
+/// Of two members one is left: it has no quorum, answers late that it has none, and nothing is lost.
+#[test]
+fn a_member_without_quorum_is_a_failure() {
+    let test = "engines::etcd::a_member_without_quorum_is_a_failure";
+    if no_machine(test) {
+        return;
+    }
+    let (Some(mut one), Some(mut other)) = (Etcd::prepare(test), Etcd::prepare(test)) else {
+        return;
+    };
+    let peers =
+        format!("one=http://127.0.0.1:{},other=http://127.0.0.1:{}", one.ports.1, other.ports.1);
+    for (etcd, name) in [(&mut one, "one"), (&mut other, "other")] {
+        etcd.more = vec!["--name".into(), name.into(), "--initial-cluster".into(), peers.clone()];
+        etcd.resume();
+    }
+    one.wait();
+    one.fill(20);
+    // A first endpoint where nobody is does not matter.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let machine = house(&format!("http://{nobody}, {}", one.url()), "watch_interval = 60\n");
+    let watch = Running::start(&machine);
+    assert_eq!(machine.text("passwd.cache").lines().count(), 20);
+    other.stop();
+    wait_until("the watch is told", || watch.log().contains("no leader"));
+    fails(&machine, 75, "etcdserver: ", &[]);
+    other.resume();
+    one.wait();
+    one.put_user("new", 30_000, "");
+    watch.wake();
+    wait_until("it goes on", || machine.text("passwd.cache").contains("\nnew:"));
+}
+
+/// A client certificate lets us in, the user comes by password.
+#[cfg(feature = "tls")]
+#[test]
+fn certificates_are_shown() {
+    let test = "engines::etcd::certificates_are_shown";
+    if no_machine(test) || !crate::support::have_program("openssl") {
+        return;
+    }
+    let Some(mut etcd) = Etcd::prepare(test) else { return };
+    // The gateway is a client of its own server, with the server's certificate.
+    let script = r#"set -e; cd "$0"
+req() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr -subj "/CN=$1" 2>/dev/null; }
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=ca 2>/dev/null
+printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >ext
+for name in server client; do req $name; openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out $name.pem 2>/dev/null; done
+chmod 600 *.key"#;
+    let mut openssl = Command::new("sh");
+    openssl.args(["-c", script]).arg(etcd.dir.path());
+    let made = crate::support::run_to_end(openssl);
+    assert_eq!(made.code, Some(0), "certificates: {}", made.stderr);
+    let secure = format!("https://127.0.0.1:{}", etcd.ports.0);
+    // A plain port to fill it by.
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let file = |name: &str| etcd.dir.join(name).to_str().unwrap().to_owned();
+    let words = [
+        "--name",
+        "tls",
+        "--initial-cluster",
+        &format!("tls=http://127.0.0.1:{}", etcd.ports.1),
+        "--listen-client-urls",
+        &format!("{secure},http://127.0.0.1:{plain}"),
+        "--advertise-client-urls",
+        &secure,
+        "--client-cert-auth",
+        "--trusted-ca-file",
+        &file("ca.pem"),
+        "--cert-file",
+        &file("server.pem"),
+        "--key-file",
+        &file("server.key"),
+    ];
+    etcd.more = words.iter().map(|word| (*word).to_owned()).collect();
+    etcd.resume();
+    etcd.ports.0 = plain;
+    etcd.wait();
+    etcd.fill(20);
+    for (user, role) in [("root", "root"), ("nss", "reader")] {
+        etcd.call("auth/role/add", &json!({"name": role}), None);
+        etcd.call("auth/user/add", &json!({"name": user, "password": "secret"}), None);
+        etcd.call("auth/user/grant", &json!({"user": user, "role": role}), None);
+    }
+    let perm = json!({"permType": "READ", "key": encoded("/accounts/"), "range_end": encoded("/accounts0")});
+    etcd.call("auth/role/grant", &json!({"name": "reader", "perm": perm}), None);
+    etcd.call("auth/enable", &json!({}), None);
+    let keys = format!(
+        "etcd_tls_cacertfile = {}\netcd_tls_certfile = {}\netcd_tls_keyfile = {}\n",
+        file("ca.pem"),
+        file("client.pem"),
+        file("client.key")
+    );
+    let machine = house(
+        &secure,
+        &(keys.clone() + "etcd_user = nss\netcd_password = secret\nwatch_interval = 5\n"),
+    );
+    let watch = Running::start(&machine);
+    assert_eq!(machine.text("passwd.cache").lines().count(), 20, "{}", watch.log());
+    let who = json!({"name": "root", "password": "secret"});
+    let token = etcd.call("auth/authenticate", &who, None)["token"].as_str().unwrap().to_owned();
+    let put =
+        json!({"key": encoded("/accounts/passwd/new"), "value": encoded(&line("new", 30_000, ""))});
+    etcd.call("kv/put", &put, Some(&token));
+    wait_until("the change is there", || machine.text("passwd.cache").contains("\nnew:"));
+    drop(watch);
+    is_known(&machine);
+    let good = machine.text("nsscache.conf");
+    let without: String = good
+        .lines()
+        .filter(|line| !line.contains("client."))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    machine.config(&without);
+    fails(&machine, 75, "unable to ask", &[]);
+    machine.config(&good.replace("etcd_tls_cacertfile", "#"));
+    fails(&machine, 1, "certificate", &[]);
+}
+
+/// What a real one does not do.
+#[test]
+fn what_is_not_etcd_is_no_map() {
+    let test = "engines::etcd::what_is_not_etcd_is_no_map";
+    if no_machine(test) {
+        return;
+    }
+    let server = Http::body("x");
+    let machine = house(&server.url(), "");
+    let header = r#""header":{"cluster_id":"1","revision":"5"}"#;
+    let pair = |name: &str| {
+        let (key, value) =
+            (encoded(&format!("/accounts/passwd/{name}")), encoded(&line(name, 20_000, "")));
+        format!(r#"{{"key":"{key}","create_revision":"2","mod_revision":"2","value":"{value}"}}"#)
+    };
+    let (a, b) = (pair("a"), pair("b"));
+    for (body, code, says) in [
+        ("<html>".to_owned(), 1, "JSON without"),
+        ("{}".to_owned(), 1, "an answer that is not etcd's"),
+        (format!("{{{header}}}"), 1, "has no entries"),
+        (
+            format!("{{{header},\"kvs\":[{a},{b}],\"count\":\"3\"}}"),
+            75,
+            "there are 3 keys, and sent 2",
+        ),
+        (format!("{{{header},\"kvs\":[{a}],\"count\":\"2\"}}"), 75, "there are 2 keys, and sent 1"),
+        // The same page again and again.
+        (
+            format!("{{{header},\"kvs\":[{a}],\"more\":true,\"count\":\"2\"}}"),
+            1,
+            "not in their order",
+        ),
+        (format!("{{{header},\"kvs\":[{b},{a}],\"count\":\"2\"}}"), 1, "not in their order"),
+        (
+            format!("{{{header},\"kvs\":[{{\"key\":\"*\"}}],\"count\":\"1\"}}"),
+            1,
+            "a key that is none",
+        ),
+        (format!("{{{header},\"more\":true,\"count\":\"1\"}}"), 1, "a page without keys"),
+    ] {
+        server.set_body(body);
+        fails(&machine, code, says, &[]);
+    }
+    let body = r#"{"error":"etcdserver: request timed out","code":14,"message":"etcdserver: request timed out"}"#;
+    server.answer(move |_, stream| send(stream, "503 Service Unavailable", &[], body.as_bytes()));
+    fails(&machine, 75, "etcdserver: request timed out", &[]);
+    // It goes on without end, in the middle of a key.
+    server.answer(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"kvs\":[{\"key\":\"");
+        while stream.write_all(&[b'x'; 65_536]).is_ok() {}
+    });
+    fails(&machine, 1, "an entry of more than 16 MiB", &[]);
+}
