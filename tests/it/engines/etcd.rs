@@ -13,6 +13,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A member, which ends when it is dropped.
 struct Etcd {
@@ -171,6 +172,12 @@ fn house(url: &str, more: &str) -> Machine {
     Machine::with(&config("etcd", "passwd", &more))
 }
 
+/// How much came for an update, as the last line of a log has it.
+fn bytes_of(text: &str) -> u64 {
+    let (_, rest) = text.rsplit_once(" s, ").unwrap();
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
 /// What an update that asks anew makes of it.
 #[track_caller]
 fn as_whole(machine: &Machine) {
@@ -195,7 +202,7 @@ fn changes_are_seen_in_their_order() {
     }
     let Some(mut etcd) = Etcd::start(test) else { return };
     etcd.fill(2000);
-    let machine = house(&etcd.url(), "etcd_page_size = 300\nwatch_interval = 5\n");
+    let machine = house(&etcd.url(), "etcd_page_size = 300\nwatch_interval = 2\n");
     let watch = Running::start(&machine);
     let text = || machine.text("passwd.cache");
     assert_eq!(text().lines().count(), 2000);
@@ -210,6 +217,9 @@ fn changes_are_seen_in_their_order() {
         let now = seen();
         assert!(now >= last && now <= at, "{last} {now} {at}");
         last = now;
+        if at % 100 == 0 {
+            wait_until("a hundred changes are there", || seen() == at);
+        }
     }
     wait_until("the last change is there", || seen() == 1000);
     assert_eq!(text().lines().count(), 2000);
@@ -221,7 +231,12 @@ fn changes_are_seen_in_their_order() {
     let has = |name: &str| text().lines().any(|line| line.starts_with(&format!("{name}:")));
     wait_until("one is new and one is gone", || has("new") && !has("user9") && !has("flash"));
     // None of it was fetched whole once more.
-    let whole = || watch.log().matches("entries from").count();
+    let updates = || -> Vec<u64> {
+        let log = watch.log();
+        log.lines().filter(|line| line.contains("entries from")).map(bytes_of).collect()
+    };
+    let all = updates();
+    assert!(all[1..].iter().all(|bytes| *bytes < all[0] / 2), "{all:?}");
     etcd.compact();
     etcd.put_user("after", 30_002, "");
     wait_until("the watch goes on over a compaction", || has("after"));
@@ -236,7 +251,16 @@ fn changes_are_seen_in_their_order() {
     wait_until("what happened meanwhile is there", || has("away") && !has("user10"));
     etcd.put_user("again", 30_004, "");
     wait_until("it is followed again", || has("again"));
-    assert!(whole() > 0);
+    // What it would begin with when its time is over is compacted meanwhile: all is fetched again.
+    let is_whole = || updates().last().unwrap() * 2 > all[0];
+    wait_until("it is told", || !is_whole());
+    for _ in 0..3 {
+        etcd.put("/other", "x");
+    }
+    etcd.compact();
+    wait_until("all is fetched again", is_whole);
+    etcd.put_user("last", 30_006, "");
+    wait_until("it is followed from there", || has("last"));
     // Somebody else updates meanwhile.
     as_whole(&machine);
     etcd.put_user("later", 30_005, "");
@@ -260,11 +284,7 @@ fn updates_ask_for_what_is_newer() {
     etcd.fill(150);
     let machine = house(&etcd.url(), "");
     let update = || machine.expect(0, &["-v", "update"]).stderr;
-    let bytes = |text: &str| -> u64 {
-        let (_, rest) = text.rsplit_once(" s, ").unwrap();
-        rest.split(' ').next().unwrap().parse().unwrap()
-    };
-    let all = bytes(&update());
+    let all = bytes_of(&update());
     assert!(update().contains("nothing new"));
     // Others write elsewhere in the store.
     etcd.put("/other", "x");
@@ -276,7 +296,7 @@ fn updates_ask_for_what_is_newer() {
         text.contains("151 entries") && text.contains("1 added, 1 changed, 0 removed"),
         "{text}"
     );
-    assert!(bytes(&text) < all / 10, "{text}");
+    assert!(bytes_of(&text) < all / 10, "{text}");
     // One is gone, one came back under its name, one came.
     etcd.delete("/accounts/passwd/user5");
     etcd.delete("/accounts/passwd/user6");
@@ -583,6 +603,34 @@ fn what_is_not_etcd_is_no_map() {
         server.set_body(body);
         fails(&machine, code, says, &[]);
     }
+    // The revision is compacted in the middle of its pages: all again.
+    let step = AtomicUsize::new(0);
+    let page = format!("{{{header},\"kvs\":[{a}],\"more\":true,\"count\":\"2\"}}");
+    let whole = format!("{{{header},\"kvs\":[{a},{b}],\"count\":\"2\"}}");
+    let gone = "etcdserver: mvcc: required revision has been compacted";
+    let gone = format!("{{\"error\":\"{gone}\",\"message\":\"{gone}\",\"code\":11}}");
+    server.answer(move |_, stream| match step.fetch_add(1, Ordering::Relaxed) {
+        0 => send(stream, "200 OK", &[], page.as_bytes()),
+        1 => send(stream, "400 Bad Request", &[], gone.as_bytes()),
+        _ => send(stream, "200 OK", &[], whole.as_bytes()),
+    });
+    machine
+        .config(&machine.text("nsscache.conf").replace("etcd_retry_max = 1", "etcd_retry_max = 2"));
+    let finished = machine.expect(0, &["update"]);
+    assert!(
+        finished.stderr.contains("required revision has been compacted"),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(machine.text("passwd.cache").lines().count(), 2);
+    let asked: Vec<Vec<u8>> =
+        server.requests().into_iter().rev().take(3).map(|one| one.body).collect();
+    let page_of = |body: &[u8], revision: u32| {
+        String::from_utf8_lossy(body).contains(&format!("\"revision\":\"{revision}\""))
+    };
+    assert!(page_of(&asked[0], 0) && page_of(&asked[1], 5) && page_of(&asked[2], 0));
+    machine
+        .config(&machine.text("nsscache.conf").replace("etcd_retry_max = 2", "etcd_retry_max = 1"));
     let body = r#"{"error":"etcdserver: request timed out","code":14,"message":"etcdserver: request timed out"}"#;
     server.answer(move |_, stream| send(stream, "503 Service Unavailable", &[], body.as_bytes()));
     fails(&machine, 75, "etcdserver: request timed out", &[]);
