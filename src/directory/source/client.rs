@@ -138,11 +138,15 @@ impl<'a> Client<'a> {
         self.prepare(method, url, headers, Vec::new(), None, secret)?.ask()
     }
 
-    /// Sends JSON.
-    pub fn post(&mut self, url: &Url, mut headers: Headers, json: String) -> Done<Answer> {
+    /// Sends JSON. `secret`: something in it, or in the headers, is one.
+    pub fn post(
+        &mut self,
+        url: &Url,
+        mut headers: Headers,
+        json: String,
+        secret: bool,
+    ) -> Done<Answer> {
         headers.push(("Content-Type", "application/json".to_owned()));
-        // A password goes in the body, a token in the head.
-        let secret = headers.iter().any(|(name, _)| *name == "Authorization");
         self.prepare(Method::POST, url, headers, json.into_bytes(), None, secret)?.ask()
     }
 

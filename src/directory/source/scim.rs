@@ -151,7 +151,7 @@ impl<I: Iterator<Item = u8>> EqIgnoreCase for I {
 }
 
 /// How groups name their members.
-enum Told {
+enum By {
     /// By names, which stand in them.
     Names,
     /// By the ids of users.
@@ -159,11 +159,11 @@ enum Told {
 }
 
 /// Where a map's fields stand, and how its groups name their members.
-fn paths(config: &MapConfig<'_>, ids: Option<&Ids>) -> Done<(Paths, Told)> {
+fn paths(config: &MapConfig<'_>, ids: Option<&Ids>) -> Done<(Paths, By)> {
     let map = config.map;
     let text = |name: &str| config.text(&format!("scim_{name}"));
     let name = Field::at(&[&username(config)?, "userName"]);
-    let mut how = Told::Names;
+    let mut by = By::Names;
     // An id that is not there is filled in later.
     let id = |path: Option<String>, default: &str| match (path, ids) {
         (Some(path), Some(_)) => Field::at(&[&path]).or(""),
@@ -210,7 +210,7 @@ fn paths(config: &MapConfig<'_>, ids: Option<&Ids>) -> Done<(Paths, Told)> {
             let by_ids = members.is_none() && user.is_none();
             let members = match (members, user) {
                 _ if config.flag("scim_resolve_members", by_ids)? => {
-                    how = Told::Ids;
+                    by = By::Ids;
                     Field::at(&["members/value"])
                 }
                 (Some(path), _) => Field::at(&[&path]),
@@ -233,7 +233,7 @@ fn paths(config: &MapConfig<'_>, ids: Option<&Ids>) -> Done<(Paths, Told)> {
             vec![name, Field::at(&[&path]).or("").many(Many::Array)]
         }
     };
-    Ok((Paths::of(map, "", fields), how))
+    Ok((Paths::of(map, "", fields), by))
 }
 
 impl Source for Scim<'_> {
@@ -243,10 +243,10 @@ impl Source for Scim<'_> {
 
     fn fetch(&mut self, _: Object<'_>, _: &Since, into: &mut dyn Entries) -> Done<Fetched> {
         let (map, ids) = (self.config.map, Ids::read(self.config)?);
-        let (paths, how) = paths(self.config, ids.as_ref())?;
-        let names = match how {
-            Told::Ids => self.names()?,
-            Told::Names => HashMap::new(),
+        let (paths, by) = paths(self.config, ids.as_ref())?;
+        let names = match by {
+            By::Ids => self.names()?,
+            By::Names => HashMap::new(),
         };
         let keeps = map == Map::Group || self.config.flag("scim_keep_inactive", false)?;
         let (mut fields, mut whole) = (Fields::default(), Fields::default());
@@ -256,8 +256,8 @@ impl Source for Scim<'_> {
             }
             let taken = paths.entry(element, None, &mut fields);
             let taken = taken.and_then(|()| {
-                ids::fill(&fields, map, ids.as_ref(), &mut whole, |at, text, out| match how {
-                    Told::Ids if at == MEMBERS => named(text, &names, out),
+                ids::fill(&fields, map, ids.as_ref(), &mut whole, |at, text, out| match by {
+                    By::Ids if at == MEMBERS => named(text, &names, out),
                     _ => out.extend_from_slice(text),
                 })
             });

@@ -485,10 +485,11 @@ fn certificates_are_shown() {
     let Some(mut etcd) = Etcd::prepare(test) else { return };
     // The gateway is a client of its own server, with the server's certificate.
     let script = r#"set -e; cd "$0"
-req() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr -subj "/CN=$1" 2>/dev/null; }
+req() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -out $1.csr -subj "$2" 2>/dev/null; }
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=ca 2>/dev/null
 printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >ext
-for name in server client; do req $name; openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out $name.pem 2>/dev/null; done
+req server /CN=server; req client /O=hosts; req named /CN=host17
+for name in server client named; do openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out $name.pem 2>/dev/null; done
 chmod 600 *.key"#;
     let mut openssl = Command::new("sh");
     openssl.args(["-c", script]).arg(etcd.dir.path());
@@ -497,7 +498,8 @@ chmod 600 *.key"#;
     let secure = format!("https://127.0.0.1:{}", etcd.ports.0);
     // A plain port to fill it by.
     let plain = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let file = |name: &str| etcd.dir.join(name).to_str().unwrap().to_owned();
+    let dir = etcd.dir.as_str().to_owned();
+    let file = |name: &str| format!("{dir}/{name}");
     let words = [
         "--name",
         "tls",
@@ -538,6 +540,7 @@ chmod 600 *.key"#;
         &secure,
         &(keys.clone() + "etcd_user = nss\netcd_password = secret\nwatch_interval = 5\n"),
     );
+    machine.expect(0, &["update"]);
     let watch = Running::start(&machine);
     assert_eq!(machine.text("passwd.cache").lines().count(), 20, "{}", watch.log());
     let who = json!({"name": "root", "password": "secret"});
@@ -548,7 +551,10 @@ chmod 600 *.key"#;
     wait_until("the change is there", || machine.text("passwd.cache").contains("\nnew:"));
     drop(watch);
     is_known(&machine);
+    // Where etcd has users, its gateway wants no certificate that names another one.
     let good = machine.text("nsscache.conf");
+    machine.config(&good.replace("client.", "named."));
+    fails(&machine, 1, "HTTP status 400: CommonName of client", &[]);
     let without: String = good
         .lines()
         .filter(|line| !line.contains("client."))

@@ -277,12 +277,21 @@ pub fn refusal(answer: Answer) -> Done<Result<Answer, Refusal>> {
     if status == StatusCode::OK {
         return Ok(Ok(answer));
     }
-    let plain = refused(status, answer.headers());
+    let mut plain = refused(status, answer.headers());
     let says = front(answer);
     let refusal = object_of(&says).map(Refusal::of).ok();
     match refusal.filter(|refusal| !refusal.text.is_empty()) {
         Some(refusal) => Ok(Err(refusal)),
-        None => Err(plain),
+        None => {
+            if !says.is_empty() {
+                plain.text = format!("{}: {}", plain.text, shown(says.trim_ascii()));
+            }
+            // A client certificate with a CommonName, where etcd has users.
+            if says.starts_with(b"CommonName") {
+                plain = Failure::refused(plain.text);
+            }
+            Err(plain)
+        }
     }
 }
 

@@ -141,7 +141,8 @@ impl<'a> Etcd<'a> {
         let mut again = self.token.is_some();
         loop {
             let headers = self.headers(endpoint)?;
-            let answer = self.client.post(&url, headers, call.json.clone())?;
+            let secret = !headers.is_empty();
+            let answer = self.client.post(&url, headers, call.json.clone(), secret)?;
             match kv::refusal(answer)? {
                 Ok(answer) => return Ok(answer),
                 // Tokens last for five minutes, and not over a restart.
@@ -162,7 +163,7 @@ impl<'a> Etcd<'a> {
             let password = password.ok_or_else(|| Failure::refused("etcd_password is missing"))?;
             let url = endpoint.under("v3/auth/authenticate");
             let json = kv::authenticate(&user, &password)?;
-            let answer = self.client.post(&url, Headers::new(), json)?;
+            let answer = self.client.post(&url, Headers::new(), json, true)?;
             let answer = kv::refusal(answer)?.map_err(|error| error.failure())?;
             self.token = Some(kv::token(answer)?);
         }
@@ -269,29 +270,37 @@ impl<'a> Etcd<'a> {
 
     /// What is behind the set that is there: by the watch, or else asked for.
     fn fetch_newer(&mut self, known: Position, into: &mut dyn Entries) -> Done<Option<Fetched>> {
-        let by_watch = self.watch.is_some() && self.changes.reach(known.revision);
-        let (changes, position, bytes) = match by_watch {
-            true => {
-                let changes = self.changes.clone();
-                let count = changes.count(known.count, known.revision);
-                let revision = changes.upto.max(known.revision);
-                let bytes = changes.bytes as u64;
-                (changes, Position { revision, count, ..known }, bytes)
-            }
-            false => match self.newer(known)? {
-                Some(newer) => newer,
-                None => return Ok(None),
-            },
-        };
+        if self.watch.is_none() || !self.changes.reach(known.revision) {
+            let Some((changes, position, bytes)) = self.newer(known)? else { return Ok(None) };
+            return self.bring(&changes, known, position, bytes, into).map(Some);
+        }
+        let changes = std::mem::take(&mut self.changes);
+        let count = changes.count(known.count, known.revision);
+        let position = Position { revision: changes.upto.max(known.revision), count, ..known };
+        let done = self.bring(&changes, known, position, changes.bytes as u64, into);
+        // Until they are in place they may be needed once more.
+        self.changes = changes;
+        done.map(Some)
+    }
+
+    /// Brings changes into the set that is there, which then is at a position.
+    fn bring(
+        &mut self,
+        changes: &Changes,
+        known: Position,
+        position: Position,
+        bytes: u64,
+        into: &mut dyn Entries,
+    ) -> Done<Fetched> {
         let fetched = match changes.is_empty(known.revision) {
             true => Fetched::Unchanged,
             false => {
-                self.merge(&changes, known.revision, into)?;
+                self.merge(changes, known.revision, into)?;
                 whole(position, bytes)
             }
         };
         self.position = Some(position);
-        Ok(Some(fetched))
+        Ok(fetched)
     }
 
     /// Begins to be told of what is behind the position.
@@ -305,6 +314,7 @@ impl<'a> Etcd<'a> {
         // A member that lost the others says so, and is not just silent.
         headers.push(("Grpc-Metadata-hasleader", "true".to_owned()));
         headers.push(("Content-Type", "application/json".to_owned()));
+        headers.push(("Accept-Encoding", "identity".to_owned()));
         let (url, json) = (endpoint.under("v3/watch"), kv::watch(&prefix, revision + 1));
         let secret = self.token.is_some();
         let ready = self.client.prepare(
