@@ -164,7 +164,7 @@ fn a_server_that_does_not_wait_is_left_alone() {
         send(stream, "200 OK", &[("X-Consul-Index", "7")], body.as_bytes());
     });
     let watch = Running::start(&machine);
-    wait_until("it says so", || watch.log().contains("Consul does not wait for changes"));
+    watch.says("Consul does not wait for changes");
     assert!(server.requests().len() < 20);
 }
 

@@ -47,6 +47,8 @@ impl Etcd {
         let mut etcd = Etcd::prepare(test)?;
         let peer = format!("alone=http://127.0.0.1:{}", etcd.ports.1);
         etcd.more = vec!["--name".into(), "alone".into(), "--initial-cluster".into(), peer];
+        // Tokens that nobody used for a second are not taken any more.
+        etcd.more.extend(["--auth-token-ttl", "1", "--bcrypt-cost", "4"].map(str::to_owned));
         etcd.resume();
         etcd.wait();
         Some(etcd)
@@ -151,6 +153,19 @@ impl Etcd {
             });
             self.call("kv/txn", &json!({"success": puts.collect::<Vec<_>>()}), None);
         }
+    }
+
+    /// How many watches were begun so far.
+    fn watches(&self) -> u64 {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports.0)).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let begun = |line: &&str| {
+            line.starts_with("grpc_server_started_total") && line.contains("\"Watch\"")
+        };
+        let line = text.lines().find(begun).expect("a count of watches");
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 
     fn revision(&self) -> u64 {
@@ -399,7 +414,7 @@ fn users_have_passwords_and_rights() {
     };
     let machine = house(
         &etcd.url(),
-        "etcd_user = nss\netcd_password_file = /etc/etcd.secret\nwatch_interval = 1\n",
+        "etcd_user = nss\netcd_password_file = /etc/etcd.secret\nwatch_interval = 3\n",
     );
     secret(&machine, "etcd.secret", "pass\"word\n");
     machine.expect(0, &["update"]);
@@ -426,6 +441,12 @@ fn users_have_passwords_and_rights() {
     };
     put(&etcd, "one");
     wait_until("one is there", || has("one"));
+    // Its token is old each time that it is renewed.
+    let before = etcd.watches();
+    wait_until("the watch was renewed", || etcd.watches() > before + 3);
+    put(&etcd, "old");
+    wait_until("old is there", || has("old"));
+    assert!(!watch.log().contains("ERROR"), "{}", watch.log());
     // With a restart all tokens are gone.
     etcd.stop();
     etcd.resume();
@@ -436,7 +457,7 @@ fn users_have_passwords_and_rights() {
     // Rights that are taken away, while it watches: the last good set stays.
     let revoke = json!({"name": "nss", "role": "reader"});
     etcd.call("auth/user/revoke", &revoke, Some(&root(&etcd)));
-    wait_until("it is told", || watch.log().contains("permission denied"));
+    watch.says("permission denied");
     assert!(has("two"));
     assert!(!watch.log().contains("pass\"word"));
 }
@@ -460,12 +481,11 @@ fn a_member_without_quorum_is_a_failure() {
     one.wait();
     one.fill(20);
     // A first endpoint where nobody is does not matter.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let machine = house(&format!("http://{nobody}, {}", one.url()), "watch_interval = 60\n");
+    let machine = house(&format!("http://127.0.0.1:1, {}", one.url()), "watch_interval = 60\n");
     let watch = Running::start(&machine);
     assert_eq!(machine.text("passwd.cache").lines().count(), 20);
     other.stop();
-    wait_until("the watch is told", || watch.log().contains("no leader"));
+    watch.says("no leader");
     fails(&machine, 75, "etcdserver: ", &[]);
     other.resume();
     one.wait();

@@ -11,10 +11,12 @@ mod scim;
 mod signature;
 
 use crate::support::directory::Machine;
-use crate::support::{Captured, Finished, run_to_end};
+use crate::support::{Captured, DEADLINE, Finished, run_to_end};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Read as _;
 use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A configuration of these maps, each from `source`.
 pub fn config(source: &str, maps: &str, more: &str) -> String {
@@ -70,6 +72,16 @@ impl Running {
     /// What it said so far.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// Waits until it has said something.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        let end = Instant::now() + DEADLINE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "not said: {text}; but: {}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Has it update now.

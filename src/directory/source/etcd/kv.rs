@@ -239,13 +239,19 @@ impl Refusal {
         let text = part("message").or_else(|| part("error")).unwrap_or_default();
         let code = part("code").or_else(|| part("grpc_code"));
         let code = code.and_then(|code| nssproto::bytes::decimal_u64(&code));
-        Refusal { code: code.unwrap_or_default(), text: shown(&text) }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Refusal { code: code.unwrap_or_default(), text }
     }
 
-    /// Of a text alone.
+    /// Of a text alone, in front of which gRPC may have put its own: `rpc error: code = X desc = `.
     pub fn text(text: &str) -> Refusal {
-        let code = if text.contains("ermission") { 7 } else { 0 };
-        Refusal { code, text: shown(text.as_bytes()) }
+        let (front, text) = text.split_once(" desc = ").unwrap_or(("", text));
+        let code = if front.contains("PermissionDenied") || text.contains("permission denied") {
+            7
+        } else {
+            0
+        };
+        Refusal { code, text: text.to_owned() }
     }
 
     /// Another token may help.
@@ -258,11 +264,8 @@ impl Refusal {
     /// What it means.
     pub fn failure(&self) -> Failure {
         let Refusal { code, text } = self;
-        let hint = match text.contains("user name is empty") {
-            true => " (etcd_user)",
-            false => "",
-        };
-        let text = format!("{text}{hint}");
+        let hint = if text.contains("user name is empty") { " (etcd_user)" } else { "" };
+        let text = format!("{}{hint}", shown(text.as_bytes()));
         match code {
             // Invalid, denied, not now, or not without a token.
             3 | 7 | 9 | 16 => Failure::refused(text),

@@ -174,6 +174,11 @@ mod tests {
         assert!(matches!(of(&line), Told::Compacted));
         let line = r#"{"error":{"grpc_code":16,"http_code":401,"message":"etcdserver: invalid auth token"}}"#;
         assert!(matches!(of(line), Told::Denied(_)));
+        // As it comes when a token is not taken any more.
+        let reason = "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
+        let line =
+            format!(r#"{{"result":{{{header},"canceled":true,"cancel_reason":"{reason}"}}}}"#);
+        assert!(matches!(of(&line), Told::Denied(_)));
         let line = r#"{"result":{"canceled":true,"cancel_reason":"etcdserver: no leader"}}"#;
         let Told::Failed(failure) = of(line) else { panic!() };
         assert_eq!(failure.text, "etcdserver: no leader");
