@@ -206,16 +206,16 @@ fn paths(config: &MapConfig<'_>, ids: Option<&Ids>) -> Done<(Paths, By)> {
                 Some(path) => Field::at(&[&path]),
                 None => Field::at(&["displayName", "name"]),
             };
-            let (members, user) = (text("path_members")?, text("path_username")?);
-            let by_ids = members.is_none() && user.is_none();
-            let members = match (members, user) {
-                _ if config.flag("scim_resolve_members", by_ids)? => {
+            // The fork's way to say it: a path of the group, through its members.
+            let user = text("path_username")?.filter(|path| path.starts_with("members/"));
+            let by_names = text("path_members")?.or(user);
+            let members = match by_names {
+                _ if config.flag("scim_resolve_members", by_names.is_none())? => {
                     by = By::Ids;
                     Field::at(&["members/value"])
                 }
-                (Some(path), _) => Field::at(&[&path]),
-                (None, Some(user)) => Field::at(&[&user, &format!("members/{user}")]),
-                (None, None) => Field::at(&["members/userName"]),
+                Some(path) => Field::at(&[&path]),
+                None => Field::at(&["members/userName"]),
             };
             let gid = id(text("path_gid")?, "gid");
             vec![name, Field::at(&[]).or("x"), gid, members.or("").many(Many::Array)]

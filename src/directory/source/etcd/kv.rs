@@ -246,19 +246,16 @@ impl Refusal {
     /// Of a text alone, in front of which gRPC may have put its own: `rpc error: code = X desc = `.
     pub fn text(text: &str) -> Refusal {
         let (front, text) = text.split_once(" desc = ").unwrap_or(("", text));
-        let code = if front.contains("PermissionDenied") || text.contains("permission denied") {
-            7
-        } else {
-            0
-        };
+        let codes = [("Unauthenticated", 16), ("PermissionDenied", 7)];
+        let code =
+            codes.iter().find(|(name, _)| front.ends_with(name)).map_or(0, |(_, code)| *code);
         Refusal { code, text: text.to_owned() }
     }
 
     /// Another token may help.
     pub fn is_of_token(&self) -> bool {
-        self.code == 16
-            || self.text.contains("invalid auth token")
-            || self.text.contains("auth store is old")
+        // The second: of a time before somebody's rights changed.
+        self.code == 16 || self.text.contains("revision of auth store is old")
     }
 
     /// What it means.
