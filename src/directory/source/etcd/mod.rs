@@ -31,8 +31,9 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::BorrowedFd;
 
-/// Keys that are asked for at a time.
-const PAGE: u64 = 1000;
+/// Keys that are asked for at a time. With each page etcd counts all that follow: of 100,000 users a
+/// thousand at a time take 2.0 s of its CPU, 5,000 (a megabyte) 1.2 s, and all together 1.1 s and 90 MB.
+const PAGE: u64 = 5000;
 
 /// Keys of the configuration by which the lines of the same entries are others.
 const SHAPE: [&str; 6] = [
