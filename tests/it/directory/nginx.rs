@@ -150,6 +150,7 @@ fn nginx_is_asked_for_what_is_new_only() {
 #[cfg(feature = "tls")]
 mod tls {
     use super::*;
+    use crate::support::run_to_end;
 
     const CLIENT: &str =
         "http_tls_certfile = /run/pki/client.pem\nhttp_tls_keyfile = /run/pki/client.key\n";
