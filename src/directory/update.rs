@@ -319,7 +319,10 @@ impl<'a> Job<'a> {
             let _turn = self.take_turn()?;
             return match overtaken() {
                 true => Ok(None),
-                false => self.nothing_new(&path, &origin, begun).map(Some),
+                false => {
+                    source.stays()?;
+                    self.nothing_new(&path, &origin, begun).map(Some)
+                }
             };
         };
         if came == 0 && !self.options.force_write {

@@ -30,7 +30,9 @@ use std::time::Duration;
 pub struct Shared {
     /// Who writes: a lock of the process, which the lock file is not.
     writing: Mutex<()>,
-    /// `post_update` is to be run.
+    /// Who runs `post_update`.
+    calling: Mutex<()>,
+    /// It is to be run.
     hook_due: AtomicBool,
     /// Maps that were not brought up to date yet, or failed to be, for the first time.
     pub first: AtomicU32,
@@ -41,8 +43,8 @@ pub struct Shared {
 impl Shared {
     /// For so many maps.
     pub fn new(maps: u32, first_done: OwnedFd) -> Shared {
-        let (writing, hook_due) = (Mutex::new(()), AtomicBool::new(false));
-        Shared { writing, hook_due, first: AtomicU32::new(maps), first_done }
+        let (writing, calling, hook_due) = (Mutex::new(()), Mutex::new(()), AtomicBool::new(false));
+        Shared { writing, calling, hook_due, first: AtomicU32::new(maps), first_done }
     }
 }
 
@@ -251,7 +253,8 @@ impl<'a> Watch<'a> {
         if !self.shared.hook_due.load(Ordering::Relaxed) {
             return;
         }
-        let _writing = self.shared.writing.lock();
+        // Others write meanwhile; then it is due again.
+        let _calling = self.shared.calling.lock();
         if self.shared.hook_due.swap(false, Ordering::Relaxed)
             && let Ok(Some(command)) = self.all.text("post_update")
             && let Err(failure) = hook::run(&command)

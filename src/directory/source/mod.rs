@@ -94,6 +94,11 @@ pub trait Source {
         Ok(())
     }
 
+    /// There was nothing newer, and nobody else has written since that was asked.
+    fn stays(&mut self) -> Done {
+        Ok(())
+    }
+
     /// Nothing is asked for a while: connections that wait for a question are closed.
     fn rest(&mut self) {}
 

@@ -113,6 +113,41 @@ fn a_cookie_of_nobody_brings_the_whole_map() {
     }
 }
 
+/// The table of a map.
+fn table(machine: &Machine) -> Vec<u8> {
+    std::fs::read(machine.dir.join("lib/rows-passwd")).unwrap()
+}
+
+/// What changes elsewhere makes the server tell of all that is present, once.
+#[test]
+fn a_state_of_the_server_is_kept_where_nothing_of_the_map_changed() {
+    let test = "a_state_of_the_server_is_kept_where_nothing_of_the_map_changed";
+    if no_machine(test) || no_ldapmodify(test) {
+        return;
+    }
+    let Some(slapd) = Slapd::start(test, Sync::Plain, "") else { return };
+    let machine = Machine::with(&config(&slapd, ""));
+    machine.expect(0, &["update"]);
+    let (data, before) = (machine.text("passwd.cache"), table(&machine));
+    slapd.change(
+        "dn: cn=elsewhere,ou=group,dc=example,dc=org\nchangetype: add\nobjectClass: posixGroup\n\
+         cn: elsewhere\ngidNumber: 30200\n",
+    );
+    let finished = machine.expect(0, &["-v", "update", "-m", "passwd"]);
+    assert!(finished.stderr.contains("nothing new"), "{}", finished.stderr);
+    let after = table(&machine);
+    assert_ne!(after, before);
+    assert_eq!(after.len(), before.len());
+    machine.expect(0, &["update", "-m", "passwd"]);
+    assert_eq!(table(&machine), after);
+    // It still is one.
+    slapd.change("dn: uid=carol,ou=people,dc=example,dc=org\nchangetype: delete\n");
+    let finished = machine.expect(0, &["-v", "update", "-m", "passwd"]);
+    assert!(finished.stderr.contains("1 removed, "), "{}", finished.stderr);
+    assert!(finished.stderr.contains(", 0 bytes"), "{}", finished.stderr);
+    assert_ne!(machine.text("passwd.cache"), data);
+}
+
 /// Whoever puts two names into one member has his own group dropped, and holds up nobody else.
 #[test]
 fn a_member_that_is_two_drops_its_group_alone() {

@@ -115,6 +115,20 @@ impl Ldap<'_> {
         Ok(step)
     }
 
+    /// The table that is there, with what the server calls its state now; nothing if that is the same.
+    pub(super) fn renewed_table(
+        &self,
+        cookie: Option<Vec<u8>>,
+        folder: &Folder,
+    ) -> Done<Option<rows::Ready>> {
+        match (self.open_table()?, cookie) {
+            (Some(table), Some(cookie)) if cookie != table.head.cookie => {
+                table.with_cookie(cookie, folder).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Brings changes into the set that is there.
     pub(super) fn merge(
         &mut self,

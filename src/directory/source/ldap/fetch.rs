@@ -126,7 +126,13 @@ impl Ldap<'_> {
                 };
                 let newest = since.modified.max(delta.newest);
                 match merged {
-                    Merged::Same => return Ok(Fetched::Unchanged),
+                    Merged::Same => {
+                        // It told of all that is present, which it need not do again.
+                        if delta.only_present {
+                            self.table = self.renewed_table(delta.cookie.take(), &folder)?;
+                        }
+                        return Ok(Fetched::Unchanged);
+                    }
                     Merged::Whole => return Ok(whole(newest, 0)),
                     Merged::NeedsAll => self.log.info(
                         "ldap",

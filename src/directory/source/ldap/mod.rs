@@ -217,6 +217,15 @@ impl Source for Ldap<'_> {
         self.retries
     }
 
+    fn stays(&mut self) -> Done {
+        match self.table.take() {
+            Some(table) => {
+                table.write(&Place::Map.stamps(self.config)?, &Place::Map.path(self.config)?)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn rest(&mut self) {
         self.connection = None;
     }
