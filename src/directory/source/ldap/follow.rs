@@ -114,10 +114,10 @@ impl Follow for Ldap<'_> {
         let (hangs, data) = (self.hangs(), self.data()?);
         let known = !hangs && self.open_table()?.is_some();
         let Some(followed) = &mut self.followed else { return Ok(false) };
+        // Somebody else was quick: what comes next may be older than what he has written.
+        followed.stale |= followed.data != data;
         followed.changed = false;
         followed.sync.only_present = false;
-        // The next changes are those to the set that stands now.
-        followed.data = data;
         followed.delta = if known { Some(Delta::new(&folder)?) } else { None };
         Ok(!followed.stale && known != hangs)
     }
@@ -127,6 +127,15 @@ impl Ldap<'_> {
     /// The data that is in place.
     pub(super) fn data(&self) -> Done<Option<DataStamp>> {
         Ok(DataStamp::of(&Place::Map.path(self.config)?))
+    }
+
+    /// The set that is in place is that to which the next changes come. Nobody else writes now.
+    pub(super) fn mark(&mut self) -> Done {
+        let data = self.data()?;
+        if let Some(followed) = &mut self.followed {
+            followed.data = data;
+        }
+        Ok(())
     }
 
     /// The table of the set that is in place.

@@ -185,11 +185,12 @@ impl Source for Ldap<'_> {
         let stamps = Place::Map.stamps(self.config)?;
         match (object, self.table.take()) {
             (Object::Map, Some(table)) if as_handed => {
-                table.write(&stamps, &Place::Map.path(self.config)?)
+                table.write(&stamps, &Place::Map.path(self.config)?)?;
             }
-            (Object::Map, _) => rows::remove(&stamps),
-            _ => Ok(()),
+            (Object::Map, _) => rows::remove(&stamps)?,
+            _ => {}
         }
+        self.mark()
     }
 
     fn probe(&mut self, object: Object<'_>) -> Done {
@@ -218,12 +219,10 @@ impl Source for Ldap<'_> {
     }
 
     fn stays(&mut self) -> Done {
-        match self.table.take() {
-            Some(table) => {
-                table.write(&Place::Map.stamps(self.config)?, &Place::Map.path(self.config)?)
-            }
-            None => Ok(()),
+        if let Some(table) = self.table.take() {
+            table.write(&Place::Map.stamps(self.config)?, &Place::Map.path(self.config)?)?;
         }
+        self.mark()
     }
 
     fn rest(&mut self) {
