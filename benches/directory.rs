@@ -11,12 +11,16 @@ mod driver;
 mod files;
 #[path = "directory/http.rs"]
 mod http;
+#[path = "directory/ldap.rs"]
+mod ldap;
 #[path = "speed/measure.rs"]
 mod measure;
 #[path = "speed/reference.rs"]
 mod reference;
 #[path = "speed/subjects.rs"]
 mod subjects;
+#[path = "directory/watch.rs"]
+mod watch;
 
 use daemon::Link;
 use driver::Row;
@@ -43,6 +47,9 @@ const MEMORY: u64 = 8 * 1024 * 1024;
 
 /// Bytes that a full update over HTTP may take.
 const HTTP_MEMORY: u64 = 4 * 1024 * 1024;
+
+/// Bytes that a watch may have while nothing changes.
+const WATCH_MEMORY: u64 = 1536 * 1024;
 
 const ROWS: &[Row] = &[
     Row { name: "pingpong", limit: Limit::None, run: pingpong },
@@ -82,6 +89,18 @@ const ROWS: &[Row] = &[
     Row { name: "http-full-disk", limit: Limit::None, run: |b| http::full(b, false) },
     Row { name: "http-304", limit: Limit::Ratio(0.5), run: http::unchanged },
     Row { name: "http-memory", limit: Limit::Bytes(HTTP_MEMORY), run: http::memory },
+    Row { name: "ldap-full", limit: Limit::Ratio(1.5), run: |b| ldap::full(b, false) },
+    Row { name: "ldap-full-cpu", limit: Limit::Ratio(1.5), run: |b| ldap::full(b, true) },
+    Row { name: "ldap-memory", limit: Limit::Bytes(MEMORY), run: |b| ldap::memory(b, "passwd") },
+    Row {
+        name: "ldap-group-memory",
+        limit: Limit::Bytes(MEMORY),
+        run: |b| ldap::memory(b, "group"),
+    },
+    Row { name: "watch-p50", limit: Limit::Number(0.5), run: |b| watch::change(b, 50) },
+    Row { name: "watch-p99", limit: Limit::Number(1.5), run: |b| watch::change(b, 99) },
+    Row { name: "watch-memory", limit: Limit::Bytes(WATCH_MEMORY), run: watch::memory },
+    Row { name: "watch-wake-ups", limit: Limit::Number(1.0), run: watch::wake_ups },
 ];
 
 fn main() -> ExitCode {

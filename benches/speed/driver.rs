@@ -11,7 +11,7 @@ use crate::{daemon, reference};
 
 /// After this the daemons are killed, so that one that does not answer hangs nobody. Several times
 /// what a whole run takes.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// One row.
 pub struct Row {

@@ -257,6 +257,7 @@ impl Files {
             fs::create_dir(files.root.join(dir))?;
         }
         for applet in [
+            "getent",
             "ipcserver",
             "nscd",
             "userdb",

@@ -75,6 +75,8 @@ pub enum Finding {
     },
     /// A size. There is nothing to hold it against but its limit.
     Bytes(u64),
+    /// Seconds, or how often.
+    Number(f64),
     /// What would be measured is not there, and why.
     Absent(String),
 }
@@ -88,6 +90,8 @@ pub enum Limit {
     Ratio(f64),
     /// Bytes.
     Bytes(u64),
+    /// Seconds, or how often.
+    Number(f64),
 }
 
 impl Finding {
@@ -96,6 +100,7 @@ impl Finding {
         match (self, limit) {
             (Finding::Ratio { all, .. }, Limit::Ratio(most)) => all.ratio() <= most,
             (Finding::Bytes(bytes), Limit::Bytes(most)) => *bytes <= most,
+            (Finding::Number(number), Limit::Number(most)) => *number <= most,
             _ => true,
         }
     }
@@ -155,6 +160,7 @@ pub fn line(name: &str, finding: &Finding, limit: Limit) -> String {
         Limit::None => "-".to_owned(),
         Limit::Ratio(most) => format!("{most:.2}"),
         Limit::Bytes(most) => format!("{most} B"),
+        Limit::Number(most) => format!("{most:.2}"),
     };
     let verdict = if finding.within(limit) { "ok" } else { "OVER" };
     let found = match finding {
@@ -166,6 +172,9 @@ pub fn line(name: &str, finding: &Finding, limit: Limit) -> String {
             format!("({lowest:.2}..{highest:.2})"),
         ),
         Finding::Absent(why) => return format!("{name:<18} not measured: {why}"),
+        Finding::Number(number) => {
+            format!("{:>13} {number:>13.3}   {:>5}  {:<13}", "-", "-", "")
+        }
         Finding::Bytes(bytes) => format!("{:>13} {bytes:>11} B   {:>5}  {:<13}", "-", "-", ""),
     };
     format!("{name:<18} {found}  {most:<8}  {verdict}")

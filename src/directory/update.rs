@@ -8,6 +8,7 @@ use super::folder::Folder;
 use super::hook;
 use super::intake::Intake;
 use super::judge::Judge;
+use super::lock::Lock;
 use super::log::Log;
 use super::maps::Map;
 use super::rebuild::rebuild;
@@ -22,6 +23,7 @@ use crate::sys::clock::millis;
 use crate::sys::file::open_path;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
+use std::sync::{LockResult, MutexGuard};
 use std::time::Duration;
 
 /// What the command line says.
@@ -66,7 +68,9 @@ pub fn run(config: &Config, maps: &[MapConfig<'_>], options: Options, log: &Log)
     let mut outcome = Outcome::default();
     for map in maps {
         let done = match map.map {
-            Map::Automount => automount(map, options, &mut outcome, log),
+            Map::Automount => source(map, log).and_then(|mut source| {
+                automount(map, source.as_mut(), options, &mut outcome, log, None)
+            }),
             _ => single(map, options, log).map(|changed| outcome.changed |= changed),
         };
         log.clear();
@@ -84,22 +88,39 @@ pub fn run(config: &Config, maps: &[MapConfig<'_>], options: Options, log: &Log)
     outcome
 }
 
-/// Updates one map from a source that is open; whether a file is new.
+/// Updates one map from a source that is open; whether a file is new. It is asked once, and others may
+/// write as long as it answers: a turn is taken for what comes then.
 pub fn one(
     config: &MapConfig<'_>,
     source: &mut dyn Source,
     options: Options,
     log: &Log,
+    turns: &dyn Turns,
 ) -> Done<bool> {
+    let turns = Some(turns);
     if config.map != Map::Automount {
-        return Job::new(config, Place::Map, options, log)?.update(source);
+        return Job::new(config, Place::Map, options, log, turns)?.update(source);
     }
     let mut outcome = Outcome::default();
-    automount(config, options, &mut outcome, log)?;
+    automount(config, source, options, &mut outcome, log, turns)?;
     match outcome.refused || outcome.unavailable {
         true => Err(Failure::unavailable("a map that the master lists failed")),
         false => Ok(outcome.changed),
     }
+}
+
+/// Of the processes and threads that write, one at a time.
+pub trait Turns {
+    /// Waits until nobody else writes.
+    fn turn(&self) -> Done<Turn<'_>>;
+}
+
+/// Until it is dropped nobody else writes.
+pub struct Turn<'a> {
+    /// Of all processes. It is given back first: this process has one.
+    pub lock: Lock,
+    /// Of the threads of this one.
+    pub ours: LockResult<MutexGuard<'a, ()>>,
 }
 
 /// The source of a map.
@@ -120,20 +141,28 @@ struct Job<'a> {
     stamps: Stamps,
     options: Options,
     log: &'a Log,
+    /// Nothing: nobody else writes anyway.
+    turns: Option<&'a dyn Turns>,
 }
 
 fn single(config: &MapConfig<'_>, options: Options, log: &Log) -> Done<bool> {
     let mut source = source(config, log)?;
-    Job::new(config, Place::Map, options, log)?.update(source.as_mut())
+    Job::new(config, Place::Map, options, log, None)?.update(source.as_mut())
 }
 
 /// The maps that automount's master lists, and then the master, if all of them stand.
-fn automount(config: &MapConfig<'_>, options: Options, outcome: &mut Outcome, log: &Log) -> Done {
-    let mut source = source(config, log)?;
+fn automount(
+    config: &MapConfig<'_>,
+    source: &mut dyn Source,
+    options: Options,
+    outcome: &mut Outcome,
+    log: &Log,
+    turns: Option<&dyn Turns>,
+) -> Done {
     let keeps_master = config.flag("files_local_automount_master", false)?;
     let fetched = match keeps_master {
         true => None,
-        false => Some(fetch_master(source.as_mut(), config, log)?),
+        false => Some(fetch_master(source, config, log, turns.is_some())?),
     };
     let places: Vec<Place> = match &fetched {
         Some((found, _)) => found.listed.iter().cloned().map(Place::Automount).collect(),
@@ -143,7 +172,7 @@ fn automount(config: &MapConfig<'_>, options: Options, outcome: &mut Outcome, lo
     for place in places {
         let name = place.shown(config.map);
         let done =
-            Job::new(config, place, options, log).and_then(|mut job| job.update(source.as_mut()));
+            Job::new(config, place, options, log, turns).and_then(|mut job| job.update(source));
         match done {
             Ok(changed) => outcome.changed |= changed,
             Err(failure) => {
@@ -156,7 +185,7 @@ fn automount(config: &MapConfig<'_>, options: Options, outcome: &mut Outcome, lo
     if let Some((master, whole)) = fetched
         && good
     {
-        let mut job = Job::new(config, Place::Master, options, log)?;
+        let mut job = Job::new(config, Place::Master, options, log, turns)?;
         outcome.changed |= job.write_master(&master.listed, whole)?;
     }
     Ok(())
@@ -167,9 +196,10 @@ fn fetch_master(
     source: &mut dyn Source,
     config: &MapConfig<'_>,
     log: &Log,
+    once: bool,
 ) -> Done<(Master, Fetched)> {
     let all = Since::default();
-    let (master, fetched) = attempts(source, log, |source| {
+    let (master, fetched) = attempts(source, log, once, |source| {
         let mut master = Master::default();
         let fetched = source.fetch(Object::Master, &all, &mut master)?;
         Ok((master, fetched))
@@ -180,13 +210,14 @@ fn fetch_master(
     Ok((master, fetched))
 }
 
-/// Tries as often as the configuration says, where trying again may help.
+/// Tries as often as the configuration says, where trying again may help; or once.
 fn attempts<T>(
     source: &mut dyn Source,
     log: &Log,
+    once: bool,
     mut attempt: impl FnMut(&mut dyn Source) -> Done<T>,
 ) -> Done<T> {
-    let (max, delay) = source.retries();
+    let (max, delay) = if once { (1, 0) } else { source.retries() };
     let mut number = 1;
     loop {
         match attempt(source) {
@@ -202,10 +233,20 @@ fn attempts<T>(
 }
 
 impl<'a> Job<'a> {
-    fn new(config: &'a MapConfig<'a>, place: Place, options: Options, log: &'a Log) -> Done<Self> {
+    fn new(
+        config: &'a MapConfig<'a>,
+        place: Place,
+        options: Options,
+        log: &'a Log,
+        turns: Option<&'a dyn Turns>,
+    ) -> Done<Self> {
         let folder = Folder::open(config.dir()?.as_bytes())?;
         let stamps = place.stamps(config)?;
-        Ok(Job { config, place, folder, stamps, options, log })
+        Ok(Job { config, place, folder, stamps, options, log, turns })
+    }
+
+    fn take_turn(&self) -> Done<Option<Turn<'a>>> {
+        self.turns.map(|turns| turns.turn()).transpose()
     }
 
     fn object(&self) -> Object<'_> {
@@ -224,8 +265,16 @@ impl<'a> Job<'a> {
 
     /// Fetches what is newer, and puts it in place; whether the file is new. How it ended is remembered.
     fn update(&mut self, source: &mut dyn Source) -> Done<bool> {
-        let done = self.try_update(source);
+        let done = loop {
+            match self.try_update(source) {
+                Ok(None) => self.log.debug("update", "somebody else has written meanwhile"),
+                Ok(Some(changed)) => break Ok(changed),
+                Err(failure) => break Err(failure),
+            }
+        };
         if let Err(failure) = &done {
+            // Even if somebody else writes: then a whole map is asked for once more than need be.
+            let _turn = self.take_turn();
             // The old validators stay: what was not taken is asked for again.
             let mut state = State::read(&self.stamps);
             (state.error, state.failed) = (Some(failure.text.clone()), Some(now()));
@@ -234,16 +283,19 @@ impl<'a> Job<'a> {
         done
     }
 
-    fn try_update(&mut self, source: &mut dyn Source) -> Done<bool> {
+    /// `None`: somebody else has written what is there now.
+    fn try_update(&mut self, source: &mut dyn Source) -> Done<Option<bool>> {
         let begun = millis();
         let path = self.place.path(self.config)?;
         let origin = source.origin(self.object())?;
-        let since = self.since(&path, &origin);
+        let there = DataStamp::of(&path);
+        let overtaken = || DataStamp::of(&path) != there;
+        let since = self.since(there, &origin);
         let style = self.style()?;
         let mut judge = Judge::new(self.config, &path)?;
         let (config, log, object) = (self.config, self.log, self.object());
         let (folder, base) = (&self.folder, self.place.base(config.map));
-        let fetched = attempts(source, log, |source| {
+        let fetched = attempts(source, log, self.turns.is_some(), |source| {
             judge.restart();
             let mut set = NewSet::begin(folder, config, base.clone())?;
             let mut intake = Intake::new(config.map, style, &mut judge, &mut set, log);
@@ -255,13 +307,23 @@ impl<'a> Job<'a> {
             Ok((set, fetched, entries))
         });
         log.clear();
+        if fetched.is_err() && overtaken() {
+            return Ok(None);
+        }
         if fetched.is_err() {
             judge.report(log);
         }
         let (set, fetched, came) = fetched?;
         let Fetched::Whole { modified, validators, bytes } = fetched else {
             drop(set);
-            return self.nothing_new(&path, &origin, begun);
+            let _turn = self.take_turn()?;
+            return match overtaken() {
+                true => Ok(None),
+                false => {
+                    source.stays()?;
+                    self.nothing_new(&path, &origin, begun).map(Some)
+                }
+            };
         };
         if came == 0 && !self.options.force_write {
             judge.report(log);
@@ -273,6 +335,10 @@ impl<'a> Job<'a> {
         judge.report(log);
         let mut ready = ready?;
         let entries = ready.report.entries;
+        let _turn = self.take_turn()?;
+        if overtaken() {
+            return Ok(None);
+        }
         // Names that come again have one line for several entries.
         let as_handed = entries + ready.report.bad == came && !style.key_lines;
         let counts = self.counts(&path, &mut ready, entries)?;
@@ -300,12 +366,12 @@ impl<'a> Job<'a> {
         };
         state.write(&self.stamps)?;
         self.tell(&origin, entries, counts, begun, bytes);
-        Ok(!keeps)
+        Ok(Some(!keeps))
     }
 
     /// What we have, so that only something newer comes; nothing where all is wanted.
-    fn since(&self, path: &[u8], origin: &str) -> Since {
-        let data = DataStamp::of(path).filter(|data| data.size > 0);
+    fn since(&self, there: Option<DataStamp>, origin: &str) -> Since {
+        let data = there.filter(|data| data.size > 0);
         let modified = self.stamps.read(Which::Modify, Some(self.log));
         if self.options.full || data.is_none() {
             return Since::default();
@@ -383,6 +449,7 @@ impl<'a> Job<'a> {
             super::intake::Target::line(&mut set, one.mount.as_bytes(), line.as_bytes())?;
         }
         let mut judge = Judge::new(self.config, &path)?;
+        let _turn = self.take_turn()?;
         let mut ready = set.ready(&mut judge)?;
         let entries = ready.report.entries;
         let counts = self.counts(&path, &mut ready, entries)?;

@@ -11,7 +11,7 @@ use super::log::Log;
 use super::source::Source;
 use super::state::State;
 use super::targets::Place;
-use super::update::{self, Options};
+use super::update::{self, Options, Turn, Turns};
 use crate::limits::{
     WATCH_BACKOFF_SECONDS, WATCH_BURST_MILLIS, WATCH_LOCK_MILLIS, WATCH_QUIET_MILLIS, WATCH_SECONDS,
 };
@@ -30,7 +30,9 @@ use std::time::Duration;
 pub struct Shared {
     /// Who writes: a lock of the process, which the lock file is not.
     writing: Mutex<()>,
-    /// `post_update` is to be run.
+    /// Who runs `post_update`.
+    calling: Mutex<()>,
+    /// It is to be run.
     hook_due: AtomicBool,
     /// Maps that were not brought up to date yet, or failed to be, for the first time.
     pub first: AtomicU32,
@@ -41,8 +43,8 @@ pub struct Shared {
 impl Shared {
     /// For so many maps.
     pub fn new(maps: u32, first_done: OwnedFd) -> Shared {
-        let (writing, hook_due) = (Mutex::new(()), AtomicBool::new(false));
-        Shared { writing, hook_due, first: AtomicU32::new(maps), first_done }
+        let (writing, calling, hook_due) = (Mutex::new(()), Mutex::new(()), AtomicBool::new(false));
+        Shared { writing, calling, hook_due, first: AtomicU32::new(maps), first_done }
     }
 }
 
@@ -62,6 +64,7 @@ pub struct Watch<'a> {
     /// Largest counts of the last day, by when they were.
     counts: VecDeque<(u64, u64)>,
     last_write: u64,
+    /// When all is fetched again; 0: never, or not begun.
     next_full: u64,
 }
 
@@ -153,20 +156,24 @@ impl<'a> Watch<'a> {
         // Hosts that begin together do not ask together.
         let mut next = millis() + self.jitter(interval, 0).max(1);
         loop {
-            if !follows {
-                let asked = self.wait(None, Some(next.saturating_sub(millis())));
-                if asked == Woken::Hand || millis() >= next {
-                    self.write(source.as_mut())?;
-                    next = next.max(millis().saturating_sub(interval)) + interval;
-                }
-                continue;
-            }
-            let due = self.gather(source.as_mut())?;
-            if !due {
+            let asks = match source.follow() {
+                Some(follow) => !follows || !follow.tells_all(),
+                None => true,
+            };
+            let due = if asks { next } else { self.next_full };
+            let woken = match follows {
+                true => self.gather(source.as_mut(), due)?,
+                false => self.wait(None, until(due)),
+            };
+            if woken == Woken::Time && millis() < due {
                 continue;
             }
             self.write(source.as_mut())?;
-            if let Some(follow) = source.follow()
+            if asks && millis() >= next {
+                next = next.max(millis().saturating_sub(interval)) + interval;
+            }
+            if follows
+                && let Some(follow) = source.follow()
                 && !follow.taken()?
             {
                 follows = follow.begin()?;
@@ -175,18 +182,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Waits for changes, and until no more of them come; whether there is something to be written.
-    fn gather(&self, source: &mut dyn Source) -> Done<bool> {
+    /// Waits for changes, and until no more of them come; or until a time.
+    fn gather(&self, source: &mut dyn Source, due: u64) -> Done<Woken> {
         let mut since = None;
         loop {
-            let Some(follow) = source.follow() else { return Ok(true) };
+            let Some(follow) = source.follow() else { return Ok(Woken::Time) };
             if follow.is_changed() {
                 since.get_or_insert_with(millis);
             }
-            let left = since.map(|since| {
-                let burst = (since + WATCH_BURST_MILLIS).saturating_sub(millis());
-                burst.min(WATCH_QUIET_MILLIS)
-            });
+            let left = match since {
+                Some(since) => {
+                    let burst = (since + WATCH_BURST_MILLIS).saturating_sub(millis());
+                    Some(burst.min(WATCH_QUIET_MILLIS))
+                }
+                None => until(due),
+            };
             let woken = match follow.has_more() {
                 true => Woken::Source,
                 false => self.wait(follow.fd(), left),
@@ -195,14 +205,15 @@ impl<'a> Watch<'a> {
                 Woken::Source if left != Some(0) => {
                     follow.read()?;
                 }
-                Woken::Hand => return Ok(true),
-                _ if since.is_some() => return Ok(true),
+                Woken::Hand => return Ok(Woken::Hand),
+                _ if since.is_some() => return Ok(Woken::Source),
+                _ if millis() >= due => return Ok(Woken::Time),
                 _ => {}
             }
         }
     }
 
-    /// Updates the map under the lock.
+    /// Updates the map.
     fn write(&mut self, source: &mut dyn Source) -> Done {
         let pause: u64 = self.config.number("watch_min_interval", 0)?;
         let early = (self.last_write + pause * 1000).saturating_sub(millis());
@@ -217,14 +228,13 @@ impl<'a> Watch<'a> {
         let hours: u64 = self.config.number("watch_full_hours", 24)?;
         let full = self.next_full > 0 && hours > 0 && millis() >= self.next_full;
         if self.next_full == 0 || full {
-            self.next_full = millis() + hours * HOUR;
+            self.next_full = if hours > 0 { millis() + hours * HOUR } else { 0 };
         }
         let options = Options { full, most_entries: most, ..Options::default() };
-        let changed = {
-            let _writing = self.shared.writing.lock();
-            let _lock = self.lock()?;
-            update::one(self.config, source, options, self.log)?
-        };
+        let done = update::one(self.config, source, options, self.log, self);
+        // Followed or not: between two changes only what tells of them is kept open.
+        source.rest();
+        let changed = done?;
         let stamps = Place::Map.stamps(self.config)?;
         if let Some(entries) = State::read(&stamps).entries {
             self.counts.retain(|(_, count)| *count > entries);
@@ -243,32 +253,13 @@ impl<'a> Watch<'a> {
         if !self.shared.hook_due.load(Ordering::Relaxed) {
             return;
         }
-        let _writing = self.shared.writing.lock();
+        // Others write meanwhile; then it is due again.
+        let _calling = self.shared.calling.lock();
         if self.shared.hook_due.swap(false, Ordering::Relaxed)
             && let Ok(Some(command)) = self.all.text("post_update")
             && let Err(failure) = hook::run(&command)
         {
             self.log.warning("watch", failure);
-        }
-    }
-
-    /// The lock that `update` takes, which may have it for a while.
-    fn lock(&self) -> Done<Lock> {
-        let path = self.all.text("lockfile")?.unwrap_or_else(|| lock::DEFAULT.to_owned());
-        let until = millis() + WATCH_LOCK_MILLIS;
-        loop {
-            match Lock::take(&path, false, self.log) {
-                Ok(lock) => return Ok(lock),
-                Err(NotLocked::Failed(failure)) => return Err(failure),
-                Err(NotLocked::Held) if millis() < until => {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                Err(NotLocked::Held) => {
-                    return Err(Failure::unavailable(format!(
-                        "another process has the lock {path}"
-                    )));
-                }
-            }
         }
     }
 
@@ -297,6 +288,34 @@ impl<'a> Watch<'a> {
         }
         Woken::Source
     }
+}
+
+impl Turns for Watch<'_> {
+    /// The lock that `update` takes, which may have it for a while.
+    fn turn(&self) -> Done<Turn<'_>> {
+        let ours = self.shared.writing.lock();
+        let path = self.all.text("lockfile")?.unwrap_or_else(|| lock::DEFAULT.to_owned());
+        let until = millis() + WATCH_LOCK_MILLIS;
+        loop {
+            match Lock::take(&path, false, self.log) {
+                Ok(lock) => return Ok(Turn { lock, ours }),
+                Err(NotLocked::Failed(failure)) => return Err(failure),
+                Err(NotLocked::Held) if millis() < until => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(NotLocked::Held) => {
+                    return Err(Failure::unavailable(format!(
+                        "another process has the lock {path}"
+                    )));
+                }
+            }
+        }
+    }
+}
+
+/// Milliseconds until then; 0 stands for never.
+fn until(due: u64) -> Option<u64> {
+    (due > 0).then(|| due.saturating_sub(millis()))
 }
 
 /// What ended a wait.

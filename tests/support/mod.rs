@@ -5,6 +5,8 @@
 //! Helpers fail by panicking.
 #![allow(dead_code, unused_imports, reason = "each test target takes what it needs")]
 
+#[cfg(feature = "nsscache")]
+pub mod certificates;
 mod connection;
 #[cfg(feature = "nsscache")]
 pub mod directory;

@@ -1,8 +1,12 @@
 //! The source `files`: a map is a local file, or what a command prints, in nsscache's line formats.
+//!
+//! Files are followed by inotify, which does not tell of all: other hosts write on a network's file system,
+//! and a link on the way may lead elsewhere. So they are looked at now and then, too.
 
 use super::body::Body;
 use super::command::Output;
-use super::{Fetched, Object, Since, Source, retries};
+use super::told::{News, Told};
+use super::{Fetched, Follow, Object, Since, Source, retries};
 use crate::directory::config::MapConfig;
 use crate::directory::failure::{Done, Failure, shown};
 use crate::directory::intake::Entries;
@@ -17,7 +21,7 @@ use crate::sys::stat::{Stat, fstat};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// How a map is read.
 pub struct Files<'a> {
@@ -25,6 +29,11 @@ pub struct Files<'a> {
     log: &'a Log,
     retries: (u32, u32),
     seconds: u64,
+    /// The file that was read last.
+    seen: Option<String>,
+    told: Option<Told>,
+    /// Whether another file is there.
+    changed: bool,
 }
 
 /// One of them.
@@ -42,7 +51,7 @@ impl<'a> Files<'a> {
             None => (1, 0),
         };
         let seconds = config.number("files_timelimit", COMMAND_SECONDS)?.max(1);
-        Ok(Files { config, log, retries, seconds })
+        Ok(Files { config, log, retries, seconds, seen: None, told: None, changed: false })
     }
 
     fn way(&self, object: Object<'_>) -> Done<Way> {
@@ -64,10 +73,11 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn read(&self, path: &[u8], since: &Since, into: &mut dyn Entries) -> Done<Fetched> {
+    fn read(&mut self, path: &[u8], since: &Since, into: &mut dyn Entries) -> Done<Fetched> {
         let (file, stat) = open(path)?;
         let stamp = stamp(&stat);
         if since.validators.modified.as_ref() == Some(&stamp) {
+            self.seen = Some(stamp);
             return Ok(Fetched::Unchanged);
         }
         let failed = |errno| unavailable("read", path, errno);
@@ -81,6 +91,7 @@ impl<'a> Files<'a> {
             let path = shown(path);
             return Err(Failure::unavailable(format!("{path} changed while it was read")));
         }
+        self.seen = Some(stamp.clone());
         let validators = Validators { etag: None, modified: Some(stamp) };
         Ok(Fetched::Whole { modified: Some(stat.st_mtime), validators, bytes })
     }
@@ -101,6 +112,15 @@ fn unavailable(what: &str, path: &[u8], errno: Errno) -> Failure {
     let reason = errno_text(errno);
     let reason = String::from_utf8_lossy(&reason);
     Failure::unavailable(format!("unable to {what} {}: {reason}", shown(path)))
+}
+
+/// The folder of a file, and its name there.
+fn parts(path: &[u8]) -> (&[u8], &[u8]) {
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    match slash.and_then(|at| path.split_at_checked(at + 1)) {
+        Some(parts) => parts,
+        None => (b".", path),
+    }
 }
 
 /// What tells a file from another one at the same path.
@@ -145,5 +165,69 @@ impl Source for Files<'_> {
 
     fn retries(&self) -> (u32, u32) {
         self.retries
+    }
+
+    fn follow(&mut self) -> Option<&mut dyn Follow> {
+        Some(self)
+    }
+}
+
+impl Files<'_> {
+    /// Whether another file is there than the one that was read. Whoever has removed it may be about to
+    /// bring the next one.
+    fn is_another(&self, path: &[u8]) -> bool {
+        open(path).is_ok_and(|(_, stat)| self.seen != Some(stamp(&stat)))
+    }
+}
+
+impl Follow for Files<'_> {
+    fn begin(&mut self) -> Done<bool> {
+        (self.told, self.changed) = (None, false);
+        // (Of automount, of which there are several, the master.)
+        let Way::Path(path) = self.way(Object::Map)? else { return Ok(false) };
+        let (dir, _) = parts(&path);
+        match Told::of(dir) {
+            Ok(told) => self.told = Some(told),
+            Err(errno) => {
+                self.log.debug("files", unavailable("watch", dir, errno));
+                return Ok(false);
+            }
+        }
+        // It may have been replaced since it was read.
+        self.changed = self.config.map != Map::Automount && self.is_another(&path);
+        Ok(true)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.told.as_ref().map(Told::fd)
+    }
+
+    fn has_more(&mut self) -> bool {
+        false
+    }
+
+    fn read(&mut self) -> Done<bool> {
+        let Way::Path(path) = self.way(Object::Map)? else { return Ok(false) };
+        let is_one = self.config.map != Map::Automount;
+        let name = is_one.then(|| parts(&path).1);
+        match self.told.as_ref().map_or(News::Lost, |told| told.take(name)) {
+            News::None => {}
+            News::Some => self.changed |= !is_one || self.is_another(&path),
+            News::Lost => return Err(Failure::unavailable("the folder of its file is gone")),
+        }
+        Ok(self.changed)
+    }
+
+    fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    fn taken(&mut self) -> Done<bool> {
+        self.changed = false;
+        Ok(true)
+    }
+
+    fn tells_all(&self) -> bool {
+        false
     }
 }

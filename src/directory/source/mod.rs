@@ -19,6 +19,7 @@ mod scim;
 mod sigv4;
 #[cfg(feature = "tls")]
 mod tls;
+mod told;
 mod url;
 mod wait;
 
@@ -110,6 +111,14 @@ pub trait Source {
         Ok(())
     }
 
+    /// There was nothing newer, and nobody else has written since that was asked.
+    fn stays(&mut self) -> Done {
+        Ok(())
+    }
+
+    /// Nothing is asked for a while: connections that wait for a question are closed.
+    fn rest(&mut self) {}
+
     /// What tells of changes by itself; `None`: it has to be asked.
     fn follow(&mut self) -> Option<&mut dyn Follow> {
         None
@@ -135,6 +144,11 @@ pub trait Follow {
 
     /// What was told is in its place. False: it has to begin anew.
     fn taken(&mut self) -> Done<bool>;
+
+    /// Whether it tells of all changes. Otherwise it is asked now and then as well.
+    fn tells_all(&self) -> bool {
+        true
+    }
 }
 
 /// `PREFIX_retry_max` and `PREFIX_retry_delay`, as nsscache has them.

@@ -8,3 +8,4 @@ mod safety;
 mod setups;
 mod sshd;
 pub mod vectors;
+mod watch;

@@ -2,7 +2,8 @@
 
 use crate::support::directory::{Machine, http_config, no_machine};
 use crate::support::http::Http;
-use crate::support::{run_to_end, wait_until};
+use crate::support::{have_program, procfs, run_to_end, skip, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 
 const PAGE: &str = include_str!("../../../doc/nsscache.md");
@@ -109,4 +110,83 @@ fn a_proxy_is_asked_for_what_is_far() {
     assert!(with(&format!("http_proxy={}", proxy.url())));
     assert!(!with(&format!("http_proxy={} no_proxy=example", proxy.url())));
     assert!(!with(&format!("HTTP_PROXY={}", proxy.url())));
+}
+
+/// The process below this one that watches.
+fn watch_below(pid: Pid) -> Option<Pid> {
+    procfs::children(pid).into_iter().find_map(|child| {
+        let path = format!("/proc/{}/cmdline", child.as_raw_nonzero());
+        let words = fs::read(path).unwrap_or_default();
+        match words.ends_with(b"\0watch\0") || words.ends_with(b"\0watch\0-1\0") {
+            true => Some(child),
+            false => watch_below(child),
+        }
+    })
+}
+
+/// A watch under a supervisor that `script` starts as PID 1; nssbox is in /run/bin. It is there, it goes on,
+/// and it is started again when it ends. `None`: a program is not there, which is said.
+#[track_caller]
+fn is_supervised(test: &str, programs: &[&str], script: &str) -> Option<Machine> {
+    if no_machine(test) {
+        return None;
+    }
+    if let Some(missing) = programs.iter().find(|program| !have_program(program)) {
+        skip(test, &format!("no {missing}"));
+        return None;
+    }
+    let text = "[DEFAULT]\nsource = files\ncache = files\nmaps = passwd\ntimestamp_dir = /var/lib/nsscache\n\
+                lockfile = /run/nsscache.lock\nfiles_dir = /etc\nfiles_passwd_path = /etc/maps/passwd\n\
+                watch_interval = 3600\n";
+    let machine = Machine::with(text);
+    machine.dir.subdirectory("etc/maps");
+    machine.dir.write("etc/maps/passwd", USERS);
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/doc/examples");
+    let script = format!(
+        "mkdir /run/bin && ln -s \"$0\" /run/bin/nssbox && export PATH=/run/bin:$PATH EXAMPLES={examples}\n\
+         exec unshare -p --fork --kill-child --mount-proc sh -c '{script}' >/run/log 2>&1"
+    );
+    let mut supervisor = machine.shell(&script).spawn().unwrap();
+    let is = |want: &str| machine.read("passwd.cache").is_some_and(|text| text == want.as_bytes());
+    let told = || fs::read_to_string(machine.dir.join("run/log")).unwrap_or_default();
+    wait_until(&format!("the file is there: {}", told()), || is(USERS));
+    let first: &str = USERS.lines().next().unwrap();
+    let first = format!("{first}\n");
+    machine.dir.replace("etc/maps/passwd", &first);
+    wait_until("it is followed", || is(&first));
+    let before = watch_below(Pid::from_child(&supervisor)).expect("a watch");
+    kill_process(before, Signal::KILL).unwrap();
+    wait_until("another one watches", || {
+        watch_below(Pid::from_child(&supervisor)).is_some_and(|pid| pid != before)
+    });
+    machine.dir.replace("etc/maps/passwd", USERS);
+    wait_until("it is followed again", || is(USERS));
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    Some(machine)
+}
+
+#[test]
+fn s6_keeps_a_watch() {
+    // s6-svwait ends once the watch has told that it is ready.
+    let script = "cp -R $EXAMPLES/s6 /run/scan && rm -r /run/scan/nscd /run/scan/nsssd
+        s6-svscan /run/scan & until s6-svwait -U -t 20000 /run/scan/nsscache-watch; do sleep 0.1; done
+        echo ready >/run/ready; wait";
+    let programs = ["s6-svscan", "s6-svwait"];
+    let Some(machine) = is_supervised("s6_keeps_a_watch", &programs, script) else { return };
+    assert!(machine.dir.join("run/ready").exists());
+}
+
+#[test]
+fn runit_keeps_a_watch() {
+    let script = "mkdir /run/sv && cp -R $EXAMPLES/runit/nsscache-watch /run/sv/ && exec runsvdir -P /run/sv";
+    is_supervised("runit_keeps_a_watch", &["runsvdir"], script);
+}
+
+#[test]
+fn busybox_init_keeps_a_watch() {
+    let (_, rest) = PAGE.split_once("busybox init: the line `").unwrap();
+    let line = rest.split('`').next().unwrap().replace("/usr/bin/nssbox", "/run/bin/nssbox");
+    let script = format!("echo {line} >/etc/inittab && exec busybox init");
+    is_supervised("busybox_init_keeps_a_watch", &["busybox"], &script);
 }

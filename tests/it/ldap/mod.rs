@@ -2,7 +2,12 @@
 
 mod changes;
 mod codec;
+mod flow;
 mod hostile;
+mod kills;
+mod page;
+mod site;
 mod slapd;
+mod tls;
 mod vectors;
 mod watch;

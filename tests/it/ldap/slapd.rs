@@ -22,6 +22,8 @@ pub struct Slapd {
     stderr: Captured,
     /// Where it listens.
     pub port: u16,
+    /// Where it listens for TLS, if it has a certificate.
+    pub secure_port: u16,
 }
 
 /// Whether it synchronizes, and from what it can tell of deletions.
@@ -36,8 +38,19 @@ impl Slapd {
     /// One with the vectors' directory and `more` behind it. `None`, which is said: there is none.
     #[track_caller]
     pub fn start(test: &str, sync: Sync, more: &str) -> Option<Slapd> {
+        Slapd::with(test, sync, more, TempDir::new(), |_, conf| conf)
+    }
+
+    /// The same, its slapd.conf changed. `dir` is where it will be.
+    #[track_caller]
+    pub fn with(
+        test: &str,
+        sync: Sync,
+        more: &str,
+        dir: TempDir,
+        change: impl FnOnce(&TempDir, String) -> String,
+    ) -> Option<Slapd> {
         let unpacked = Unpacked::find(test)?;
-        let dir = TempDir::new();
         dir.subdirectory("db");
         let text = |name: &str| fs::read_to_string(folder("ldap").join(name)).unwrap();
         dir.write("local.schema", text("local.schema"));
@@ -57,10 +70,13 @@ impl Slapd {
         if sync == Sync::SessionLog {
             conf += "syncprov-sessionlog 10000\n";
         }
+        let conf = change(&dir, conf);
         dir.write("slapd.conf", conf);
         // Free now: nobody else is likely to take it at once.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut slapd = Slapd { unpacked, dir, child: None, stderr: Captured::new(), port };
+        let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, secure_port] = held.map(|held| held.local_addr().unwrap().port());
+        let stderr = Captured::new();
+        let mut slapd = Slapd { unpacked, dir, child: None, stderr, port, secure_port };
         slapd.unpacked.add_entries(&slapd.dir);
         slapd.resume();
         Some(slapd)
@@ -71,11 +87,21 @@ impl Slapd {
         format!("ldap://127.0.0.1:{}", self.port)
     }
 
+    /// The URI of its socket.
+    pub fn socket_uri(&self) -> String {
+        format!("ldapi://{}%2Fldapi", self.dir.as_str().replace('/', "%2F"))
+    }
+
     /// Starts it (again).
     #[track_caller]
     pub fn resume(&mut self) {
         let mut command = self.unpacked.program("usr/sbin/slapd");
-        command.args(["-d", "0", "-h", &self.uri(), "-f"]).arg(self.dir.join("slapd.conf"));
+        let conf = self.dir.join("slapd.conf");
+        let mut uris = format!("{} {}", self.uri(), self.socket_uri());
+        if fs::read_to_string(&conf).unwrap().contains("TLSCertificateFile") {
+            uris += &format!(" ldaps://127.0.0.1:{}", self.secure_port);
+        }
+        command.args(["-d", "0", "-h", &uris, "-f"]).arg(conf);
         command.stdin(Stdio::null()).stdout(self.stderr.stdio()).stderr(self.stderr.stdio());
         self.child = Some(command.spawn().expect("slapd"));
         let port = self.port;
@@ -102,10 +128,8 @@ impl Slapd {
         wait_for_exit(&mut child);
     }
 
-    /// Changes the directory, by LDIF.
-    #[track_caller]
-    pub fn change(&self, ldif: &str) -> Finished {
-        self.dir.write("changes", ldif);
+    /// ldapmodify, which will ask this server.
+    pub fn modify(&self) -> Command {
         let tool = "usr/bin/ldapmodify";
         let peers = env::var_os("NSSBOX_PEERS").map(|dir| PathBuf::from(dir).join("ldap-utils"));
         let places = [Some(self.unpacked.root().to_owned()), peers];
@@ -113,8 +137,16 @@ impl Slapd {
             places.into_iter().flatten().map(|dir| dir.join(tool)).find(|path| path.exists());
         let mut command = Command::new(found.unwrap_or_else(|| "ldapmodify".into()));
         command.env("LD_LIBRARY_PATH", self.unpacked.libraries()).env("LDAPNOINIT", "1");
-        command.args(["-x", "-H", &self.uri(), "-D", ADMIN, "-w", "vector-secret", "-f"]);
-        command.arg(self.dir.join("changes"));
+        command.args(["-x", "-H", &self.uri()]);
+        command
+    }
+
+    /// Changes the directory, by LDIF.
+    #[track_caller]
+    pub fn change(&self, ldif: &str) -> Finished {
+        self.dir.write("changes", ldif);
+        let mut command = self.modify();
+        command.args(["-D", ADMIN, "-w", "vector-secret", "-f"]).arg(self.dir.join("changes"));
         let done = run_to_end(command);
         assert_eq!(done.code, Some(0), "ldapmodify: {}", done.stderr);
         done

@@ -5,6 +5,7 @@
 //! of its lines.
 
 use super::entry::schema::FAULTS;
+use super::members::BAD_MEMBER;
 use super::rows::{Collected, NO_LINE, Table, unkept};
 use crate::directory::failure::{Done, Failure};
 use crate::directory::fields::Fields;
@@ -44,12 +45,15 @@ pub enum Change<'a> {
     Gone,
     /// Its fields.
     Entry(&'a Fields),
+    /// Its name, where it must not be written.
+    Unsafe(&'a [u8]),
     /// It is no entry of the map: the number of one of [`FAULTS`].
     Fault(usize, &'a [u8]),
 }
 
 const GONE: u8 = 0;
 const ENTRY: u8 = 1;
+const UNSAFE: u8 = 2;
 /// Its number is added.
 const FAULT: u8 = 16;
 
@@ -77,6 +81,10 @@ impl Delta {
         let mut body = Vec::new();
         let kind = match change {
             Change::Gone => GONE,
+            Change::Unsafe(name) => {
+                body.extend_from_slice(name);
+                UNSAFE
+            }
             Change::Fault(number, name) => {
                 body.extend_from_slice(name);
                 FAULT + *number as u8
@@ -156,6 +164,9 @@ impl Delta {
         }
         let mut body = vec![0; len as usize];
         file.read_exact_at(&mut body, at + HEAD as u64).map_err(|error| unkept(&error))?;
+        if kind == UNSAFE {
+            return into.unsafe_entry(BAD_MEMBER, &body);
+        }
         if kind != ENTRY {
             let what = FAULTS.get(usize::from(kind.wrapping_sub(FAULT))).copied();
             return into.malformed(what.unwrap_or_default(), &body, place);

@@ -4,11 +4,11 @@
 //! All DNs are sorted and merged with those of the entries that there are, so that one search does for
 //! all members. What that search did not find is read one by one.
 
-use super::More;
 use super::connection::Connection;
 use super::entry::Raw;
 use super::entry::schema::{FAULTS, Members, Schema};
 use super::members::{BAD_MEMBER, is_member, push};
+use super::reader::Pieces;
 use super::rows::unkept;
 use super::search::Query;
 use crate::directory::failure::{Done, Failure, Kind, shown};
@@ -123,14 +123,14 @@ impl Plan<'_> {
     pub fn fetch(
         &self,
         connection: &mut Connection,
-        more: &mut More<'_>,
+        pieces: &mut Pieces<'_>,
         into: &mut dyn Entries,
     ) -> Done<Option<Time>> {
         let folder = self.folder;
         let mut wanted = Sorter::new(folder);
         let mut known = Sorter::new(folder);
         let mut names = Spool::new(folder)?;
-        let mut found = self.groups(connection, more, &mut wanted, &mut known, &mut names)?;
+        let mut found = self.groups(connection, pieces, &mut wanted, &mut known, &mut names)?;
         if self.resolve {
             self.people(connection, &mut known, &mut names)?;
         }
@@ -162,7 +162,7 @@ impl Plan<'_> {
     fn groups(
         &self,
         connection: &mut Connection,
-        more: &mut More<'_>,
+        pieces: &mut Pieces<'_>,
         wanted: &mut Sorter<'_>,
         known: &mut Sorter<'_>,
         names: &mut Spool,
@@ -184,7 +184,7 @@ impl Plan<'_> {
             };
             raw.take(items, self.schema, &mut member)?;
             if let Some(next) = raw.more {
-                more(&raw.dn, next, &mut member)?;
+                pieces.take(&raw.dn, next, &mut member)?;
             }
             found.newest = found.newest.max(raw.modified);
             let place = match self.schema.fields(&raw, &mut fields) {

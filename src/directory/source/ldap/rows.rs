@@ -88,6 +88,13 @@ impl Table {
         (fits && whole && head.origin == origin).then_some(Table { head, rows })
     }
 
+    /// The same rows, at another state of the server.
+    pub fn with_cookie(mut self, cookie: Vec<u8>, folder: &Folder) -> Done<Ready> {
+        let mut rows = Temporary::nameless(folder)?;
+        io::copy(&mut self.rows, &mut rows).map_err(|error| unkept(&error))?;
+        Ok(Ready { head: Head { cookie, ..self.head }, rows })
+    }
+
     /// The next row.
     pub fn next(&mut self) -> io::Result<Option<(Uuid, u32)>> {
         read_row(&mut self.rows)
