@@ -43,7 +43,9 @@ def changes(text, commit, source="nssbox"):
         elif line.startswith("- "):
             lines += [f"  * {line[2:]}"]
         elif line.strip():
-            lines.append(f"    {line.strip()}")
+            # A paragraph in front of the lists is an entry, too.
+            goes_on = lines[-1].startswith(("  * ", "    "))
+            lines.append(f"    {line.strip()}" if goes_on else f"  * {line.strip()}")
     date = email.utils.formatdate(commit.time)
     return "\n".join(folded(lines) + ["", f" -- {commit.maintainer}  {date.replace('-0000', '+0000')}", ""])
 
