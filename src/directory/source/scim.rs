@@ -107,8 +107,14 @@ impl<'a> Scim<'a> {
         let keeps = self.config.flag("scim_keep_inactive", false)?;
         let mut names = HashMap::new();
         self.each(List::Users, &mut |element, _| {
-            let found = object_of(element)
-                .and_then(|user| Ok((text_at(user, &["id".to_owned()])?, text_at(user, &path)?)));
+            let found = object_of(element).and_then(|user| {
+                // As in passwd.
+                let name = match text_at(user, &path)? {
+                    None => text_at(user, &["userName".to_owned()])?,
+                    name => name,
+                };
+                Ok((text_at(user, &["id".to_owned()])?, name))
+            });
             if let Ok((Some(id), Some(name))) = found
                 && (keeps || is_active(element))
             {

@@ -233,8 +233,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// One as JSON has it.
+    /// One as JSON has it: that of a watch is an object in the object.
     pub fn of(object: Value<'_>) -> Refusal {
+        let object = inside(object).unwrap_or(object);
         let part = |name: &str| text_at(object, &[name.to_owned()]).ok().flatten();
         let text = part("message").or_else(|| part("error")).unwrap_or_default();
         let code = part("code").or_else(|| part("grpc_code"));
@@ -269,6 +270,13 @@ impl Refusal {
             _ => Failure::unavailable(text),
         }
     }
+}
+
+/// The object that a member `error` is.
+fn inside(object: Value<'_>) -> Option<Value<'_>> {
+    let Value::Object(raw) = object else { return None };
+    let (_, inside) = Members::of(raw).ok()?.flatten().find(|(name, _)| name.is("error"))?;
+    matches!(inside, Value::Object(_)).then_some(inside)
 }
 
 /// The answer, or why it is none.
@@ -312,6 +320,18 @@ mod tests {
         assert_eq!(Position::parse(&position.to_string()), Some(position));
         assert_eq!(Position::parse("W/\"x\""), None);
         assert_eq!(Position::parse("1 2 3"), None);
+    }
+
+    #[test]
+    fn refusals_are_told_in_two_ways() {
+        let of = |text: &str| Refusal::of(object_of(text.as_bytes()).ok().unwrap());
+        // Of a request, and of a watch that was refused before it began.
+        let plain = r#"{"error":"etcdserver: x","message":"etcdserver: x","code":14}"#;
+        let nested = r#"{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: x"}}"#;
+        for text in [plain, nested] {
+            assert_eq!((of(text).code, of(text).text.as_str()), (14, "etcdserver: x"), "{text}");
+        }
+        assert!(of(&nested.replace("14", "16")).is_of_token());
     }
 
     #[test]

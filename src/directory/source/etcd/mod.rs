@@ -131,7 +131,7 @@ impl<'a> Etcd<'a> {
                 Err(other) if other.kind == Kind::Unavailable => failure = Some(other),
                 Err(other) => return Err(other),
             }
-            // Each member has tokens of its own.
+            // Whatever made it fail: the next one is asked with a token of its own.
             self.token = None;
         }
         Err(failure.unwrap_or_else(|| Failure::refused("etcd_endpoints is missing")))
