@@ -61,6 +61,8 @@ pub struct Watch<'a> {
     /// Readable: it is to be updated now.
     pub wake: &'a OwnedFd,
     told_first: bool,
+    /// Since when what it does goes well.
+    good_since: Option<u64>,
     /// Largest counts of the last day, by when they were.
     counts: VecDeque<(u64, u64)>,
     last_write: u64,
@@ -87,6 +89,7 @@ impl<'a> Watch<'a> {
             shared,
             wake,
             told_first: false,
+            good_since: None,
             counts,
             last_write: 0,
             next_full: 0,
@@ -95,9 +98,9 @@ impl<'a> Watch<'a> {
 
     /// Goes on for ever.
     pub fn run(&mut self) {
-        let mut failures = 0u32;
+        let (mut failures, mut pause) = (0u32, 0);
         loop {
-            let begun = millis();
+            self.good_since = None;
             let failure = match self.session() {
                 Ok(never) => match never {},
                 Err(failure) => failure,
@@ -105,10 +108,11 @@ impl<'a> Watch<'a> {
             self.tell_first();
             let name = self.config.map.name();
             self.log.error("watch", format!("{name}: {failure}"));
-            // One that went well for a while begins from the start.
-            failures = if millis() - begun > 60_000 { 1 } else { failures.saturating_add(1) };
-            let pause = WATCH_BACKOFF_SECONDS.min(1 << failures.min(16).saturating_sub(1)) * 1000;
-            let pause = pause / 2 + self.jitter(pause / 2 + 1, failures.into());
+            // One that went well for longer than was waited for it begins from the start.
+            let good = self.good_since.map_or(0, |since| millis().saturating_sub(since));
+            failures = if good > pause { 1 } else { failures.saturating_add(1) };
+            pause = WATCH_BACKOFF_SECONDS.min(1 << failures.min(16).saturating_sub(1)) * 1000;
+            pause = pause / 2 + self.jitter(pause / 2 + 1, failures.into());
             self.note(&format!("waits {} s after an error", pause.div_ceil(1000)));
             self.wait(None, Some(pause));
         }
@@ -148,6 +152,7 @@ impl<'a> Watch<'a> {
             None => false,
         };
         self.tell_first();
+        self.good_since = Some(millis());
         let note = |follows| match follows {
             true => "follows the source".to_owned(),
             false => format!("asks every {} s", interval / 1000),
@@ -167,6 +172,13 @@ impl<'a> Watch<'a> {
             };
             if woken == Woken::Time && millis() < due {
                 continue;
+            }
+            if woken == Woken::Hand
+                && follows
+                && let Some(follow) = source.follow()
+            {
+                // What it is followed by may be dead, and nobody has noticed.
+                follows = follow.begin()?;
             }
             self.write(source.as_mut())?;
             if asks && millis() >= next {

@@ -24,8 +24,8 @@ pub struct Running(pub Child);
 impl Running {
     #[track_caller]
     pub fn start(machine: &Machine) -> Running {
-        let mut command = machine.shell("exec \"$0\" nsscache watch -1");
-        command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
+        let mut command = machine.shell("exec \"$0\" nsscache watch -1 2>>/run/watch.log");
+        command.stdout(Stdio::piped()).stdin(Stdio::null());
         let mut child = command.spawn().expect("watch");
         let mut byte = [0; 1];
         child.stdout.take().unwrap().read_exact(&mut byte).expect("it tells that it is ready");

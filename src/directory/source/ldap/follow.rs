@@ -54,8 +54,8 @@ impl Follow for Ldap<'_> {
             (None, Some(cookie)) => cookie.clone(),
             (None, None) => self.cookie_of_now(&mut connection)?,
         };
+        // (The connection is not kept: by the next question the server may have closed it.)
         if cookie.is_empty() {
-            self.connection = Some(connection);
             return Ok(false);
         }
         let (base, attributes) = (self.followed_base()?, self.followed_attributes());
