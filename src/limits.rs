@@ -240,6 +240,28 @@ pub const HTTP_SECONDS: u64 = 60;
 /// Seconds for a command that prints a map, or is run behind an update.
 pub const COMMAND_SECONDS: u64 = 60;
 
+/// Milliseconds until a snapshot is asked for again that was not whole: an upload is under way, or a cache
+/// has the one half of it.
+#[cfg(feature = "signed")]
+pub const SNAPSHOT_AGAIN_MILLIS: u64 = 2000;
+
+/// Seconds after which a snapshot counts as held back: 7 days.
+#[cfg(feature = "signed")]
+pub const SNAPSHOT_AGE_SECONDS: i64 = 7 * 86_400;
+
+/// Seconds that two clocks may be apart before it is worth a word.
+#[cfg(feature = "signed")]
+pub const SNAPSHOT_SKEW_SECONDS: i64 = 60;
+
+/// The most hours that `export --renew` takes: a year.
+#[cfg(feature = "signed")]
+pub const EXPORT_RENEW_HOURS: u64 = 24 * 366;
+
+/// Seconds, and exports, for which a file of an export stays that is no longer listed: whoever has just
+/// read an older list still gets it.
+#[cfg(feature = "signed")]
+pub const EXPORT_STAYS: (i64, u64) = (86_400, 2);
+
 /// The largest file whose names and numbers are indexed: some 65,000 users. A power of two, of
 /// which an index keeps offsets.
 pub const INDEXED_FILE: u64 = 4 * 1024 * 1024;

@@ -30,6 +30,7 @@ which libnss-cache and nsssd-cache read.
   repair        verify, and fetch all anew
   check-config  tell what is wrong with nsscache.conf
   watch         stay, and keep the maps current
+  export DIR    write the maps as a signed snapshot, for many boards
   index [MAP]...     check files that are there, and write their indexes
   sshkey USER        print a user's public keys: for sshd
   automount MAP KEY  print an entry of an automount map: for autofs

@@ -4,7 +4,8 @@
 use crate::sys::error::Error;
 use crate::sys::file::{join, path};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
@@ -116,6 +117,15 @@ impl Folder {
         match rustix::fs::fsync(&self.fd) {
             Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             other => other,
+        }
+    }
+
+    /// Takes its lock, which ends with the process, or does not wait for it: false.
+    pub fn lock(&self) -> Result<bool, Errno> {
+        match flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno),
         }
     }
 

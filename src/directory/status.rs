@@ -5,6 +5,7 @@ use super::failure::{Done, Failure};
 use super::lock;
 use super::log::Log;
 use super::maps::Map;
+use super::snapshot;
 use super::stamp::{Stamps, Time, Which, asctime, iso, now};
 use super::state::State;
 use super::targets::{self, Place};
@@ -138,6 +139,7 @@ fn object(config: &MapConfig<'_>, place: &Place, stamps: &Stamps, log: &Log) -> 
         ("failed", text(state.failed.map(iso))),
         ("error", text(state.error)),
         ("watch", text(watched(config, stamps))),
+        ("serial", number(snapshot::serial(config, log).and_then(|n| n.try_into().ok()))),
     ];
     let members: Vec<String> =
         members.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();

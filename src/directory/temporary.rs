@@ -71,6 +71,11 @@ impl<'a> Temporary<'a> {
         Ok(self.out.get_ref())
     }
 
+    /// Its path, for another program.
+    pub fn path(&self) -> Vec<u8> {
+        self.folder.path_of(&self.name)
+    }
+
     /// Makes sure that its content is kept.
     pub fn sync(&mut self) -> Result<(), Error> {
         let folder = self.folder;

@@ -50,8 +50,10 @@ impl Shared {
 
 /// A map that is kept current.
 pub struct Watch<'a> {
-    /// What it is.
+    /// What it is; of several that belong together the first.
     pub config: &'a MapConfig<'a>,
+    /// All of those.
+    pub maps: &'a [MapConfig<'a>],
     /// The whole.
     pub all: &'a Config,
     /// Where it tells.
@@ -75,7 +77,7 @@ const HOUR: u64 = 3_600_000;
 impl<'a> Watch<'a> {
     /// One that has not begun.
     pub fn new(
-        config: &'a MapConfig<'a>,
+        (config, maps): (&'a MapConfig<'a>, &'a [MapConfig<'a>]),
         all: &'a Config,
         log: &'a Log,
         shared: &'a Shared,
@@ -84,6 +86,7 @@ impl<'a> Watch<'a> {
         let counts = VecDeque::new();
         Watch {
             config,
+            maps,
             all,
             log,
             shared,
@@ -137,8 +140,10 @@ impl<'a> Watch<'a> {
 
     /// What it does, for `status`.
     fn note(&self, what: &str) {
-        if let Ok(stamps) = Place::Map.stamps(self.config) {
-            let _ = stamps.write_file(&stamps.beside("watch"), &format!("{what}\n"));
+        for map in self.maps {
+            if let Ok(stamps) = Place::Map.stamps(map) {
+                let _ = stamps.write_file(&stamps.beside("watch"), &format!("{what}\n"));
+            }
         }
     }
 
@@ -243,7 +248,7 @@ impl<'a> Watch<'a> {
             self.next_full = if hours > 0 { millis() + hours * HOUR } else { 0 };
         }
         let options = Options { full, most_entries: most, ..Options::default() };
-        let done = update::one(self.config, source, options, self.log, self);
+        let done = update::group(self.maps, source, options, self.log, self);
         // Followed or not: between two changes only what tells of them is kept open.
         source.rest();
         let changed = done?;

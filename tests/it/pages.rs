@@ -24,6 +24,7 @@ pasted! {
     boards: "doc/boards.md", 0, 2;
     dt: "doc/dt.md", 6, 5;
     examples: "doc/examples/README.md", 1, 9;
+    fleet: "doc/fleet.md", 0, 3;
     getent: "doc/getent.md", 1, 0;
     id: "doc/id.md", 1, 0;
     ipcserver: "doc/ipcserver.md", 1, 0;
@@ -41,12 +42,13 @@ pasted! {
 }
 
 /// Where a block runs that needs this: here with what the tests unpack, or elsewhere (a build, a
-/// board; what needs a supervisor is in `examples`, what needs sshd in `dt::real`).
+/// board; what needs a supervisor is in `examples`, what needs sshd in `dt::real`, what needs nginx or many boards in
+/// `directory::fleet`).
 fn runs_here(block: &Block) -> bool {
     match block.needs.as_str() {
         "" | "slapd" | "libnss-systemd" | "runsv" | "python3" => true,
         "cargo" | "deb" | "packages" | "supervisor" | "s6" | "runit" | "openrc" | "procd"
-        | "systemd" | "sshd" => false,
+        | "systemd" | "sshd" | "nginx" | "board" => false,
         needs => panic!("line {}: who knows what {needs} is?", block.line),
     }
 }

@@ -27,6 +27,8 @@ mod process;
 pub mod procfs;
 pub mod script;
 mod server;
+#[cfg(feature = "signed")]
+pub mod snapshot;
 pub mod stage;
 pub mod vector;
 mod wire;
@@ -274,6 +276,17 @@ pub fn peer(test: &str, package: &str, program: &str) -> Option<PathBuf> {
 /// Compiles `tests/clients/NAME.c` into a directory; `None` if that cannot be, which is said.
 #[track_caller]
 pub fn compiled(test: &str, name: &str, dir: &TempDir) -> Option<PathBuf> {
+    compiled_with(test, name, dir, &["-pthread"])
+}
+
+/// The same as a library for LD_PRELOAD.
+#[track_caller]
+pub fn compiled_library(test: &str, name: &str, dir: &TempDir) -> Option<PathBuf> {
+    compiled_with(test, name, dir, &["-shared", "-fPIC"])
+}
+
+#[track_caller]
+fn compiled_with(test: &str, name: &str, dir: &TempDir, more: &[&str]) -> Option<PathBuf> {
     if !have_program("gcc") {
         skip(test, "no gcc");
         return None;
@@ -281,7 +294,7 @@ pub fn compiled(test: &str, name: &str, dir: &TempDir) -> Option<PathBuf> {
     let program = dir.join(name);
     let source = format!("{}/tests/clients/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let mut compiler = Command::new("gcc");
-    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
+    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror"]).args(more).arg("-o");
     compiler.arg(&program).arg(source);
     let built = run_to_end(compiler);
     assert_eq!(built.code, Some(0), "{}", built.stderr);

@@ -3,6 +3,8 @@
 //! Options, messages' sense and exit codes are those of Google's nsscache (doc/nsscache.md lists what
 //! differs).
 
+#[cfg(feature = "signed")]
+mod export;
 mod watch;
 
 use super::texts;
@@ -56,13 +58,28 @@ const MAP: (&str, u8) = ("--map", b'm');
 const HELP: (&str, u8) = ("--help", b'h');
 
 const UPDATE: Spec = Spec {
-    flags: "fhWLA",
+    flags: "fhWLAR",
     values: "ms",
     alias: &[
         ("--full", b'f'),
         ("--sleep", b's'),
         ("--force-write", b'W'),
         ("--force-lock", b'L'),
+        ("--accept-shrink", b'A'),
+        ("--accept-serial", b'R'),
+        MAP,
+        HELP,
+    ],
+    ..Spec::NONE
+};
+
+const EXPORT: Spec = Spec {
+    flags: "hSA",
+    values: "mkr",
+    alias: &[
+        ("--key", b'k'),
+        ("--renew", b'r'),
+        ("--shadow", b'S'),
         ("--accept-shrink", b'A'),
         MAP,
         HELP,
@@ -125,6 +142,7 @@ pub fn run(name: &[u8], args: &[OsString], global: &Global<'_>) -> Result<Option
         b"repair" => (&MAPS, run_repair),
         b"check-config" => (&MAPS, run_check),
         b"watch" => (&WATCH, run_watch),
+        b"export" => (&EXPORT, run_export),
         _ => return Ok(None),
     };
     // `--help` of a command is its own.
@@ -143,7 +161,9 @@ pub fn run(name: &[u8], args: &[OsString], global: &Global<'_>) -> Result<Option
         level: global.level,
         path: &global.config,
     };
-    if let Some(word) = options.rest.first() {
+    // Where to: the one command with a word behind its options.
+    let more = usize::from(name == b"export");
+    if let Some(word) = options.rest.get(more) {
         let word = shown(word.as_bytes());
         run.log.warning("nsscache", format!("{word} is no option, and not looked at"));
     }
@@ -235,6 +255,7 @@ fn run_update(run: &Run<'_>) -> Result<Exit, Error> {
         full: run.options.flag(b'f'),
         force_write: run.options.flag(b'W'),
         accept_shrink: run.options.flag(b'A'),
+        accept_serial: run.options.flag(b'R'),
         most_entries: None,
     };
     Ok(run.with_maps(|config, maps| {
@@ -250,6 +271,13 @@ fn run_update(run: &Run<'_>) -> Result<Exit, Error> {
 
 fn run_watch(run: &Run<'_>) -> Result<Exit, Error> {
     watch::run(run)
+}
+
+fn run_export(run: &Run<'_>) -> Result<Exit, Error> {
+    #[cfg(feature = "signed")]
+    return export::run(run);
+    #[cfg(not(feature = "signed"))]
+    return Ok(run.failed(&Failure::refused("this build has no export (feature signed)")));
 }
 
 fn run_status(run: &Run<'_>) -> Result<Exit, Error> {

@@ -19,6 +19,7 @@ Fetches the maps, or what has changed of them, and replaces their files.
   -s N, --sleep=N    wait N seconds first
   --force-write      accept an empty map
   --accept-shrink    accept a map that shrank by more than max_shrink, once
+  --accept-serial    accept a snapshot that is older than the last one, once
   --force-lock       end whoever has the lock, if it is an nsscache
 ",
         ],
@@ -32,6 +33,21 @@ SIGUSR1 updates now.
 ",
             MAP,
             "  -1  print a newline once all maps were tried
+",
+        ],
+        b"export" => &[
+            "\
+Usage: nsscache export [OPTION]... -k KEYFILE DIR
+Writes the maps that are here, and a list of them that is signed by minisign,
+into DIR, for boards with http_snapshot_url. Any web server may hand it out.
+
+",
+            MAP,
+            "  -k FILE, --key=FILE  minisign's secret key, without a password
+  --shadow           shadow, too, if it is a map
+  --renew=HOURS      unless a map has changed, write nothing while the last
+                     export is younger
+  --accept-shrink    accept a map that shrank by more than max_shrink, once
 ",
         ],
         b"verify" => &[

@@ -1,5 +1,6 @@
 //! The source `http`: one GET a map, conditional, of nsscache's line formats or of JSON.
 
+use super::body::Body;
 use super::client::{Answer, Client, Headers, body, refused, text_of};
 use super::json::Paths;
 use super::url::Url;
@@ -10,6 +11,7 @@ use crate::directory::intake::Entries;
 use crate::directory::lines;
 use crate::directory::log::Log;
 use crate::directory::maps::Map;
+use crate::directory::snapshot;
 use crate::directory::stamp::{http as http_date, parse_http};
 use crate::directory::state::Validators;
 use ureq::http::StatusCode;
@@ -19,6 +21,8 @@ pub struct Http<'a> {
     config: &'a MapConfig<'a>,
     retries: (u32, u32),
     json: bool,
+    /// It is one of a snapshot, which are fetched together.
+    of_snapshot: bool,
     client: Client<'a>,
 }
 
@@ -29,16 +33,16 @@ impl<'a> Http<'a> {
             config,
             retries: retries(config, "http")?,
             json: config.one_of("http_format", &["lines", "json"])? == "json",
+            of_snapshot: snapshot::check(config)?,
             client: Client::new(config, "http", log)?,
         })
     }
 
     fn url(&self, object: Object<'_>) -> Done<Url> {
-        let map = self.config.map;
-        let key = match map {
-            Map::Automount => "http_automount_base_url".to_owned(),
-            map => format!("http_{}_url", map.name()),
-        };
+        if self.of_snapshot {
+            return self.snapshot_url();
+        }
+        let key = self.key();
         let text = self.config.secret(&key)?;
         let text = text.ok_or_else(|| Failure::refused(format!("{key} is missing")))?;
         let url = Url::parse(&text)?;
@@ -48,6 +52,54 @@ impl<'a> Http<'a> {
             Object::Automount(name) => url.beside(name),
         })
     }
+
+    /// The key that says where the map is.
+    fn key(&self) -> String {
+        match self.config.map {
+            Map::Automount => "http_automount_base_url".to_owned(),
+            map => format!("http_{}_url", map.name()),
+        }
+    }
+
+    /// Where the snapshot is.
+    pub fn snapshot_url(&self) -> Done<Url> {
+        let (key, other) = (snapshot::URL, self.key());
+        if self.config.text(&other)?.is_some() {
+            return Err(self.config.wrong(&other, &format!("{key} says where the map is")));
+        }
+        let text = self.config.secret(key)?;
+        Url::parse(&text.ok_or_else(|| Failure::refused(format!("{key} is missing")))?)
+    }
+
+    /// Asks for what a URL has now.
+    pub fn get(&mut self, url: &Url, since: &Since) -> Done<Got> {
+        let answer = self.client.get(url, false, conditions(since), false)?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if is_conditional(since) => return Ok(Got::Unchanged),
+            status => {
+                return Ok(Got::Status(status.as_u16(), refused(status, answer.headers())));
+            }
+        }
+        let validators = validators(&answer);
+        let body = body(answer).map_err(|failure| self.broken(failure))?;
+        Ok(Got::Body(body, validators))
+    }
+
+    /// An error while a body came.
+    pub fn broken(&self, failure: Failure) -> Failure {
+        self.client.broken(failure)
+    }
+}
+
+/// What came of asking for a file.
+pub enum Got {
+    /// What we have is what there is.
+    Unchanged,
+    /// Its content.
+    Body(Body<'static>, Validators),
+    /// Another status, which is a failure.
+    Status(u16, Failure),
 }
 
 /// What asks only for something newer.
@@ -85,22 +137,21 @@ impl Source for Http<'_> {
         since: &Since,
         into: &mut dyn Entries,
     ) -> Done<Fetched> {
-        let url = self.url(object)?;
-        let answer = self.client.get(&url, false, conditions(since), false)?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED if is_conditional(since) => return Ok(Fetched::Unchanged),
-            status => return Err(refused(status, answer.headers())),
+        if self.of_snapshot {
+            return Err(Failure::refused("a map of a snapshot is fetched with the others of it"));
         }
-        let validators = validators(&answer);
+        let url = self.url(object)?;
+        let (mut body, validators) = match self.get(&url, since)? {
+            Got::Unchanged => return Ok(Fetched::Unchanged),
+            Got::Body(body, validators) => (body, validators),
+            Got::Status(_, failure) => return Err(failure),
+        };
         let modified = validators.modified.as_deref().and_then(parse_http);
-        let broken = |failure| self.client.broken(failure);
-        let mut body = body(answer).map_err(broken)?;
         let read = match self.json {
             true => Paths::new(self.config, "http")?.read(&mut body, into),
             false => lines::read(&mut body, self.config.map, into).map(drop),
         };
-        read.map_err(broken)?;
+        read.map_err(|failure| self.broken(failure))?;
         Ok(Fetched::Whole { modified, validators, bytes: body.received() })
     }
 

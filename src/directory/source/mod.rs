@@ -1,6 +1,6 @@
 //! Where maps come from: a source is a file here, and a row.
 
-mod body;
+pub mod body;
 mod client;
 mod command;
 mod consul;
@@ -8,7 +8,7 @@ mod etcd;
 mod files;
 mod gcs;
 mod gunzip;
-mod http;
+pub mod http;
 mod json;
 mod ldap;
 mod records;
@@ -20,7 +20,7 @@ mod sigv4;
 #[cfg(feature = "tls")]
 mod tls;
 mod told;
-mod url;
+pub mod url;
 mod wait;
 
 use super::config::MapConfig;

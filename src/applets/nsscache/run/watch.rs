@@ -5,6 +5,7 @@ use crate::directory::config::Config;
 use crate::directory::failure::{Done, Failure};
 use crate::directory::lock::{self, Lock, NotLocked};
 use crate::directory::log::Log;
+use crate::directory::snapshot::groups;
 use crate::directory::watch::{Shared, Watch};
 use crate::limits::WATCH_STACK;
 use crate::server::signals::caught;
@@ -39,7 +40,8 @@ fn pipe() -> Done<(OwnedFd, OwnedFd)> {
 
 fn watch(run: &Run<'_>) -> Done<Exit> {
     let config = Arc::new(Config::read(run.path)?);
-    let count = config.maps(&run.asked)?.len();
+    // A thread for each map, or for several that belong together.
+    let count = groups(&config.maps(&run.asked)?).len();
     let (faults, _) = config.faults();
     faults.iter().for_each(|fault| run.log.warning("nsscache", fault));
     let path = config.text("lockfile")?.unwrap_or_else(|| lock::DEFAULT.to_owned());
@@ -69,8 +71,10 @@ fn watch(run: &Run<'_>) -> Done<Exit> {
         let body = move || {
             let log = Log::new(level);
             let Ok(maps) = config.maps(&asked) else { return };
-            let Some(map) = maps.get(at) else { return };
-            Watch::new(map, &config, &log, &shared, &wake_read).run();
+            let groups = groups(&maps);
+            let Some(group) = groups.get(at) else { return };
+            let Some(map) = group.first() else { return };
+            Watch::new((map, group), &config, &log, &shared, &wake_read).run();
         };
         let builder = std::thread::Builder::new().stack_size(WATCH_STACK);
         let begun = builder.spawn(body);
