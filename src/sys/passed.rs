@@ -59,12 +59,17 @@ pub fn from_supervisor() -> Result<Vec<Passed>, Errno> {
 }
 
 /// Gives sockets the numbers that a supervisor gives them, for the program that this process becomes;
-/// the values of [`VARIABLES`].
+/// what [`VARIABLES`] are there.
 pub fn pass(sockets: &[(&str, BorrowedFd<'_>)]) -> Result<[Vec<u8>; 3], Errno> {
     let above = FIRST + sockets.len() as RawFd;
-    // Out of the way of those numbers, which others may have, or they themselves in another order.
-    let aside = sockets.iter().map(|(_, socket)| fcntl_dupfd_cloexec(socket, above));
-    let aside = aside.collect::<Result<Vec<_>, _>>()?;
+    let (mut aside, mut names) = (Vec::new(), Vec::new());
+    for (name, socket) in sockets {
+        // Out of the way of those numbers, which others may have, or they themselves in another order.
+        aside.push(fcntl_dupfd_cloexec(socket, above)?);
+        names.extend_from_slice(name.as_bytes());
+        names.push(b':');
+    }
+    names.pop();
     for number in FIRST..above {
         // Nobody may have it.
         let _ = nix::unistd::close(number);
@@ -75,10 +80,9 @@ pub fn pass(sockets: &[(&str, BorrowedFd<'_>)]) -> Result<[Vec<u8>; 3], Errno> {
         // It is the program's.
         let _ = passed.into_raw_fd();
     }
-    let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
     let pid = getpid().as_raw_nonzero().get().unsigned_abs();
     let text = |number| write_decimal(number, &mut [0; DECIMAL_MAX]).to_vec();
-    Ok([text(sockets.len() as u64), text(pid.into()), names.join(":").into_bytes()])
+    Ok([text(sockets.len() as u64), text(pid.into()), names])
 }
 
 /// A copy of an open descriptor, by its number. There is no safe call for that; but what a process

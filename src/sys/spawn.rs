@@ -255,24 +255,15 @@ const LOOK: u64 = 5;
 /// Begins anew as the executable that is at `place` now, or as this one if that cannot be run, with the
 /// words and the environment that we were started with and these sockets, as a supervisor passes them.
 /// Comes back only with an error. Whatever has the first numbers is closed: there is no way back.
-pub fn begin_anew(place: &CStr, sockets: &[(&str, BorrowedFd<'_>)]) -> Errno {
-    let become_it = || -> Result<Infallible, Errno> {
-        let all: Vec<OsString> = std::env::args_os().collect();
-        let words = words(&[], &all)?;
-        let mut command = Command::new(&all)?;
-        for (variable, value) in VARIABLES.iter().zip(pass(sockets)?) {
-            command.set(variable, &value)?;
-        }
-        // Those that are blocked here would be there, too.
-        SigSet::empty().thread_set_mask().map_err(errno::of)?;
-        let run = |file: &CStr| nix::unistd::execve(file, &words, &command.environment);
-        with_huge_pages(|| under_first_limit(|| run(place).or_else(|_| run(SELF))))
-            .map_err(errno::of)
-    };
-    match become_it() {
-        Ok(never) => match never {},
-        Err(errno) => errno,
+pub fn begin_anew(place: &CStr, sockets: &[(&str, BorrowedFd<'_>)]) -> Result<Infallible, Errno> {
+    let mut command = Command::new(&std::env::args_os().collect::<Vec<_>>())?;
+    for (variable, value) in VARIABLES.iter().zip(pass(sockets)?) {
+        command.set(variable, &value)?;
     }
+    // Those that are blocked here would be there, too.
+    let _ = SigSet::empty().thread_set_mask();
+    let run = |file: &CStr| nix::unistd::execve(file, &command.words, &command.environment);
+    with_huge_pages(|| under_first_limit(|| run(place).or_else(|_| run(SELF)))).map_err(errno::of)
 }
 
 /// What to look for along PATH; there is nothing without a name.

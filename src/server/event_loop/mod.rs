@@ -97,14 +97,12 @@ pub fn serve(
         let () = companion;
         run(server, &mut signals, server_options.newline)
     };
-    match served().map_err(unable("unable to wait for events"))? {
-        Some(place) => {
-            let sockets = services.iter().map(|s| (s.protocol.name(), s.listener.socket.as_fd()));
-            let why = begin_anew(place, &sockets.collect::<Vec<_>>());
-            Err(unable("unable to begin anew")(why))
-        }
-        None => Ok(()),
+    let Some(place) = served().map_err(unable("unable to wait for events"))? else { return Ok(()) };
+    let mut sockets = Vec::new();
+    for service in services {
+        sockets.push((service.protocol.name(), service.listener.socket.as_fd()));
     }
+    match begin_anew(place, &sockets).map_err(unable("unable to begin anew"))? {}
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`. Then where the

@@ -192,3 +192,24 @@ fn with_the_socket_of_its_supervisor_a_restart_closes_nobodys_connection() {
     crowd.stop();
     server.stop();
 }
+
+#[test]
+fn a_server_that_ends_leaves_the_socket_that_was_renamed_onto_its_own() {
+    let (bench, questions) = of_nscd();
+    let beside = bench.dir.join("run/beside");
+    let mut first = bench.serve(&[]);
+    // The last one of the same option counts.
+    let mut second = Server::start_command(
+        bench.scripted(&["-S", beside.to_str().unwrap()], &[(3, &bench.unix())]),
+        &beside,
+    );
+    let crowd = Crowd::new(&bench.socket(), &questions);
+    crowd.wait_for_answers(20);
+    fs::rename(&beside, bench.socket()).unwrap();
+    crowd.wait_for_answers(20);
+    assert_eq!(first.stop().code(), Some(0));
+    crowd.wait_for_answers(20);
+    assert_eq!(crowd.count(NOBODY), 0);
+    crowd.stop();
+    assert_eq!(second.stop().code(), Some(0));
+}
