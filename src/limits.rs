@@ -106,6 +106,10 @@ pub const USERDB_WHOLE_LIST_MILLIS: u32 = 3_600_000;
 /// Milliseconds for all replies in hand when a server is told to end.
 pub const ENDING_MILLIS: u64 = 5000;
 
+/// The same when another executable takes over: clients that come meanwhile wait for it, and the C
+/// libraries do without after five seconds.
+pub const RENEWAL_MILLIS: u64 = 2000;
+
 /// Milliseconds for a client of nscd to send its request, since it came. Both C libraries send
 /// it with the connect.
 pub const REQUEST_MILLIS: u32 = 1000;

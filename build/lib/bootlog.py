@@ -99,6 +99,8 @@ END = """\
 dmesg | grep -E 'Run /init as init process|@MARK@' | sed 's/^/@MARK@ log /'
 echo '@MARK@ end'
 sync
+# It has no way to switch itself off.
+grep -q arm,versatile /proc/device-tree/compatible 2>/dev/null && reboot -f
 poweroff -f
 """
 

@@ -93,7 +93,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         limits.patience.client_millis = millis;
     }
     limits.credentials = !options.flag(b'P');
-    let mut server_options = ServerOptions::given("ipcserver", &options);
+    let mut server_options = ServerOptions::given("ipcserver", &options, &identity);
     if identity.from_environment {
         // s6 takes them out, too: they are for the server.
         server_options.hidden = &["UID", "GID", "GIDLIST"];

@@ -130,9 +130,13 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
         Some(pid) if !is_worker => Some(parent(pid)?),
         _ => None,
     };
-    let mut server_options = ServerOptions::given("nscd", &options);
+    let mut server_options = ServerOptions::given("nscd", &options, &identity);
     if options.flag(b'd') {
         server_options.log.verbosity = 2;
+    }
+    if parent.is_some() {
+        // It has a socket of its own, which goes with the program.
+        server_options.executable = None;
     }
     #[cfg(not(feature = "share"))]
     if options.flag(b'E') || options.word(b'M').is_some() {

@@ -74,7 +74,7 @@ pub fn main(args: &[OsString]) -> Result<Exit, Error> {
     let lookup_millis = millis.map_or(LOOKUP_MILLIS.0, |n| clamp(n, LOOKUP_MILLIS.1));
     let patience = Patience { client_millis: REQUEST_MILLIS, lookup_millis };
     let identity = Identity::given(&options)?;
-    let server_options = ServerOptions::given("userdb", &options);
+    let server_options = ServerOptions::given("userdb", &options, &identity);
     if options.rest.is_empty() {
         return Err(Error::options("a script is missing: local files are told by glibc itself"));
     }

@@ -80,6 +80,8 @@ pub struct Listener {
 /// A socket that was made, and what keeps others from replacing it.
 struct Made {
     at: CString,
+    /// Its device and number there: another one may be renamed onto it.
+    number: (u64, u64),
     /// PATH.lock, locked, and its name.
     lock: Option<(OwnedFd, CString)>,
     /// Both are taken away at the end.
@@ -113,10 +115,12 @@ impl Listener {
     /// the rights to do that leaves them.
     pub fn leave(&self) {
         match &self.made {
-            Some(Made { at, lock: Some((lock, name)), leaves_nothing: true })
+            Some(Made { at, number, lock: Some((lock, name)), leaves_nothing: true })
                 if is_at(lock, name) =>
             {
-                let _ = unlink(&**at);
+                if numbered(at) == *number {
+                    let _ = unlink(&**at);
+                }
                 // One with something in it is a file of others, and so is what is no file.
                 let is_ours = |stat: Stat| {
                     stat.st_size == 0
@@ -171,7 +175,8 @@ fn make(place: &Place<'_>) -> Result<(OwnedFd, Made), Error> {
     } else {
         bind_at(&at, place, &socket)?;
     }
-    Ok((socket, Made { at, lock, leaves_nothing: place.swap }))
+    let number = numbered(&at);
+    Ok((socket, Made { at, number, lock, leaves_nothing: place.swap }))
 }
 
 /// Where the socket is made before it is renamed: what is no socket is not ours, and stays.
@@ -253,6 +258,11 @@ fn lock(place: &Place<'_>, at: &CStr) -> Result<(OwnedFd, CString), Error> {
         // It fails if a signal comes: then it is looked at once more, and no harm.
         let _ = poll(&mut [], Some(&timespec(LOOK)));
     }
+}
+
+/// Device and number of what is at a path; zeros: nothing.
+fn numbered(at: &CStr) -> (u64, u64) {
+    lstat(at).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
 }
 
 /// Whether a file is the one of this name.

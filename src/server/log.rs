@@ -99,6 +99,11 @@ impl Log {
         self.info(&["received ", signal.name(), ", ", then], &[]);
     }
 
+    /// What has taken the place of our executable is none.
+    pub fn cannot_begin_anew(&self, place: &[u8]) {
+        self.warn("goes on as it is, since it does not run: ", place, None);
+    }
+
     /// The process ended with which this one ends.
     pub fn parent_ended(&self) {
         self.info(&["the program has ended, quitting"], &[]);

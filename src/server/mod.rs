@@ -25,6 +25,7 @@ pub mod supervisor;
 pub mod worker;
 
 use log::Log;
+use std::ffi::CString;
 
 /// How a server presents itself.
 pub struct ServerOptions {
@@ -34,4 +35,7 @@ pub struct ServerOptions {
     pub newline: bool,
     /// Variables that programs do not get.
     pub hidden: &'static [&'static str],
+    /// Where this executable was when it started. Another one that takes its place begins with the
+    /// sockets at a SIGHUP; `None`: not where it would lack what this one has given up.
+    pub executable: Option<CString>,
 }

@@ -35,6 +35,8 @@ pub struct Session {
     pub alone: bool,
     /// Is closed when its reply in hand has been sent.
     pub leaving: bool,
+    /// Something of a request has come.
+    pub asked: bool,
     /// How far it has come.
     pub phase: Phase,
 }
@@ -206,6 +208,7 @@ impl Sessions {
             unanswered: false,
             alone: false,
             leaving: false,
+            asked: false,
             phase,
         };
         let mut client = switch.new_client(Rights::of(client.peer), self.serial);

@@ -11,6 +11,7 @@ use crate::options::Options;
 use crate::sys::access::shared_ids;
 use crate::sys::error::Error;
 use crate::sys::privilege;
+use crate::sys::program;
 use crate::sys::spawn::raise_descriptors;
 use nssproto::bytes::decimal_u32;
 use rustix::process::Gid;
@@ -111,9 +112,13 @@ impl Connections {
 
 impl ServerOptions {
     /// `-q`, `-v`, `-1`, after all options with values.
-    pub fn given(name: &'static str, options: &Options<'_>) -> Self {
+    pub fn given(name: &'static str, options: &Options<'_>, identity: &Identity) -> Self {
         let verbosity = if options.flag(b'q') { 0 } else { 1 + u8::from(options.flag(b'v')) };
-        ServerOptions { log: Log { name, verbosity }, newline: options.flag(b'1'), hidden: &[] }
+        let log = Log { name, verbosity };
+        let newline = options.flag(b'1');
+        let begins_anew = !(identity.changes() || cfg!(feature = "sandbox"));
+        let executable = if begins_anew { program::executable() } else { None };
+        ServerOptions { log, newline, hidden: &[], executable }
     }
 }
 

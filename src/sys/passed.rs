@@ -2,8 +2,8 @@
 
 use super::errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nssproto::bytes::{decimal_u32, decimal_u64};
-use rustix::io::{Errno, IoSliceMut, retry_on_intr};
+use nssproto::bytes::{DECIMAL_MAX, decimal_u32, decimal_u64, write_decimal};
+use rustix::io::{Errno, FdFlags, IoSliceMut, fcntl_dupfd_cloexec, fcntl_setfd, retry_on_intr};
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage};
@@ -12,7 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::getpid;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// What tells of sockets from the supervisor; for us, and not for what we start.
@@ -56,6 +56,33 @@ pub fn from_supervisor() -> Result<Vec<Passed>, Errno> {
         }
     }
     Ok(all)
+}
+
+/// Gives sockets the numbers that a supervisor gives them, for the program that this process becomes;
+/// what [`VARIABLES`] are there.
+pub fn pass(sockets: &[(&str, BorrowedFd<'_>)]) -> Result<[Vec<u8>; 3], Errno> {
+    let above = FIRST + sockets.len() as RawFd;
+    let (mut aside, mut names) = (Vec::new(), Vec::new());
+    for (name, socket) in sockets {
+        // Out of the way of those numbers, which others may have, or they themselves in another order.
+        aside.push(fcntl_dupfd_cloexec(socket, above)?);
+        names.extend_from_slice(name.as_bytes());
+        names.push(b':');
+    }
+    names.pop();
+    for number in FIRST..above {
+        // Nobody may have it.
+        let _ = nix::unistd::close(number);
+    }
+    for socket in aside {
+        let passed = fcntl_dupfd_cloexec(&socket, FIRST)?;
+        fcntl_setfd(&passed, FdFlags::empty())?;
+        // It is the program's.
+        let _ = passed.into_raw_fd();
+    }
+    let pid = getpid().as_raw_nonzero().get().unsigned_abs();
+    let text = |number| write_decimal(number, &mut [0; DECIMAL_MAX]).to_vec();
+    Ok([text(sockets.len() as u64), text(pid.into()), names])
 }
 
 /// A copy of an open descriptor, by its number. There is no safe call for that; but what a process

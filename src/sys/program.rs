@@ -2,7 +2,7 @@
 
 use super::file::{base, join, path};
 use super::stat::{fstat, stat};
-use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags, access, openat, readlink};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -39,6 +39,16 @@ pub fn by_ourselves(mut command: Vec<OsString>, names: &[&'static str]) -> Vec<O
         command.insert(0, OsStr::from_bytes(SELF.to_bytes()).to_owned());
     }
     command
+}
+
+/// Where this executable is; `None`: nobody can tell.
+pub fn executable() -> Option<CString> {
+    readlink(SELF, Vec::new()).ok()
+}
+
+/// Whether another executable has taken the place of ours.
+pub fn is_replaced(place: &CStr) -> bool {
+    !is_ours(place) && runs(place).is_ok()
 }
 
 /// Whether a file is our own executable.

@@ -1,14 +1,18 @@
 //! Starting programs, by posix_spawn(3): the one place for it.
 
+use super::clock::{millis, timespec};
 use super::errno;
 use super::file::path;
+use super::passed::{VARIABLES, pass};
 use super::program::{SELF, find};
 use super::with_huge_pages;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
+use rustix::event::poll;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::stdio::{stdin, stdout};
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 #[cfg(feature = "dt")]
@@ -134,7 +138,16 @@ impl Command {
     /// from those that were ignored when we were started.
     pub fn start(&self, stdin: BorrowedFd<'_>, stdout: BorrowedFd<'_>) -> Result<Process, Errno> {
         let file = find(if self.ours { SELF.to_bytes() } else { program(&self.words) })?;
-        let spawn = || self.spawn(&file, stdin, stdout);
+        self.start_file(&file, stdin, stdout)
+    }
+
+    fn start_file(
+        &self,
+        file: &CStr,
+        stdin: BorrowedFd<'_>,
+        stdout: BorrowedFd<'_>,
+    ) -> Result<Process, Errno> {
+        let spawn = || self.spawn(file, stdin, stdout);
         let pid = under_first_limit(spawn).map_err(errno::of)?;
         Ok(Process { pid: Pid::from_raw(pid.as_raw()).ok_or(Errno::SRCH)?, ended: false })
     }
@@ -211,6 +224,46 @@ pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
     static CAME: AtomicBool = AtomicBool::new(false);
     let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, &CAME);
     nix::unistd::execv(&file, &words).map_err(errno::of)
+}
+
+/// Whether the executable at `place` has this applet, and prints its help, on our standard output.
+pub fn runs_well(place: &CStr, applet: &str) -> bool {
+    try_out(place, applet).unwrap_or(false)
+}
+
+fn try_out(place: &CStr, applet: &str) -> Result<bool, Errno> {
+    let command = Command::new(&[applet.into(), "--help".into()])?;
+    let process = command.start_file(place, stdin(), stdout())?;
+    let until = millis() + TRIAL_MILLIS;
+    loop {
+        match waitpid(Some(process.pid), WaitOptions::NOHANG)? {
+            Some((_, status)) => return Ok(status.exit_status() == Some(0)),
+            None if millis() >= until => {
+                process.kill();
+                return process.wait().map(|_| false);
+            }
+            None => drop(poll(&mut [], Some(&timespec(LOOK)))),
+        }
+    }
+}
+
+/// Milliseconds for an executable to print its help, and between two looks whether it has: a box reads
+/// it from its disk.
+const TRIAL_MILLIS: u64 = 2000;
+const LOOK: u64 = 5;
+
+/// Begins anew as the executable that is at `place` now, or as this one if that cannot be run, with the
+/// words and the environment that we were started with and these sockets, as a supervisor passes them.
+/// Comes back only with an error. Whatever has the first numbers is closed: there is no way back.
+pub fn begin_anew(place: &CStr, sockets: &[(&str, BorrowedFd<'_>)]) -> Result<Infallible, Errno> {
+    let mut command = Command::new(&std::env::args_os().collect::<Vec<_>>())?;
+    for (variable, value) in VARIABLES.iter().zip(pass(sockets)?) {
+        command.set(variable, &value)?;
+    }
+    // Those that are blocked here would be there, too.
+    let _ = SigSet::empty().thread_set_mask();
+    let run = |file: &CStr| nix::unistd::execve(file, &command.words, &command.environment);
+    with_huge_pages(|| under_first_limit(|| run(place).or_else(|_| run(SELF)))).map_err(errno::of)
 }
 
 /// What to look for along PATH; there is nothing without a name.

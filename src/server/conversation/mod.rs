@@ -12,7 +12,7 @@ use nssproto::entry::Db;
 
 /// A line adds a protocol: how its conversations begin, and its row of the table.
 macro_rules! protocols {
-    ($($(#[$gate:meta])* $protocol:ident => $module:ident::$conversation:ident::$begin:ident;)*) => {
+    ($($(#[$gate:meta])* $protocol:ident, $name:literal => $module:ident::$conversation:ident::$begin:ident;)*) => {
         /// What is spoken at a socket.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Protocol {
@@ -26,6 +26,13 @@ macro_rules! protocols {
         impl Protocol {
             /// All of them: one process tells another by their places.
             pub const ALL: &[Protocol] = &[$($(#[$gate])* Protocol::$protocol,)*];
+
+            /// What a supervisor calls a socket where it is spoken (LISTEN_FDNAMES).
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($(#[$gate])* Protocol::$protocol => $name,)*
+                }
+            }
 
             /// Room for so many conversations. It is memory once they are begun.
             pub fn conversations(self, max: usize) -> Box<dyn Conversations> {
@@ -50,13 +57,13 @@ pub mod nsss;
 pub mod userdb;
 
 protocols! {
-    Nsss => nsss::Nsss::new;
+    Nsss, "nsss" => nsss::Nsss::new;
     #[cfg(feature = "nscd")]
-    Nscd => nscd::Nscd::new;
+    Nscd, "nscd" => nscd::Nscd::new;
     #[cfg(feature = "userdb")]
-    Userdb => userdb::Userdb::new;
+    Userdb, "userdb" => userdb::Userdb::new;
     #[cfg(feature = "userdb")]
-    Multiplexer => userdb::Userdb::multiplexer;
+    Multiplexer, "multiplexer" => userdb::Userdb::multiplexer;
 }
 
 /// What there is to send. One is enough for all connections: it is empty whenever one begins.

@@ -23,17 +23,20 @@ use super::signals::{Signal, Signals};
 use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
-use crate::limits::{ENDING_MILLIS, REPLY_PIECE, SHARE_LOOKUP};
+use crate::limits::{CLIENT_MILLIS, ENDING_MILLIS, RENEWAL_MILLIS, REPLY_PIECE, SHARE_LOOKUP};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::errno;
 use crate::sys::error::{Error, unable};
-use crate::sys::no_alloc;
+use crate::sys::program::is_replaced;
+use crate::sys::spawn::{begin_anew, runs_well};
 use crate::sys::watch::Watched;
+use crate::sys::{may_alloc, no_alloc};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use rustix::event::epoll;
 use rustix::io::Errno;
+use std::ffi::CStr;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Events taken at a time.
 const EVENTS: usize = 64;
@@ -85,6 +88,7 @@ pub fn serve(
         }
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(errno::of)?;
         let server = EventLoop::new(epoll, services, server_options.log, switch, workers, parent);
+        server.executable = server_options.executable.as_deref();
         #[cfg(feature = "share")]
         {
             server.companion = companion;
@@ -93,11 +97,21 @@ pub fn serve(
         let () = companion;
         run(server, &mut signals, server_options.newline)
     };
-    served().map_err(unable("unable to wait for events"))
+    let Some(place) = served().map_err(unable("unable to wait for events"))? else { return Ok(()) };
+    let mut sockets = Vec::new();
+    for service in services {
+        sockets.push((service.protocol.name(), service.listener.socket.as_fd()));
+    }
+    match begin_anew(place, &sockets).map_err(unable("unable to begin anew"))? {}
 }
 
-/// Serves until a signal ends it; a newline tells that it is ready if `newline`.
-fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Result<(), Errno> {
+/// Serves until a signal ends it; a newline tells that it is ready if `newline`. Then where the
+/// executable is that goes on, if one does.
+fn run<'a>(
+    server: &mut EventLoop<'a>,
+    signals: &mut Signals,
+    newline: bool,
+) -> Result<Option<&'a CStr>, Errno> {
     server.watch_all(signals)?;
     let mut watchdog = tell_ready(newline);
     // A worker is a program, which needs files of its own, and may be started at any time.
@@ -121,8 +135,12 @@ fn run(server: &mut EventLoop<'_>, signals: &mut Signals, newline: bool) -> Resu
     if let Some(companion) = &mut server.companion {
         companion.leave();
     }
-    server.acceptors.iter().for_each(|acceptor| acceptor.listener.leave());
-    ended
+    ended?;
+    let next = server.executable.filter(|_| server.makes_room);
+    if next.is_none() {
+        server.acceptors.iter().for_each(|acceptor| acceptor.listener.leave());
+    }
+    Ok(next)
 }
 
 /// Why a session is closed, for the log.
@@ -176,6 +194,10 @@ struct EventLoop<'a> {
     /// No deadline is earlier than this.
     next_deadline: u64,
     ending: bool,
+    /// Where our executable was at the start, if another one may take our place.
+    executable: Option<&'a CStr>,
+    /// It ends for the executable that is there now.
+    makes_room: bool,
     /// Then all connections are closed, in milliseconds of the clock.
     ends_at: u64,
 }
@@ -215,6 +237,8 @@ impl<'a> EventLoop<'a> {
             followers: Vec::with_capacity(SHARE_LOOKUP),
             next_deadline: NEVER,
             ending: false,
+            executable: None,
+            makes_room: false,
             ends_at: NEVER,
         }))
     }
@@ -345,6 +369,11 @@ impl<'a> EventLoop<'a> {
                         workers.child_ended();
                     }
                 }
+                Signal::Hup if self.may_begin_anew() => {
+                    self.log.received(signal, "making room for the executable that is there now");
+                    self.makes_room = true;
+                    self.end_gently(RENEWAL_MILLIS);
+                }
                 // What would end the children ends the connections.
                 Signal::Hup => {
                     self.log.received(signal, "closing all connections");
@@ -352,16 +381,29 @@ impl<'a> EventLoop<'a> {
                 }
                 Signal::Term | Signal::Quit => {
                     self.log.received(signal, "quitting");
-                    self.end_gently();
+                    self.makes_room = false;
+                    self.end_gently(ENDING_MILLIS);
                 }
                 Signal::Abort => {
                     self.log.received(signal, "quitting");
+                    self.makes_room = false;
                     self.ending = true;
                     self.stop_accepting_all();
                     self.close_all();
                 }
             }
         }
+    }
+
+    /// Whether another executable is there now, and runs.
+    fn may_begin_anew(&self) -> bool {
+        let place = self.executable.filter(|place| !self.ending && is_replaced(place));
+        let Some(place) = place else { return false };
+        let runs = may_alloc(|| runs_well(place, self.log.name));
+        if !runs {
+            self.log.cannot_begin_anew(place.to_bytes());
+        }
+        runs
     }
 
     /// If its end was seen, there is nobody left to serve.
@@ -373,32 +415,40 @@ impl<'a> EventLoop<'a> {
             let _ = epoll::delete(&self.epoll.0, parent.event());
         }
         self.log.parent_ended();
-        self.end_gently();
+        self.end_gently(ENDING_MILLIS);
     }
 
     fn close_all(&mut self) {
         self.for_each_row(&mut |server, row| server.close(row, why::ENDING));
     }
 
-    /// No further client; those that have a reply in hand get it, if they take it in time.
-    fn end_gently(&mut self) {
+    /// No further client; those that have a reply in hand get it, if they take it in so many
+    /// milliseconds.
+    fn end_gently(&mut self, within: u64) {
         self.ending = true;
-        self.ends_at = self.ends_at.min(millis() + ENDING_MILLIS);
+        self.ends_at = self.ends_at.min(millis() + within);
         self.stop_accepting_all();
         self.see_off();
     }
 
-    /// Closes all sessions, those that have a reply in hand when it has been sent. A server that goes
-    /// on answers who is about to ask, too: he has one question, and no other server.
+    /// Closes all sessions, those that have a reply in hand when it has been sent. Who has asked, and
+    /// was not read yet, is answered. So is who has come and is about to ask: at a server that goes on
+    /// where he has one question, at one that ends if he asks within a second. He has no other server.
     fn see_off(&mut self) {
+        let late = millis() + u64::from(CLIENT_MILLIS);
         self.for_each_row(&mut |server, row| {
             let Some((session, conversation)) = server.sessions.at(row) else { return };
             if session.phase == Phase::Reading && !server.ending {
                 return;
             }
             session.leaving = true;
-            if session.is_idle(conversation) {
-                server.close(row, why::ENDING);
+            if !session.is_idle(conversation) {
+                return;
+            }
+            server.read(row);
+            if let Some(session) = server.sessions.session(row).filter(|session| !session.asked) {
+                session.deadline = session.deadline.min(late);
+                server.next_deadline = server.next_deadline.min(late);
             }
         });
     }

@@ -1,7 +1,7 @@
 //! One session's turn: what its client sent is served, and what he does not take is put aside.
 
 use super::{EventLoop, why};
-use crate::limits::{LIST_PIECE, PIECE_SENT, REPLY_PIECE, TURN};
+use crate::limits::{ENDING_MILLIS, LIST_PIECE, PIECE_SENT, REPLY_PIECE, TURN};
 use crate::server::acceptor::named;
 use crate::server::conversation::{End, Need, Wait};
 use crate::server::session::Phase;
@@ -52,12 +52,14 @@ impl EventLoop<'_> {
             Ok((_, 0)) => self.close(row, why::DONE),
             Ok((_, len)) => {
                 conversation.filled(len);
+                session.asked = true;
                 match session.phase {
                     Phase::Served => self.enqueue(row),
                     _ if conversation.has_asked() => self.wait_to_be_served(row),
                     _ => self.wait(row, false),
                 }
             }
+            Err(Errno::AGAIN) if session.leaving && session.asked => self.close(row, why::ENDING),
             Err(Errno::AGAIN | Errno::INTR) => self.wait(row, false),
             Err(_) => self.close(row, why::GONE),
         }
@@ -144,7 +146,8 @@ impl EventLoop<'_> {
                 Need::Close(end) => {
                     self.close(row, end.text());
                     if end == End::Shutdown {
-                        self.end_gently();
+                        self.makes_room = false;
+                        self.end_gently(ENDING_MILLIS);
                     }
                     return;
                 }

@@ -7,6 +7,7 @@ mod clients;
 mod files;
 mod inherited;
 mod map;
+mod renewal;
 mod resources;
 mod restart;
 mod table;

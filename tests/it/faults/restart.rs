@@ -25,16 +25,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 /// How often a server is replaced.
-const ROUNDS: usize = 6;
+pub const ROUNDS: usize = 6;
 
 /// Clients that ask without a pause.
 const CLIENTS: usize = 8;
 
 /// Questions, each with the only answer that is right.
-type Questions = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Questions = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Clients that ask until they are told to end.
-struct Crowd {
+pub struct Crowd {
     ending: Arc<AtomicBool>,
     /// Right answers, connections that were closed, and those that could not be made.
     counts: Arc<[AtomicUsize; 3]>,
@@ -42,12 +42,12 @@ struct Crowd {
     threads: Vec<JoinHandle<()>>,
 }
 
-const RIGHT: usize = 0;
-const CLOSED: usize = 1;
-const NOBODY: usize = 2;
+pub const RIGHT: usize = 0;
+pub const CLOSED: usize = 1;
+pub const NOBODY: usize = 2;
 
 impl Crowd {
-    fn new(socket: &Path, questions: &Questions) -> Crowd {
+    pub fn new(socket: &Path, questions: &Questions) -> Crowd {
         let ending = Arc::new(AtomicBool::new(false));
         let counts: Arc<[AtomicUsize; 3]> = Arc::default();
         let wrong: Arc<Mutex<Option<String>>> = Arc::default();
@@ -75,13 +75,13 @@ impl Crowd {
         Crowd { ending, counts, wrong, threads }
     }
 
-    fn count(&self, of: usize) -> usize {
+    pub fn count(&self, of: usize) -> usize {
         self.counts[of].load(Ordering::SeqCst)
     }
 
     /// Waits until so many more have been answered.
     #[track_caller]
-    fn wait_for_answers(&self, more: usize) {
+    pub fn wait_for_answers(&self, more: usize) {
         let before = self.count(RIGHT);
         wait_until("clients are answered", || {
             assert!(self.wrong.lock().unwrap().is_none(), "{:?}", self.wrong);
@@ -91,7 +91,7 @@ impl Crowd {
 
     /// Ends them; whether none had a wrong answer.
     #[track_caller]
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         self.ending.store(true, Ordering::SeqCst);
         self.threads.drain(..).for_each(|thread| thread.join().expect("a client"));
         let [right, closed, nobody] = [RIGHT, CLOSED, NOBODY].map(|of| self.count(of));
@@ -213,11 +213,11 @@ fn an_nscd_that_is_replaced_under_load_gives_no_wrong_answer() {
 }
 
 /// A server on a socket that its supervisor keeps.
-struct Activated(Child);
+pub struct Activated(Child);
 
 impl Activated {
     #[track_caller]
-    fn start(bench: &Bench, listener: &UnixListener, socket: &Path) -> Activated {
+    pub fn start(bench: &Bench, listener: &UnixListener, socket: &Path) -> Activated {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let listener = listener.try_clone().expect("one more descriptor");
         let mut command =
@@ -231,7 +231,7 @@ impl Activated {
     }
 
     #[track_caller]
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         kill_process(Pid::from_child(&self.0), Signal::TERM).expect("kill");
         assert_eq!(support::wait_for_exit(&mut self.0).code(), Some(0));
     }

@@ -1,0 +1,215 @@
+//! Servers whose executable is replaced, and those that end: whoever has come is answered, and nobody
+//! is turned away where the socket stays.
+#![cfg(all(
+    feature = "ipcserver",
+    feature = "nscd",
+    feature = "nsssd-switch",
+    feature = "nsssd-unix"
+))]
+
+use super::restart::{Activated, CLOSED, Crowd, NOBODY, Questions, ROUNDS};
+use crate::support::ipcserver::house::{self, ask_one, one};
+use crate::support::ipcserver::{Bench, OURS};
+use crate::support::nscd::{self, ask, request};
+use crate::support::{Server, TempDir, nssbox, procfs, run_to_end, tool, wait_until};
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A server's executable in a place of its own, where it can be replaced.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    #[track_caller]
+    fn new() -> Place {
+        let place = Place { dir: TempDir::new() };
+        place.put(&["cp", nssbox().to_str().unwrap()]);
+        for name in ["ipcserver", "nscd", "nsssd-switch", "nsssd-unix"] {
+            crate::support::link(&place.file(), place.dir.path(), name);
+        }
+        place
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join("nssbox")
+    }
+
+    /// Renames what this command makes onto the executable. Written by another process, as everything
+    /// that is to be run.
+    #[track_caller]
+    fn put(&self, command: &[&str]) {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-ec", "cd \"$0\"; \"$@\" new; mv new nssbox"])
+            .arg(self.dir.path())
+            .args(command);
+        assert_eq!(run_to_end(shell).code, Some(0), "{command:?}");
+    }
+
+    #[track_caller]
+    fn start(&self, name: &str, words: &[&str], socket: &PathBuf) -> Server {
+        let mut command = tool(self.dir.path(), name);
+        command.args(words);
+        Server::start_command(command, socket)
+    }
+
+    /// Whether this is what a server runs.
+    fn is_run_by(&self, server: &Server) -> bool {
+        let exe = format!("/proc/{}/exe", server.pid().as_raw_nonzero());
+        let number = |path: PathBuf| fs::metadata(path).map(|file| file.ino()).ok();
+        number(exe.into()) == number(self.file())
+    }
+}
+
+/// Short questions: their answers do not wait for whoever reads slowly.
+fn of_nsss() -> Questions {
+    vec![(ask_one(), one())]
+}
+
+fn of_nscd() -> (nscd::Bench, Questions) {
+    let ada = "ada:*:1001:1001:Ada:/home/ada:/bin/sh";
+    let bench = nscd::Bench::new(&format!("{ada}\n"), "");
+    (bench, vec![(request(ask::USER, "ada"), nscd::user(ada))])
+}
+
+/// A server of each, and what to ask it.
+#[track_caller]
+fn for_each_server(place: &Place, run: impl Fn(Server, &Questions)) {
+    let bench = Bench::new(OURS);
+    house::furnish(&bench);
+    let socket = bench.dir.join("s");
+    let words = ["-1", socket.to_str().unwrap(), "nsssd-unix", "-d", bench.dir.as_str()];
+    run(place.start("ipcserver", &words, &socket), &of_nsss());
+    let (bench, questions) = of_nscd();
+    let socket = bench.socket();
+    let mut words = vec!["-1", "-q", "-S", socket.to_str().unwrap(), "3"];
+    words.extend(bench.unix());
+    words.push("");
+    run(place.start("nscd", &words, &socket), &questions);
+}
+
+#[test]
+fn at_sighup_the_executable_that_is_there_now_takes_over_and_turns_nobody_away() {
+    let place = Place::new();
+    for_each_server(&place, |mut server, questions| {
+        let crowd = Crowd::new(server.socket(), questions);
+        for _ in 0..ROUNDS {
+            crowd.wait_for_answers(20);
+            place.put(&["cp", nssbox().to_str().unwrap()]);
+            assert!(!place.is_run_by(&server));
+            server.signal(Signal::HUP);
+            wait_until("another executable is run", || place.is_run_by(&server));
+        }
+        crowd.wait_for_answers(20);
+        assert_eq!([crowd.count(CLOSED), crowd.count(NOBODY)], [0, 0]);
+        crowd.stop();
+        assert!(server.running());
+        // Signals are its own again, and it ends as the first one did.
+        assert_eq!(server.stop().code(), Some(0));
+    });
+}
+
+#[test]
+fn an_executable_that_cannot_be_run_leaves_the_one_that_runs() {
+    let place = Place::new();
+    for_each_server(&place, |mut server, questions| {
+        let crowd = Crowd::new(server.socket(), questions);
+        for mode in ["755", "644"] {
+            crowd.wait_for_answers(20);
+            // No program for this machine.
+            place.put(&["sh", "-c", "echo no program >$1; chmod $0 $1", mode]);
+            server.signal(Signal::HUP);
+            crowd.wait_for_answers(20);
+        }
+        fs::remove_file(place.file()).unwrap();
+        server.signal(Signal::HUP);
+        crowd.wait_for_answers(20);
+        assert_eq!([crowd.count(CLOSED), crowd.count(NOBODY)], [0, 0]);
+        crowd.stop();
+        assert!(server.running());
+        assert_eq!(server.stop().code(), Some(0));
+        place.put(&["cp", nssbox().to_str().unwrap()]);
+    });
+}
+
+#[test]
+fn who_has_come_to_a_server_that_ends_is_answered() {
+    for_each_server(&Place::new(), |mut server, questions| {
+        let (question, reply) = &questions[0];
+        let early = server.connect();
+        // Who came before this one has come in, too.
+        server.connect().expect(question, reply);
+        server.signal(Signal::TERM);
+        wait_until("it has the signal", || {
+            procfs::status(server.pid(), "SigPnd") == ["0000000000000000"]
+                && procfs::status(server.pid(), "ShdPnd") == ["0000000000000000"]
+        });
+        early.expect(question, reply);
+        early.expect_eof();
+        assert_eq!(server.wait().code(), Some(0));
+    });
+}
+
+#[test]
+fn what_was_asked_before_the_signal_is_answered() {
+    let bench = Bench::new(OURS);
+    house::furnish(&bench);
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut server = bench.start(&["-q"], &["nsssd-unix", "-d", bench.dir.as_str()]);
+        let client = server.connect();
+        client.expect(&ask_one(), &one());
+        server.signal(Signal::STOP);
+        wait_until("it is stopped", || procfs::state(server.pid()) == Some('T'));
+        client.send(&ask_one());
+        server.signal(signal);
+        server.signal(Signal::CONT);
+        client.expect(b"", &one());
+        client.expect_eof();
+        assert_eq!(server.stop().code(), Some(0));
+    }
+}
+
+#[test]
+fn with_the_socket_of_its_supervisor_a_restart_closes_nobodys_connection() {
+    let bench = Bench::new(OURS);
+    house::furnish(&bench);
+    let socket = bench.dir.join("s");
+    let listener = UnixListener::bind(&socket).expect("bind");
+    let mut server = Activated::start(&bench, &listener, &socket);
+    let crowd = Crowd::new(&socket, &of_nsss());
+    for _ in 0..ROUNDS {
+        crowd.wait_for_answers(20);
+        server.stop();
+        server = Activated::start(&bench, &listener, &socket);
+    }
+    crowd.wait_for_answers(20);
+    assert_eq!([crowd.count(CLOSED), crowd.count(NOBODY)], [0, 0]);
+    crowd.stop();
+    server.stop();
+}
+
+#[test]
+fn a_server_that_ends_leaves_the_socket_that_was_renamed_onto_its_own() {
+    let (bench, questions) = of_nscd();
+    let beside = bench.dir.join("run/beside");
+    let mut first = bench.serve(&[]);
+    // The last one of the same option counts.
+    let mut second = Server::start_command(
+        bench.scripted(&["-S", beside.to_str().unwrap()], &[(3, &bench.unix())]),
+        &beside,
+    );
+    let crowd = Crowd::new(&bench.socket(), &questions);
+    crowd.wait_for_answers(20);
+    fs::rename(&beside, bench.socket()).unwrap();
+    crowd.wait_for_answers(20);
+    assert_eq!(first.stop().code(), Some(0));
+    crowd.wait_for_answers(20);
+    assert_eq!(crowd.count(NOBODY), 0);
+    crowd.stop();
+    assert_eq!(second.stop().code(), Some(0));
+}
