@@ -117,7 +117,7 @@ mod tests {
         for text in [
             String::new(),
             "untrusted comment: x\n".to_owned(),
-            KEY[1..].to_owned(),
+            KEY.split_at(1).1.to_owned(),
             format!("{KEY}\n{KEY}\n"),
             format!("{KEY} {KEY}\n"),
             format!("{KEY}\nRWQf\n"),

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A server's executable in a place of its own, where it can be replaced.
@@ -52,7 +52,7 @@ impl Place {
     }
 
     #[track_caller]
-    fn start(&self, name: &str, words: &[&str], socket: &PathBuf) -> Server {
+    fn start(&self, name: &str, words: &[&str], socket: &Path) -> Server {
         let mut command = tool(self.dir.path(), name);
         command.args(words);
         Server::start_command(command, socket)
