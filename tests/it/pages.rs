@@ -21,9 +21,9 @@ macro_rules! pasted {
 pasted! {
     readme: "README.md", 4, 7;
     contributing: "CONTRIBUTING.md", 0, 2;
-    boards: "doc/boards.md", 0, 2;
+    boards: "doc/boards.md", 0, 7;
     dt: "doc/dt.md", 6, 5;
-    examples: "doc/examples/README.md", 1, 9;
+    examples: "doc/examples/README.md", 1, 10;
     fleet: "doc/fleet.md", 0, 3;
     getent: "doc/getent.md", 1, 0;
     id: "doc/id.md", 1, 0;
