@@ -1,6 +1,7 @@
 //! One file, which is to be what a source has: fetched and judged beside what is there, and then put in its
 //! place.
 
+use super::attempts::attempts;
 use super::config::MapConfig;
 use super::diff::{Counts, compare};
 use super::failure::{Done, Failure};
@@ -12,13 +13,13 @@ use super::log::Log;
 use super::maps::Map;
 use super::rebuild::rebuild;
 use super::set::ReadyMap;
-use super::snapshot;
+use super::signed;
 use super::source::{Fetched, Object, Since, Source};
 use super::stamp::{Stamps, Time, Which, now};
 use super::state::{DataStamp, State, Validators};
 use super::targets::{Listed, Place};
 use super::temporary::sweep;
-use super::update::{Options, Turn, Turns, attempts};
+use super::turns::{Options, Turn, Turns};
 use super::write::NewSet;
 use crate::sys::clock::millis;
 use crate::sys::file::open_path;
@@ -285,7 +286,7 @@ impl<'a> Job<'a> {
         let most = self.config.number("max_shrink", MAX_SHRINK)?;
         let lost = before.saturating_sub(entries);
         // Of a snapshot, whoever exports it has judged that.
-        let judged = !snapshot::is_source(self.config) || self.config.text("max_shrink")?.is_some();
+        let judged = !signed::is_source(self.config) || self.config.text("max_shrink")?.is_some();
         let accepted = self.options.accept_shrink || self.options.force_write || !judged;
         if lost > SHRINK_LEAST && lost * 100 > before * most && !accepted {
             return Err(Failure::refused(format!(

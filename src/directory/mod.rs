@@ -23,6 +23,7 @@ pub mod text;
 
 // What fills them. `config` is nsscache.conf, `source` where maps come from; `intake` judges the entries
 // of a source and makes them lines. `update` is one run; `status` and `verify` only look.
+pub mod attempts;
 pub mod config;
 pub mod diff;
 pub mod failure;
@@ -37,12 +38,14 @@ pub mod lines;
 pub mod lock;
 pub mod log;
 pub mod secret;
+pub mod signed;
 pub mod snapshot;
 pub mod source;
 pub mod stamp;
 pub mod state;
 pub mod status;
 pub mod targets;
+pub mod turns;
 pub mod update;
 pub mod verify;
 pub mod watch;

@@ -1,32 +1,17 @@
 //! `nsscache update`: one run over the maps.
 
+use super::attempts::fetch_master;
 use super::config::{Config, MapConfig};
 use super::failure::{Done, Failure, Kind};
 use super::hook;
 use super::job::Job;
-use super::lock::Lock;
 use super::log::Log;
 use super::maps::Map;
 use super::snapshot;
-use super::source::{Fetched, Object, SOURCES, Since, Source};
-use super::targets::{self, Master, Place};
-use std::sync::{LockResult, MutexGuard};
-use std::time::Duration;
-
-/// What the command line says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Whole maps, whatever we have.
-    pub full: bool,
-    /// An empty map is accepted.
-    pub force_write: bool,
-    /// A map that shrank too much is accepted.
-    pub accept_shrink: bool,
-    /// A snapshot is accepted that is older than the last one.
-    pub accept_serial: bool,
-    /// The most entries that the map had of late: it is measured against them, too.
-    pub most_entries: Option<u64>,
-}
+use super::source::{SOURCES, Source};
+use super::targets::{self, Place};
+pub use super::turns::Options;
+use super::turns::Turns;
 
 /// What became of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,23 +104,10 @@ fn one(
     }
 }
 
-/// Of the processes and threads that write, one at a time.
-pub trait Turns {
-    /// Waits until nobody else writes.
-    fn turn(&self) -> Done<Turn<'_>>;
-}
-
-/// Until it is dropped nobody else writes.
-pub struct Turn<'a> {
-    /// Of all processes. It is given back first: this process has one.
-    pub lock: Lock,
-    /// Of the threads of this one.
-    pub ours: LockResult<MutexGuard<'a, ()>>,
-}
-
 /// The source of a map.
 pub fn source<'a>(config: &'a MapConfig<'a>, log: &'a Log) -> Done<Box<dyn Source + 'a>> {
     let name = config.required("source")?;
+    snapshot::check(config)?;
     if let Some(row) = SOURCES.iter().find(|row| row.name == name) {
         return (row.open)(config, log);
     }
@@ -187,45 +159,4 @@ fn automount(
         outcome.changed |= job.write_master(source, &master.listed, whole)?;
     }
     Ok(())
-}
-
-/// The master, whole each time.
-pub fn fetch_master(
-    source: &mut dyn Source,
-    config: &MapConfig<'_>,
-    log: &Log,
-    once: bool,
-) -> Done<(Master, Fetched)> {
-    let all = Since::default();
-    let (master, fetched) = attempts(source, log, once, |source| {
-        let mut master = Master::default();
-        let fetched = source.fetch(Object::Master, &all, &mut master)?;
-        Ok((master, fetched))
-    })?;
-    for bad in &master.bad {
-        log.warning("update", format!("{}: master: {bad}", config.map.name()));
-    }
-    Ok((master, fetched))
-}
-
-/// Tries as often as the configuration says, where trying again may help; or once.
-pub fn attempts<T>(
-    source: &mut dyn Source,
-    log: &Log,
-    once: bool,
-    mut attempt: impl FnMut(&mut dyn Source) -> Done<T>,
-) -> Done<T> {
-    let (max, delay) = if once { (1, 0) } else { source.retries() };
-    let mut number = 1;
-    loop {
-        match attempt(source) {
-            Err(failure) if failure.kind == Kind::Unavailable && number < max => {
-                log.clear();
-                log.warning("update", format!("attempt {number} of {max} failed: {failure}"));
-                std::thread::sleep(Duration::from_secs(delay.into()));
-                number += 1;
-            }
-            done => return done,
-        }
-    }
 }

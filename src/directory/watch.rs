@@ -11,7 +11,8 @@ use super::log::Log;
 use super::source::Source;
 use super::state::State;
 use super::targets::Place;
-use super::update::{self, Options, Turn, Turns};
+use super::turns::{Options, Turn, Turns};
+use super::update;
 use crate::limits::{
     WATCH_BACKOFF_SECONDS, WATCH_BURST_MILLIS, WATCH_LOCK_MILLIS, WATCH_QUIET_MILLIS, WATCH_SECONDS,
 };

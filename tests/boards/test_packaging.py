@@ -72,7 +72,7 @@ class Services(unittest.TestCase):
 
     def test_all_folders_of_examples_are_installed_by_name(self):
         folders = {path.name for path in (TREE / "doc/examples").iterdir() if path.is_dir()}
-        self.assertEqual(folders, {folder for folder, _ in tree.KINDS.values()} | {"inittab"})
+        self.assertEqual(folders, {folder for folder, _ in tree.KINDS.values()} | {"inittab", "fleet"})
         lines = {path.name for path in (TREE / "doc/examples/inittab").iterdir()}
         self.assertEqual(lines, set(tree.INITTABS))
 

@@ -28,22 +28,9 @@ use super::failure::Done;
 #[cfg(not(feature = "signed"))]
 use super::failure::Failure;
 use super::log::Log;
-use super::update::{Options, Turns};
-
-/// The keys of nsscache.conf that say where a snapshot is, and who signs it.
-pub const URL: &str = "http_snapshot_url";
-/// See there.
-pub const SIGNED_BY: &str = "http_signed_by";
-
-/// Whether a map comes out of a snapshot.
-pub fn is_source(config: &MapConfig<'_>) -> bool {
-    let is_http = matches!(config.text("source"), Ok(Some(source)) if source == "http");
-    cfg!(feature = "signed") && is_http && url_is_given(config).unwrap_or(false)
-}
-
-fn url_is_given(config: &MapConfig<'_>) -> Done<bool> {
-    Ok(config.text(URL)?.is_some() || config.text(&format!("{URL}_file"))?.is_some())
-}
+use super::signed::url_is_given;
+pub use super::signed::{SIGNED_BY, URL, groups, is_source};
+use super::turns::{Options, Turns};
 
 /// What of the configuration of a map would make it less than it seems to be; whether it is of a snapshot.
 pub fn check(config: &MapConfig<'_>) -> Done<bool> {
@@ -65,23 +52,6 @@ fn read_keys(_: &MapConfig<'_>, path: &str) -> Done {
 #[cfg(not(feature = "signed"))]
 fn read_keys(config: &MapConfig<'_>, _: &str) -> Done {
     Err(config.wrong(URL, "this build has no signed snapshots (feature signed)"))
-}
-
-/// What makes a snapshot another one: where it is, and who signs it.
-type Which = [Option<String>; 3];
-
-/// Maps that are updated together: those of one snapshot. Every other one is alone.
-pub fn groups<'a>(maps: &[MapConfig<'a>]) -> Vec<Vec<MapConfig<'a>>> {
-    let mut groups: Vec<(Option<Which>, Vec<MapConfig<'a>>)> = Vec::new();
-    for map in maps {
-        let text = |name: &str| map.text(name).ok().flatten();
-        let of = is_source(map).then(|| [text(URL), text(&format!("{URL}_file")), text(SIGNED_BY)]);
-        match groups.iter_mut().find(|(other, _)| of.is_some() && *other == of) {
-            Some((_, group)) => group.push(*map),
-            None => groups.push((of, vec![*map])),
-        }
-    }
-    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 /// Updates the maps of one snapshot, all of them or none; whether a file is new.

@@ -11,7 +11,7 @@ use crate::directory::intake::Entries;
 use crate::directory::lines;
 use crate::directory::log::Log;
 use crate::directory::maps::Map;
-use crate::directory::snapshot;
+use crate::directory::signed;
 use crate::directory::stamp::{http as http_date, parse_http};
 use crate::directory::state::Validators;
 use ureq::http::StatusCode;
@@ -33,7 +33,7 @@ impl<'a> Http<'a> {
             config,
             retries: retries(config, "http")?,
             json: config.one_of("http_format", &["lines", "json"])? == "json",
-            of_snapshot: snapshot::check(config)?,
+            of_snapshot: signed::is_source(config),
             client: Client::new(config, "http", log)?,
         })
     }
@@ -63,7 +63,7 @@ impl<'a> Http<'a> {
 
     /// Where the snapshot is.
     pub fn snapshot_url(&self) -> Done<Url> {
-        let (key, other) = (snapshot::URL, self.key());
+        let (key, other) = (signed::URL, self.key());
         if self.config.text(&other)?.is_some() {
             return Err(self.config.wrong(&other, &format!("{key} says where the map is")));
         }
