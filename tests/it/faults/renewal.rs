@@ -7,7 +7,7 @@
     feature = "nsssd-unix"
 ))]
 
-use super::restart::{Activated, CLOSED, Crowd, NOBODY, Questions, ROUNDS};
+use super::restart::{CLOSED, Crowd, NOBODY, Questions, ROUNDS, over_restarts};
 use crate::support::ipcserver::house::{self, ask_one, one};
 use crate::support::ipcserver::{Bench, OURS};
 use crate::support::nscd::{self, ask, request};
@@ -15,7 +15,6 @@ use crate::support::{Server, TempDir, nssbox, procfs, run_to_end, tool, wait_unt
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -176,21 +175,7 @@ fn what_was_asked_before_the_signal_is_answered() {
 
 #[test]
 fn with_the_socket_of_its_supervisor_a_restart_closes_nobodys_connection() {
-    let bench = Bench::new(OURS);
-    house::furnish(&bench);
-    let socket = bench.dir.join("s");
-    let listener = UnixListener::bind(&socket).expect("bind");
-    let mut server = Activated::start(&bench, &listener, &socket);
-    let crowd = Crowd::new(&socket, &of_nsss());
-    for _ in 0..ROUNDS {
-        crowd.wait_for_answers(20);
-        server.stop();
-        server = Activated::start(&bench, &listener, &socket);
-    }
-    crowd.wait_for_answers(20);
-    assert_eq!([crowd.count(CLOSED), crowd.count(NOBODY)], [0, 0]);
-    crowd.stop();
-    server.stop();
+    assert_eq!(over_restarts(&of_nsss()), [0, 0]);
 }
 
 #[test]

@@ -213,11 +213,11 @@ fn an_nscd_that_is_replaced_under_load_gives_no_wrong_answer() {
 }
 
 /// A server on a socket that its supervisor keeps.
-pub struct Activated(Child);
+struct Activated(Child);
 
 impl Activated {
     #[track_caller]
-    pub fn start(bench: &Bench, listener: &UnixListener, socket: &Path) -> Activated {
+    fn start(bench: &Bench, listener: &UnixListener, socket: &Path) -> Activated {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let listener = listener.try_clone().expect("one more descriptor");
         let mut command =
@@ -231,7 +231,7 @@ impl Activated {
     }
 
     #[track_caller]
-    pub fn stop(mut self) {
+    fn stop(mut self) {
         kill_process(Pid::from_child(&self.0), Signal::TERM).expect("kill");
         assert_eq!(support::wait_for_exit(&mut self.0).code(), Some(0));
     }
@@ -244,23 +244,31 @@ impl Drop for Activated {
     }
 }
 
-#[test]
-fn with_the_socket_of_its_supervisor_nobody_is_turned_away_by_a_restart() {
+/// How many were [CLOSED] and how many met [NOBODY] while a server whose supervisor keeps its socket was
+/// started anew again and again under a crowd.
+pub fn over_restarts(questions: &Questions) -> [usize; 2] {
     let bench = Bench::new(OURS);
     ipcserver::house::furnish(&bench);
     let socket: PathBuf = bench.dir.join("s");
     let listener = UnixListener::bind(&socket).expect("bind");
     let mut server = Activated::start(&bench, &listener, &socket);
-    let crowd = Crowd::new(&socket, &of_nsss());
+    let crowd = Crowd::new(&socket, questions);
     for _ in 0..ROUNDS {
         crowd.wait_for_answers(20);
         server.stop();
         server = Activated::start(&bench, &listener, &socket);
     }
     crowd.wait_for_answers(20);
-    assert_eq!(crowd.count(NOBODY), 0);
+    let counts = [crowd.count(CLOSED), crowd.count(NOBODY)];
     crowd.stop();
     server.stop();
+    counts
+}
+
+#[test]
+fn with_the_socket_of_its_supervisor_nobody_is_turned_away_by_a_restart() {
+    let [_, nobody] = over_restarts(&of_nsss());
+    assert_eq!(nobody, 0);
 }
 
 #[test]

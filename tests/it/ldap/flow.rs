@@ -1,7 +1,7 @@
 //! Changes without end to a directory, and a reader that knows what each entry has been: what it sees is
 //! never anything else, nothing of it goes back in time, and what never changes is always there.
 
-use super::slapd::{ADMIN, Slapd};
+use super::slapd::{ADMIN, Slapd, account_ldif, places_ldif};
 use crate::support::directory::Machine;
 use crate::support::wait_for_exit;
 use std::collections::HashMap;
@@ -56,18 +56,9 @@ fn user_ldif(dn: &str, name: &str, n: u32, version: u64) -> String {
 
 /// The entries at the beginning.
 pub fn ldif() -> String {
-    let mut text = String::from(
-        "\n\ndn: ou=flow,dc=example,dc=org\nobjectClass: organizationalUnit\nou: flow\n\n\
-         dn: ou=flowgroup,dc=example,dc=org\nobjectClass: organizationalUnit\nou: flowgroup\n",
-    );
+    let mut text = places_ldif("flow");
     for n in 0..QUIET {
-        let _ = write!(
-            text,
-            "\ndn: uid=q{n},ou=flow,dc=example,dc=org\nobjectClass: account\nobjectClass: posixAccount\n\
-             uid: q{n}\ncn: Quiet {n}\nuidNumber: {}\ngidNumber: 20000\nhomeDirectory: /home/q{n}\n\
-             loginShell: /bin/sh\n",
-            30_000 + n
-        );
+        text += &account_ldif("flow", &format!("q{n}"), &format!("Quiet {n}"), 30_000 + n, 20_000);
     }
     for n in 0..BUSY {
         let dn = format!("uid=f{n},ou=flow,dc=example,dc=org");

@@ -1,7 +1,7 @@
 //! A site of 2,000 users and 300 groups, some of them in each other: what changes in its directory is seen
 //! by `watch`, and by programs of glibc, which ask our nscd.
 
-use super::slapd::{Slapd, Sync, no_ldapmodify};
+use super::slapd::{Slapd, Sync, account_ldif, no_ldapmodify, places_ldif};
 use super::watch::{Running, config};
 use crate::support::directory::{Machine, no_machine};
 use crate::support::{have_program, run_to_end, skip, wait_until};
@@ -15,18 +15,9 @@ const NESTED: u32 = 10;
 const LARGE: u32 = 10_000;
 
 fn ldif() -> String {
-    let mut text = String::from(
-        "\n\ndn: ou=site,dc=example,dc=org\nobjectClass: organizationalUnit\nou: site\n\n\
-         dn: ou=sitegroup,dc=example,dc=org\nobjectClass: organizationalUnit\nou: sitegroup\n",
-    );
+    let mut text = places_ldif("site");
     for n in 0..USERS {
-        let _ = write!(
-            text,
-            "\ndn: uid=s{n},ou=site,dc=example,dc=org\nobjectClass: account\nobjectClass: posixAccount\n\
-             uid: s{n}\ncn: Site {n}\nuidNumber: {}\ngidNumber: 50000\nhomeDirectory: /home/s{n}\n\
-             loginShell: /bin/sh\n",
-            40_000 + n
-        );
+        text += &account_ldif("site", &format!("s{n}"), &format!("Site {n}"), 40_000 + n, 50_000);
     }
     let mut group = |name: &str, gid: u32, members: &mut dyn Iterator<Item = String>| {
         let _ = write!(

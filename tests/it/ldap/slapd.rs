@@ -153,6 +153,23 @@ impl Slapd {
     }
 }
 
+/// A place for users, `ou=OU`, and one for groups, `ou=OUgroup`; an empty line is in front.
+pub fn places_ldif(ou: &str) -> String {
+    format!(
+        "\n\ndn: ou={ou},dc=example,dc=org\nobjectClass: organizationalUnit\nou: {ou}\n\n\
+         dn: ou={ou}group,dc=example,dc=org\nobjectClass: organizationalUnit\nou: {ou}group\n"
+    )
+}
+
+/// A user there, called `cn`; an empty line is in front.
+pub fn account_ldif(ou: &str, uid: &str, cn: &str, number: u32, gid: u32) -> String {
+    format!(
+        "\ndn: uid={uid},ou={ou},dc=example,dc=org\nobjectClass: account\nobjectClass: posixAccount\n\
+         uid: {uid}\ncn: {cn}\nuidNumber: {number}\ngidNumber: {gid}\nhomeDirectory: /home/{uid}\n\
+         loginShell: /bin/sh\n"
+    )
+}
+
 /// Whether there is no ldapmodify, which is said.
 pub fn no_ldapmodify(test: &str) -> bool {
     let below = |name: &str, dir: &str| {
