@@ -18,7 +18,7 @@ use crate::server::conversation::Protocol;
 use crate::server::event_loop::{Service, serve};
 use crate::server::listener::{self, Listener, Place};
 use crate::server::setup::{Connections, Identity, ready};
-use crate::server::signals::settle;
+use crate::server::signals::settle_server;
 use crate::server::spawned;
 use crate::sys::error::{Error, Exit, Hint};
 use crate::sys::message::Message;
@@ -61,7 +61,7 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    settle();
+    settle_server();
     no_huge_pages();
     let options = SPEC.split(args)?;
     let [path, command @ ..] = options.rest else {

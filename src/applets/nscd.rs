@@ -26,7 +26,7 @@ use crate::server::public::{Endpoint, NSCD_NAMES, NSSS_NAMES, Server, WORKER};
 use crate::server::setup::{Connections, Identity, clamp, with_room};
 #[cfg(feature = "share")]
 use crate::server::share::{Share, Wanted, Wish};
-use crate::server::signals::settle;
+use crate::server::signals::settle_server;
 use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit};
 use crate::sys::message::Message;
@@ -109,7 +109,7 @@ pub const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    settle();
+    settle_server();
     no_huge_pages();
     if let Some(before) = control::statistics(args) {
         return control::tell_statistics(before);

@@ -15,7 +15,7 @@ use crate::server::listener::Limits;
 use crate::server::public::make_directory;
 use crate::server::public::{Endpoint, MULTIPLEXER_NAMES, Server, USERDB_NAMES, WORKER};
 use crate::server::setup::{Connections, Identity, clamp, with_room};
-use crate::server::signals::settle;
+use crate::server::signals::settle_server;
 use crate::server::sources::Sources;
 use crate::sys::error::{Error, Exit};
 use crate::sys::file::directory;
@@ -66,7 +66,7 @@ const SPEC: Spec = Spec {
 
 /// Does the work.
 pub fn main(args: &[OsString]) -> Result<Exit, Error> {
-    settle();
+    settle_server();
     no_huge_pages();
     let options = SPEC.split(args)?;
     let connections = Connections::given(&options)?;

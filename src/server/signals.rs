@@ -41,7 +41,23 @@ impl Signal {
 /// size of files, and a terminal that lets nobody write from behind (`stty tostop`). Where SIGCHLD is
 /// ignored, the number of a child that has ended could be another's when it is killed.
 pub fn settle() {
-    let mut blocked = SigSet::empty();
+    settle_with(SigSet::empty());
+}
+
+/// [`settle`] of a server: a SIGHUP from now on, or while the executable before this one began anew as it,
+/// is kept until the server catches it. By default it would be the end.
+pub fn settle_server() {
+    settle_with(until_caught());
+}
+
+/// What is not to be lost between two executables: an older one that never catches it goes on without.
+pub fn until_caught() -> SigSet {
+    let mut kept = SigSet::empty();
+    kept.add(signal::Signal::SIGHUP);
+    kept
+}
+
+fn settle_with(mut blocked: SigSet) {
     blocked.add(signal::Signal::SIGTTOU);
     blocked.add(signal::Signal::SIGXFSZ);
     let _ = blocked.thread_set_mask();

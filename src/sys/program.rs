@@ -46,6 +46,14 @@ pub fn executable() -> Option<CString> {
     readlink(SELF, Vec::new()).ok()
 }
 
+/// Device and inode of a file.
+pub type Identity = (u64, u64);
+
+/// Those of the file that has this name now.
+pub fn identity(file: &CStr) -> Option<Identity> {
+    stat(file).ok().map(|file| (file.st_dev, file.st_ino))
+}
+
 /// Whether another executable has taken the place of ours.
 pub fn is_replaced(place: &CStr) -> bool {
     !is_ours(place) && runs(place).is_ok()
@@ -55,10 +63,7 @@ pub fn is_replaced(place: &CStr) -> bool {
 pub fn is_ours(file: &CStr) -> bool {
     // Opened, not asked by its name: qemu-user stands in for the former alone.
     let ours = openat(CWD, SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(fstat);
-    match (ours, stat(file)) {
-        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
-        _ => false,
-    }
+    ours.is_ok_and(|ours| Some((ours.st_dev, ours.st_ino)) == identity(file))
 }
 
 /// The file that execvp(3) would run, and its errors.

@@ -1,15 +1,14 @@
 //! Starting programs, by posix_spawn(3): the one place for it.
 
-use super::clock::{millis, timespec};
+use super::clock::{NEVER, millis};
 use super::errno;
 use super::file::path;
 use super::passed::{VARIABLES, pass};
-use super::program::{SELF, find};
+use super::program::{Identity, SELF, find, identity};
 use super::with_huge_pages;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use rustix::event::poll;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus, kill_process, waitpid};
 use rustix::stdio::{stdin, stdout};
@@ -226,42 +225,65 @@ pub fn become_program(command: &[OsString]) -> Result<Infallible, Errno> {
     nix::unistd::execv(&file, &words).map_err(errno::of)
 }
 
-/// Whether the executable at `place` has this applet, and prints its help, on our standard output.
-pub fn runs_well(place: &CStr, applet: &str) -> bool {
-    try_out(place, applet).unwrap_or(false)
+/// The executable that is to take our place, while it is tried out: whether it has our applet, and prints
+/// its help, on our standard output.
+pub struct Trial {
+    process: Process,
+    file: Option<Identity>,
+    /// When it has had its time, in milliseconds of the clock.
+    pub due: u64,
 }
 
-fn try_out(place: &CStr, applet: &str) -> Result<bool, Errno> {
-    let command = Command::new(&[applet.into(), "--help".into()])?;
-    let process = command.start_file(place, stdin(), stdout())?;
-    let until = millis() + TRIAL_MILLIS;
-    loop {
-        match waitpid(Some(process.pid), WaitOptions::NOHANG)? {
-            Some((_, status)) => return Ok(status.exit_status() == Some(0)),
-            None if millis() >= until => {
-                process.kill();
-                return process.wait().map(|_| false);
-            }
-            None => drop(poll(&mut [], Some(&timespec(LOOK)))),
+impl Trial {
+    /// Starts the executable that is at `place` now.
+    pub fn start(place: &CStr, applet: &str) -> Result<Self, Errno> {
+        let file = identity(place);
+        let command = Command::new(&[applet.into(), "--help".into()])?;
+        let process = command.start_file(place, stdin(), stdout())?;
+        Ok(Trial { process, file, due: millis() + TRIAL_MILLIS })
+    }
+
+    /// Whether it runs well, once that is known: to be asked when a child has ended, and when it is due.
+    pub fn result(&mut self) -> Option<bool> {
+        if let Some(status) = self.process.ended().transpose() {
+            return Some(status.is_ok_and(|status| status.exit_status() == Some(0)));
         }
+        if millis() >= self.due {
+            self.end();
+        }
+        None
+    }
+
+    /// Whether it is still the one that is at `place`.
+    pub fn is_of(&self, place: &CStr) -> bool {
+        self.file.is_some() && self.file == identity(place)
+    }
+
+    /// Ends it.
+    pub fn end(&mut self) {
+        self.process.kill();
+        self.due = NEVER;
     }
 }
 
-/// Milliseconds for an executable to print its help, and between two looks whether it has: a box reads
-/// it from its disk.
-const TRIAL_MILLIS: u64 = 2000;
-const LOOK: u64 = 5;
+/// Milliseconds for an executable to print its help: a box reads it from its disk, and is busy.
+const TRIAL_MILLIS: u64 = 10_000;
 
 /// Begins anew as the executable that is at `place` now, or as this one if that cannot be run, with the
 /// words and the environment that we were started with and these sockets, as a supervisor passes them.
-/// Comes back only with an error. Whatever has the first numbers is closed: there is no way back.
-pub fn begin_anew(place: &CStr, sockets: &[(&str, BorrowedFd<'_>)]) -> Result<Infallible, Errno> {
+/// Signals that are `kept` wait for it to catch them. Comes back only with an error. Whatever has the first
+/// numbers is closed: there is no way back.
+pub fn begin_anew(
+    place: &CStr,
+    sockets: &[(&str, BorrowedFd<'_>)],
+    kept: &SigSet,
+) -> Result<Infallible, Errno> {
     let mut command = Command::new(&std::env::args_os().collect::<Vec<_>>())?;
     for (variable, value) in VARIABLES.iter().zip(pass(sockets)?) {
         command.set(variable, &value)?;
     }
     // Those that are blocked here would be there, too.
-    let _ = SigSet::empty().thread_set_mask();
+    let _ = kept.thread_set_mask();
     let run = |file: &CStr| nix::unistd::execve(file, &command.words, &command.environment);
     with_huge_pages(|| under_first_limit(|| run(place).or_else(|_| run(SELF)))).map_err(errno::of)
 }
@@ -306,7 +328,6 @@ impl Process {
     }
 
     /// How it ended, once it has.
-    #[cfg(feature = "nsscache")]
     pub fn ended(&mut self) -> Result<Option<WaitStatus>, Errno> {
         let ended = waitpid(Some(self.pid), WaitOptions::NOHANG)?;
         self.ended = ended.is_some();

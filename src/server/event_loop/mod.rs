@@ -7,6 +7,7 @@
 
 mod admission;
 mod offload;
+mod renewal;
 mod serving;
 
 use self::admission::FEW;
@@ -19,18 +20,17 @@ use super::listener::Listener;
 use super::log::Log;
 use super::schedule::{Queue, accepted_in_round};
 use super::session::{Phase, Sessions};
-use super::signals::{Signal, Signals};
+use super::signals::{Signal, Signals, until_caught};
 use super::supervisor::tell_ready;
 use super::worker::pool::{MOST as MOST_WORKERS, Pool};
 use crate::backend::switch::Switch;
-use crate::limits::{CLIENT_MILLIS, ENDING_MILLIS, RENEWAL_MILLIS, REPLY_PIECE, SHARE_LOOKUP};
+use crate::limits::{CLIENT_MILLIS, ENDING_MILLIS, REPLY_PIECE, SHARE_LOOKUP};
 use crate::sys::clock::{NEVER, millis};
 use crate::sys::errno;
 use crate::sys::error::{Error, unable};
-use crate::sys::program::is_replaced;
-use crate::sys::spawn::{begin_anew, runs_well};
+use crate::sys::no_alloc;
+use crate::sys::spawn::{Trial, begin_anew};
 use crate::sys::watch::Watched;
-use crate::sys::{may_alloc, no_alloc};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -102,7 +102,7 @@ pub fn serve(
     for service in services {
         sockets.push((service.protocol.name(), service.listener.socket.as_fd()));
     }
-    match begin_anew(place, &sockets).map_err(unable("unable to begin anew"))? {}
+    match begin_anew(place, &sockets, &until_caught()).map_err(unable("unable to begin anew"))? {}
 }
 
 /// Serves until a signal ends it; a newline tells that it is ready if `newline`. Then where the
@@ -134,6 +134,9 @@ fn run<'a>(
     #[cfg(feature = "share")]
     if let Some(companion) = &mut server.companion {
         companion.leave();
+    }
+    if let Some(trial) = &mut server.trial {
+        trial.end();
     }
     ended?;
     let next = server.executable.filter(|_| server.makes_room);
@@ -196,6 +199,8 @@ struct EventLoop<'a> {
     ending: bool,
     /// Where our executable was at the start, if another one may take our place.
     executable: Option<&'a CStr>,
+    /// The one that is there now, while it is tried out.
+    trial: Option<Trial>,
     /// It ends for the executable that is there now.
     makes_room: bool,
     /// Then all connections are closed, in milliseconds of the clock.
@@ -238,6 +243,7 @@ impl<'a> EventLoop<'a> {
             next_deadline: NEVER,
             ending: false,
             executable: None,
+            trial: None,
             makes_room: false,
             ends_at: NEVER,
         }))
@@ -308,6 +314,9 @@ impl<'a> EventLoop<'a> {
         if self.ends_at != NEVER && millis() >= self.ends_at {
             self.close_all();
         }
+        if self.trial.as_ref().is_some_and(|trial| millis() >= trial.due) {
+            self.look_at_trial();
+        }
         let look = self.switch.next_look();
         if look != NEVER && millis() >= look {
             self.close_idle();
@@ -352,6 +361,7 @@ impl<'a> EventLoop<'a> {
         }
         let pauses = self.acceptors.iter().map(|acceptor| acceptor.pause_ends);
         let next = self.next_deadline.min(self.ends_at).min(self.switch.next_look()).min(until);
+        let next = self.trial.as_ref().map_or(next, |trial| next.min(trial.due));
         let next = pauses.filter(|ends| *ends != 0).fold(next, u64::min);
         #[cfg(feature = "share")]
         let next = self.companion.as_ref().map_or(next, |one| next.min(one.due()));
@@ -368,12 +378,11 @@ impl<'a> EventLoop<'a> {
                     if let Some(workers) = &mut self.workers {
                         workers.child_ended();
                     }
+                    self.look_at_trial();
                 }
-                Signal::Hup if self.may_begin_anew() => {
-                    self.log.received(signal, "making room for the executable that is there now");
-                    self.makes_room = true;
-                    self.end_gently(RENEWAL_MILLIS);
-                }
+                // It is about to begin anew.
+                Signal::Hup if self.trial.is_some() => {}
+                Signal::Hup if self.tries_executable() => {}
                 // What would end the children ends the connections.
                 Signal::Hup => {
                     self.log.received(signal, "closing all connections");
@@ -393,17 +402,6 @@ impl<'a> EventLoop<'a> {
                 }
             }
         }
-    }
-
-    /// Whether another executable is there now, and runs.
-    fn may_begin_anew(&self) -> bool {
-        let place = self.executable.filter(|place| !self.ending && is_replaced(place));
-        let Some(place) = place else { return false };
-        let runs = may_alloc(|| runs_well(place, self.log.name));
-        if !runs {
-            self.log.cannot_begin_anew(place.to_bytes());
-        }
-        runs
     }
 
     /// If its end was seen, there is nobody left to serve.

@@ -14,6 +14,7 @@ use crate::support::nscd::{self, ask, request};
 use crate::support::{Server, TempDir, nssbox, procfs, run_to_end, tool, wait_until};
 use rustix::process::Signal;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,6 +114,31 @@ fn at_sighup_the_executable_that_is_there_now_takes_over_and_turns_nobody_away()
     });
 }
 
+/// A box that is slow starts a server in seconds, and nobody who tells it to begin anew waits for that.
+#[test]
+fn a_sighup_that_comes_while_it_begins_anew_is_kept() {
+    let place = Place::new();
+    for_each_server(&place, |mut server, questions| {
+        let crowd = Crowd::new(server.socket(), questions);
+        for _ in 0..ROUNDS {
+            place.put(&["cp", nssbox().to_str().unwrap()]);
+            wait_until("another executable is run", || {
+                server.signal(Signal::HUP);
+                place.is_run_by(&server)
+            });
+            // It has not caught its signals yet.
+            for _ in 0..100 {
+                server.signal(Signal::HUP);
+            }
+            crowd.wait_for_answers(20);
+        }
+        assert_eq!(crowd.count(NOBODY), 0);
+        crowd.stop();
+        assert!(server.running());
+        assert_eq!(server.stop().code(), Some(0));
+    });
+}
+
 #[test]
 fn an_executable_that_cannot_be_run_leaves_the_one_that_runs() {
     let place = Place::new();
@@ -133,6 +159,42 @@ fn an_executable_that_cannot_be_run_leaves_the_one_that_runs() {
         assert!(server.running());
         assert_eq!(server.stop().code(), Some(0));
         place.put(&["cp", nssbox().to_str().unwrap()]);
+    });
+}
+
+#[test]
+fn while_an_executable_is_tried_clients_are_answered() {
+    let place = Place::new();
+    let told = place.dir.join("told");
+    let fifo = place.dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for_each_server(&place, |mut server, questions| {
+        let crowd = Crowd::new(server.socket(), questions);
+        // One that takes its time and fails, and, while that is known of nobody, one that is good.
+        for replaced in [false, true] {
+            let script = "cat >new <<'end'\n#!/bin/sh\nread -r _ <fifo\necho >told\nexit 1\nend\nchmod 755 new";
+            let script = script.replace("fifo", fifo.to_str().unwrap());
+            let script = script.replace("told", told.to_str().unwrap());
+            place.put(&["sh", "-c", &script]);
+            server.signal(Signal::HUP);
+            // Opened when it reads.
+            let mut go = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
+            crowd.wait_for_answers(20);
+            if replaced {
+                place.put(&["cp", nssbox().to_str().unwrap()]);
+                server.signal(Signal::HUP);
+                crowd.wait_for_answers(20);
+            }
+            go.write_all(b"\n").unwrap();
+            wait_until("it was not ended before its time", || told.exists());
+            fs::remove_file(&told).unwrap();
+            wait_until("the good one is run", || !replaced || place.is_run_by(&server));
+            crowd.wait_for_answers(20);
+        }
+        assert_eq!(crowd.count(NOBODY), 0);
+        crowd.stop();
+        assert!(server.running());
+        assert_eq!(server.stop().code(), Some(0));
     });
 }
 
