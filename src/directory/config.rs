@@ -87,7 +87,7 @@ impl Config {
                     }),
                     Some((source, kind)) => {
                         if let Err(failure) = self.check(&section.name, key, kind) {
-                            faults.push(failure.text);
+                            faults.push(failure.into_text());
                         } else if !source.is_empty() && !used.iter().any(|word| word == source) {
                             notes.push(format!("{place}: no map has the source {source}"));
                         }

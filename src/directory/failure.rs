@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 
 /// What may be done about a failure.
@@ -14,9 +15,14 @@ pub enum Kind {
     Refused,
 }
 
-/// A failure, in one line for the log.
+/// A failure, in one line for the log. It is a pointer, so that a result of nothing is one word, which costs
+/// every `?` of this part little.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Why>);
+
+/// What a [`Failure`] says.
+#[derive(Debug)]
+pub struct Why {
     /// What may be done.
     pub kind: Kind,
     /// In words.
@@ -27,14 +33,44 @@ pub struct Failure {
 pub type Done<T = ()> = Result<T, Failure>;
 
 impl Failure {
+    /// What it is, in words.
+    #[cold]
+    pub fn new(kind: Kind, text: String) -> Self {
+        Failure(Box::new(Why { kind, text }))
+    }
+
     /// Trying again does not help.
     pub fn refused(text: impl Into<String>) -> Self {
-        Failure { kind: Kind::Refused, text: text.into() }
+        Failure::new(Kind::Refused, text.into())
     }
 
     /// Trying again may help.
     pub fn unavailable(text: impl Into<String>) -> Self {
-        Failure { kind: Kind::Unavailable, text: text.into() }
+        Failure::new(Kind::Unavailable, text.into())
+    }
+
+    /// The same, with what is told of it.
+    pub fn adding(mut self, told: &str) -> Self {
+        self.0.text.push_str(": ");
+        self.0.text.push_str(told);
+        self
+    }
+
+    /// The same; trying again does not help.
+    pub fn refusing(mut self) -> Self {
+        self.0.kind = Kind::Refused;
+        self
+    }
+
+    /// Its words.
+    pub fn into_text(self) -> String {
+        self.0.text
+    }
+
+    /// The same in other words.
+    pub fn reworded(mut self, text: String) -> Self {
+        self.0.text = text;
+        self
     }
 
     /// A failed system call: `unable to WHAT PATH: …`.
@@ -42,6 +78,14 @@ impl Failure {
         let reason = crate::sys::message::errno_text(errno);
         let reason = String::from_utf8_lossy(&reason);
         Failure::refused(format!("unable to {what} {}: {reason}", shown(path)))
+    }
+}
+
+impl Deref for Failure {
+    type Target = Why;
+
+    fn deref(&self) -> &Why {
+        &self.0
     }
 }
 

@@ -67,7 +67,7 @@ impl Source for Taken<'_, '_> {
         for failure in [read.as_ref().err(), rest.as_ref().err()].into_iter().flatten() {
             if failure.kind == Kind::Unavailable {
                 let (kind, text) = (failure.kind, failure.text.clone());
-                return Err(self.http.broken(Failure { kind, text }));
+                return Err(self.http.broken(Failure::new(kind, text)));
             }
         }
         if len != size || sum != listed.sum {

@@ -196,7 +196,7 @@ impl Run<'_> {
             Got::Unchanged => Vec::new(),
             Got::Status(status, failure) => {
                 let text = format!("the signature of the snapshot: {failure}");
-                return Err(missing(status, Failure { text, ..failure }));
+                return Err(missing(status, failure.reworded(text)));
             }
         };
         // Two that accept at a time must not make it the older one.
@@ -285,7 +285,7 @@ impl Run<'_> {
                 Err(_) if job.there()? != there => return Ok(None),
                 Err(failure) => {
                     let text = format!("{}: {failure}", job.shown());
-                    return Err(Failure { text, ..failure });
+                    return Err(failure.reworded(text));
                 }
             }
         }

@@ -133,9 +133,9 @@ fn good(answer: Answer, asked: bool) -> Done<Option<Answer>> {
             let mut failure = refused(status, answer.headers());
             let says = front(answer);
             if !says.is_empty() {
-                failure.text = format!("{}: {}", failure.text, shown(says.trim_ascii()));
+                failure = failure.adding(&shown(says.trim_ascii()));
             }
-            Err(if forbidden { Failure::refused(failure.text) } else { failure })
+            Err(if forbidden { failure.refusing() } else { failure })
         }
     }
 }

@@ -122,13 +122,13 @@ fn failure(answer: Answer) -> Failure {
     let path = ["error".to_owned(), "message".to_owned()];
     let message = object_of(&says).and_then(|object| text_at(object, &path)).ok().flatten();
     if let Some(message) = message {
-        failure.text = format!("{}: {}", failure.text, shown(&message));
+        failure = failure.adding(&shown(&message));
     }
     match status {
         StatusCode::UNAUTHORIZED => {
             Failure::refused(format!("{} (is the token of gcs_token_file old?)", failure.text))
         }
-        StatusCode::FORBIDDEN => Failure::refused(failure.text),
+        StatusCode::FORBIDDEN => failure.refusing(),
         _ => failure,
     }
 }

@@ -160,7 +160,7 @@ pub fn failure(answer: Answer, bucket_key: &str) -> Failure {
     match status {
         // Rights do not come by asking again.
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Failure::refused(told),
-        _ => Failure { text: told, ..of_status },
+        _ => of_status.reworded(told),
     }
 }
 

@@ -292,11 +292,11 @@ pub fn refusal(answer: Answer) -> Done<Result<Answer, Refusal>> {
         Some(refusal) => Ok(Err(refusal)),
         None => {
             if !says.is_empty() {
-                plain.text = format!("{}: {}", plain.text, shown(says.trim_ascii()));
+                plain = plain.adding(&shown(says.trim_ascii()));
             }
             // A client certificate with a CommonName, where etcd has users.
             if says.starts_with(b"CommonName") {
-                plain = Failure::refused(plain.text);
+                plain = plain.refusing();
             }
             Err(plain)
         }

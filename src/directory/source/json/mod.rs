@@ -386,7 +386,7 @@ mod tests {
     fn read(paths: &Paths, document: &str) -> Result<Vec<String>, String> {
         let mut seen = Seen::default();
         let done = paths.read(&mut document.as_bytes(), &mut seen);
-        done.map(|()| seen.0).map_err(|failure| failure.text)
+        done.map(|()| seen.0).map_err(crate::directory::failure::Failure::into_text)
     }
 
     #[test]

@@ -172,14 +172,13 @@ fn failure(answer: Answer) -> Failure {
         object_of(&says).and_then(|error| text_at(error, &[name.to_owned()])).ok().flatten()
     };
     for told in [part("scimType"), part("detail")].into_iter().flatten() {
-        failure.text = format!("{}: {}", failure.text, shown(&told));
+        failure = failure.adding(&shown(&told));
     }
     match status {
-        StatusCode::UNAUTHORIZED => Failure::refused(format!(
-            "{}: the token is not taken; is it old? (scim_auth_token_file)",
-            failure.text
-        )),
-        StatusCode::FORBIDDEN => Failure::refused(failure.text),
+        StatusCode::UNAUTHORIZED => {
+            failure.adding("the token is not taken; is it old? (scim_auth_token_file)").refusing()
+        }
+        StatusCode::FORBIDDEN => failure.refusing(),
         _ => failure,
     }
 }
