@@ -245,13 +245,14 @@ impl Trial {
 
     /// Whether it runs well, once that is known: to be asked when a child has ended, and when it is due.
     pub fn result(&mut self) -> Option<bool> {
-        if let Some(status) = self.process.ended().transpose() {
-            return Some(status.is_ok_and(|status| status.exit_status() == Some(0)));
+        match self.process.ended() {
+            Ok(None) if millis() < self.due => None,
+            Ok(None) => {
+                self.end();
+                None
+            }
+            ended => Some(matches!(ended, Ok(Some(status)) if status.exit_status() == Some(0))),
         }
-        if millis() >= self.due {
-            self.end();
-        }
-        None
     }
 
     /// Whether it is still the one that is at `place`.

@@ -29,7 +29,7 @@ impl EventLoop<'_> {
             return;
         }
         if runs && is_there {
-            self.log.received(Signal::Hup, "making room for the executable that is there now");
+            self.log.received(Signal::Hup, "beginning anew");
             self.makes_room = true;
             return self.end_gently(RENEWAL_MILLIS);
         }
