@@ -89,7 +89,14 @@ impl DbFile {
             rights.check_read(seen, &self.path, self.is_secret())?;
             return Ok(self.version);
         }
-        let now = stat(&self.path).inspect_err(|_| self.forget())?;
+        // (A combinator would copy what stat tells.)
+        let now = match stat(&self.path) {
+            Ok(now) => now,
+            Err(errno) => {
+                self.forget();
+                return Err(errno);
+            }
+        };
         rights.check_read(&now, &self.path, self.is_secret())?;
         if self.reading.holds(&Stamp::of(&now)) && (self.kept.is_some() || self.reopen().is_ok()) {
             if batch != 0 {

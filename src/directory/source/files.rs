@@ -93,7 +93,9 @@ impl<'a> Files<'a> {
         }
         self.seen = Some(stamp.clone());
         let validators = Validators { etag: None, modified: Some(stamp) };
-        Ok(Fetched::Whole { modified: Some(stat.st_mtime), validators, bytes })
+        #[allow(clippy::unnecessary_cast, reason = "the field has another type on other targets")]
+        let modified = Some(stat.st_mtime as i64);
+        Ok(Fetched::Whole { modified, validators, bytes })
     }
 }
 

@@ -99,7 +99,9 @@ pub fn parse(db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
 
 /// A line of `db` by these rules; see [`parse`] and [`glibc::parse`].
 pub fn parse_by(rules: Rules, db: Db, line: &[u8]) -> Result<Record<'_>, Malformed> {
-    Fields::of(rules, db, line).map(|fields| fields.record(db))
+    let mut fields = Fields::new(rules);
+    fields.read(db, line)?;
+    Ok(fields.record(db))
 }
 
 /// A line of passwd; see [`parse`].
@@ -153,10 +155,15 @@ pub struct Parsed {
 impl Parsed {
     /// Parses a line of `db`; see [`parse`] and [`glibc::parse`].
     pub fn new(rules: Rules, db: Db, line: &[u8]) -> Result<Self, Malformed> {
-        let Fields { fields, numbers, members, .. } = Fields::of(rules, db, line)?;
+        let mut read = Fields::new(rules);
+        read.read(db, line)?;
+        let Fields { fields, numbers, members, .. } = &read;
         let start = if rules.trim_lines() { glibc::blanks(line) as u32 } else { 0 };
-        let lens = fields.map(|field| field.len() as u32);
-        Ok(Parsed { rules, db, start, lens, numbers, members })
+        let mut lens = [0; 9];
+        for (len, field) in lens.iter_mut().zip(fields) {
+            *len = field.len() as u32;
+        }
+        Ok(Parsed { rules, db, start, lens, numbers: *numbers, members: *members })
     }
 
     /// By whose rules it was parsed.
@@ -212,11 +219,9 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(rules: Rules, db: Db, line: &'a [u8]) -> Result<Self, Malformed> {
-        let (fields, numbers) = ([&[][..]; 9], [Shadow::EMPTY; 7]);
-        let mut parsed = Fields { rules, fields, numbers, members: 0 };
-        parsed.read(db, line)?;
-        Ok(parsed)
+    /// Of a line that has yet to be read: a result with all of it would be copied.
+    fn new(rules: Rules) -> Self {
+        Fields { rules, fields: [&[]; 9], numbers: [Shadow::EMPTY; 7], members: 0 }
     }
 
     /// Splits a line and reads its numbers.
