@@ -89,15 +89,15 @@ impl Ix {
         let (from, to) = (low.saturating_sub(2), (high + 2).min(count));
         let Some(records) = self.read(from, to, room)? else { return Ok(Told::Nothing) };
         let (mut before, mut found, mut after) = (None, None, None);
-        let mut last: &[u8] = b"";
+        let mut last = None;
         for record in records.chunks_exact(self.width) {
-            // NUL is less than any byte of a key, so that records are in the order of their keys.
-            if last >= record || record.last() != Some(&b'\n') {
-                return Ok(Told::Nothing);
-            }
-            last = record;
             // As patterns, they would be compared in code for each.
             let there = key_of(record);
+            // A key that stands there twice could lead to another line than the first.
+            if last.is_some_and(|last| last >= there) || record.last() != Some(&b'\n') {
+                return Ok(Told::Nothing);
+            }
+            last = Some(there);
             if there == key {
                 found = Some(record);
             } else if there < key {
@@ -202,6 +202,21 @@ mod tests {
             bytes.extend_from_slice(&room[..20]);
         }
         bytes
+    }
+
+    #[test]
+    fn an_index_that_has_a_key_twice_tells_nothing() {
+        let mut bytes = records([1, 3, 3, 5].into_iter());
+        for (offset, record) in bytes.chunks_exact_mut(20).enumerate() {
+            let key: Vec<u8> = key_of(record).to_vec();
+            Record { key: &key, offset: offset as u64 }.encode(20, record).unwrap();
+        }
+        with(&bytes, |ix, room| {
+            let mut ix = ix.unwrap();
+            for key in ["k000001", "k000002", "k000003", "k000004"] {
+                assert_eq!(ix.find(key.as_bytes(), room), Ok(Told::Nothing), "{key}");
+            }
+        });
     }
 
     #[test]
