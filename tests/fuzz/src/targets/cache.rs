@@ -228,15 +228,22 @@ fn told_by(index: &[u8], key: &[u8]) -> Model {
     if key.is_empty() || matches!(key, [b'+' | b'-', ..]) {
         return Model::Absent;
     }
-    let records: Result<Vec<_>, _> = index.chunks(width).map(ix::Record::decode).collect();
-    match records {
-        Ok(records) if records.windows(2).all(|pair| pair[0].key < pair[1].key) => {
-            match records.iter().find(|record| record.key == key) {
-                Some(record) => Model::At(record.offset),
-                None => Model::Absent,
-            }
+    // In order; those that decide are looked at closely, the one with the key or its neighbours.
+    let records: Vec<&[u8]> = index.chunks(width).collect();
+    let key_of =
+        |record: &[u8]| record.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+    let in_order = records.windows(2).all(|pair| key_of(pair[0]) < key_of(pair[1]));
+    if !in_order || records.iter().any(|record| record.last() != Some(&b'\n')) {
+        return Model::Nothing;
+    }
+    let offset = |record: &[u8]| ix::Record::decode(record).ok().map(|record| record.offset);
+    match records.binary_search_by(|record| key_of(record).as_slice().cmp(key)) {
+        Ok(at) => offset(records[at]).map_or(Model::Nothing, Model::At),
+        Err(at) => {
+            let around = &records[at.saturating_sub(1)..records.len().min(at + 1)];
+            let good = around.iter().all(|record| offset(record).is_some());
+            if good { Model::Absent } else { Model::Nothing }
         }
-        _ => Model::Nothing,
     }
 }
 
