@@ -25,6 +25,9 @@ use nssproto::varlink::{CALL_MAX, Call};
 use std::sync::OnceLock;
 use users::User;
 
+/// What its replies call this version of us.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The state of a connection.
 pub struct Userdb {
     input: [u8; CALL_MAX],
@@ -327,9 +330,7 @@ impl Reply {
     fn begin(&mut self, question: &Question<'_>, out: &mut Output) -> Step {
         self.audience.judged = None;
         let written = match question {
-            Question::Info => {
-                encode_info("nssbox", "userdb", env!("CARGO_PKG_VERSION"), out.room())
-            }
+            Question::Info => encode_info("nssbox", "userdb", VERSION, out.room()),
             Question::Description(text) => encode_description(text, out.room()),
             Question::Memberships { user: Some(user), group: None } => {
                 self.is_list = true;

@@ -5,7 +5,7 @@ use super::varlink::{string, told};
 use crate::naive::Naive;
 use crate::wire::{by_name, grouplist, op};
 use nssbox::server::conversation::Conversation as _;
-use nssbox::server::conversation::userdb::{Userdb, name_service};
+use nssbox::server::conversation::userdb::{Userdb, VERSION, name_service};
 use nssbox::sys::access::{self, Rights};
 use nssproto::entry::{Gid, Uid};
 use nssproto::json::Text;
@@ -163,7 +163,7 @@ impl Model {
             Question::Memberships { user: Some(user), group: None } => self.groups_of(user),
             Question::Memberships { user, group } => Ok(self.members(user, group)),
             Question::Info => Ok(vec![json!({
-                "vendor": "nssbox", "product": "userdb", "version": env!("CARGO_PKG_VERSION"),
+                "vendor": "nssbox", "product": "userdb", "version": VERSION,
                 "url": "", "interfaces": ["io.systemd.UserDatabase", "org.varlink.service"],
             })]),
             Question::Description(text) => Ok(vec![json!({"description": text})]),
