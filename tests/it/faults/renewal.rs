@@ -28,7 +28,7 @@ impl Place {
     #[track_caller]
     fn new() -> Place {
         let place = Place { dir: TempDir::new() };
-        place.put(&["cp", nssbox().to_str().unwrap()]);
+        place.put_ours();
         for name in ["ipcserver", "nscd", "nsssd-switch", "nsssd-unix"] {
             crate::support::link(&place.file(), place.dir.path(), name);
         }
@@ -37,6 +37,12 @@ impl Place {
 
     fn file(&self) -> PathBuf {
         self.dir.join("nssbox")
+    }
+
+    /// Another copy of our executable.
+    #[track_caller]
+    fn put_ours(&self) {
+        self.put(&["cp", nssbox().to_str().unwrap()]);
     }
 
     /// Renames what this command makes onto the executable. Written by another process, as everything
@@ -77,6 +83,14 @@ fn of_nscd() -> (nscd::Bench, Questions) {
     (bench, vec![(request(ask::USER, "ada"), nscd::user(ada))])
 }
 
+/// Nobody asks any more; the server is there still, and ends when it is told to.
+#[track_caller]
+fn end_well(crowd: Crowd, mut server: Server) {
+    crowd.stop();
+    assert!(server.running());
+    assert_eq!(server.stop().code(), Some(0));
+}
+
 /// A server of each, and what to ask it.
 #[track_caller]
 fn for_each_server(place: &Place, run: impl Fn(Server, &Questions)) {
@@ -96,21 +110,19 @@ fn for_each_server(place: &Place, run: impl Fn(Server, &Questions)) {
 #[test]
 fn at_sighup_the_executable_that_is_there_now_takes_over_and_turns_nobody_away() {
     let place = Place::new();
-    for_each_server(&place, |mut server, questions| {
+    for_each_server(&place, |server, questions| {
         let crowd = Crowd::new(server.socket(), questions);
         for _ in 0..ROUNDS {
             crowd.wait_for_answers(20);
-            place.put(&["cp", nssbox().to_str().unwrap()]);
+            place.put_ours();
             assert!(!place.is_run_by(&server));
             server.signal(Signal::HUP);
             wait_until("another executable is run", || place.is_run_by(&server));
         }
         crowd.wait_for_answers(20);
         assert_eq!([crowd.count(CLOSED), crowd.count(NOBODY)], [0, 0]);
-        crowd.stop();
-        assert!(server.running());
         // Signals are its own again, and it ends as the first one did.
-        assert_eq!(server.stop().code(), Some(0));
+        end_well(crowd, server);
     });
 }
 
@@ -118,10 +130,10 @@ fn at_sighup_the_executable_that_is_there_now_takes_over_and_turns_nobody_away()
 #[test]
 fn a_sighup_that_comes_while_it_begins_anew_is_kept() {
     let place = Place::new();
-    for_each_server(&place, |mut server, questions| {
+    for_each_server(&place, |server, questions| {
         let crowd = Crowd::new(server.socket(), questions);
         for _ in 0..ROUNDS {
-            place.put(&["cp", nssbox().to_str().unwrap()]);
+            place.put_ours();
             wait_until("another executable is run", || {
                 server.signal(Signal::HUP);
                 place.is_run_by(&server)
@@ -133,16 +145,14 @@ fn a_sighup_that_comes_while_it_begins_anew_is_kept() {
             crowd.wait_for_answers(20);
         }
         assert_eq!(crowd.count(NOBODY), 0);
-        crowd.stop();
-        assert!(server.running());
-        assert_eq!(server.stop().code(), Some(0));
+        end_well(crowd, server);
     });
 }
 
 #[test]
 fn an_executable_that_cannot_be_run_leaves_the_one_that_runs() {
     let place = Place::new();
-    for_each_server(&place, |mut server, questions| {
+    for_each_server(&place, |server, questions| {
         let crowd = Crowd::new(server.socket(), questions);
         for mode in ["755", "644"] {
             crowd.wait_for_answers(20);
@@ -155,10 +165,8 @@ fn an_executable_that_cannot_be_run_leaves_the_one_that_runs() {
         server.signal(Signal::HUP);
         crowd.wait_for_answers(20);
         assert_eq!([crowd.count(CLOSED), crowd.count(NOBODY)], [0, 0]);
-        crowd.stop();
-        assert!(server.running());
-        assert_eq!(server.stop().code(), Some(0));
-        place.put(&["cp", nssbox().to_str().unwrap()]);
+        end_well(crowd, server);
+        place.put_ours();
     });
 }
 
@@ -168,7 +176,7 @@ fn while_an_executable_is_tried_clients_are_answered() {
     let told = place.dir.join("told");
     let fifo = place.dir.join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for_each_server(&place, |mut server, questions| {
+    for_each_server(&place, |server, questions| {
         let crowd = Crowd::new(server.socket(), questions);
         // One that takes its time and fails, and, while that is known of nobody, one that is good.
         for replaced in [false, true] {
@@ -181,7 +189,7 @@ fn while_an_executable_is_tried_clients_are_answered() {
             let mut go = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
             crowd.wait_for_answers(20);
             if replaced {
-                place.put(&["cp", nssbox().to_str().unwrap()]);
+                place.put_ours();
                 server.signal(Signal::HUP);
                 crowd.wait_for_answers(20);
             }
@@ -192,9 +200,7 @@ fn while_an_executable_is_tried_clients_are_answered() {
             crowd.wait_for_answers(20);
         }
         assert_eq!(crowd.count(NOBODY), 0);
-        crowd.stop();
-        assert!(server.running());
-        assert_eq!(server.stop().code(), Some(0));
+        end_well(crowd, server);
     });
 }
 

@@ -221,6 +221,10 @@ enum Model {
     Nothing,
 }
 
+fn key_of(record: &[u8]) -> &[u8] {
+    record.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 fn told_by(index: &[u8], key: &[u8]) -> Model {
     let Some(width) = ix::width_at(index).filter(|width| index.len().is_multiple_of(*width)) else {
         return Model::Nothing;
@@ -230,14 +234,12 @@ fn told_by(index: &[u8], key: &[u8]) -> Model {
     }
     // In order; those that decide are looked at closely, the one with the key or its neighbours.
     let records: Vec<&[u8]> = index.chunks(width).collect();
-    let key_of =
-        |record: &[u8]| record.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
     let in_order = records.windows(2).all(|pair| key_of(pair[0]) < key_of(pair[1]));
     if !in_order || records.iter().any(|record| record.last() != Some(&b'\n')) {
         return Model::Nothing;
     }
     let offset = |record: &[u8]| ix::Record::decode(record).ok().map(|record| record.offset);
-    match records.binary_search_by(|record| key_of(record).as_slice().cmp(key)) {
+    match records.binary_search_by(|record| key_of(record).cmp(key)) {
         Ok(at) => offset(records[at]).map_or(Model::Nothing, Model::At),
         Err(at) => {
             let around = &records[at.saturating_sub(1)..records.len().min(at + 1)];
