@@ -17,11 +17,11 @@ pub enum Kind {
 
 /// A failure, in one line for the log. It is a pointer, so that a result of nothing is one word, which costs
 /// every `?` of this part little.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure(Box<Why>);
 
 /// What a [`Failure`] says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Why {
     /// What may be done.
     pub kind: Kind,
@@ -35,7 +35,7 @@ pub type Done<T = ()> = Result<T, Failure>;
 impl Failure {
     /// What it is, in words.
     #[cold]
-    pub fn new(kind: Kind, text: String) -> Self {
+    fn new(kind: Kind, text: String) -> Self {
         Failure(Box::new(Why { kind, text }))
     }
 

@@ -66,8 +66,7 @@ impl Source for Taken<'_, '_> {
         let (size, len, sum) = (listed.size, summed.len, summed.sum());
         for failure in [read.as_ref().err(), rest.as_ref().err()].into_iter().flatten() {
             if failure.kind == Kind::Unavailable {
-                let (kind, text) = (failure.kind, failure.text.clone());
-                return Err(self.http.broken(Failure::new(kind, text)));
+                return Err(self.http.broken(failure.clone()));
             }
         }
         if len != size || sum != listed.sum {
