@@ -50,6 +50,13 @@ impl Changes {
         }
     }
 
+    /// What a watch told, up to a revision. It may tell once more what is there.
+    pub fn follow(&mut self, events: Vec<Event>, revision: u64) {
+        let known = self.upto;
+        events.into_iter().filter(|event| event.modified > known).for_each(|event| self.put(event));
+        self.upto = self.upto.max(revision);
+    }
+
     /// Whether there is something to be fetched.
     pub fn has_some(&self) -> bool {
         self.lost || !self.events.is_empty()
@@ -169,6 +176,20 @@ mod tests {
         assert!(changes.reach(10) && !changes.reach(9));
         changes.forget(15);
         assert!(!changes.is_empty(15) && changes.is_empty(16) && !changes.reach(14));
+    }
+
+    #[test]
+    fn what_is_told_twice_counts_once() {
+        let mut changes = Changes::behind(10);
+        changes.follow(vec![event("a", Some("1"), 3, 10)], 10);
+        assert!(!changes.has_some());
+        // Two of one revision, and then again.
+        for _ in 0..2 {
+            changes.follow(vec![event("a", None, 0, 11), event("b", Some("2"), 11, 11)], 11);
+            assert_eq!((changes.count(5, 10), changes.later(10).count()), (5, 2));
+        }
+        changes.follow(Vec::new(), 15);
+        assert_eq!(changes.upto, 15);
     }
 
     #[test]
