@@ -1,5 +1,6 @@
-"""ELF files: their sections, and the same file without what is never loaded."""
+"""ELF files: their sections, and the same file without what is never loaded. And what was linked."""
 
+import re
 import struct
 from collections import namedtuple
 
@@ -72,3 +73,8 @@ class Elf:
             out.extend(struct.pack(self.row, name, *s._replace(link=number.get(s.link, 0))[1:]))
         struct.pack_into(self.header, out, 16, *self.fields)
         return bytes(out)
+
+
+def short_times(linked):
+    """Functions of musl whose times have 32 bits (its folder compat/time32), by the linker's map."""
+    return sorted(set(re.findall(r"libc\.a\((\w+32)\.o\)", linked)))

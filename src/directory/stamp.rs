@@ -2,10 +2,10 @@
 
 use super::failure::{Done, Failure, os};
 use super::log::Log;
+use crate::sys::clock::real_time;
 use crate::sys::file::{join, open_path, read_path};
 use rustix::fs::{Mode, OFlags, fchmod, rename, unlink};
 use rustix::io::Errno;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970, UTC.
 pub type Time = i64;
@@ -24,12 +24,9 @@ pub enum Which {
     Update,
 }
 
-/// Now.
+/// Now. (Rust's own clock, as rustup has it for boards of 32 bits, ends the process after 2038.)
 pub fn now() -> Time {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs().try_into().unwrap_or(i64::MAX),
-        Err(_) => 0,
-    }
+    real_time().0.try_into().unwrap_or(i64::MAX)
 }
 
 /// A date, and a time of day.

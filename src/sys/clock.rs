@@ -62,7 +62,7 @@ pub fn file_seconds() -> u64 {
 }
 
 /// Seconds and nanoseconds since the epoch. A clock that was set before it tells its beginning.
-#[cfg(feature = "sv")]
+#[cfg(any(feature = "sv", feature = "nsscache"))]
 pub fn real_time() -> (u64, u32) {
     let t = now(ClockId::Realtime);
     (u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))

@@ -319,6 +319,15 @@ class Aligned(Folder):
             self.assertEqual((done.returncode, done.stdout[:7]), (0, "nssbox "))
 
 
+class Linked(unittest.TestCase):
+    def test_times_that_end_in_2038_are_told_by_the_map(self):
+        row = "   e4cc4    e4cc4       78     4         /x/musl/mips-1.2.3/libc.a({}.o):(.text.{})\n"
+        rows = [row.format(*names) for names in (
+            ("stat_time32", "stat"), ("clock_gettime32", "clock_gettime"), ("clock_gettime32", "y"),
+            ("clock_gettime", "__clock_gettime64"), ("crc32x", "crc"))]
+        self.assertEqual(elf.short_times("".join(rows)), ["clock_gettime32", "stat_time32"])
+
+
 class Emulated(Folder):
     def test_the_kernels_rule_tells_processors_apart(self):
         path = self.folder / "big"
