@@ -1,7 +1,7 @@
 //! A directory of services that are made by hand: status files, and FIFOs with a reader that nobody
 //! answers at.
 
-use crate::support::{Finished, TempDir, run_to_end, tool};
+use crate::support::{Finished, TempDir, run_to_end, tool, wait_until};
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, fcntl_lock, mknodat, open};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since the epoch.
@@ -43,9 +44,25 @@ pub struct Folder {
 
 /// A service whose supervisor seems to live: something reads its FIFOs, or holds its lock.
 pub struct Alive {
-    _ok: Option<File>,
+    ok: Option<File>,
     control: Option<File>,
     _lock: Option<OwnedFd>,
+    supervise: PathBuf,
+}
+
+impl Drop for Alive {
+    /// Nobody reads its FIFOs any more: a child that another test starts has them until it executes.
+    fn drop(&mut self) {
+        let had = [("ok", self.ok.take().is_some()), ("control", self.control.take().is_some())];
+        for (name, _) in had.into_iter().filter(|(_, had)| *had) {
+            let path = self.supervise.join(name);
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            // The last one may have taken the folder away.
+            wait_until("a service is without supervisor", || {
+                thread::panicking() || open(&path, flags, Mode::empty()).is_err()
+            });
+        }
+    }
 }
 
 impl Alive {
@@ -103,7 +120,8 @@ impl Folder {
         let path = self.dead(name, status);
         let ok = reader(&path.join("supervise/ok"));
         let control = reader(&path.join("supervise/control"));
-        Alive { _ok: Some(ok), control: Some(control), _lock: None }
+        let supervise = path.join("supervise");
+        Alive { ok: Some(ok), control: Some(control), _lock: None, supervise }
     }
 
     /// One of runit.
@@ -120,7 +138,8 @@ impl Folder {
         fs::write(path.join("run"), "").unwrap();
         fifo(&path.join("supervise/control"));
         fs::write(path.join("supervise/status"), status).unwrap();
-        let mut alive = Alive { _ok: None, control: None, _lock: None };
+        let supervise = path.join("supervise");
+        let mut alive = Alive { ok: None, control: None, _lock: None, supervise };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
         let lock = open(path.join("supervise/lock"), flags, Mode::RUSR | Mode::WUSR).unwrap();
         if lives {
