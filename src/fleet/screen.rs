@@ -42,6 +42,8 @@ pub struct Screen {
     came: Vec<Came>,
     /// Nobody reads any more.
     gone: bool,
+    /// dt has to end.
+    ends: bool,
     /// A line about the run stands on the terminal.
     status: bool,
     /// Whether standard output and standard error are terminals.
@@ -71,6 +73,7 @@ impl Screen {
             signals,
             came: Vec::new(),
             gone: false,
+            ends: false,
             status: false,
             out_is_terminal: rustix::termios::isatty(stdout()),
             err_is_terminal: rustix::termios::isatty(stderr()),
@@ -93,9 +96,19 @@ impl Screen {
         self.out.clear();
     }
 
+    /// dt has to end: from now on, a reader who does not read is waited for a second at most.
+    pub fn end(&mut self) {
+        self.ends = true;
+    }
+
     /// Whether nobody reads.
     pub fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// A signal came while it wrote, and was not asked for yet.
+    pub fn has_come(&self) -> bool {
+        !self.came.is_empty()
     }
 
     /// The signals that came.
@@ -182,7 +195,7 @@ impl Screen {
         self.look();
         let interrupts = self.came.iter().filter(|came| **came == Came::Interrupt).count();
         let asked = if self.err_is_terminal { 2 } else { 1 };
-        if self.came.contains(&Came::End) || interrupts >= asked {
+        if self.ends || self.came.contains(&Came::End) || interrupts >= asked {
             let end = *ends.get_or_insert_with(|| millis() + PATIENCE);
             if millis() >= end {
                 self.gone = true;

@@ -252,6 +252,9 @@ impl<'a> Runner<'a> {
         progress: &Progress,
     ) -> Result<(), Error> {
         let due = self.jobs.iter().map(|job| job.due).min().unwrap_or(NEVER).min(progress.due());
+        // What was noticed while it was written is answered at once.
+        let known = screen.has_come() || screen.is_gone() && !self.interrupted;
+        let due = if known { 0 } else { due };
         let watched = screen.watch();
         let mut fds = vec![PollFd::from_borrowed_fd(screen.wake(), PollFlags::IN)];
         if let Some(out) = watched {
@@ -314,6 +317,7 @@ impl<'a> Runner<'a> {
             }
         }
         if ends {
+            screen.end();
             if self.interrupted {
                 // Asked again: no more patience.
                 self.jobs.iter_mut().for_each(|job| job.due = 0);

@@ -229,6 +229,51 @@ fn a_reader_that_does_not_read_keeps_nobody_from_ending_it() {
     none_is_left(&fleet);
 }
 
+/// The same where the signal comes while it waits for its reader, and a host has nothing to say.
+#[test]
+fn a_reader_that_stopped_reading_keeps_nobody_from_ending_it() {
+    let fleet = Fleet::new("slow hang\n");
+    let mut child = hanging(&fleet, &["sys:{big,slow}", "ssh", "yes | head -c 500000"]);
+    let stdout = child.stdout.take().unwrap();
+    // (A page of it may be half full.)
+    wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).unwrap() > 32_768);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
+    none_is_left(&fleet);
+}
+
+/// Standard output is a socket, which is not watched: that its reader left is noticed by writing.
+#[test]
+fn a_reader_that_is_gone_when_it_is_written_to_ends_all() {
+    let fleet = Fleet::new("slow hang\n");
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(ours);
+    let mut command = fleet.command("dt", &["sys:{a,slow}", "ssh", "echo x"]);
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    command.stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
+    let mut child = command.spawn().unwrap();
+    // It has the only other end.
+    drop(command);
+    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
+    none_is_left(&fleet);
+}
+
+/// The same where the signal was answered before there was something to print.
+#[test]
+fn a_reader_that_does_not_read_what_is_printed_at_the_end_is_left() {
+    let fleet = Fleet::new("");
+    let ready = fleet.dir.join("ready");
+    let command = format!(
+        "trap 'yes | head -c 500000; exit' TERM; : >{}; while :; do sleep 0.05; done",
+        ready.display()
+    );
+    let mut child = hanging(&fleet, &["sys:big", "ssh", &command]);
+    wait_until("it waits for the signal", || ready.exists());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
+    none_is_left(&fleet);
+}
+
 #[test]
 fn a_full_disk_behind_standard_output_is_told() {
     if !is_root() && fs::metadata("/dev/full").is_err() {
