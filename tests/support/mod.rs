@@ -51,7 +51,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
 /// The longest wait for anything that should happen. Long, since machines that build are busy.
-pub const DEADLINE: Duration = Duration::from_secs(40);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How long a connection must stay silent and open to count as such.
 pub const QUIET: Duration = Duration::from_millis(60);

@@ -76,7 +76,7 @@ pub fn machine(port: u16, more: &str) -> Machine {
     Machine::with(&format!(
         "[DEFAULT]\nsource = ldap\ncache = files\nmaps = passwd\ntimestamp_dir = /var/lib/nsscache\n\
          lockfile = /run/nsscache.lock\nfiles_dir = /etc\nldap_uri = ldap://127.0.0.1:{port}\nldap_base = dc=x\n\
-         ldap_filter = (uid=*)\nldap_retry_max = 1\nldap_retry_delay = 0\nldap_timelimit = 1\n{more}"
+         ldap_filter = (uid=*)\nldap_retry_max = 1\nldap_retry_delay = 0\n{more}\n"
     ))
 }
 
@@ -179,7 +179,7 @@ fn a_silent_server_holds_up_nobody() {
         // Until the other side is tired of it.
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let machine = machine(port, "");
+    let machine = machine(port, "ldap_timelimit = 1\n");
     let finished = machine.expect(75, &["update"]);
     assert!(finished.stderr.contains("is silent for 1 s (ldap_timelimit)"), "{}", finished.stderr);
 }
