@@ -62,7 +62,7 @@ pub struct Etcd<'a> {
     changes: Changes,
     /// A token was not taken since the last one that was.
     denied: bool,
-    /// The watch has to begin anew once all is fetched.
+    /// The watch has to begin anew once what is newer was asked for.
     broken: bool,
 }
 
@@ -388,7 +388,7 @@ impl Source for Etcd<'_> {
             && self.config.text("files_sshkey_format")?.as_deref() == Some("lines");
         let known = since.validators.etag.as_deref().and_then(Position::parse);
         let known = known.filter(|known| self.shape().is_ok_and(|shape| known.shape == shape));
-        if let Some(known) = known.filter(|_| !by_lines && !self.broken)
+        if let Some(known) = known.filter(|_| !by_lines)
             && let Some(fetched) = self.fetch_newer(known, into)?
         {
             return Ok(fetched);
@@ -439,7 +439,7 @@ impl Follow for Etcd<'_> {
                 self.denied = false;
                 self.changes.follow(events, revision);
             }
-            // All again, and then from there.
+            // Asked for, and then from there. (A store that others fill is compacted every few minutes.)
             Some(Told::Compacted) => {
                 self.broken = true;
                 self.watch = None;
