@@ -276,11 +276,10 @@ impl Settings {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         self.style.colours &= screen.out_is_terminal && !dumb;
         let mut tally = Tally { report: self.form.report(self.style), ..Tally::default() };
-        let mut interrupted = false;
         match work {
             Ok(Work::Run(task)) => {
                 let runner = Runner::new(&task, hosts, &self.limits)?;
-                interrupted = runner.run(&mut tally, &mut screen)?;
+                runner.run(&mut tally, &mut screen)?;
             }
             Ok(Work::Told(words)) => {
                 for (at, entry) in hosts.iter().enumerate() {
@@ -300,7 +299,7 @@ impl Settings {
         }
         tally.end(&mut screen);
         screen.flush();
-        let exit = tally.exit(interrupted || screen.is_gone(), self.largest);
+        let exit = tally.exit(screen.is_ending() || screen.is_gone(), self.largest);
         if let Some(Err(errno)) = failed.map(|file| file.commit(&tally.failed)) {
             tell("fail", &failure("write", b"the list of --failed", errno));
             return Ok(if exit == Exit::SUCCESS { Exit::FAILURE } else { exit });

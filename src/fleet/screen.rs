@@ -106,9 +106,19 @@ impl Screen {
         self.gone
     }
 
-    /// A signal came while it wrote, and was not asked for yet.
-    pub fn has_come(&self) -> bool {
-        !self.came.is_empty()
+    /// Whether dt has to end.
+    pub fn is_ending(&self) -> bool {
+        self.ends
+    }
+
+    /// Something was noticed while it wrote, and is not answered yet.
+    pub fn has_news(&self) -> bool {
+        !self.came.is_empty() || self.has_lost()
+    }
+
+    /// Whether its reader left, and dt has yet to end for that.
+    pub fn has_lost(&self) -> bool {
+        self.gone && !self.ends
     }
 
     /// The signals that came.

@@ -73,7 +73,6 @@ pub struct Runner<'a> {
     done: usize,
     /// None is started any more.
     closed: bool,
-    interrupted: bool,
     /// When the last ^C came.
     asked: Option<u64>,
 }
@@ -96,13 +95,12 @@ impl<'a> Runner<'a> {
             failed: 0,
             done: 0,
             closed: false,
-            interrupted: false,
             asked: None,
         })
     }
 
-    /// Runs it everywhere; true if it was interrupted.
-    pub fn run(mut self, report: &mut dyn Report, screen: &mut Screen) -> Result<bool, Error> {
+    /// Runs it everywhere, or until it is interrupted: then the screen is ending.
+    pub fn run(mut self, report: &mut dyn Report, screen: &mut Screen) -> Result<(), Error> {
         let mut room = vec![0; PIECE];
         let mut progress = Progress::new(screen, self.limits.interactive);
         loop {
@@ -120,11 +118,11 @@ impl<'a> Runner<'a> {
         progress.end(screen);
         // Those that were never started.
         for entry in self.hosts.get(self.next..).unwrap_or_default() {
-            let reason = if self.interrupted { Reason::Interrupted } else { Reason::NotStarted };
+            let reason = if screen.is_ending() { Reason::Interrupted } else { Reason::NotStarted };
             report.done(&Done { entry, reason, millis: 0, outputs: &[] }, screen);
         }
         screen.flush();
-        Ok(self.interrupted)
+        Ok(())
     }
 
     /// Done, failed, running, all.
@@ -253,8 +251,7 @@ impl<'a> Runner<'a> {
     ) -> Result<(), Error> {
         let due = self.jobs.iter().map(|job| job.due).min().unwrap_or(NEVER).min(progress.due());
         // What was noticed while it was written is answered at once.
-        let known = screen.has_come() || screen.is_gone() && !self.interrupted;
-        let due = if known { 0 } else { due };
+        let due = if screen.has_news() { 0 } else { due };
         let watched = screen.watch();
         let mut fds = vec![PollFd::from_borrowed_fd(screen.wake(), PollFlags::IN)];
         if let Some(out) = watched {
@@ -298,7 +295,7 @@ impl<'a> Runner<'a> {
 
     /// Answers signals, and the loss of the reader.
     fn answer(&mut self, screen: &mut Screen) {
-        let mut ends = screen.is_gone() && !self.interrupted;
+        let mut ends = screen.has_lost();
         for came in screen.signals() {
             match came {
                 Came::Child => {}
@@ -317,13 +314,12 @@ impl<'a> Runner<'a> {
             }
         }
         if ends {
-            screen.end();
-            if self.interrupted {
+            if screen.is_ending() {
                 // Asked again: no more patience.
                 self.jobs.iter_mut().for_each(|job| job.due = 0);
             }
             self.closed = true;
-            self.interrupted = true;
+            screen.end();
             self.jobs.iter_mut().for_each(|job| job.end(Cause::Interrupt, self.limits.interactive));
         }
     }
@@ -399,7 +395,7 @@ impl<'a> Runner<'a> {
         if self.task.reading == Reading::Ping {
             read_ping(&mut outputs);
         }
-        if reason == Reason::Exit(0) && job.stage + 1 < self.task.stages() && !self.interrupted {
+        if reason == Reason::Exit(0) && job.stage + 1 < self.task.stages() && !screen.is_ending() {
             let mut before = Vec::new();
             outputs
                 .iter()

@@ -167,6 +167,14 @@ fn memmem(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
+/// SIGTERM ends it, and all that it started.
+#[track_caller]
+fn ends_by_term(fleet: &Fleet, mut child: Child) {
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
+    none_is_left(fleet);
+}
+
 #[test]
 fn signals_end_all_with_a_line_for_each_host() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
@@ -221,12 +229,10 @@ fn a_reader_that_leaves_ends_all() {
 #[test]
 fn a_reader_that_does_not_read_keeps_nobody_from_ending_it() {
     let fleet = Fleet::new("slow hang\n");
-    let mut child = hanging(&fleet, &["sys:{big,slow}", "ssh", "yes | head -c 500000"]);
+    let child = hanging(&fleet, &["sys:{big,slow}", "ssh", "yes | head -c 500000"]);
     wait_until("they have begun", || fleet.calls().len() == 2);
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     // Its pipe is held here, and not read.
-    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
-    none_is_left(&fleet);
+    ends_by_term(&fleet, child);
 }
 
 /// The same where the signal comes while it waits for its reader, and a host has nothing to say.
@@ -237,9 +243,7 @@ fn a_reader_that_stopped_reading_keeps_nobody_from_ending_it() {
     let stdout = child.stdout.take().unwrap();
     // (A page of it may be half full.)
     wait_until("the pipe is full", || rustix::io::ioctl_fionread(&stdout).unwrap() > 32_768);
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
-    none_is_left(&fleet);
+    ends_by_term(&fleet, child);
 }
 
 /// Standard output is a socket, which is not watched: that its reader left is noticed by writing.
@@ -267,11 +271,9 @@ fn a_reader_that_does_not_read_what_is_printed_at_the_end_is_left() {
         "trap 'yes | head -c 500000; exit' TERM; : >{}; while :; do sleep 0.05; done",
         ready.display()
     );
-    let mut child = hanging(&fleet, &["sys:big", "ssh", &command]);
+    let child = hanging(&fleet, &["sys:big", "ssh", &command]);
     wait_until("it waits for the signal", || ready.exists());
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(wait_for_exit(&mut child).code(), Some(130));
-    none_is_left(&fleet);
+    ends_by_term(&fleet, child);
 }
 
 #[test]
