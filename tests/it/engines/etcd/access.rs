@@ -1,6 +1,6 @@
 //! Who may read what of etcd, and members that fail.
 
-use super::{Etcd, Running, encoded, fails, house, line};
+use super::{Etcd, Running, encoded, fails, has, house, line};
 use crate::engines::{is_known, secret};
 use crate::support::directory::no_machine;
 use crate::support::wait_until;
@@ -14,11 +14,7 @@ use std::process::Command;
 #[test]
 fn users_have_passwords_and_rights() {
     let test = "engines::etcd::access::users_have_passwords_and_rights";
-    if no_machine(test) {
-        return;
-    }
-    let Some(mut etcd) = Etcd::start(test) else { return };
-    etcd.fill(20);
+    let Some(mut etcd) = Etcd::start(test, 20) else { return };
     let grant = |role: &str, prefix: &str| {
         etcd.call("auth/role/add", &json!({"name": role}), None);
         let end = format!("{}0", prefix.trim_end_matches('/'));
@@ -63,9 +59,7 @@ fn users_have_passwords_and_rights() {
         let put = json!({"key": encoded(&key), "value": encoded(&value)});
         etcd.call("kv/put", &put, Some(&root(etcd)));
     };
-    let has = |name: &str| {
-        machine.text("passwd.cache").lines().any(|line| line.starts_with(&format!("{name}:")))
-    };
+    let has = |name: &str| has(&machine, name);
     put(&etcd, "one");
     wait_until("one is there", || has("one"));
     // Its token is old each time that it is renewed.

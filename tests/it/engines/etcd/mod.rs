@@ -44,9 +44,12 @@ fn encoded(text: &str) -> String {
 }
 
 impl Etcd {
-    /// One alone. `None`, which is said: there is none.
+    /// One alone, with so many users. `None`, which is said: there is none, or no machine.
     #[track_caller]
-    fn start(test: &str) -> Option<Etcd> {
+    fn start(test: &str, users: u32) -> Option<Etcd> {
+        if no_machine(test) {
+            return None;
+        }
         let mut etcd = Etcd::prepare(test)?;
         let peer = format!("alone=http://127.0.0.1:{}", etcd.ports.1);
         etcd.more = vec!["--name".into(), "alone".into(), "--initial-cluster".into(), peer];
@@ -54,6 +57,7 @@ impl Etcd {
         etcd.more.extend(["--auth-token-ttl", "1", "--bcrypt-cost", "4"].map(str::to_owned));
         etcd.resume();
         etcd.wait();
+        etcd.fill(users);
         Some(etcd)
     }
 
@@ -190,6 +194,11 @@ fn house(url: &str, more: &str) -> Machine {
     Machine::with(&config("etcd", "passwd", &more))
 }
 
+/// Whether a user is in the file.
+fn has(machine: &Machine, name: &str) -> bool {
+    machine.text("passwd.cache").lines().any(|line| line.starts_with(&format!("{name}:")))
+}
+
 /// How much came for an update, as the last line of a log has it.
 fn bytes_of(text: &str) -> u64 {
     let (_, rest) = text.rsplit_once(" s, ").unwrap();
@@ -214,11 +223,7 @@ fn as_whole(machine: &Machine) {
 #[test]
 fn updates_ask_for_what_is_newer() {
     let test = "engines::etcd::updates_ask_for_what_is_newer";
-    if no_machine(test) {
-        return;
-    }
-    let Some(etcd) = Etcd::start(test) else { return };
-    etcd.fill(150);
+    let Some(etcd) = Etcd::start(test, 150) else { return };
     let machine = house(&etcd.url(), "");
     let update = || machine.expect(0, &["-v", "update"]).stderr;
     let all = bytes_of(&update());
@@ -255,11 +260,7 @@ fn updates_ask_for_what_is_newer() {
 #[test]
 fn keys_that_are_no_names_and_values_that_are_no_lines_are_dropped() {
     let test = "engines::etcd::keys_that_are_no_names_and_values_that_are_no_lines_are_dropped";
-    if no_machine(test) {
-        return;
-    }
-    let Some(etcd) = Etcd::start(test) else { return };
-    etcd.fill(30);
+    let Some(etcd) = Etcd::start(test, 30) else { return };
     let machine = house(&etcd.url(), "watch_interval = 5\n");
     for (key, value) in [
         ("a/b", line("a/b", 1000, "")),
@@ -298,9 +299,7 @@ fn keys_that_are_no_names_and_values_that_are_no_lines_are_dropped() {
     let _watch = Running::start(&machine);
     etcd.put("/accounts/passwd/user2", &line("root", 0, ""));
     etcd.put_user("mallory", 30_000, "");
-    let has = |name: &str| {
-        machine.text("passwd.cache").lines().any(|line| line.starts_with(&format!("{name}:")))
-    };
+    let has = |name: &str| has(&machine, name);
     wait_until("the changes are there", || has("mallory") && !has("user2"));
     assert!(!has("root"));
 }

@@ -1,8 +1,7 @@
 //! Changes of etcd as a watch sees them.
 
-use super::{Etcd, Running, as_whole, bytes_of, house};
+use super::{Etcd, Running, as_whole, bytes_of, has, house};
 use crate::engines::is_known;
-use crate::support::directory::{Machine, no_machine};
 use crate::support::http::Http;
 use crate::support::wait_until;
 use serde_json::Value;
@@ -16,11 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[test]
 fn changes_are_seen_in_their_order() {
     let test = "engines::etcd::watch::changes_are_seen_in_their_order";
-    if no_machine(test) {
-        return;
-    }
-    let Some(mut etcd) = Etcd::start(test) else { return };
-    etcd.fill(2000);
+    let Some(mut etcd) = Etcd::start(test, 2000) else { return };
     let machine = house(&etcd.url(), "etcd_page_size = 300\nwatch_interval = 2\n");
     let watch = Running::start(&machine);
     let text = || machine.text("passwd.cache");
@@ -47,7 +42,7 @@ fn changes_are_seen_in_their_order() {
     etcd.delete("/accounts/passwd/user9");
     etcd.put_user("flash", 30_001, "");
     etcd.delete("/accounts/passwd/flash");
-    let has = |name: &str| text().lines().any(|line| line.starts_with(&format!("{name}:")));
+    let has = |name: &str| has(&machine, name);
     wait_until("one is new and one is gone", || has("new") && !has("user9") && !has("flash"));
     // None of it was fetched whole once more.
     let updates = || -> Vec<u64> {
@@ -93,20 +88,12 @@ fn changes_are_seen_in_their_order() {
     is_known(&machine);
 }
 
-fn has(machine: &Machine, name: &str) -> bool {
-    machine.text("passwd.cache").lines().any(|line| line.starts_with(&format!("{name}:")))
-}
-
 /// A user is deleted, and that is compacted, while the watch is on its way to etcd: one that asks for
 /// what follows the last revision it has is not told of it by etcd 3.4.23 (etcd-io/etcd#18089).
 #[test]
 fn what_is_deleted_while_a_watch_begins_is_gone() {
     let test = "engines::etcd::watch::what_is_deleted_while_a_watch_begins_is_gone";
-    if no_machine(test) {
-        return;
-    }
-    let Some(etcd) = Etcd::start(test) else { return };
-    etcd.fill(20);
+    let Some(etcd) = Etcd::start(test, 20) else { return };
     let (open, port) = (Arc::new(AtomicBool::new(false)), etcd.ports.0);
     let gate = Arc::clone(&open);
     let between = Http::new(move |request, stream| {
@@ -143,11 +130,7 @@ fn what_is_deleted_while_a_watch_begins_is_gone() {
 #[test]
 fn a_watch_that_is_renewed_brings_nothing_twice() {
     let test = "engines::etcd::watch::a_watch_that_is_renewed_brings_nothing_twice";
-    if no_machine(test) {
-        return;
-    }
-    let Some(etcd) = Etcd::start(test) else { return };
-    etcd.fill(20);
+    let Some(etcd) = Etcd::start(test, 20) else { return };
     let machine = house(&etcd.url(), "watch_interval = 2\n");
     let watch = Running::start(&machine);
     etcd.put_user("new", 30_000, "");
